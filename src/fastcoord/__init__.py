@@ -1,0 +1,1 @@
+"""A coordination bus for clusters of Python processes over NATS."""
