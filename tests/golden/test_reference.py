@@ -1,0 +1,60 @@
+"""The oracle itself against what Stalwart wrote, and against malformed bytes worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+import reference
+from malformed import MALFORMED
+from stalwart_vectors import CASE_NAMES, CASES, VECTORS, Vector
+
+
+@pytest.mark.parametrize(("vector", "protocol"), CASES, ids=CASE_NAMES)
+def test_the_reference_reads_what_stalwart_wrote(vector: Vector, protocol: str) -> None:
+    assert reference.decode_batch(vector.payload, protocol) == (vector.node_id, vector.events)
+
+
+@pytest.mark.parametrize(("vector", "protocol"), CASES, ids=CASE_NAMES)
+def test_the_reference_writes_what_stalwart_wrote(vector: Vector, protocol: str) -> None:
+    assert reference.encode_batch(vector.node_id, vector.events, protocol) == vector.payload
+
+
+def test_the_vectors_use_every_event_of_both_releases() -> None:
+    for protocol in ("stalwart-0.15", "stalwart-0.16"):
+        used = {
+            event_type
+            for vector in VECTORS
+            if protocol in vector.protocols
+            for event_type, _ in vector.events
+        }
+        assert used == reference.event_types(protocol)
+
+
+def test_the_vectors_use_every_cache_marker() -> None:
+    used = {
+        item[0] for vector in VECTORS for _, fields in vector.events
+        for item in fields.get("items", ())
+    }  # fmt: skip
+    assert used == set(reference.CACHE_MARKERS)
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_the_reference_blames_the_byte_that_its_table_names(what: str) -> None:
+    malformed = MALFORMED[what]
+    with pytest.raises(reference.MalformedBatch) as caught:
+        reference.decode_batch(malformed.payload, malformed.protocol)
+    assert caught.value.offset == malformed.offset
+    assert caught.value.node_id == malformed.node_id
+    assert len(caught.value.decoded) == malformed.decoded
+
+
+def test_the_reference_accepts_padding_within_the_byte_limit() -> None:
+    payload = bytes.fromhex("818000 07 8280808000")
+    assert reference.decode_batch(payload, "stalwart-0.15") == (
+        1,
+        [["ReloadPushServers", {"account_id": 2}]],
+    )
+
+
+def test_the_reference_accepts_a_batch_of_nothing() -> None:
+    assert reference.decode_batch(b"\x00", "stalwart-0.15") == (0, [])
