@@ -22,7 +22,7 @@ ANNOTATE = os.environ.get("FASTCOORD_ANNOTATE") == "1"
 compile_args = ["-std=c11", "-fvisibility=hidden", "-Wno-unreachable-code"]
 link_args = []
 macros = []
-directives = {"language_level": "3", "freethreading_compatible": False}
+directives = {"language_level": "3", "auto_pickle": False}
 
 if DEBUG or SANITIZE:
     compile_args += ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer"]

@@ -1,0 +1,170 @@
+"""The public names of what travels: events, notices, and their plain forms for JSON."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Literal
+
+import msgspec
+
+from fastcoord._events import (
+    EVENT_TYPES,
+    AppEvent,
+    CacheInvalidate,
+    CacheInvalidateAll,
+    CacheInvalidateNegative,
+    CalendarAlert,
+    EmailPush,
+    Event,
+    IndexQueueRefresh,
+    InvalidateAccessTokens,
+    InvalidateGroupwareCache,
+    MtaQueueStatus,
+    PushServerUpdate,
+    QueueRefresh,
+    RegistryDelete,
+    RegistryInsert,
+    RegistryReload,
+    ReloadBlockedIps,
+    ReloadPushServers,
+    ReloadSettings,
+    ReloadSpamFilter,
+    StateChange,
+    TaskQueueRefresh,
+)
+from fastcoord._names import DataType, ObjectType
+
+__all__ = [
+    "AppEvent",
+    "CacheInvalidate",
+    "CacheInvalidateAll",
+    "CacheInvalidateNegative",
+    "CalendarAlert",
+    "Cause",
+    "DataType",
+    "DuplicateNodeId",
+    "EmailPush",
+    "Event",
+    "IndexQueueRefresh",
+    "InvalidateAccessTokens",
+    "InvalidateGroupwareCache",
+    "Missed",
+    "MtaQueueStatus",
+    "Notice",
+    "ObjectType",
+    "PeerDown",
+    "PeerUp",
+    "PushServerUpdate",
+    "QueueRefresh",
+    "RegistryDelete",
+    "RegistryInsert",
+    "RegistryReload",
+    "ReloadBlockedIps",
+    "ReloadPushServers",
+    "ReloadSettings",
+    "ReloadSpamFilter",
+    "StateChange",
+    "TaskQueueRefresh",
+    "from_builtins",
+    "to_builtins",
+]
+
+Cause = Literal["gap", "overflow", "discarded", "disconnect", "undecodable"]
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """The base of what a subscription says by itself, between the events of other nodes."""
+
+
+class Missed(Notice, frozen=True):
+    """Events did not reach this subscription; whoever caches must drop what it cannot prove fresh.
+
+    It arrives before anything newer from the same node.
+    """
+
+    node_id: int | None
+    """The node whose events are missing; ``None`` when that cannot be known."""
+    events: int | None
+    """How many are missing; ``None`` when that cannot be known."""
+    cause: Cause
+    """``"gap"``: the network or the server lost them. ``"overflow"``: this subscription was too
+    slow. ``"discarded"``: their sender threw them away to make room, or because they were too old.
+    ``"disconnect"``: this node was off the bus, and not every peer numbers its events.
+    ``"undecodable"``: they arrived, and their bytes cannot be read."""
+
+
+class PeerUp(Notice, frozen=True):
+    """A peer that numbers its events was heard for the first time, or again after ``PeerDown``."""
+
+    node_id: int
+
+
+class PeerDown(Notice, frozen=True):
+    """A peer said goodbye, or was silent for three heartbeats."""
+
+    node_id: int
+    goodbye: bool
+    """Whether the peer closed cleanly and said so."""
+
+
+class DuplicateNodeId(Notice, frozen=True):
+    """Two running nodes use one node id; they skip each other's events until one is changed."""
+
+    node_id: int
+
+
+_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in EVENT_TYPES if kind is not None}
+
+
+def to_builtins(event: Event) -> dict[str, Any]:
+    """Give an event as plain values that any JSON encoder takes.
+
+    :param event: any event.
+    :return: ``{"type": "StateChange", "account_id": 7, …}``: the fields in the names of the wire
+        tables; lists as lists, items of ``CacheInvalidate`` as ``["Domain", 5]``, the payload of
+        ``AppEvent`` as base64 text.
+    :raises TypeError: the argument is not an event.
+    """
+    if not isinstance(event, Event):
+        raise TypeError(f"not an event: {type(event).__name__} ({event!r:.60})")
+    plain: dict[str, Any] = {"type": type(event).__name__}
+    for name in type(event).__match_args__:
+        value = getattr(event, name)
+        if isinstance(value, tuple):
+            value = [list(item) if isinstance(item, tuple) else item for item in value]
+        elif isinstance(value, bytes):
+            value = base64.b64encode(value).decode("ascii")
+        plain[name] = value
+    return plain
+
+
+def from_builtins(plain: dict[str, Any]) -> Event:
+    """Make an event from what ``to_builtins`` gave.
+
+    :param plain: a mapping with ``type`` and exactly the fields of that type.
+    :return: the event.
+    :raises TypeError: it is not a mapping, a field is missing, unknown or of the wrong type.
+    :raises ValueError: there is no such type, or a value is out of range.
+    """
+    if not isinstance(plain, dict):
+        raise TypeError(f"an event must be a mapping with a type, not {type(plain).__name__}")
+    fields = dict(plain)
+    name = fields.pop("type", None)
+    kind = _TYPES.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise ValueError(f"there is no event type {name!r}; there are {', '.join(sorted(_TYPES))}")
+    wanted = kind.__match_args__
+    if set(fields) != set(wanted):
+        missing = sorted(set(wanted) - set(fields))
+        unknown = sorted(set(fields) - set(wanted))
+        raise TypeError(
+            f"{name} takes the fields {', '.join(wanted) or 'none'}"
+            + (f"; missing: {', '.join(missing)}" if missing else "")
+            + (f"; unknown: {', '.join(map(str, unknown))}" if unknown else "")
+        )
+    if kind is AppEvent and isinstance(fields["payload"], str):
+        try:
+            fields["payload"] = base64.b64decode(fields["payload"], validate=True)
+        except ValueError as error:
+            raise ValueError(f"AppEvent.payload must be base64 text: {error}") from None
+    return kind(**fields)
