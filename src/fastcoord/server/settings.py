@@ -1,0 +1,133 @@
+"""What a local server is started with, and how nats-server wants to read it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+__all__ = ["Membership", "ServerSettings", "ServerTls"]
+
+PICK = -1
+"""The port number by which nats-server is told to pick a free one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerTls:
+    """How a local server speaks TLS.
+
+    :param cert: PEM file with the server's certificate chain.
+    :param key: PEM file with its private key.
+    :param ca: PEM file of the authority that client certificates must come from. With it a
+        client without a certificate is refused.
+    :param handshake_first: whether the server waits for TLS before it sends INFO.
+    :param allow_non_tls: whether TLS is offered but not demanded.
+    """
+
+    cert: str | os.PathLike[str]
+    key: str | os.PathLike[str]
+    ca: str | os.PathLike[str] | None = None
+    handshake_first: bool = False
+    allow_non_tls: bool = False
+
+
+@dataclass(kw_only=True)
+class Membership:
+    """The place of one server in a :class:`~fastcoord.server.LocalCluster`."""
+
+    cluster_name: str
+    other_ports: Callable[[], Sequence[int]]
+    port: int | None = None
+    """The port for routes; ``None`` until the server has picked it."""
+
+
+@dataclass(kw_only=True)
+class ServerSettings:
+    """Everything that ends up in the configuration file of one server."""
+
+    host: str
+    port: int | None
+    name: str | None = None
+    users: Mapping[str, str] = field(default_factory=dict)
+    tls: ServerTls | None = None
+    jetstream: bool = False
+    max_payload: int | None = None
+    extra_config: str = ""
+    membership: Membership | None = None
+
+    def render(self, directory: Path) -> str:
+        """Write the configuration file's text.
+
+        :param directory: the private directory that holds the ports file and stored streams.
+        :return: text in the configuration language of nats-server.
+        """
+        lines = [
+            f"host: {quote(self.host)}",
+            f"port: {_port(self.port)}",
+            f"http: {quote(_listen(self.host, None))}",
+            f"ports_file_dir: {quote(directory)}",
+        ]
+        if self.name is not None:
+            lines.append(f"server_name: {quote(self.name)}")
+        if self.max_payload is not None:
+            lines.append(f"max_payload: {self.max_payload}")
+        if self.jetstream:
+            lines.append(f"jetstream {{ store_dir: {quote(directory / 'jetstream')} }}")
+        if self.users:
+            lines.append("authorization {\n  users: [")
+            lines += [
+                f"    {{ user: {quote(name)}, password: {quote(password)} }}"
+                for name, password in self.users.items()
+            ]
+            lines.append("  ]\n}")
+        if self.tls is not None:
+            lines += self._tls_lines(self.tls)
+        if self.membership is not None:
+            lines += self._cluster_lines(self.membership)
+        return "\n".join([*lines, self.extra_config, ""])
+
+    def _tls_lines(self, tls: ServerTls) -> list[str]:
+        lines = ["tls {", f"  cert_file: {quote(tls.cert)}", f"  key_file: {quote(tls.key)}"]
+        if tls.ca is not None:
+            lines += [f"  ca_file: {quote(tls.ca)}", "  verify: true"]
+        if tls.handshake_first:
+            lines.append("  handshake_first: true")
+        lines.append("}")
+        if tls.allow_non_tls:
+            lines.append("allow_non_tls: true")
+        return lines
+
+    def _cluster_lines(self, membership: Membership) -> list[str]:
+        routes = [
+            quote(f"nats-route://{_listen(self.host, port)}") for port in membership.other_ports()
+        ]
+        return [
+            "cluster {",
+            f"  name: {quote(membership.cluster_name)}",
+            f"  listen: {quote(_listen(self.host, membership.port))}",
+            f"  routes: [{', '.join(routes)}]",
+            "}",
+        ]
+
+
+def bracketed(host: str) -> str:
+    """Write a host as it stands before a port."""
+    return f"[{host}]" if ":" in host else host
+
+
+def quote(value: str | os.PathLike[str]) -> str:
+    # The escapes of a JSON string are the ones that nats-server knows, but for \u.
+    return json.dumps(str(value), ensure_ascii=False)
+
+
+def _port(port: int | None) -> int:
+    return PICK if port is None else port
+
+
+def _listen(host: str, port: int | None) -> str:
+    return f"{bracketed(host)}:{_port(port)}"
