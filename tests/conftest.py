@@ -1,8 +1,17 @@
-"""Settings for every test; this file's presence also puts ``tests/`` on the import path."""
+"""What every test shares; this file's presence also puts ``tests/`` on the import path."""
 
+import asyncio
+import inspect
 import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
+
+from fastcoord.server import LocalServer
+from support.certificates import Certificates
+from support.wait import until
 
 # Every run of the test command tries the same examples, so that it fails for a change and not by
 # luck. FASTCOORD_HYPOTHESIS=thorough tries many more, and other ones each time.
@@ -11,3 +20,60 @@ settings.register_profile(
 )
 settings.register_profile("thorough", deadline=None, max_examples=5_000)
 settings.load_profile(os.environ.get("FASTCOORD_HYPOTHESIS", "repeatable"))
+
+
+@pytest.fixture
+def server() -> Iterator[LocalServer]:
+    """A fresh server for one test, which may do to it what it likes."""
+    with LocalServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shared_server() -> Iterator[LocalServer]:
+    """A server for tests that only talk through it; each uses a subject of its own."""
+    with LocalServer() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """A private authority's certificates, right ones and wrong ones."""
+    return Certificates.make(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(autouse=True)
+def _tasks_end_with_their_test(request: pytest.FixtureRequest) -> None:
+    if inspect.iscoroutinefunction(getattr(request, "function", None)):
+        request.getfixturevalue("_no_task_is_left")
+
+
+@pytest.fixture
+async def _no_task_is_left() -> AsyncIterator[None]:
+    yield
+    own = asyncio.current_task()
+    # What was cancelled just now is given the chance to notice.
+    await until(
+        lambda: asyncio.all_tasks() == {own},
+        timeout=1.0,
+        because=f"every task of the test has ended: {asyncio.all_tasks() - {own}}",
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_server_is_left() -> Iterator[None]:
+    yield
+    left = [pid for pid in _children(os.getpid()) if _name(pid) == "nats-server"]
+    assert not left, f"servers that a test has started and not stopped: {left}"
+
+
+def _children(parent: int) -> list[int]:
+    lists = Path(f"/proc/{parent}/task").glob("*/children")
+    return [int(pid) for each in lists for pid in each.read_text().split()]
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""  # ended between the two looks

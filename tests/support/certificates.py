@@ -1,0 +1,81 @@
+"""Certificates for servers and clients: right ones, and each way to be wrong."""
+
+import datetime
+from dataclasses import dataclass
+from pathlib import Path
+
+import trustme
+
+from fastcoord.server import ServerTls
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A certificate and its private key, as PEM files."""
+
+    cert: Path
+    key: Path
+
+    def tls(
+        self,
+        *,
+        ca: Path | None = None,
+        handshake_first: bool = False,
+        allow_non_tls: bool = False,
+    ) -> ServerTls:
+        """Make a local server's TLS settings from this pair."""
+        return ServerTls(
+            cert=self.cert,
+            key=self.key,
+            ca=ca,
+            handshake_first=handshake_first,
+            allow_non_tls=allow_non_tls,
+        )
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """One private authority and what it issued, and a stranger."""
+
+    ca: Path
+    server: Pair
+    """For ``127.0.0.1``, ``::1`` and ``localhost``."""
+    client: Pair
+    wrong_host: Pair
+    """From the right authority, for another host."""
+    expired: Pair
+    """From the right authority, for the right host, until yesterday."""
+    wrong_ca: Path
+    """An authority that issued none of the above."""
+    stranger: Pair
+    """A client's pair from the wrong authority."""
+
+    @classmethod
+    def make(cls, directory: Path) -> "Certificates":
+        """Issue everything into a directory."""
+        ca, other = trustme.CA(), trustme.CA()
+        now = datetime.datetime.now(datetime.timezone.utc)
+        day = datetime.timedelta(days=1)
+        hosts = ("127.0.0.1", "::1", "localhost")
+        expired = ca.issue_cert(*hosts, not_before=now - 2 * day, not_after=now - day)
+        return cls(
+            ca=_authority(ca, directory / "ca.pem"),
+            server=_pair(ca.issue_cert(*hosts), directory, "server"),
+            client=_pair(ca.issue_cert("node@cluster.example"), directory, "client"),
+            wrong_host=_pair(ca.issue_cert("elsewhere.example"), directory, "wrong-host"),
+            expired=_pair(expired, directory, "expired"),
+            wrong_ca=_authority(other, directory / "wrong-ca.pem"),
+            stranger=_pair(other.issue_cert("node@cluster.example"), directory, "stranger"),
+        )
+
+
+def _authority(ca: trustme.CA, file: Path) -> Path:
+    ca.cert_pem.write_to_path(str(file))
+    return file
+
+
+def _pair(issued: trustme.LeafCert, directory: Path, name: str) -> Pair:
+    pair = Pair(directory / f"{name}.pem", directory / f"{name}.key")
+    pair.cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    issued.private_key_pem.write_to_path(str(pair.key))
+    return pair

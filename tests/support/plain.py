@@ -1,0 +1,80 @@
+"""A plain NATS client that plays a Stalwart node: it knows payloads, and no event of ours."""
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+
+@dataclass(frozen=True)
+class PlainMessage:
+    """One message as it came off the wire."""
+
+    subject: str
+    payload: bytes
+    header: dict[str, str]
+
+
+class PlainPeer:
+    """Publish raw payloads on a subject and keep everything that arrives there.
+
+    ::
+
+        async with PlainPeer(server.url) as stalwart:
+            await stalwart.publish(bytes.fromhex("0706"))
+            await until(lambda: stalwart.messages)
+
+    :param url: the server's address.
+    :param subject: where to publish and listen.
+    :param options: those of ``nats.connect``.
+    """
+
+    def __init__(self, url: str, subject: str = "stwt.agora", **options: Any) -> None:
+        self.subject = subject
+        self.messages: list[PlainMessage] = []
+        self._url = url
+        self._options = {"no_echo": True, "allow_reconnect": False, "drain_timeout": 5, **options}
+        self._client: Client | None = None
+
+    @property
+    def payloads(self) -> list[bytes]:
+        return [message.payload for message in self.messages]
+
+    @property
+    def client(self) -> Client:
+        assert self._client is not None, "not connected"
+        return self._client
+
+    async def publish(self, *payloads: bytes, header: dict[str, str] | None = None) -> None:
+        """Publish each payload, and return when the server has them."""
+        for payload in payloads:
+            await self.client.publish(self.subject, payload, headers=header)
+        await self.flush()
+
+    async def flush(self) -> None:
+        """Return when the server has everything that was sent before."""
+        # The client sends the PING of its first flush ahead of the data that is pending.
+        await self.client.flush()
+        await self.client.flush()
+
+    async def __aenter__(self) -> "PlainPeer":
+        self._client = await nats.connect(self._url, **self._options)
+        await self.client.subscribe(self.subject, cb=self._keep)
+        await self.flush()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.client.close()
+
+    async def _keep(self, message: Msg) -> None:
+        self.messages.append(
+            PlainMessage(message.subject, bytes(message.data), dict(message.headers or {}))
+        )

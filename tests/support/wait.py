@@ -1,0 +1,45 @@
+"""Waiting for facts; the only place in the tests that lets time pass."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+POLL_INTERVAL = 0.005
+
+
+async def until(
+    condition: Callable[[], Any | Awaitable[Any]],
+    *,
+    timeout: float = 10.0,
+    because: str | None = None,
+) -> Any:
+    """Wait until a condition holds.
+
+    :param condition: a function, plain or async, that is called until its result is true.
+    :param timeout: seconds.
+    :param because: what is waited for, for the error; by default the condition's source line.
+    :return: the first true result.
+    :raises AssertionError: when it does not hold within ``timeout``, with its last result.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        result = condition()
+        if inspect.isawaitable(result):
+            result = await result
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(
+                f"still not so after {timeout:g} s: {because or _source(condition)} "
+                f"(last result: {result!r})"
+            )
+        await asyncio.sleep(POLL_INTERVAL)
+
+
+def _source(condition: Callable[[], Any]) -> str:
+    try:
+        return " ".join(inspect.getsource(condition).split())
+    except (OSError, TypeError):
+        return repr(condition)

@@ -1,0 +1,197 @@
+"""The test support itself: a proxy that does not do what it says would prove nothing."""
+
+import asyncio
+import random
+
+import pytest
+
+from fastcoord.server import LocalServer
+from support.damage import Damage
+from support.frames import Frame, FrameSplitter
+from support.nodes import node_toml
+from support.plain import PlainPeer
+from support.proxy import Proxy
+from support.wait import until
+
+STREAM = (
+    b"CONNECT {}\r\nPUB a.b 2\r\n\r\n\r\nHPUB a.b re 12 15\r\nNATS/1.0\r\n\r\nxyz\r\n"
+    b"MSG a 7 0\r\n\r\nHMSG a 7 re 12 12\r\nNATS/1.0\r\n\r\n\r\nPING\r\n"
+)
+
+
+def frames_of(data: bytes, *, chunk: int) -> list[Frame | bytes]:
+    splitter = FrameSplitter()
+    chunks = [data[start : start + chunk] for start in range(0, len(data), chunk)]
+    return [frame for each in chunks for frame in splitter.feed(each)]
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 7, 1000])
+def test_frames_are_whole_whatever_the_chunks(chunk: int) -> None:
+    frames = frames_of(STREAM, chunk=chunk)
+    assert [frame.verb for frame in frames] == ["CONNECT", "PUB", "HPUB", "MSG", "HMSG", "PING"]
+    assert b"".join(frame.raw for frame in frames) == STREAM
+    header = b"NATS/1.0\r\n\r\n"
+    assert [(f.subject, f.sid, f.reply, f.header, f.payload) for f in frames[1:5]] == [
+        ("a.b", "", "", b"", b"\r\n"),
+        ("a.b", "", "re", header, b"xyz"),
+        ("a", "7", "", b"", b""),
+        ("a", "7", "re", header, b""),
+    ]
+
+
+def test_an_altered_frame_has_sizes_that_fit() -> None:
+    plain, with_header = frames_of(STREAM, chunk=1000)[1:3]
+    assert plain.alter(payload=b"abc").raw == b"PUB a.b 3\r\nabc\r\n"
+    assert with_header.alter(payload=b"").raw == b"HPUB a.b re 12 12\r\nNATS/1.0\r\n\r\n\r\n"
+    assert with_header.alter(header=b"").raw == b"PUB a.b re 3\r\nxyz\r\n"
+    assert with_header.alter().raw == with_header.raw
+
+
+def test_bytes_of_tls_pass_as_they_come() -> None:
+    hello = b"\x16\x03\x01\x00\x05hello"
+    assert frames_of(b"PING\r\n" + hello, chunk=1000)[1:] == [hello]
+
+
+def test_damage_is_repeatable_by_its_seed() -> None:
+    data = b"".join(b"PUB a 1\r\n%d\r\n" % (number % 10) for number in range(200))
+    frames = frames_of(data, chunk=64)
+    runs = []
+    for _ in range(2):
+        damage = Damage(random.Random(7), drop=0.1, duplicate=0.1, swap=0.1, alter=0.1)
+        runs.append([out.raw for frame in frames for out in damage(frame)])
+        done = (damage.dropped, damage.duplicated, damage.swapped, damage.altered)
+        assert all(done)
+    assert runs[0] == runs[1]
+    assert len(runs[0]) == 200 - len(damage.dropped) + len(damage.duplicated)
+
+
+async def test_a_proxy_passes_messages_both_ways(shared_server: LocalServer) -> None:
+    async with (
+        Proxy(shared_server.host, shared_server.port) as proxy,
+        PlainPeer(proxy.url, "support.both") as one,
+        PlainPeer(shared_server.url, "support.both") as other,
+    ):
+        await one.publish(b"to", header={"K": "v"})
+        await other.publish(b"fro", b"")
+        await until(lambda: other.payloads == [b"to"])
+        await until(lambda: one.payloads == [b"fro", b""])
+        assert other.messages[0].header == {"K": "v"}
+        assert (proxy.accepted, proxy.connections) == (1, 1)
+
+
+async def test_a_filter_drops_duplicates_and_alters(shared_server: LocalServer) -> None:
+    def meddle(frame: Frame) -> list[Frame]:
+        match frame.payload:
+            case b"drop":
+                return []
+            case b"twice":
+                return [frame, frame]
+            case b"alter":
+                return [frame.alter(payload=b"altered")]
+        return [frame]
+
+    async with (
+        Proxy(shared_server.host, shared_server.port) as proxy,
+        PlainPeer(proxy.url, "support.filter") as one,
+        PlainPeer(shared_server.url, "support.filter") as other,
+    ):
+        proxy.to_server.filter = meddle
+        await one.publish(b"drop", b"twice", b"alter", b"last")
+        await until(lambda: b"last" in other.payloads)
+        assert other.payloads == [b"twice", b"twice", b"altered", b"last"]
+
+
+async def test_a_filter_that_fails_fails_the_test(shared_server: LocalServer) -> None:
+    def broken(frame: Frame) -> Frame:
+        raise LookupError("the filter's own mistake")
+
+    async def run() -> None:
+        async with Proxy(shared_server.host, shared_server.port) as proxy:
+            proxy.to_server.filter = broken
+            _, writer = await asyncio.open_connection(proxy.host, proxy.port)
+            writer.write(b"PING\r\n")
+            await until(lambda: proxy.accepted and not proxy.connections)
+            writer.close()
+
+    with pytest.raises(LookupError, match="own mistake"):
+        await run()
+
+
+async def test_what_is_paused_comes_later_and_what_is_swallowed_never(
+    shared_server: LocalServer,
+) -> None:
+    async with (
+        Proxy(shared_server.host, shared_server.port) as proxy,
+        PlainPeer(shared_server.url, "support.hold") as one,
+        PlainPeer(proxy.url, "support.hold") as other,
+    ):
+        proxy.to_client.swallow()
+        await one.publish(b"swallowed")
+        await until(lambda: proxy.to_client.swallowed)
+        proxy.to_client.pause()
+        proxy.to_client.resume()
+        proxy.to_client.pause()
+        seen = proxy.to_client.frames
+        await one.publish(b"paused")
+        await until(lambda: proxy.to_client.frames > seen)
+        assert other.payloads == []
+        proxy.to_client.resume()
+        await until(lambda: other.payloads == [b"paused"])
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_cut_connections_end_and_a_refused_one_never_begins(
+    shared_server: LocalServer, reset: bool
+) -> None:
+    async with Proxy(shared_server.host, shared_server.port) as proxy:
+        reader, writer = await asyncio.open_connection(proxy.host, proxy.port)
+        assert (await reader.readline()).startswith(b"INFO")
+        proxy.refuse()
+        assert proxy.cut(reset=reset) == 1
+        if reset:
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+        else:
+            assert await reader.read() == b""
+        writer.close()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(proxy.host, proxy.port)
+        await proxy.accept()
+        reader, writer = await asyncio.open_connection(proxy.host, proxy.port)
+        assert (await reader.readline()).startswith(b"INFO")
+        writer.close()
+        await until(lambda: proxy.connections == 0)
+
+
+async def test_a_connection_can_be_cut_in_the_middle_of_a_frame(
+    shared_server: LocalServer,
+) -> None:
+    async with Proxy(shared_server.host, shared_server.port) as proxy:
+        proxy.to_client.cut_after(9)
+        reader, writer = await asyncio.open_connection(proxy.host, proxy.port)
+        received = await reader.read()
+        assert received.startswith(b"INFO {")
+        assert len(received) == 9
+        writer.close()
+
+
+def test_the_toml_of_a_node_holds_every_setting(shared_server: LocalServer) -> None:
+    text = node_toml(
+        shared_server,
+        password='p"\\',
+        no_echo=False,
+        capacity={"read_buffer": 1},
+        cluster={"protocol": "fastcoord-1"},
+    )
+    assert text.splitlines() == [
+        '[store."nats"]',
+        'type = "nats"',
+        f'address = ["{shared_server.url}"]',
+        'password = "p\\"\\\\"',
+        "no-echo = false",
+        "capacity.read-buffer = 1",
+        "",
+        "[cluster]",
+        'coordinator = "nats"',
+        'protocol = "fastcoord-1"',
+    ]
