@@ -1,0 +1,88 @@
+"""The compiled codec against what Stalwart wrote and against malformed bytes made by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+import fastcoord
+import reference
+from comparison import event_of, plain
+from malformed import MALFORMED
+from stalwart_vectors import CASE_NAMES, CASES, VECTORS, Vector
+
+every_case = pytest.mark.parametrize(("vector", "protocol"), CASES, ids=CASE_NAMES)
+every_vector = pytest.mark.parametrize("vector", VECTORS, ids=[vector.name for vector in VECTORS])
+
+
+@every_case
+def test_what_stalwart_wrote_is_read(vector: Vector, protocol: str) -> None:
+    batch = fastcoord.decode_batch(vector.payload, protocol=protocol)
+    assert batch.node_id == vector.node_id
+    assert [plain(event) for event in batch] == vector.events
+
+
+@every_case
+def test_what_stalwart_wrote_is_written_byte_for_byte(vector: Vector, protocol: str) -> None:
+    events = [event_of(event) for event in vector.events]
+    payload = fastcoord.encode_batch(events, node_id=vector.node_id, protocol=protocol)
+    assert payload == vector.payload
+
+
+@every_vector
+def test_stalwarts_events_survive_a_round_trip_through_fastcoord_1(vector: Vector) -> None:
+    events = fastcoord.decode_batch(vector.payload, protocol=vector.protocols[0])
+    payload = fastcoord.encode_batch(events, node_id=vector.node_id, protocol="fastcoord-1")
+    assert payload == reference.encode_batch(vector.node_id, vector.events, "fastcoord-1")
+    assert fastcoord.decode_batch(payload, protocol="fastcoord-1") == events
+
+
+@every_vector
+def test_plain_values_are_exactly_the_forms_of_the_vectors(vector: Vector) -> None:
+    for event_type, fields in vector.events:
+        described = {"type": event_type, **fields}
+        event = fastcoord.from_builtins(described)
+        assert type(event).__name__ == event_type
+        assert fastcoord.to_builtins(event) == described
+        assert _types_within(fastcoord.to_builtins(event)) == _types_within(described)
+
+
+def _types_within(value: object) -> object:
+    """Tell the types apart that compare equal: True and 1, a list and no tuple."""
+    if isinstance(value, dict):
+        return {name: _types_within(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_types_within(member) for member in value]
+    return type(value)
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_a_malformed_payload_is_refused_at_its_byte(what: str) -> None:
+    malformed = MALFORMED[what]
+    with pytest.raises(fastcoord.DecodeError) as caught:
+        fastcoord.decode_batch(malformed.payload, protocol=malformed.protocol)
+    assert caught.value.offset == malformed.offset
+    assert caught.value.node_id == malformed.node_id
+    assert len(caught.value.decoded) == malformed.decoded
+    assert f"at byte {malformed.offset}" in str(caught.value)
+
+
+def test_a_batch_of_nothing_is_read_and_written() -> None:
+    payload = fastcoord.encode_batch([], node_id=300, protocol="stalwart-0.15")
+    assert payload == bytes.fromhex("ac02")
+    batch = fastcoord.decode_batch(payload, protocol="stalwart-0.15")
+    assert (batch.node_id, len(batch)) == (300, 0)
+
+
+@pytest.mark.parametrize("buffer", [bytes, bytearray, memoryview])
+def test_any_buffer_can_be_decoded(buffer: type) -> None:
+    for vector in VECTORS:
+        batch = fastcoord.decode_batch(buffer(vector.payload), protocol=vector.protocols[0])
+        assert [plain(event) for event in batch] == vector.events
+
+
+def test_stalwart_0_16_and_1_0_differ_in_two_tags_alone() -> None:
+    payload = bytes.fromhex("01 0d 0e")
+    batch = fastcoord.decode_batch(payload, protocol="stalwart-1.0")
+    assert list(batch) == [fastcoord.TaskQueueRefresh(), fastcoord.IndexQueueRefresh()]
+    with pytest.raises(fastcoord.DecodeError, match="unknown tag 13 at byte 1"):
+        fastcoord.decode_batch(payload, protocol="stalwart-0.16")
