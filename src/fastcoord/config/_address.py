@@ -1,0 +1,109 @@
+"""Addresses of servers."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from fastcoord.config._model import Address
+
+__all__ = ["address", "hide_userinfo"]
+
+DEFAULT_PORT = 4222
+LONGEST_HOST = 253
+_ALLOWED = 'allowed is "host", "host:port", "nats://host:port", "tls://host:port" or "[ipv6]:port"'
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
+_LABEL = re.compile(r"(?!-)[\w-]{1,63}(?<!-)")
+
+
+def address(value: object) -> Address:
+    """Read the address of one server.
+
+    :param value: ``host``, ``host:port``, ``nats://…`` or ``tls://…``; IPv6 in brackets; port
+        4222 when absent.
+    :return: the address.
+    :raises ValueError: when it is none of these; says what would be right.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"each address is a string; {_ALLOWED}")
+    tls, rest = _split_scheme(value)
+    if "@" in rest:
+        raise ValueError(
+            "an address cannot hold a user name or password; set user and password beside it, "
+            "or credentials"
+        )
+    if "," in rest:
+        raise ValueError('several addresses are a list: ["host1:4222", "host2:4222"]')
+    if any(mark in rest for mark in "/?#"):
+        raise ValueError(f"an address has no path or query; {_ALLOWED}")
+    if any(character.isspace() or not character.isprintable() for character in rest):
+        raise ValueError(f"an address has no blanks or control characters; {_ALLOWED}")
+    host, port = _split_port(rest)
+    return Address(host=host, port=port, tls=tls)
+
+
+def hide_userinfo(value: str) -> str:
+    """Return the address as it may be shown: nothing before an ``@`` or after a ``?``."""
+    if "@" in value:
+        scheme = _SCHEME.match(value)
+        value = (scheme[0] if scheme else "") + "***@" + value.rpartition("@")[2]
+    before, mark, _ = value.partition("?")
+    return before + "?***" if mark else before
+
+
+def _split_scheme(value: str) -> tuple[bool, str]:
+    match = _SCHEME.match(value)
+    if match is None:
+        return False, value
+    scheme = match[1].lower()
+    if scheme not in ("nats", "tls"):
+        raise ValueError(f"only the schemes nats:// and tls:// are spoken; {_ALLOWED}")
+    rest = value[match.end() :]
+    return scheme == "tls", rest.removesuffix("/")
+
+
+def _split_port(rest: str) -> tuple[str, int]:
+    if rest.startswith("["):
+        host, bracket, port = rest[1:].partition("]")
+        if not bracket or (port and not port.startswith(":")):
+            raise ValueError(f"an IPv6 address is written [::1] or [::1]:4222; {_ALLOWED}")
+        return _ipv6(host), _port(port[1:]) if port else DEFAULT_PORT
+    if rest.count(":") > 1:
+        raise ValueError(f"an IPv6 address needs brackets, as in [::1]:4222; {_ALLOWED}")
+    host, colon, port = rest.partition(":")
+    return _host(host), _port(port) if colon else DEFAULT_PORT
+
+
+def _port(port: str) -> int:
+    if port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535:
+        return int(port)
+    raise ValueError("the port after the colon is a whole number from 1 to 65535")
+
+
+def _ipv6(host: str) -> str:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        raise ValueError(f"between the brackets is no IPv6 address; {_ALLOWED}") from None
+    return host
+
+
+def _host(host: str) -> str:
+    if not host:
+        raise ValueError(f"the host is missing; {_ALLOWED}")
+    labels = host.removesuffix(".").split(".")
+    if len(host) > LONGEST_HOST or not all(_LABEL.fullmatch(label) for label in labels):
+        raise ValueError(f"the host is neither a host name nor an IP address; {_ALLOWED}")
+    if len(labels) == 1 and labels[0].isdigit():
+        raise ValueError(f"there is only a number where the host should be; {_ALLOWED}")
+    if labels[-1].isdigit():
+        try:
+            ipaddress.IPv4Address(host)
+        except ValueError:
+            raise ValueError("the host looks like an IPv4 address and is none") from None
+    if not host.isascii():
+        try:
+            host.encode("idna")
+        except UnicodeError:
+            raise ValueError(f"the host is not a host name; {_ALLOWED}") from None
+    return host

@@ -1,0 +1,68 @@
+"""A listing of every setting in effect."""
+
+from __future__ import annotations
+
+from fastcoord.config._document import quoted
+from fastcoord.config._model import Address, Config
+from fastcoord.config._settings import CLUSTER, STORE
+from fastcoord.config._values import BYTES, MILLISECONDS
+
+__all__ = ["describe"]
+
+_NO_LIMIT = "no limit"
+_NONE = "none"
+
+
+def describe(config: Config) -> str:
+    """List every setting in effect, one a line, aligned, under its TOML key.
+
+    Secrets show as ``***``. Two configurations that mean the same give the same listing,
+    however they were written.
+
+    :param config: the configuration.
+    :return: the listing, without a newline at its end.
+    """
+    prefix = f"store.{quoted(config.nats.id)}."
+    rows = [(prefix + key, _show(key, _value(config.nats, key))) for key in STORE]
+    rows += [("cluster." + key, _show(key, _value(config.cluster, key))) for key in CLUSTER]
+    width = max(len(key) for key, _ in rows)
+    return "\n".join(f"{key:<{width}}  {value}" for key, value in rows)
+
+
+def _value(struct: object, key: str) -> object:
+    for name in key.split("."):
+        struct = getattr(struct, name.replace("-", "_"))
+    return struct
+
+
+def _show(key: str, value: object) -> str:
+    if value is None:
+        return _NO_LIMIT if key == "max-reconnects" else _NONE
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return _duration(value)
+    if key.endswith("-bytes") and isinstance(value, int):
+        return _size(value)
+    if isinstance(value, tuple):
+        return ", ".join(_address(each) for each in value)
+    return quoted(value) if isinstance(value, str) else str(value)
+
+
+def _address(address: Address) -> str:
+    return f"tls://{address}" if address.tls else str(address)
+
+
+def _duration(seconds: float) -> str:
+    milliseconds = round(seconds * 1000)
+    for unit in ("d", "h", "m", "s"):
+        if milliseconds and milliseconds % MILLISECONDS[unit] == 0:
+            return f"{milliseconds // MILLISECONDS[unit]}{unit}"
+    return f"{milliseconds}ms"
+
+
+def _size(size: int) -> str:
+    for unit in ("gb", "mb", "kb"):
+        if size and size % BYTES[unit] == 0:
+            return f"{size // BYTES[unit]}{unit.upper()}"
+    return str(size)

@@ -1,0 +1,114 @@
+"""Macros in strings: ``%{env:NAME}%`` and ``%{file:PATH}%``."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from typing import Literal, NamedTuple
+
+__all__ = ["Part", "expand", "has_macro", "split_macros"]
+
+LARGEST_FILE = 1024 * 1024
+_MACRO = re.compile(r"%\{([^{}]*)\}%")
+_UNFINISHED = re.compile(r"%\{(?:env|file):")
+
+
+class Part(NamedTuple):
+    """A piece of a string: plain text, or the place that its content comes from."""
+
+    kind: Literal["text", "env", "file"]
+    content: str
+    """The text itself, the variable's name, or the file's absolute path."""
+
+
+def has_macro(text: str) -> bool:
+    """Tell whether a string holds anything that looks like a macro."""
+    return "%{" in text
+
+
+def split_macros(text: str, folder: str) -> tuple[Part, ...]:
+    """Take a string apart into text and macros.
+
+    :param text: the string as it stands in the configuration.
+    :param folder: what a relative ``%{file:PATH}%`` is relative to.
+    :return: the parts, in order; never empty.
+    :raises ValueError: when a macro is of no known kind, names nothing, or never ends.
+    """
+    parts: list[Part] = []
+    end = 0
+    for match in _MACRO.finditer(text):
+        _append_text(parts, text[end : match.start()])
+        end = match.end()
+        kind, colon, argument = match[1].partition(":")
+        if not colon or kind not in ("env", "file"):
+            raise ValueError("there are only the macros %{env:NAME}% and %{file:PATH}%")
+        if not argument:
+            raise ValueError(f"the macro %{{{kind}:}}% names nothing")
+        if kind == "env":
+            parts.append(Part("env", argument))
+        else:
+            parts.append(Part("file", os.path.join(folder, argument)))
+    _append_text(parts, text[end:])
+    return tuple(parts) or (Part("text", ""),)
+
+
+def _append_text(parts: list[Part], text: str) -> None:
+    if unfinished := _UNFINISHED.search(text):
+        kind = unfinished[0]
+        raise ValueError(f"a macro begins with {kind} and does not end with }}%")
+    if text:
+        parts.append(Part("text", text))
+
+
+def expand(parts: tuple[Part, ...]) -> str:
+    """Put the parts together, reading variables and files now.
+
+    :param parts: what :func:`split_macros` gave.
+    :return: the string; one newline at the end of a file is left out.
+    :raises ValueError: when a variable is not set or a file cannot be read; names it and shows
+        nothing of any content.
+    """
+    return "".join(_content(part) for part in parts)
+
+
+def _content(part: Part) -> str:
+    if part.kind == "text":
+        return part.content
+    return _variable(part.content) if part.kind == "env" else _file(part.content)
+
+
+def _variable(name: str) -> str:
+    try:
+        value = os.environ.get(name)
+        if value is not None:
+            value.encode()
+    except UnicodeError:
+        raise ValueError(f"the environment variable {name!a} is not UTF-8") from None
+    if value is None:
+        raise ValueError(f"the environment variable {name!a} is not set")
+    return value
+
+
+def _file(path: str) -> str:
+    try:
+        os.fsencode(path)
+    except UnicodeError:
+        raise ValueError(f"{path!a} is not the name of a file") from None
+    if "\0" in path:
+        raise ValueError(f"{path!a} is not the name of a file")
+    try:
+        # Only a regular file: a pipe or a device could block here for ever.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise ValueError(f"{path!a} is not a regular file")
+        with open(path, "rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise ValueError(f"the file {path!a} cannot be read: {error.strerror}") from None
+    if len(content) > LARGEST_FILE:
+        raise ValueError(f"the file {path!a} is larger than {LARGEST_FILE} bytes")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"the file {path!a} is not UTF-8") from None
+    return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text

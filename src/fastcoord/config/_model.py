@@ -1,0 +1,143 @@
+"""The settings as frozen structs: what a configuration comes down to."""
+
+from __future__ import annotations
+
+import msgspec
+
+from fastcoord.config._secret import Secret
+
+__all__ = [
+    "PROTOCOLS",
+    "Address",
+    "Capacity",
+    "Cluster",
+    "Config",
+    "Nats",
+    "Timeout",
+    "Tls",
+    "default_subject",
+]
+
+PROTOCOLS = ("stalwart-0.15", "stalwart-0.16", "stalwart-1.0", "fastcoord-1")
+"""The wire protocols a node can speak."""
+
+HIGHEST_NODE_ID = 65535
+
+
+def default_subject(protocol: str) -> str:
+    """Return the NATS subject that a cluster of this protocol meets on by default.
+
+    :param protocol: one of :data:`PROTOCOLS`.
+    :return: ``fastcoord.agora`` for ``fastcoord-1``, ``stwt.agora`` for the others.
+    """
+    return "fastcoord.agora" if protocol == "fastcoord-1" else "stwt.agora"
+
+
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """One server to try."""
+
+    host: str
+    port: int = 4222
+    tls: bool = False
+    """Whether the address was written ``tls://``: TLS or nothing, for this server."""
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Tls(msgspec.Struct, frozen=True, kw_only=True):
+    """How connections are secured; the files are absolute paths."""
+
+    enable: bool = False
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+    handshake_first: bool = False
+
+
+class Timeout(msgspec.Struct, frozen=True, kw_only=True):
+    """How long to wait, in seconds."""
+
+    connection: float = 5.0
+    request: float = 10.0
+
+
+class Capacity(msgspec.Struct, frozen=True, kw_only=True):
+    """The bounds of every queue and buffer."""
+
+    client: int = 2048
+    """Sealed batches that may wait for the connection."""
+    subscription: int = 65536
+    """Received batches that one subscription holds."""
+    read_buffer: int = 65535
+    """Bytes that one read from the socket may bring."""
+    subscription_bytes: int = 64 * 1024 * 1024
+    """Bytes of received batches that one subscription holds."""
+    batch_bytes: int = 16 * 1024
+    """Bytes at which a batch is sealed."""
+
+
+class Nats(msgspec.Struct, frozen=True, kw_only=True):
+    """The NATS store that ``cluster.coordinator`` names."""
+
+    id: str = "nats"
+    address: tuple[Address, ...]
+    user: str | None = None
+    password: Secret | None = None
+    credentials: Secret | None = None
+    no_echo: bool = True
+    tls: Tls = Tls()
+    timeout: Timeout = Timeout()
+    ping_interval: float = 60.0
+    """Seconds between PINGs to the server."""
+    max_reconnects: int | None = None
+    """Attempts after a lost connection; ``0`` means none at all, ``None`` no limit."""
+    capacity: Capacity = Capacity()
+
+
+class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """This node's place in its cluster.
+
+    :raises ValueError: for a node id out of range or a protocol that does not exist.
+    """
+
+    coordinator: str = "nats"
+    node_id: int = 1
+    protocol: str = "stalwart-0.15"
+    subject: str = ""
+    """The NATS subject; left empty, it becomes the protocol's :func:`default_subject`."""
+    heartbeat: float = 2.0
+    """Seconds after which an idle node says that it is there."""
+    max_age: float = 60.0
+    """Seconds that an event may wait for a connection before it is discarded."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.node_id <= HIGHEST_NODE_ID:
+            raise ValueError(f"node_id is {self.node_id}; allowed is 0 to {HIGHEST_NODE_ID}")
+        if self.protocol not in PROTOCOLS:
+            known = ", ".join(PROTOCOLS)
+            raise ValueError(f"there is no protocol {self.protocol!r}; there are {known}")
+        if not self.subject:
+            msgspec.structs.force_setattr(self, "subject", default_subject(self.protocol))
+
+    def with_protocol(self, protocol: str) -> Cluster:
+        """Return a copy that speaks another protocol.
+
+        A subject that was the old protocol's default becomes the new one's; any other stays.
+
+        :param protocol: one of :data:`PROTOCOLS`.
+        :return: the copy.
+        :raises ValueError: when there is no such protocol.
+        """
+        ours = self.subject != default_subject(self.protocol)
+        subject = self.subject if ours else default_subject(protocol)
+        return msgspec.structs.replace(self, protocol=protocol, subject=subject)
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a node needs to know to start; hashable, picklable, shows no secret."""
+
+    nats: Nats
+    cluster: Cluster = Cluster()
+    source: str = "<code>"
+    """The file that it came from, or the name given to :func:`parse_config`."""

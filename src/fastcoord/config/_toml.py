@@ -1,0 +1,142 @@
+"""The TOML form: the file that configures Stalwart up to 0.15."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import tomli
+
+from fastcoord.config._build import build
+from fastcoord.config._document import Document, Section, quoted, shown, spell_toml
+from fastcoord.config._keys import collect
+from fastcoord.config._macros import expand, split_macros
+from fastcoord.config._model import Config
+from fastcoord.config._settings import CLUSTER, STORE
+from fastcoord.config._toml_lines import toml_lines
+from fastcoord.config._values import nearest
+
+__all__ = ["read_toml"]
+
+SKIPPED_IN_CLUSTER = frozenset(
+    # Roles are Stalwart's own; the others are left over from its former gossip protocol.
+    {"roles", "advertise-addr", "bind-addr", "bind-port", "key", "seed-nodes"}
+)
+
+
+def read_toml(text: str, name: str, folder: str) -> Config:
+    """Read the TOML form.
+
+    :param text: the document.
+    :param name: the file's name, for problems.
+    :param folder: the absolute path that relative paths begin at.
+    :return: the configuration.
+    :raises ConfigError: with every problem of the file.
+    """
+    document = Document(name, folder, lambda: toml_lines(text), spell_toml)
+    root = _parse(document, text)
+    stores = _table(document, root, "store")
+    given_cluster = _table(document, root, "cluster")
+    store_id = _coordinator(document, root, given_cluster, stores)
+    cluster = Section(
+        collect(document, given_cluster, ("cluster",), CLUSTER, SKIPPED_IN_CLUSTER),
+        lambda key: ("cluster", *key.split(".")),
+    )
+    # The coordinator is dealt with: read again as a setting, it could only repeat itself.
+    cluster.given.pop("coordinator", None)
+    store = None
+    if store_id is not None:
+        path = ("store", store_id)
+        store = Section(
+            collect(document, stores[store_id], path, STORE, frozenset({"type"})),
+            lambda key: (*path, *key.split(".")),
+        )
+    return build(document, store_id or "", store, cluster, "stalwart-0.15")
+
+
+def _parse(document: Document, text: str) -> dict[str, Any]:
+    try:
+        return tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        # tomli shows the parts of some keys; the line says as much.
+        reason = re.sub(r" (?:key )?(?:\(.*\)|'.{2,}'|\".{2,}\")", "", error.msg, flags=re.DOTALL)
+        message = f"this is not TOML: {reason[:1].lower()}{reason[1:]} (column {error.colno})"
+        document.problem((), message, error.lineno)
+    except RecursionError:
+        document.problem((), "this TOML is nested too deeply to be read")
+    except ValueError:
+        # Python converts no integer of more than a few thousand digits.
+        document.problem((), "this TOML holds a number too long to be read")
+    raise document.error()
+
+
+def _table(document: Document, root: dict[str, Any], name: str) -> dict[str, Any]:
+    table = root.get(name, {})
+    if isinstance(table, dict):
+        return table
+    document.problem((name,), f"{shown(table)} was given; a table is needed, [{name}]")
+    return {}
+
+
+def _coordinator(
+    document: Document, root: dict[str, Any], cluster: dict[str, Any], stores: dict[str, Any]
+) -> str | None:
+    """Find the store; without a usable ``coordinator``, the only NATS store there is.
+
+    The second is only so that its problems are reported in the same run.
+    """
+    path = ("cluster", "coordinator")
+    nats = [key for key, store in stores.items() if _type_of(store) == "nats"]
+    offer = f"the NATS stores of this file are {', '.join(map(quoted, nats))}"
+    if not nats:
+        offer = 'this file has no store of type "nats"; add [store."nats"] with type = "nats"'
+    fallback = nats[0] if len(nats) == 1 else None
+    if "coordinator" not in cluster:
+        near = nearest("cluster", {name: name for name in root if name != "cluster"})
+        if "cluster" not in root and near:
+            offer += f"; was {quoted(near)} meant to be cluster?"
+        document.problem(path, f"missing; it names the store of the coordinator: {offer}")
+        return fallback
+    given = cluster["coordinator"]
+    try:
+        if not isinstance(given, str) or not given:
+            raise ValueError(f"the id of a store is needed: {offer}")
+        name = expand(split_macros(given, document.folder))
+        if name not in stores:
+            raise ValueError(f"there is no such store; {offer}")
+    except ValueError as error:
+        document.problem(path, f"{shown(given)} was given; {error}")
+        return fallback
+    if not isinstance(stores[name], dict):
+        document.problem(("store", name), f"{shown(stores[name])} was given; a table is needed")
+        return None
+    return name if _is_nats(document, name, stores[name], offer) else fallback
+
+
+def _is_nats(document: Document, name: str, store: dict[str, Any], offer: str) -> bool:
+    path = ("store", name, "type")
+    if "type" not in store:
+        document.problem(path, 'missing; set type = "nats"')
+        return True
+    kind = _type_of(store)
+    if kind == "nats":
+        return True
+    given = f"{shown(store['type'])} was given"
+    if isinstance(kind, str) and nearest(kind, {"nats": "nats"}):
+        document.problem(path, f'{given}; the coordinator needs "nats"')
+        return True
+    document.problem(
+        path, f"{given}; cluster.coordinator names a store that is not NATS, and {offer}"
+    )
+    return False
+
+
+def _type_of(store: object) -> object:
+    """Return the type of a store; a macro that cannot be replaced stays as it is."""
+    kind = store.get("type") if isinstance(store, dict) else None
+    if not isinstance(kind, str):
+        return kind
+    try:
+        return expand(split_macros(kind, ""))
+    except ValueError:
+        return kind

@@ -1,0 +1,176 @@
+"""Where each key of a TOML document stands.
+
+tomli gives values without their lines. This scanner walks a document that tomli has accepted,
+so it need not judge it: it only has to step over values correctly.
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+
+import tomli
+
+__all__ = ["Path", "toml_lines"]
+
+Path = tuple[str | int, ...]
+"""The keys from the document's root down; a number is the index in an array."""
+
+_BLANK = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
+_SPACE = re.compile(r"[ \t]*")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+_STRING = re.compile(
+    r'"""(?:[^\\]|\\.)*?"""(?:"{0,2})'
+    r"|'''.*?'''(?:'{0,2})"
+    r'|"(?:[^"\\\n]|\\.)*"'
+    r"|'[^'\n]*'",
+    re.DOTALL,
+)
+_SCALAR = re.compile(r"[^,\]\}#\n]*")
+
+
+def toml_lines(text: str) -> dict[Path, int]:
+    """Map each key, table and array element of a TOML document to its line.
+
+    :param text: a document that tomli reads without error.
+    :return: lines counted from 1; the first, where a table is opened more than once. What cannot
+        be found is left out: a line is a help to the reader, never worth a failure.
+    """
+    scanner = _Scanner(text)
+    try:
+        scanner.document()
+    except (_LostError, RecursionError):
+        pass  # keep what was found up to here
+    return scanner.lines
+
+
+class _LostError(Exception):
+    """The text is not what the scanner takes it for."""
+
+
+class _Scanner:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.position = 0
+        self.lines: dict[Path, int] = {}
+        self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
+        self._array_tables: dict[Path, int] = {}
+
+    def document(self) -> None:
+        table: Path = ()
+        while True:
+            self._skip(_BLANK)
+            if self.position == len(self.text):
+                return
+            if self._take("[["):
+                table = self._array_table(self._key())
+                self._expect("]]")
+            elif self._take("["):
+                table = self._resolve(self._key())
+                self._expect("]")
+            else:
+                self._pair(table)
+
+    def _pair(self, table: Path) -> None:
+        path = self._note(table, self._key())
+        self._expect("=")
+        self._skip(_SPACE)
+        self._value(path)
+
+    def _value(self, path: Path) -> None:
+        if self._take("["):
+            self._elements(path)
+        elif self._take("{"):
+            self._members(path)
+        elif string := _STRING.match(self.text, self.position):
+            self.position = string.end()
+        else:
+            self._skip(_SCALAR)
+
+    def _elements(self, path: Path) -> None:
+        index = 0
+        self._skip(_BLANK)
+        while not self._take("]"):
+            element = (*path, index)
+            self.lines[element] = self._line()
+            self._value(element)
+            index += 1
+            self._separator("]")
+
+    def _members(self, path: Path) -> None:
+        self._skip(_BLANK)
+        while not self._take("}"):
+            self._pair(path)
+            self._separator("}")
+
+    def _separator(self, closing: str) -> None:
+        self._skip(_BLANK)
+        if not self._take(",") and not self.text.startswith(closing, self.position):
+            raise _LostError
+        self._skip(_BLANK)
+
+    def _array_table(self, keys: list[str]) -> Path:
+        path = (*self._resolve(keys[:-1]), keys[-1])
+        index = self._array_tables.get(path, -1) + 1
+        self._array_tables[path] = index
+        self.lines.setdefault(path, self._line())
+        element = (*path, index)
+        self.lines[element] = self._line()
+        return element
+
+    def _resolve(self, keys: list[str]) -> Path:
+        path: Path = ()
+        for key in keys:
+            path = self._note(path, [key])
+            if path in self._array_tables:
+                path = (*path, self._array_tables[path])
+        return path
+
+    def _note(self, table: Path, keys: list[str]) -> Path:
+        path = table
+        for key in keys:
+            path = (*path, key)
+            self.lines.setdefault(path, self._line())
+        return path
+
+    def _key(self) -> list[str]:
+        keys: list[str] = []
+        while True:
+            self._skip(_SPACE)
+            if bare := _BARE_KEY.match(self.text, self.position):
+                keys.append(bare[0])
+                self.position = bare.end()
+            elif quoted := _STRING.match(self.text, self.position):
+                keys.append(_unquote(quoted[0]))
+                self.position = quoted.end()
+            else:
+                raise _LostError
+            self._skip(_SPACE)
+            if not self._take("."):
+                return keys
+
+    def _skip(self, pattern: re.Pattern[str]) -> None:
+        if match := pattern.match(self.text, self.position):
+            self.position = match.end()
+
+    def _take(self, token: str) -> bool:
+        if self.text.startswith(token, self.position):
+            self.position += len(token)
+            return True
+        return False
+
+    def _expect(self, token: str) -> None:
+        if not self._take(token):
+            raise _LostError
+
+    def _line(self) -> int:
+        return bisect.bisect_right(self._starts, self.position)
+
+
+def _unquote(quoted: str) -> str:
+    if quoted.startswith("'"):
+        return quoted[1:-1]
+    if "\\" not in quoted:
+        return quoted[1:-1]
+    key = tomli.loads(f"key = {quoted}")["key"]
+    return key if isinstance(key, str) else quoted

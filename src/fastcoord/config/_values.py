@@ -1,0 +1,176 @@
+"""Forms of values: each reader takes what the file holds and says what is allowed.
+
+A reader raises ``ValueError`` with a sentence that names what is allowed and shows nothing of
+what was given: whether that may be shown is for its caller to know.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+
+from fastcoord.config._model import PROTOCOLS
+
+__all__ = [
+    "boolean",
+    "duration",
+    "integer",
+    "nearest",
+    "protocol",
+    "reconnects",
+    "size",
+    "subject",
+    "text",
+]
+
+MILLISECONDS = {"": 1, "ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+LONGEST = 365 * MILLISECONDS["d"]
+BYTES = {"": 1, "b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
+LARGEST_COUNT = 2**31 - 1
+LONGEST_SUBJECT = 255
+LONGEST_COMPARED = 64  # the comparison is quadratic, and nothing known is this long
+
+# At most 18 digits: more than any limit needs, and converted in no time.
+_DURATION = re.compile(r"([0-9]{1,18})[ \t]*(ms|s|m|h|d)?", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(r"([0-9]{1,18})[ \t]*([kmg]?b)?", re.IGNORECASE | re.ASCII)
+_DIGITS = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def text(value: object) -> str:
+    """Read a string that is not empty."""
+    if not isinstance(value, str):
+        raise ValueError("a string is needed")
+    if not value:
+        raise ValueError("a string that is not empty is needed; to do without, leave the key out")
+    return value
+
+
+def boolean(value: object) -> bool:
+    """Read ``true`` or ``false``, also as a string."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value in ("true", "false"):
+        return value == "true"
+    raise ValueError("allowed are true and false")
+
+
+def integer(lowest: int, highest: int = LARGEST_COUNT) -> Callable[[object], int]:
+    """Make a reader of whole numbers, also as a string of digits.
+
+    :param lowest: the smallest number allowed.
+    :param highest: the largest number allowed.
+    :return: the reader.
+    """
+
+    def read(value: object) -> int:
+        if isinstance(value, str) and _DIGITS.fullmatch(value):
+            value = int(value)
+        if isinstance(value, int) and _is_integer(value) and lowest <= value <= highest:
+            return value
+        raise ValueError(f"allowed is a whole number from {lowest} to {highest}")
+
+    return read
+
+
+def reconnects(value: object) -> int | None:
+    """Read a number of attempts; ``false`` means that there is no limit."""
+    if value is False or value == "false":
+        return None
+    try:
+        return integer(0)(value)
+    except ValueError as error:
+        raise ValueError(f"{error} (0 disables reconnection), or false for no limit") from None
+
+
+def duration(value: object) -> float:
+    """Read a duration; the result is in seconds."""
+    allowed = (
+        'allowed is a duration such as "250ms", "5s", "1m", "2h" or "1d", or a whole number of '
+        "milliseconds, above zero and at most 365 days"
+    )
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
+        number, unit = match.groups()
+        value = int(number) * MILLISECONDS[(unit or "").lower()]
+    if isinstance(value, int) and _is_integer(value):
+        if 0 < value <= LONGEST:
+            return value / 1000
+        if value == 0:
+            raise ValueError(f"zero is refused: {allowed}")
+    if isinstance(value, float):
+        raise ValueError(f'fractions are not read, write "1500ms" for 1.5 seconds: {allowed}')
+    raise ValueError(allowed)
+
+
+def size(lowest: int, highest: int, why: str = "") -> Callable[[object], int]:
+    """Make a reader of sizes in bytes; a KB is 1024 bytes.
+
+    :param lowest: the smallest size allowed, in bytes.
+    :param highest: the largest size allowed, in bytes.
+    :param why: what the bounds come from, for the error.
+    :return: the reader.
+    """
+
+    def read(value: object) -> int:
+        if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
+            number, unit = match.groups()
+            value = int(number) * BYTES[(unit or "").lower()]
+        if isinstance(value, int) and _is_integer(value) and lowest <= value <= highest:
+            return value
+        raise ValueError(
+            'allowed is a size in bytes such as 512, "64KB" or "1MB" (1KB is 1024 bytes), from '
+            f"{lowest} to {highest}{why}"
+        )
+
+    return read
+
+
+def protocol(value: object) -> str:
+    """Read the name of a wire protocol."""
+    if isinstance(value, str):
+        if value in PROTOCOLS:
+            return value
+        if near := nearest(value, {each: each for each in PROTOCOLS}):
+            known = ", ".join(PROTOCOLS)
+            raise ValueError(f'the nearest known is "{near}"; allowed are {known}')
+    raise ValueError(f"allowed are {', '.join(PROTOCOLS)}")
+
+
+def subject(value: object) -> str:
+    """Read a NATS subject to publish on."""
+    allowed = (
+        "allowed is a NATS subject: words joined by dots, without blanks, control characters or "
+        f"the wildcards * and >, at most {LONGEST_SUBJECT} bytes"
+    )
+    if not isinstance(value, str) or not value:
+        raise ValueError(allowed)
+    # isprintable() is false for every control character, for line breaks and for surrogates.
+    if not value.isprintable() or any(character.isspace() for character in value):
+        raise ValueError(allowed)
+    if "*" in value or ">" in value or "" in value.split("."):
+        raise ValueError(allowed)
+    if len(value.encode()) > LONGEST_SUBJECT:
+        raise ValueError(allowed)
+    return value
+
+
+def nearest(name: str, known: Mapping[str, str]) -> str | None:
+    """Find what a mistyped name most likely stands for.
+
+    :param name: what was written.
+    :param known: what could have been meant, by the ways to write it.
+    :return: the nearest, or ``None`` when nothing is near.
+    """
+    if len(name) > LONGEST_COMPARED:
+        return None
+    by_folded = {_fold(each): meant for each, meant in known.items()}
+    matches = difflib.get_close_matches(_fold(name), by_folded, n=1)
+    return by_folded[matches[0]] if matches else None
+
+
+def _fold(name: str) -> str:
+    return name.lower().replace("_", "-")
