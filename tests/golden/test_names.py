@@ -6,16 +6,35 @@ import json
 import re
 
 import pytest
-from stalwart_vectors import DIRECTORY
 
 from fastcoord import DataType, ObjectType, StateChange
+from stalwart_vectors import DIRECTORY
 
-DATA_TYPES = (
-    "Email EmailDelivery EmailSubmission Mailbox Thread Identity Core PushSubscription"
-    " SearchSnippet VacationResponse MDN Quota SieveScript Calendar CalendarEvent"
-    " CalendarEventNotification AddressBook ContactCard FileNode Principal ShareNotification"
-    " ParticipantIdentity CalendarAlert"
-).split()
+DATA_TYPES = [
+    "Email",
+    "EmailDelivery",
+    "EmailSubmission",
+    "Mailbox",
+    "Thread",
+    "Identity",
+    "Core",
+    "PushSubscription",
+    "SearchSnippet",
+    "VacationResponse",
+    "MDN",
+    "Quota",
+    "SieveScript",
+    "Calendar",
+    "CalendarEvent",
+    "CalendarEventNotification",
+    "AddressBook",
+    "ContactCard",
+    "FileNode",
+    "Principal",
+    "ShareNotification",
+    "ParticipantIdentity",
+    "CalendarAlert",
+]
 """By bit."""
 
 
