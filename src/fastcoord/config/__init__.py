@@ -101,7 +101,7 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     :return: the configuration.
     :raises ConfigError: with everything that is wrong with the file, all at once.
     """
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     return _read(_text_of(name), name, os.path.dirname(os.path.abspath(name)))
 
 

@@ -101,11 +101,16 @@ def _read(document: Document, setting: Setting, given: Given) -> Any:
     try:
         if isinstance(value, str):
             value = expand(split_macros(value, document.folder))
+    except ValueError as error:
+        raise _refuse(document, setting.key, given, error) from None
+    try:
         read = setting.read(value)
         if setting.key.endswith("-file"):
             return readable_file(document.folder, str(read))
     except ValueError as error:
-        raise _refuse(document, setting.key, given, error) from None
+        resolved = value != given.value
+        reason = f"after its macros are replaced, {error}" if resolved else error
+        raise _refuse(document, setting.key, given, reason) from None
     return read
 
 

@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from fastcoord.config._macros import has_macro
 from fastcoord.config._toml_lines import Path
 from fastcoord.errors import ConfigError, ConfigProblem
 
@@ -117,8 +116,7 @@ def shown(value: object) -> str:
     What came from a macro is shown as the macro, never as its content.
     """
     if isinstance(value, str):
-        suffix = ", with its macros replaced," if has_macro(value) else ""
-        return quoted(value) + suffix
+        return quoted(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict):

@@ -6,7 +6,7 @@ import os
 import ssl
 from typing import Any
 
-from fastcoord.config._document import Document, Section
+from fastcoord.config._document import Document, Given, Section, shown
 
 __all__ = ["check_tls", "readable_file"]
 
@@ -23,16 +23,17 @@ def readable_file(folder: str, path: str) -> str:
     :raises ValueError: when the file cannot be read; says why.
     """
     absolute = os.path.join(folder, path)
+    needed = "a file that can be read is needed"
+    # The path itself is not shown: macros may have gone into it.
     if not os.path.isfile(absolute):
-        problem = "is no regular file" if os.path.exists(absolute) else "does not exist"
-        raise ValueError(f"a file that can be read is needed, and {absolute!a} {problem}")
+        if os.path.exists(absolute):
+            raise ValueError(f"{needed}, and this is no regular file")
+        raise ValueError(f"{needed}; there is none (relative paths begin at {folder!a})")
     try:
         with open(absolute, "rb") as file:
             file.read(1)
     except OSError as error:
-        raise ValueError(
-            f"a file that can be read is needed, and {absolute!a} cannot be: {error.strerror}"
-        ) from None
+        raise ValueError(f"{needed}: {error.strerror}") from None
     return absolute
 
 
@@ -66,15 +67,17 @@ def check_tls(document: Document, section: Section, values: dict[str, Any]) -> N
     _check_pair(document, section, values.get("tls.cert-file"), values.get("tls.key-file"))
 
 
+def _refuse(document: Document, given: Given, reason: str) -> None:
+    document.problem(given.path, f"{shown(given.value)} was given; {reason}")
+
+
 def _check_authority(document: Document, section: Section, path: str | None) -> None:
     if path is None:
         return
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except OSError:  # of which ssl.SSLError is one
-        document.problem(
-            section.given["tls.ca-file"].path, f"{path!a} holds no certificate in PEM form"
-        )
+        _refuse(document, section.given["tls.ca-file"], "the file holds no certificate in PEM form")
 
 
 class _EncryptedKeyError(Exception):
@@ -95,12 +98,12 @@ def _check_pair(
         # Without a password of ours, OpenSSL would ask for one on the terminal and wait.
         context.load_cert_chain(certificate, key, password=_no_password)
     except _EncryptedKeyError:
-        document.problem(
-            section.given["tls.key-file"].path, f"{key!a} is encrypted; a plain key is needed"
-        )
+        _refuse(document, section.given["tls.key-file"], "the key is encrypted; a plain is needed")
     except OSError:
-        document.problem(
-            section.given["tls.cert-file"].path,
-            f"{certificate!a} and {key!a} cannot be used: both must be in PEM form, and the key "
-            "must be the certificate's",
+        other = shown(section.given["tls.key-file"].value)
+        _refuse(
+            document,
+            section.given["tls.cert-file"],
+            f"together with the key {other} it cannot be used: both must be in PEM form, and the "
+            "key must be the certificate's",
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import tomli
@@ -22,6 +21,17 @@ SKIPPED_IN_CLUSTER = frozenset(
     # Roles are Stalwart's own; the others are left over from its former gossip protocol.
     {"roles", "advertise-addr", "bind-addr", "bind-port", "key", "seed-nodes"}
 )
+_REASONS = {
+    "Cannot declare": "the table is declared twice",
+    "Cannot mutate": "the key or table is given twice",
+    "Cannot overwrite": "the key or table is given twice",
+    "Cannot redefine": "the key or table is given twice",
+    "Duplicate inline table key": "a key of the inline table is given twice",
+    "Found invalid character": "there is a character that TOML does not allow",
+    "Illegal character '\\n'": "a string does not end on its line",
+    "Illegal character": "there is a character that TOML does not allow",
+    "Invalid value": "invalid value; text needs quotes",
+}
 
 
 def read_toml(text: str, name: str, folder: str) -> Config:
@@ -58,9 +68,7 @@ def _parse(document: Document, text: str) -> dict[str, Any]:
     try:
         return tomli.loads(text)
     except tomli.TOMLDecodeError as error:
-        # tomli shows the parts of some keys; the line says as much.
-        reason = re.sub(r" (?:key )?(?:\(.*\)|'.{2,}'|\".{2,}\")", "", error.msg, flags=re.DOTALL)
-        message = f"this is not TOML: {reason[:1].lower()}{reason[1:]} (column {error.colno})"
+        message = f"this is not TOML: {_reason(error.msg)} (column {error.colno})"
         document.problem((), message, error.lineno)
     except RecursionError:
         document.problem((), "this TOML is nested too deeply to be read")
@@ -68,6 +76,14 @@ def _parse(document: Document, text: str) -> dict[str, Any]:
         # Python converts no integer of more than a few thousand digits.
         document.problem((), "this TOML holds a number too long to be read")
     raise document.error()
+
+
+def _reason(message: str) -> str:
+    """Say what tomli says, without the parts of the document that it shows in places."""
+    for start, reason in _REASONS.items():
+        if message.startswith(start):
+            return reason
+    return message[:1].lower() + message[1:]
 
 
 def _table(document: Document, root: dict[str, Any], name: str) -> dict[str, Any]:
