@@ -11,9 +11,9 @@ whatever happens to it: a normal exit, an exception, Ctrl-C, or ``kill -9``.
 
 from __future__ import annotations
 
-from .cluster import LocalCluster
-from .local import LocalServer
-from .process import find_server_binary
-from .settings import ServerTls
+from fastcoord.server.cluster import LocalCluster
+from fastcoord.server.local import LocalServer
+from fastcoord.server.process import find_server_binary
+from fastcoord.server.settings import ServerTls
 
 __all__ = ["LocalCluster", "LocalServer", "ServerTls", "find_server_binary"]

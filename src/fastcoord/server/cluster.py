@@ -7,9 +7,9 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ServerError
-from .local import POLL_INTERVAL, LocalServer
-from .settings import Membership
+from fastcoord.errors import ServerError
+from fastcoord.server.local import POLL_INTERVAL, LocalServer
+from fastcoord.server.settings import Membership
 
 if TYPE_CHECKING:
     from types import TracebackType

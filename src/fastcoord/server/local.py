@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode, urlsplit
 
-from ..errors import ServerError
-from .process import find_server_binary, spawn
-from .settings import Membership, ServerSettings, ServerTls, bracketed
+from fastcoord.errors import ServerError
+from fastcoord.server.process import find_server_binary, spawn
+from fastcoord.server.settings import Membership, ServerSettings, ServerTls, bracketed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

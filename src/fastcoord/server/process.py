@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ServerNotFound
+from fastcoord.errors import ServerNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
