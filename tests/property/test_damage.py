@@ -1,0 +1,101 @@
+"""Every truncation and every single changed byte of what Stalwart wrote, through both codecs.
+
+The two must agree on the events before the damage, on whether there is an error at all, and on the
+byte to blame. What takes too long to try in full is sampled with a fixed seed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+import fastcoord
+import reference
+from comparison import Outcome, assert_same_outcome, by_reference, event_of
+from stalwart_vectors import CASE_NAMES, CASES, Vector
+
+SMALL = 64
+"""Up to this many bytes of payload, every position is changed to every other value."""
+CHANGES_OF_A_LARGE_PAYLOAD = 60
+
+every_case = pytest.mark.parametrize(("vector", "protocol"), CASES, ids=CASE_NAMES)
+
+
+@every_case
+def test_every_truncation_is_read_alike(vector: Vector, protocol: str) -> None:
+    events = tuple(event_of(event) for event in vector.events)
+    for end, expected in _truncations(vector, protocol):
+        cut = vector.payload[:end]
+        found: tuple[int | None, tuple[fastcoord.Event, ...], int | None]
+        try:
+            batch = fastcoord.decode_batch(cut, protocol=protocol)
+            found = (batch.node_id, tuple(batch), None)
+        except fastcoord.DecodeError as error:
+            found = (error.node_id, error.decoded, error.offset)
+        before = events[: len(expected.events)]
+        assert found == (expected.node_id, before, expected.offset), f"{protocol} {cut.hex()}"
+
+
+def _truncations(vector: Vector, protocol: str) -> Iterator[tuple[int, Outcome]]:
+    """Give each length with what the reference makes of it.
+
+    A batch cut within its event number n is events 0 to n - 1 and then what a batch of that cut
+    event alone gives, moved along: decoding has no memory. The reference so reads each event's
+    bytes often and the events before it never, and a large payload takes seconds and not minutes.
+    """
+    node_id = reference.encode_integer(vector.node_id, 16)
+    for end in range(len(node_id)):
+        yield end, by_reference(vector.payload[:end], protocol)
+    start = len(node_id)
+    for index, event in enumerate(vector.events):
+        before = vector.events[:index]
+        yield start, Outcome(vector.node_id, before, None)
+        written = reference.encode_event(event, protocol)
+        for size in range(1, len(written)):
+            cut = by_reference(node_id + written[:size], protocol)
+            assert cut.events == []
+            assert cut.offset is not None
+            offset = cut.offset - len(node_id) + start
+            yield start + size, Outcome(vector.node_id, before, offset)
+        start += len(written)
+    assert start == len(vector.payload)
+    yield start, Outcome(vector.node_id, vector.events, None)
+
+
+@every_case
+def test_a_changed_byte_is_read_alike(vector: Vector, protocol: str) -> None:
+    for changed in _changes(vector):
+        assert_same_outcome(changed, protocol)
+
+
+def _changes(vector: Vector) -> Iterator[bytes]:
+    size = len(vector.payload)
+    if size <= SMALL:
+        positions_and_values = [
+            (position, value) for position in range(size) for value in range(256)
+        ]
+    else:
+        chance = random.Random(vector.name)
+        positions_and_values = [
+            (chance.randrange(size), chance.randrange(256))
+            for _ in range(CHANGES_OF_A_LARGE_PAYLOAD)
+        ]
+    for position, value in positions_and_values:
+        if vector.payload[position] != value:
+            changed = bytearray(vector.payload)
+            changed[position] = value
+            yield bytes(changed)
+
+
+@every_case
+def test_a_removed_or_doubled_byte_is_read_alike(vector: Vector, protocol: str) -> None:
+    payload = vector.payload
+    positions: Sequence[int] = range(len(payload))
+    if len(payload) > SMALL:
+        positions = random.Random(vector.name).sample(positions, 20)
+    for position in positions:
+        assert_same_outcome(payload[:position] + payload[position + 1 :], protocol)
+        doubled = payload[: position + 1] + payload[position:]
+        assert_same_outcome(doubled, protocol)

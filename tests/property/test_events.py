@@ -1,0 +1,201 @@
+"""What holds for every event: value semantics, immutability, forms."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastcoord
+import reference
+import strategies
+from comparison import event_of, plain
+
+POSITIONAL = {
+    "StateChange": ("account_id", "change_id", "types"),
+    "CalendarAlert": ("account_id", "event_id", "recurrence_id", "uid", "alert_id"),
+    "EmailPush": ("account_id", "email_id", "change_id"),
+    "InvalidateAccessTokens": ("account_ids",),
+    "InvalidateGroupwareCache": ("account_ids",),
+    "ReloadSettings": (),
+    "ReloadBlockedIps": (),
+    "ReloadPushServers": ("account_id",),
+    "ReloadSpamFilter": (),
+    "PushServerUpdate": ("account_id",),
+    "RegistryInsert": ("object", "id"),
+    "RegistryDelete": ("object", "id"),
+    "RegistryReload": ("object",),
+    "CacheInvalidate": ("items",),
+    "CacheInvalidateAll": (),
+    "CacheInvalidateNegative": (),
+    "MtaQueueStatus": ("is_running",),
+    "QueueRefresh": (),
+    "TaskQueueRefresh": (),
+    "IndexQueueRefresh": (),
+    "AppEvent": ("kind", "payload"),
+}
+"""The order in which an event takes its fields, which is not everywhere the order on the wire."""
+
+events = strategies.EVENTS.map(event_of)
+
+
+def _values(event: fastcoord.Event) -> tuple[Any, ...]:
+    return tuple(getattr(event, name) for name in POSITIONAL[type(event).__name__])
+
+
+def test_every_event_of_the_wire_has_a_class_and_no_class_is_left_over() -> None:
+    exported = {
+        name
+        for name, value in vars(fastcoord).items()
+        if isinstance(value, type) and issubclass(value, fastcoord.Event)
+    }
+    assert exported == reference.event_types("fastcoord-1") | {"Event"}
+    assert set(POSITIONAL) == reference.event_types("fastcoord-1")
+
+
+@given(event=events)
+def test_fields_by_position_and_by_keyword_make_the_same_event(event: fastcoord.Event) -> None:
+    names = POSITIONAL[type(event).__name__]
+    assert type(event).__match_args__ == names
+    assert type(event)(*_values(event)) == event
+    assert type(event)(**dict(zip(names, _values(event), strict=True))) == event
+
+
+@given(first=strategies.EVENTS, second=strategies.EVENTS)
+def test_events_are_equal_exactly_if_type_and_fields_are(first: Any, second: Any) -> None:
+    one, other, again = event_of(first), event_of(second), event_of(first)
+    assert (one == other) is (first == second)
+    assert (one != other) is (first != second)
+    assert one == again
+    assert hash(one) == hash(again)
+    assert len({one, other, again}) == (1 if first == second else 2)
+
+
+def test_events_of_two_types_differ_even_with_the_same_fields() -> None:
+    assert fastcoord.InvalidateAccessTokens([1]) != fastcoord.InvalidateGroupwareCache([1])
+    assert fastcoord.ReloadSettings() != fastcoord.ReloadBlockedIps()
+    assert fastcoord.RegistryInsert(1, 2) != fastcoord.RegistryDelete(1, 2)
+
+
+@given(event=events)
+def test_an_event_equals_nothing_but_an_event(event: fastcoord.Event) -> None:
+    assert event != _values(event)
+    assert event != fastcoord.to_builtins(event)
+    assert event is not None
+    assert event != object()
+
+
+@given(event=events)
+def test_events_have_no_order(event: fastcoord.Event) -> None:
+    with pytest.raises(TypeError):
+        _ = event < event  # type: ignore[operator]
+
+
+@given(event=events, version=st.integers(0, pickle.HIGHEST_PROTOCOL))
+def test_an_event_survives_pickling_in_every_version(event: fastcoord.Event, version: int) -> None:
+    restored = pickle.loads(pickle.dumps(event, version))
+    assert type(restored) is type(event)
+    assert restored == event
+    assert reference.encode_event(plain(restored), "fastcoord-1") == reference.encode_event(
+        plain(event), "fastcoord-1"
+    )
+
+
+@given(event=events)
+def test_a_copy_is_the_same_event(event: fastcoord.Event) -> None:
+    assert copy.copy(event) == event
+    assert copy.deepcopy(event) == event
+
+
+@given(event=events)
+def test_the_representation_of_an_event_makes_it_again(event: fastcoord.Event) -> None:
+    assert eval(repr(event), vars(fastcoord).copy()) == event
+
+
+@given(event=events)
+def test_plain_values_go_through_json_and_back(event: fastcoord.Event) -> None:
+    described = json.loads(json.dumps(fastcoord.to_builtins(event)))
+    assert fastcoord.from_builtins(described) == event
+
+
+@given(event=events)
+def test_match_takes_an_event_apart_by_position_and_by_keyword(event: fastcoord.Event) -> None:
+    name = type(event).__name__
+    fields = POSITIONAL[name]
+    for patterns in (
+        ", ".join(f"got_{field}" for field in fields),
+        ", ".join(f"{field}=got_{field}" for field in fields),
+    ):
+        captured = "".join(f"got_{field}, " for field in fields)
+        source = f"match event:\n case {name}({patterns}):\n  found = ({captured})"
+        names = {**vars(fastcoord), "event": event}
+        exec(source, names)
+        assert names["found"] == _values(event)
+
+
+@given(event=events)
+def test_match_tells_the_types_apart(event: fastcoord.Event) -> None:
+    matching = [name for name in POSITIONAL if isinstance(event, getattr(fastcoord, name))]
+    assert matching == [type(event).__name__]
+
+
+@given(event=events, name=st.sampled_from(["account_id", "unheard_of"]))
+def test_an_event_cannot_be_changed(event: fastcoord.Event, name: str) -> None:
+    for field in {*POSITIONAL[type(event).__name__], name}:
+        before = plain(event)
+        with pytest.raises((AttributeError, TypeError)):
+            setattr(event, field, 1)
+        with pytest.raises((AttributeError, TypeError)):
+            delattr(event, field)
+        assert plain(event) == before
+
+
+@given(first=strategies.EVENTS, second=strategies.EVENTS)
+def test_a_second_init_cannot_change_an_event(first: Any, second: Any) -> None:
+    event = event_of(first)
+    values = _values(event_of([first[0], second[1]]) if first[0] == second[0] else event)
+    with pytest.raises(TypeError, match="immutable"):
+        event.__init__(*values)  # type: ignore[misc]
+    assert plain(event) == first
+
+
+def test_lists_are_kept_as_tuples_apart_from_what_they_were_made_of() -> None:
+    accounts = [1, 2]
+    items: list[list[str | int]] = [["Domain", 5]]
+    tokens = fastcoord.InvalidateAccessTokens(accounts)
+    caches = fastcoord.CacheInvalidate(items)
+    accounts.append(3)
+    items[0][1] = 6
+    items.clear()
+    assert tokens.account_ids == (1, 2)
+    assert caches.items == (("Domain", 5),)
+
+
+def test_a_payload_is_kept_apart_from_the_buffer_that_it_came_from() -> None:
+    buffer = bytearray(b"before")
+    events = [fastcoord.AppEvent(1, buffer), fastcoord.AppEvent(1, memoryview(buffer))]
+    buffer[:] = b"after!"
+    assert [event.payload for event in events] == [b"before", b"before"]
+    assert {type(event.payload) for event in events} == {bytes}
+
+
+def test_decoded_events_do_not_depend_on_the_buffer_that_they_came_from() -> None:
+    expected = [
+        fastcoord.CalendarAlert(1, 2, None, "uid", "alert"),
+        fastcoord.AppEvent(1, b"payload"),
+    ]
+    buffer = bytearray(fastcoord.encode_batch(expected, node_id=1, protocol="fastcoord-1"))
+    batch = fastcoord.decode_batch(buffer, protocol="fastcoord-1")
+    buffer[:] = b"\xff" * len(buffer)
+    assert list(batch) == expected
+
+
+def test_a_recurrence_of_zero_means_none_as_it_does_on_the_wire() -> None:
+    event = fastcoord.CalendarAlert(1, 2, 0, "uid", "alert")
+    assert event.recurrence_id is None
+    assert event == fastcoord.CalendarAlert(1, 2, None, "uid", "alert")
