@@ -1,0 +1,308 @@
+# cython: language_level=3, embedsignature=True
+"""Events into batches: encoded when published, bounded, and kept until they are confirmed.
+
+A batch lives in one of four places, and each event is counted in exactly one of them at any time::
+
+    accepted = confirmed + waiting + discarded      waiting = open batch + queue + window
+
+The open batch takes events as bytes. It is sealed by its owner when the event loop comes round, or
+here when the next event does not fit. ``queue`` holds what no connection has taken yet, ``window``
+what one has taken and no PONG has proved to be with the server; both together hold at most
+``capacity`` batches.
+"""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memmove
+
+from fastcoord._codec cimport encode_event, get_protocol, size_bound, split_event, Protocol
+from fastcoord._events cimport Event, UNMADE
+from fastcoord._wire cimport (
+    BYTES_U16,
+    Writer,
+    put_uint,
+    reserve,
+    size_of_uint,
+    writer_free,
+)
+
+from collections import deque
+
+from fastcoord.errors import EventTooLarge
+
+
+cdef class Sealed:
+    """A batch that takes no more events.
+
+    :ivar payload: its bytes as they travel, the node id first.
+    :ivar offset: how many events this node had accepted before its first one.
+    :ivar count: how many events it holds.
+    :ivar sealed_at: when it was sealed, on the owner's clock.
+    """
+
+
+cdef class Batcher:
+    """The outgoing side of one node, up to the point where bytes are handed to a connection.
+
+    :param node_id: the sender, 0 to 65535.
+    :param protocol: the name of a protocol.
+    :param limit: the most bytes of one batch.
+    :param capacity: the most sealed batches that wait, in ``queue`` and ``window`` together.
+    :param on_open: called without arguments when an empty open batch takes its first event.
+    :param on_seal: called without arguments when a batch was sealed because it was full.
+    """
+
+    def __init__(self, *, node_id, protocol, Py_ssize_t limit, Py_ssize_t capacity, on_open, on_seal):
+        if limit < BYTES_U16 + 8 or capacity < 1:
+            raise ValueError("a batch needs at least 11 bytes and a capacity of 1")
+        self.protocol = get_protocol(protocol)
+        self.node_id = node_id
+        self.limit = limit
+        self.capacity = capacity
+        self.on_open = on_open
+        self.on_seal = on_seal
+        self.queue = deque()
+        self.window = deque()
+        reserve(&self.writer, limit)
+        put_uint(&self.writer, self.node_id)
+        self.prefix = self.writer.used
+
+    def __dealloc__(self):
+        writer_free(&self.writer)
+
+    @property
+    def waiting(self):
+        """How many accepted events are neither confirmed nor discarded."""
+        return self.accepted - self.confirmed - self.discarded
+
+    @property
+    def offset(self):
+        """How many events were accepted so far, the open batch not counted."""
+        return self.accepted - self.open_count
+
+    @property
+    def open_bytes(self):
+        """How many bytes of events the open batch holds."""
+        return self.writer.used - self.prefix
+
+    @property
+    def is_full(self):
+        """Whether sealing the open batch would exceed the capacity."""
+        return not self.has_room()
+
+    cdef bint has_room(self):
+        return len(self.queue) + len(self.window) < self.capacity
+
+    def set_limit(self, Py_ssize_t limit):
+        """Change the most bytes of one batch: a server that was joined may allow less."""
+        self.limit = limit
+
+    # ---------------------------------------------------------------------------- publishing
+
+    cdef int check(self, object event) except -1:
+        """Refuse what could not be sent, before anything of the same call is accepted."""
+        if not isinstance(event, Event):
+            raise TypeError(
+                f"only events can be published, such as StateChange, not {type(event).__name__}"
+                f" ({event!r:.60})"
+            )
+        if not self.protocol.knows(<Event>event):
+            self.protocol.refuse(<Event>event)
+        return 0
+
+    cdef tuple fit(self, Event event):
+        """Give the events to encode for one that may be too large: itself, or its pieces."""
+        cdef Writer scratch
+        cdef Py_ssize_t room = self.limit - self.prefix
+        cdef Py_ssize_t size
+        scratch.start = NULL
+        scratch.used = scratch.capacity = 0
+        try:
+            encode_event(self.protocol, &scratch, event)
+            size = scratch.used
+        finally:
+            writer_free(&scratch)
+        if size <= room:
+            return (event,)
+        pieces = split_event(self.protocol, event, room)
+        if not pieces:
+            raise EventTooLarge(
+                f"{type(event).__name__} takes {size} bytes, and a batch holds {room}: raise"
+                " capacity.batch-bytes, or the server's max_payload if that is the lower one"
+            )
+        return pieces
+
+    def prepare(self, events):
+        """Check events that are to be published together, and split those that are too large.
+
+        :param events: a tuple or list of events.
+        :return: the same object, or a list in which large events are replaced by their pieces.
+        :raises TypeError: something is not an event.
+        :raises UnsupportedEvent: the protocol does not have one of them.
+        :raises EventTooLarge: one does not fit into a batch and is not a list.
+        """
+        cdef bint all_fit = True
+        cdef Py_ssize_t room = self.limit - self.prefix
+        for event in events:
+            self.check(event)
+            if size_bound(<Event>event) > room:
+                all_fit = False
+        if all_fit:
+            return events
+        fitting = []
+        for event in events:
+            fitting.extend(self.fit(<Event>event))
+        return fitting
+
+    cdef bint add(self, Event event) except -1:
+        """Encode one prepared event; give False, with nothing changed, when there is no room."""
+        cdef Py_ssize_t before = self.writer.used
+        cdef Py_ssize_t size
+        encode_event(self.protocol, &self.writer, event)
+        if self.writer.used > self.limit:
+            size = self.writer.used - before
+            self.writer.used = before
+            if size > self.limit - self.prefix:
+                # Only when the limit was lowered between checking and adding.
+                raise EventTooLarge(
+                    f"{type(event).__name__} takes {size} bytes, and the server that was joined"
+                    f" allows {self.limit - self.prefix}"
+                )
+            if not self.has_room():
+                return False
+            self.seal_open()
+            # The event's bytes still stand behind the batch that was just copied out.
+            memmove(self.writer.start + self.prefix, self.writer.start + before, size)
+            self.writer.used = self.prefix + size
+            self.accepted += 1
+            self.open_count = 1
+            self.on_seal()
+            return True
+        self.accepted += 1
+        self.open_count += 1
+        if self.open_count == 1:
+            self.on_open()
+        return True
+
+    def add_from(self, events, Py_ssize_t start=0):
+        """Accept prepared events from position ``start`` on, while there is room.
+
+        :return: the position of the first event that was not accepted: ``len(events)`` if all were.
+        """
+        cdef Py_ssize_t index
+        for index in range(start, len(events)):
+            if not self.add(<Event>events[index]):
+                return index
+        return len(events)
+
+    def add_always(self, events):
+        """Accept prepared events; where there is no room, discard the oldest batch."""
+        for event in events:
+            while not self.add(<Event>event):
+                self.discard_oldest()
+
+    # ------------------------------------------------------------------------------- sealing
+
+    cdef int seal_open(self) except -1:
+        cdef Sealed batch = Sealed.__new__(Sealed)
+        batch.payload = PyBytes_FromStringAndSize(<char*>self.writer.start, self.writer.used)
+        batch.offset = self.accepted - self.open_count
+        batch.count = self.open_count
+        batch.sealed_at = self.now
+        self.queue.append(batch)
+        self.sealed_batches += 1
+        self.writer.used = self.prefix
+        self.open_count = 0
+        return 0
+
+    def seal(self):
+        """Seal the open batch if it holds anything and the capacity allows it.
+
+        :return: whether a batch was sealed.
+        """
+        if self.open_count == 0 or not self.has_room():
+            return False
+        self.seal_open()
+        return True
+
+    # ----------------------------------------------------------- queue, window, confirmation
+
+    def take(self, Py_ssize_t most_bytes):
+        """Move batches from the queue to the window, as they are handed to a connection.
+
+        :param most_bytes: stop after the batch that reaches this many bytes.
+        :return: a list of ``Sealed``, the oldest first.
+        """
+        cdef Py_ssize_t size = 0
+        cdef Sealed batch
+        taken = []
+        while self.queue and size < most_bytes:
+            batch = self.queue.popleft()
+            self.window.append(batch)
+            taken.append(batch)
+            size += len(batch.payload)
+        return taken
+
+    def confirm(self, uint64_t up_to):
+        """Let go of the batches that end at or before event number ``up_to``."""
+        cdef Sealed batch
+        while self.window:
+            batch = self.window[0]
+            if batch.offset + batch.count > up_to:
+                break
+            self.window.popleft()
+            self.confirmed += batch.count
+
+    def rewind(self):
+        """Put the window back in front of the queue: what was not confirmed is sent again."""
+        self.queue.extendleft(reversed(self.window))
+        self.window.clear()
+
+    cdef int discard(self, Sealed batch) except -1:
+        self.discarded += batch.count
+        return 0
+
+    def discard_oldest(self):
+        """Throw away the oldest batch that was not sent yet, or, if there is none, that was.
+
+        :return: how many events were discarded.
+        """
+        cdef Sealed batch
+        if self.queue:
+            batch = self.queue.popleft()
+        elif self.window:
+            batch = self.window.popleft()
+        else:
+            return 0
+        self.discard(batch)
+        return batch.count
+
+    def discard_before(self, double deadline):
+        """Throw away the batches of the queue that were sealed before ``deadline``.
+
+        :return: how many events were discarded.
+        """
+        cdef Sealed batch
+        cdef uint64_t before = self.discarded
+        while self.queue:
+            batch = self.queue[0]
+            if batch.sealed_at >= deadline:
+                break
+            self.queue.popleft()
+            self.discard(batch)
+        return self.discarded - before
+
+    def discard_larger(self, Py_ssize_t limit):
+        """Throw away the batches of the queue that exceed ``limit`` bytes: no server takes them.
+
+        :return: how many events were discarded.
+        """
+        cdef uint64_t before = self.discarded
+        keep = deque()
+        for batch in self.queue:
+            if len((<Sealed>batch).payload) > limit:
+                self.discard(<Sealed>batch)
+            else:
+                keep.append(batch)
+        self.queue = keep
+        return self.discarded - before

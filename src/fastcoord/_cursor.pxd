@@ -1,0 +1,32 @@
+# cython: language_level=3
+from libc.stdint cimport uint32_t, uint64_t
+
+from fastcoord._codec cimport Protocol
+from fastcoord._ring cimport Ring, Slot
+from fastcoord._wire cimport Reader
+
+cdef class Ready:
+    cdef object value
+
+cdef class Cursor:
+    cdef readonly Ring ring
+    cdef Protocol protocol
+    cdef uint64_t mask
+    cdef object as_notices
+    cdef object wait_for_event
+    cdef object wait_for_batch
+    cdef readonly uint64_t delivered
+    cdef readonly uint64_t filtered
+    cdef list notices              # of an overflow, the next one last
+    cdef bytes payload             # the message at hand; keeps the reader's memory alive
+    cdef Reader reader
+    cdef Slot slot
+    cdef uint32_t left             # events of it that were not looked at yet
+    cdef Py_ssize_t until_pause    # events that may still be given before the loop must turn
+    cdef Ready ready
+
+    cdef object next_notice(self)
+    cdef bint open_message(self) except -1
+    cdef object next_event(self)
+    cdef object next_batch(self)
+    cdef object answer(self, object value)

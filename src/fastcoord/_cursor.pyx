@@ -1,0 +1,229 @@
+# cython: language_level=3, embedsignature=True
+"""The consumer's side of a ring: events are decoded where they are taken, one at a time.
+
+Iterating does not switch tasks while something waits in the ring: the awaitable that ``__anext__``
+gives is finished before it is awaited. Only an empty ring, and now and then fairness to the other
+tasks of the loop, go through a real coroutine, which the owner supplies.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT
+from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from fastcoord._codec cimport Protocol, decode_event, get_protocol, kinds_mask, make_batch, skip_event
+from fastcoord._ring cimport Ring, Slot
+from fastcoord._wire cimport Reader, reader_init
+
+cdef extern from "Python.h":
+    ctypedef PyObject* (*iternextfunc)(PyObject*)
+    ctypedef struct PyTypeObject:
+        iternextfunc tp_iternext
+    PyObject* PyExc_StopIteration
+    void PyErr_SetObject(PyObject*, PyObject*) noexcept
+
+cdef enum:
+    # A consumer that never awaits anything else would otherwise keep the loop from reading,
+    # confirming and sending heartbeats for as long as its ring is not empty.
+    EVENTS_PER_TURN = 4096
+
+
+@cython.final
+cdef class Ready:
+    """An awaitable that is finished: awaiting it gives its value without suspending."""
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        value = self.value
+        self.value = None
+        raise StopIteration(value)
+
+
+cdef PyObject* finish(PyObject* self) noexcept:
+    # What __next__ does, without the traceback that a compiled `raise` would build.
+    value = (<Ready>self).value
+    (<Ready>self).value = None
+    PyErr_SetObject(PyExc_StopIteration, <PyObject*>value)
+    return NULL
+
+
+(<PyTypeObject*>Ready).tp_iternext = finish
+
+
+cdef class Cursor:
+    """Takes the messages of one ring apart.
+
+    :param ring: where they come from.
+    :param protocol: the name of a protocol.
+    :param kinds: the event classes to let through, or ``None`` for all; others are counted and never
+        become objects.
+    :param as_notices: gives the notices, as a list, for a dict of dropped events by node id.
+    :param wait_for_event: a coroutine function, awaited when nothing waits or the loop must turn; it
+        returns the next event, or raises what ends the iteration.
+    :param wait_for_batch: the same for batches.
+    """
+
+    def __init__(self, Ring ring, *, protocol, kinds, as_notices, wait_for_event, wait_for_batch):
+        self.ring = ring
+        self.protocol = get_protocol(protocol)
+        self.mask = kinds_mask(kinds)
+        self.as_notices = as_notices
+        self.wait_for_event = wait_for_event
+        self.wait_for_batch = wait_for_batch
+        self.notices = []
+        self.until_pause = EVENTS_PER_TURN
+
+    @property
+    def buffered(self):
+        """How many events wait: in the ring, and in the message that is being taken apart."""
+        return self.ring.buffered + self.left
+
+    def resume(self):
+        """Say that the loop has turned: this many events may be given without waiting again."""
+        self.until_pause = EVENTS_PER_TURN
+
+    @property
+    def must_pause(self):
+        """Whether the loop must turn before anything more is given."""
+        return self.until_pause <= 0
+
+    def take_event(self):
+        """Take the next event or notice; ``None`` when nothing waits."""
+        return self.next_event()
+
+    def take_batch(self):
+        """Take the next batch or notice; ``None`` when nothing waits."""
+        return self.next_batch()
+
+    def __aiter__(self):
+        return self
+
+    def __anext__(self):
+        if self.until_pause > 0:
+            value = self.next_event()
+            if value is not None:
+                return self.answer(value)
+        return self.wait_for_event()
+
+    def batches(self):
+        """Iterate over whole batches instead of events."""
+        return BatchCursor(self)
+
+    cdef object answer(self, object value):
+        cdef Ready ready = self.ready
+        # The one before is free again unless somebody kept it without awaiting it.
+        if ready is None or Py_REFCNT(ready) > 2 or ready.value is not None:
+            ready = self.ready = Ready.__new__(Ready)
+        ready.value = value
+        return ready
+
+    cdef object next_notice(self):
+        if not self.notices:
+            notice = self.ring.take_notice()
+            if notice is None:
+                return None
+            if type(notice) is not dict:
+                return notice
+            self.notices = self.as_notices(notice)[::-1]
+        return self.notices.pop()
+
+    cdef bint open_message(self) except -1:
+        """Take the next slot of the ring; its message, if it is one, is then at hand."""
+        if not self.ring.take(&self.slot):
+            return False
+        item = <object>self.slot.item
+        Py_DECREF(item)
+        if type(item) is bytes:
+            self.payload = <bytes>item
+            self.left = self.slot.count
+            reader_init(
+                &self.reader,
+                <const uint8_t*>PyBytes_AS_STRING(item),
+                PyBytes_GET_SIZE(item),
+            )
+            self.reader.position += self.slot.start
+        elif type(item) is dict:
+            self.notices = self.as_notices(item)[::-1]
+        else:
+            self.notices.append(item)
+        return True
+
+    cdef object next_event(self):
+        while True:
+            while self.left:
+                self.left -= 1
+                if self.mask >> self.protocol.code_of[self.reader.position[0]] & 1:
+                    self.delivered += 1
+                    self.until_pause -= 1
+                    return decode_event(self.protocol, &self.reader)
+                self.filtered += 1
+                skip_event(self.protocol, &self.reader)
+            self.payload = None
+            notice = self.next_notice()
+            if notice is not None:
+                return notice
+            if not self.open_message():
+                return None
+
+    cdef object next_batch(self):
+        cdef tuple events
+        cdef Py_ssize_t wanted, index
+        while True:
+            while self.left:
+                if self.mask == <uint64_t>0xffffffffffffffff:
+                    wanted = self.left
+                    events = PyTuple_New(wanted)
+                    for index in range(wanted):
+                        event = decode_event(self.protocol, &self.reader)
+                        Py_INCREF(event)
+                        PyTuple_SET_ITEM(events, index, event)
+                    self.left = 0
+                else:
+                    chosen = []
+                    while self.left:
+                        self.left -= 1
+                        if self.mask >> self.protocol.code_of[self.reader.position[0]] & 1:
+                            chosen.append(decode_event(self.protocol, &self.reader))
+                        else:
+                            self.filtered += 1
+                            skip_event(self.protocol, &self.reader)
+                    if not chosen:
+                        break
+                    events = tuple(chosen)
+                    wanted = len(chosen)
+                self.delivered += wanted
+                self.until_pause -= wanted
+                return make_batch(self.slot.node_id, self.slot.received_at, events)
+            self.payload = None
+            notice = self.next_notice()
+            if notice is not None:
+                return notice
+            if not self.open_message():
+                return None
+
+
+@cython.final
+cdef class BatchCursor:
+    """Iterates over the batches of a cursor."""
+
+    cdef Cursor cursor
+
+    def __init__(self, Cursor cursor):
+        self.cursor = cursor
+
+    def __aiter__(self):
+        return self
+
+    def __anext__(self):
+        if self.cursor.until_pause > 0:
+            value = self.cursor.next_batch()
+            if value is not None:
+                return self.cursor.answer(value)
+        return self.cursor.wait_for_batch()

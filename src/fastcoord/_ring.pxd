@@ -1,0 +1,44 @@
+# cython: language_level=3
+from cpython.ref cimport PyObject
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+
+# One message as it waits: 32 bytes beside the payload itself.
+cdef struct Slot:
+    PyObject* item         # owned: the payload (bytes), a notice, or the dict of an overflow
+    double received_at     # seconds since the epoch
+    uint32_t start         # where the events begin in the payload
+    uint32_t count         # events in the payload; 0 for everything else
+    uint16_t node_id
+
+cdef class Ring:
+    cdef readonly Py_ssize_t capacity_messages
+    cdef readonly Py_ssize_t capacity_bytes
+    cdef readonly bint drop_newest
+    cdef readonly object waker
+    cdef readonly bint is_closed
+    cdef readonly uint64_t arrived
+    cdef readonly uint64_t buffered
+    cdef readonly uint64_t missed
+    cdef readonly Py_ssize_t buffered_messages
+    cdef readonly Py_ssize_t buffered_bytes
+    cdef readonly Py_ssize_t high_water_messages
+    cdef Slot* slots
+    cdef Py_ssize_t room           # slots allocated, a power of two
+    cdef Py_ssize_t used           # slots taken, by messages and by notices
+    cdef Py_ssize_t head
+    cdef dict overflow             # events dropped in this episode, by node id
+    cdef dict carried              # notices whose slot was needed, folded together
+    cdef object fold
+
+    cdef int put(
+        self, bytes payload, uint32_t start, uint32_t count, uint16_t node_id, double received_at
+    ) except -1
+    cdef object take_notice(self)
+    cdef bint take(self, Slot* taken) except -1
+    cdef int append(
+        self, object item, uint32_t start, uint32_t count, uint16_t node_id, double received_at
+    ) except -1
+    cdef int grow(self) except -1
+    cdef int drop_oldest(self) except -1
+    cdef int note_overflow(self, uint16_t node_id, uint32_t count) except -1
+    cdef int wake(self) except -1

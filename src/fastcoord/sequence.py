@@ -1,0 +1,326 @@
+"""What is missing, from whom, and who is there: pure logic with the clock handed in.
+
+The compiled inbox judges the batch that simply continues its sender's numbering. Everything else
+comes here: the first batch of a node, a gap, a resend, a restart, a damaged header. Each method
+answers which events of the batch to deliver, and tells what is missing before it returns.
+
+The rules of the numbering, as the wire format defines them: a batch is expected at the last
+``offset + count`` of its incarnation. Further on, exactly the difference is missing, and as much of
+it as ``discarded`` has grown by is the sender's doing. Further back, it is a resend and skipped as
+far as it overlaps. An incarnation first heard within two heartbeats of this node's own start may
+begin anywhere; one first heard later is expected from 0.
+
+Beyond them, so that no damaged header can silence a node or hide a loss: a batch that lies where
+events were reported missing is not delivered late, but if the next one continues *it* instead of the
+expected offset, the jump itself was the damage, and numbering is taken up there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from fastcoord.events import DuplicateNodeId, Missed, Notice, PeerDown, PeerUp
+
+if TYPE_CHECKING:
+    from fastcoord._inbox import Inbox, PeerState
+    from fastcoord.events import Cause
+
+__all__ = ["HEARTBEATS_UNTIL_DOWN", "HEARTBEATS_UNTIL_SETTLED", "Sequencer"]
+
+HEARTBEATS_UNTIL_DOWN = 3
+HEARTBEATS_UNTIL_SETTLED = 2
+REMEMBERED_HOLES = 32
+REMEMBERED_INCARNATIONS = 8
+
+Verdict = tuple[int, int, Notice | None]
+"""How many events to skip, how many to deliver, and what to say after them."""
+
+NOTHING: Verdict = (0, 0, None)
+
+
+class Watcher(Protocol):
+    """Hears what the sequencer notices about the cluster, for logs and statistics."""
+
+    def missed(self, missed: Missed) -> None: ...
+
+    def duplicate_node_id(self, node_id: int) -> None: ...
+
+
+class History:
+    """What is remembered of one peer beside its expected offset."""
+
+    __slots__ = (
+        "absences",
+        "duplicate",
+        "former",
+        "heard_batches",
+        "holes",
+        "said_goodbye",
+        "skipped_since_jump",
+        "turn",
+        "up",
+    )
+
+    def __init__(self) -> None:
+        self.holes: list[tuple[int, int]] = []
+        """Ranges of offsets that were reported missing, the newest last."""
+        self.turn: int | None = None
+        """Where numbering would go on if the last jump was damage and not loss."""
+        self.skipped_since_jump = 0
+        self.up = False
+        self.said_goodbye = False
+        self.duplicate = False
+        self.absences = 0
+        """How often this node had been off the bus when it last heard the peer."""
+        self.heard_batches = 0
+        self.former: dict[int, tuple[int, int, int]] = {}
+        """Incarnations that another took over from: expected offset, discarded, batches heard."""
+
+
+class Sequencer:
+    """Judge the batches of all peers of one node.
+
+    :param heartbeat: the cluster's heartbeat, in seconds.
+    :param started_at: when this node joined, on the clock that ``now`` of the inbox follows.
+    :param watcher: hears of losses and duplicate ids.
+    """
+
+    inbox: Inbox
+
+    def __init__(self, *, heartbeat: float, started_at: float, watcher: Watcher) -> None:
+        self.heartbeat = heartbeat
+        self.settled_at = started_at + HEARTBEATS_UNTIL_SETTLED * heartbeat
+        self.watcher = watcher
+        self.absences = 0
+        self.absence_untold = False
+        self.hears_unnumbered = False
+        self.own_id_is_used = False
+
+    # --------------------------------------------------------------------------- telling
+
+    def tell(self, node_id: int | None, events: int | None, cause: Cause) -> None:
+        missed = Missed(node_id, events, cause)
+        self.count(missed)
+        self.inbox.notify(missed)
+
+    def count(self, missed: Missed) -> None:
+        if missed.node_id is not None and missed.events is not None:
+            self.inbox.peer(missed.node_id).missed += missed.events
+        self.watcher.missed(missed)
+
+    # ------------------------------------------------------------------- judging batches
+
+    def numbered(
+        self,
+        node_id: int,
+        incarnation: int,
+        offset: int,
+        count: int,
+        discarded: int,
+        counted: int,
+        intact: bool,
+        note: str | None,
+    ) -> Verdict:
+        """Judge a batch that carries the header.
+
+        :param counted: how many events could be read.
+        :param intact: whether that was all of the payload.
+        :param note: ``"resend"``, ``"goodbye"`` or ``None``.
+        """
+        if counted > count or (intact and counted != count):
+            # The header is not about this payload, so its offset proves nothing either.
+            return self.misnumbered(node_id, counted)
+        peer = self.inbox.peer(node_id)
+        history = self.hear(peer)
+        if not peer.numbered or peer.incarnation != incarnation:
+            self.adopt(peer, history, incarnation, offset)
+        history.absences = self.absences
+        history.heard_batches += 1
+        self.rise(peer, history)
+        grown = max(0, discarded - peer.discarded)
+        peer.discarded = discarded
+        if not self.place(peer, history, offset, count, grown, note == "resend"):
+            self.inbox.duplicates += count
+            return NOTHING
+        skip = min(peer.expected - offset, count)
+        self.inbox.duplicates += skip
+        peer.expected = offset + count
+        peer.steady = history.turn is None
+        if note == "goodbye":
+            self.down(peer, history, goodbye=True)
+        afterwards = None
+        if not intact:
+            afterwards = Missed(node_id, count - max(counted, skip), "undecodable")
+            self.inbox.malformed += 1
+            self.count(afterwards)
+        return (skip, max(0, counted - skip), afterwards)
+
+    def place(
+        self, peer: PeerState, history: History, offset: int, count: int, grown: int, resend: bool
+    ) -> bool:
+        """Say whether a batch brings anything new; report what is missing before it."""
+        expected = peer.expected
+        if offset == expected:
+            history.turn = None
+            history.skipped_since_jump = 0
+            return True
+        if offset > expected:
+            self.jump(peer, history, offset, count, grown)
+            return True
+        if offset == history.turn and not resend:
+            # The offset that jumped was damaged: its sender never went there.
+            if history.skipped_since_jump:
+                self.tell(peer.node_id, history.skipped_since_jump, "gap")
+            history.turn = None
+            history.skipped_since_jump = 0
+            history.holes.clear()
+            peer.expected = offset
+            return True
+        if offset + count > expected:
+            return True
+        if not resend and any(start <= offset < end for start, end in history.holes):
+            history.turn = offset + count
+            history.skipped_since_jump += count
+            peer.steady = False
+        return False
+
+    def jump(
+        self, peer: PeerState, history: History, offset: int, count: int, grown: int
+    ) -> None:
+        missing = offset - peer.expected
+        by_sender = min(missing, grown)
+        if by_sender:
+            self.tell(peer.node_id, by_sender, "discarded")
+        if missing > by_sender:
+            self.tell(peer.node_id, missing - by_sender, "gap")
+        history.holes.append((peer.expected, offset))
+        del history.holes[:-REMEMBERED_HOLES]
+        history.turn = peer.expected + count
+        history.skipped_since_jump = 0
+        peer.expected = offset
+
+    def unnumbered(self, node_id: int, counted: int, intact: bool) -> Verdict:
+        """Judge a batch without the header: it is delivered, whatever was before it."""
+        peer = self.inbox.peer(node_id)
+        history = self.hear(peer)
+        self.hears_unnumbered = True
+        if self.absence_untold:
+            self.absence_untold = False
+            self.tell(None, None, "disconnect")
+        if peer.numbered:
+            self.report_duplicate(peer, history)
+        afterwards = None
+        if not intact:
+            afterwards = Missed(node_id, None, "undecodable")
+            self.inbox.malformed += 1
+            self.count(afterwards)
+        return (0, counted, afterwards)
+
+    def misnumbered(self, node_id: int, counted: int) -> Verdict:
+        """Judge a batch whose header is broken: it is dropped, and the gap will tell.
+
+        There is no gap to see when the node was not heard before, so then it is told here.
+        """
+        self.inbox.malformed += 1
+        peer = self.inbox.peer(node_id)
+        if not peer.numbered:
+            self.tell(node_id, counted, "undecodable")
+        return NOTHING
+
+    def without_sender(self) -> None:
+        """Note a message that does not even say who sent it."""
+        self.inbox.malformed += 1
+        self.tell(None, None, "undecodable")
+
+    # --------------------------------------------------------------------- who is there
+
+    def hear(self, peer: PeerState) -> History:
+        peer.heard_at = self.inbox.now
+        history: History | None = peer.history
+        if history is None:
+            history = peer.history = History()
+            history.absences = self.absences
+        return history
+
+    def adopt(self, peer: PeerState, history: History, incarnation: int, offset: int) -> None:
+        """Take up an incarnation that is not the one heard last."""
+        is_restart = peer.numbered
+        known = history.former.pop(incarnation, None)
+        if is_restart:
+            if known is not None and history.heard_batches > 1:
+                # The old one is back after the new one had settled: two of them are running.
+                self.report_duplicate(peer, history)
+            history.former[peer.incarnation] = (
+                peer.expected,
+                peer.discarded,
+                history.heard_batches,
+            )
+            while len(history.former) > REMEMBERED_INCARNATIONS:
+                del history.former[next(iter(history.former))]
+            if known is None and history.absences != self.absences and not history.said_goodbye:
+                # It ended while this node could not hear how far it had come.
+                self.tell(peer.node_id, None, "gap")
+        history.said_goodbye = False
+        history.holes.clear()
+        history.turn = None
+        history.skipped_since_jump = 0
+        peer.incarnation = incarnation
+        peer.numbered = True
+        if known is not None:
+            peer.expected, peer.discarded, history.heard_batches = known
+        else:
+            peer.expected = offset if self.inbox.now <= self.settled_at else 0
+            peer.discarded = 0
+            history.heard_batches = 0
+
+    def rise(self, peer: PeerState, history: History) -> None:
+        if not history.up and peer.node_id != self.inbox.node_id:
+            history.up = True
+            self.inbox.notify(PeerUp(peer.node_id))
+
+    def down(self, peer: PeerState, history: History, *, goodbye: bool) -> None:
+        history.said_goodbye = goodbye
+        if history.up:
+            history.up = False
+            # The next batch must come here, to be told of as the peer's return.
+            peer.steady = False
+            self.inbox.notify(PeerDown(peer.node_id, goodbye))
+
+    def report_duplicate(self, peer: PeerState, history: History) -> None:
+        if not history.duplicate:
+            history.duplicate = True
+            self.watcher.duplicate_node_id(peer.node_id)
+            self.inbox.notify(DuplicateNodeId(peer.node_id))
+
+    def own_id_used(self) -> None:
+        """Note that another running node uses this node's id."""
+        if not self.own_id_is_used:
+            self.own_id_is_used = True
+            self.watcher.duplicate_node_id(self.inbox.node_id)
+            self.inbox.notify(DuplicateNodeId(self.inbox.node_id))
+
+    def tick(self, now: float) -> None:
+        """Look for peers that have fallen silent; call it about once a heartbeat."""
+        silent_since = now - HEARTBEATS_UNTIL_DOWN * self.heartbeat
+        for peer in self.inbox.peers.values():
+            history = peer.history
+            if history is not None and history.up and peer.heard_at < silent_since:
+                self.down(peer, history, goodbye=False)
+
+    # ------------------------------------------------------------- this node's connection
+
+    def left_the_bus(self) -> None:
+        """Note that the connection broke: from now on anything may be missed."""
+        self.absences += 1
+        self.absence_untold = True
+        for peer in self.inbox.peers.values():
+            # Its next batch must come here, to see that it was heard on both sides of the absence.
+            peer.steady = False
+
+    def joined_the_bus(self, now: float) -> None:
+        """Note that the connection is back: silence up to now says nothing about the peers."""
+        for peer in self.inbox.peers.values():
+            peer.heard_at = now
+        if self.absence_untold and self.hears_unnumbered:
+            self.absence_untold = False
+            self.tell(None, None, "disconnect")
