@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 
 import fastcoord
 import reference
+from guarded import GuardedMemory
+
+_guarded = GuardedMemory(1 << 20)
 
 
 class Outcome(NamedTuple):
@@ -28,12 +31,20 @@ def by_reference(payload: bytes, protocol: str) -> Outcome:
 
 
 def by_fastcoord(payload: bytes, protocol: str) -> Outcome:
-    """Decode with the compiled codec."""
+    """Decode with the compiled codec, which may not read a byte behind the payload."""
+    node_id, events, offset = decode(payload, protocol)
+    return Outcome(node_id, [plain(event) for event in events], offset)
+
+
+def decode(
+    payload: bytes, protocol: str
+) -> tuple[int | None, tuple[fastcoord.Event, ...], int | None]:
+    """Do the same, and give the events themselves."""
     try:
-        batch = fastcoord.decode_batch(payload, protocol=protocol)
+        batch = fastcoord.decode_batch(_guarded.place(payload), protocol=protocol)
     except fastcoord.DecodeError as error:
-        return Outcome(error.node_id, [plain(event) for event in error.decoded], error.offset)
-    return Outcome(batch.node_id, [plain(event) for event in batch], None)
+        return error.node_id, error.decoded, error.offset
+    return batch.node_id, tuple(batch), None
 
 
 def plain(event: fastcoord.Event) -> reference.Event:

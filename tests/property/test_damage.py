@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-import fastcoord
 import reference
-from comparison import Outcome, assert_same_outcome, by_reference, event_of
+from comparison import Outcome, assert_same_outcome, by_reference, decode, event_of
 from stalwart_vectors import CASE_NAMES, CASES, Vector
 
 SMALL = 64
@@ -28,13 +27,8 @@ def test_every_truncation_is_read_alike(vector: Vector, protocol: str) -> None:
     events = tuple(event_of(event) for event in vector.events)
     for end, expected in _truncations(vector, protocol):
         cut = vector.payload[:end]
-        found: tuple[int | None, tuple[fastcoord.Event, ...], int | None]
-        try:
-            batch = fastcoord.decode_batch(cut, protocol=protocol)
-            found = (batch.node_id, tuple(batch), None)
-        except fastcoord.DecodeError as error:
-            found = (error.node_id, error.decoded, error.offset)
         before = events[: len(expected.events)]
+        found = decode(cut, protocol)
         assert found == (expected.node_id, before, expected.offset), f"{protocol} {cut.hex()}"
 
 
