@@ -67,11 +67,16 @@ def collect(
 
 def unknown_key(key: str, settings: dict[str, Setting]) -> str:
     """Say that there is no such TOML key, and which was probably meant."""
-    ways = {name: meant for name, meant in OTHER_NAMES.items() if meant in settings}
-    ways |= {setting.json: setting.key for setting in settings.values()}
-    ways |= {each: each for each in settings}
-    if meant := nearest(key, ways):
+    group, dot, name = key.partition(".")
+    members = [each for each in settings if dot and each.startswith(group + dot)]
+    if members:
+        # Compared without the group's name, whose likeness would say nothing.
+        ways = {each.removeprefix(group + dot): each for each in members}
+    else:
+        name = key
+        ways = {name: meant for name, meant in OTHER_NAMES.items() if meant in settings}
+        ways |= {setting.json: setting.key for setting in settings.values()}
+        ways |= {each: each for each in settings}
+    if meant := nearest(name, ways):
         return f"unknown key; the nearest known is {meant}"
-    group = key.partition(".")[0] + "."
-    known = [each for each in settings if each.startswith(group)] or list(settings)
-    return f"unknown key; known here are {', '.join(known)}"
+    return f"unknown key; known here are {', '.join(members or settings)}"

@@ -1,0 +1,284 @@
+"""Whole configurations: files that load, files that cannot even be read."""
+
+import pickle
+from pathlib import Path
+
+import msgspec
+import pytest
+from config_texts import DATA, creds, problems_of, read, the_problem, toml
+
+import fastcoord.config
+from fastcoord.config import (
+    Address,
+    Capacity,
+    Cluster,
+    Config,
+    Nats,
+    Secret,
+    Timeout,
+    Tls,
+    describe,
+    load_config,
+    parse_config,
+)
+from fastcoord.errors import ConfigError
+
+
+def test_the_example_of_the_documentation_loads_as_it_stands() -> None:
+    config = load_config(DATA / "seed.toml")
+    assert config == Config(
+        nats=Nats(
+            id="nats",
+            address=(
+                Address(host="nats1.example.org", port=4222),
+                Address(host="nats2.example.org", port=4222),
+            ),
+            user="stalwart",
+            password=Secret("secret"),
+            no_echo=True,
+            max_reconnects=0,
+            ping_interval=60.0,
+            timeout=Timeout(connection=5.0, request=10.0),
+            capacity=Capacity(client=2048, subscription=65536, read_buffer=65535),
+            tls=Tls(enable=False),
+        ),
+        cluster=Cluster(coordinator="nats", node_id=1),
+        source=str(DATA / "seed.toml"),
+    )
+    assert config.nats.password is not None
+    assert config.nats.password.reveal() == "secret"
+
+
+def test_what_the_file_leaves_out_has_the_documented_default() -> None:
+    config = read()
+    assert config.nats == Nats(id="nats", address=(Address(host="nats1", port=4222),))
+    assert config.nats.max_reconnects is None
+    assert config.nats.no_echo
+    assert config.nats.ping_interval == 60.0
+    assert config.nats.timeout == Timeout(connection=5.0, request=10.0)
+    assert config.nats.tls == Tls()
+    assert msgspec.to_builtins(config.nats.capacity) == {
+        "client": 2048,
+        "subscription": 65536,
+        "read_buffer": 65535,
+        "subscription_bytes": 64 * 1024 * 1024,
+        "batch_bytes": 16 * 1024,
+    }
+    assert msgspec.to_builtins(config.cluster) == {
+        "coordinator": "nats",
+        "node_id": 1,
+        "protocol": "stalwart-0.15",
+        "subject": "stwt.agora",
+        "heartbeat": 2.0,
+        "max_age": 60.0,
+    }
+
+
+def test_a_whole_stalwart_file_loads_and_what_is_not_ours_is_skipped(tmp_path: Path) -> None:
+    (tmp_path / "node.toml").write_bytes((DATA / "stalwart.toml").read_bytes())
+    (tmp_path / "node.creds").write_text(creds())
+    config = load_config(tmp_path / "node.toml")
+    assert config.nats.id == config.cluster.coordinator == "bus"
+    assert config.nats.address == (Address(host="2001:db8::1", port=4222),)
+    assert config.nats.credentials is not None
+    assert config.nats.credentials.reveal() == creds().removesuffix("\n")
+    assert config.nats.tls == Tls(enable=True, handshake_first=True)
+    assert config.nats.timeout == Timeout(connection=0.25, request=0.25)
+    assert config.nats.capacity.subscription_bytes == 1024**3
+    assert config.nats.capacity.batch_bytes == 4096
+    assert config.nats.max_reconnects is None
+    assert not config.nats.no_echo
+    assert config.cluster == Cluster(
+        coordinator="bus", node_id=7, protocol="fastcoord-1", heartbeat=0.5, max_age=120.0
+    )
+    assert config.cluster.subject == "fastcoord.agora"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        '[store."nats".timeout]\nrequest = "3s"\n[store."nats".tls]\nenable = true',
+        'timeout.request = "3s"\ntls.enable = true',
+        'timeout = { request = "3s" }\ntls = { enable = true }',
+        '"timeout.request" = "3s"\n"tls"."enable" = true',
+    ],
+    ids=["tables", "dotted", "inline", "quoted"],
+)
+def test_keys_may_be_written_as_tables_dotted_or_inline(written: str) -> None:
+    nats = read(written).nats
+    assert (nats.timeout.request, nats.tls.enable) == (3.0, True)
+
+
+def test_keys_may_be_written_from_the_top_of_the_file() -> None:
+    config = parse_config(
+        'cluster.coordinator = "n"\nstore."n".type = "nats"\nstore."n".address = "h"\n'
+        'store."n".tls.enable = true\n'
+    )
+    assert config.nats.tls.enable
+    assert config.source == "<string>"
+
+
+def test_the_subject_follows_the_protocol_unless_it_is_given() -> None:
+    assert read(cluster='protocol = "fastcoord-1"').cluster.subject == "fastcoord.agora"
+    given = read(cluster='protocol = "fastcoord-1"\nsubject = "my.bus"').cluster
+    assert given.subject == "my.bus"
+    assert given.with_protocol("stalwart-1.0").subject == "my.bus"
+    changed = read().cluster.with_protocol("fastcoord-1")
+    assert (changed.protocol, changed.subject) == ("fastcoord-1", "fastcoord.agora")
+
+
+def test_a_cluster_made_in_code_is_checked_as_well() -> None:
+    with pytest.raises(ValueError, match="0 to 65535"):
+        Cluster(node_id=65536)
+    with pytest.raises(ValueError, match="no protocol 'nats'"):
+        Cluster().with_protocol("nats")
+
+
+def test_a_configuration_is_hashable_and_survives_pickling() -> None:
+    config = read("tls.enable = true\nmax-reconnects = 3")
+    assert pickle.loads(pickle.dumps(config)) == config
+    assert hash(config) == hash(read("tls.enable = true\nmax-reconnects = 3"))
+
+
+def test_relative_paths_begin_at_the_folder_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "conf"
+    folder.mkdir()
+    (folder / "password").write_text("pw\n")
+    (folder / "node.toml").write_text(toml('user = "u"\npassword = "%{file:password}%"'))
+    monkeypatch.chdir(tmp_path)
+    password = load_config(Path("conf") / "node.toml").nats.password
+    monkeypatch.chdir("/")
+    assert password is not None
+    assert password.reveal() == "pw"
+
+
+def test_the_name_of_a_text_is_the_source_and_stands_in_errors() -> None:
+    assert parse_config(toml(), name="x.toml").source == "x.toml"
+    with pytest.raises(ConfigError, match=r"^x\.toml:3: "):
+        parse_config(toml(address="address = 1"), name="x.toml")
+
+
+def test_a_byte_order_mark_is_no_reason_to_fail() -> None:
+    assert parse_config("\ufeff" + toml()).cluster.node_id == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "empty"),
+        (b" \n\t\n", "empty"),
+        (b"\n\xff", "node.toml:2: the file is not UTF-8"),
+    ],
+)
+def test_a_file_without_readable_text_says_so(tmp_path: Path, content: bytes, said: str) -> None:
+    file = tmp_path / "node.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match=said) as caught:
+        load_config(file)
+    assert len(caught.value.problems) == 1
+
+
+def test_a_file_that_does_not_exist_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"missing\.toml: there is no such file"):
+        load_config(tmp_path / "missing.toml")
+
+
+def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="this is a directory"):
+        load_config(tmp_path)
+
+
+def test_a_file_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
+    loop = tmp_path / "node.toml"
+    loop.symlink_to(loop)
+    with pytest.raises(ConfigError, match="cannot be read: Too many levels of symbolic links"):
+        load_config(loop)
+
+
+def test_a_name_that_no_file_can_have_is_refused() -> None:
+    with pytest.raises(ConfigError, match="NUL"):
+        load_config("a\0b")
+    with pytest.raises(ConfigError, match="name too long"):
+        load_config("a" * 5000)
+
+
+def test_an_endless_file_is_refused() -> None:
+    with pytest.raises(ConfigError, match="too large"):
+        load_config("/dev/zero")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ("a = 1\na = 2", 2, "twice"),
+        ('a = 1\nb = "x\n', 2, "does not end on its line"),
+        ("\n\na = nats", 3, "text needs quotes"),
+        ("[a]\n[a]", 2, "declared twice"),
+        ("[store\n", 1, "expected ']'"),
+        ("a = " + "[" * 5000, None, "nested too deeply"),
+        ("a = " + "9" * 5000, None, "number too long"),
+    ],
+)
+def test_what_is_not_toml_is_one_problem_with_its_line(
+    text: str, line: int | None, said: str
+) -> None:
+    problem = the_problem(text)
+    assert problem.line == line
+    assert said in problem.message
+
+
+def test_an_error_survives_pickling() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config("[cluster]")
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert copy.problems == caught.value.problems
+
+
+def test_the_listing_shows_each_setting_once_and_aligned() -> None:
+    listing = describe(
+        parse_config(
+            toml(
+                'user = "u"\npassword = "hidden"\nping-interval = 90000\nmax-reconnects = 0',
+                address='address = ["tls://a", "[::1]:1"]',
+            )
+        )
+    )
+    lines = listing.splitlines()
+    assert len(lines) == 25
+    assert len({line.index("  ") for line in lines if "subscription-bytes" in line}) == 1
+    column = max(len(line.split()[0]) for line in lines) + 2
+    assert all(line[column - 1] == " " and line[column] != " " for line in lines)
+    shown = {line.split()[0]: line[column:] for line in lines}
+    assert shown['store."nats".address'] == "tls://a:4222, [::1]:1"
+    assert shown['store."nats".password'] == "***"
+    assert shown['store."nats".credentials'] == "none"
+    assert shown['store."nats".ping-interval'] == "90s"
+    assert shown['store."nats".max-reconnects'] == "0"
+    assert shown['store."nats".capacity.subscription-bytes'] == "64MB"
+    assert shown["cluster.subject"] == '"stwt.agora"'
+    assert "hidden" not in listing
+
+
+def test_the_listing_is_the_same_however_it_was_written() -> None:
+    one = read('ping-interval = "1m"\nmax-reconnects = "false"\nno-echo = "true"')
+    other = read('ping-interval = 60000\ncapacity = { batch-bytes = "16 kb" }')
+    assert describe(one) == describe(other)
+
+
+def test_every_public_name_is_sorted_and_there() -> None:
+    names = fastcoord.config.__all__
+    assert all(hasattr(fastcoord.config, name) for name in names)
+    assert len(set(names)) == len(names)
+
+
+def test_without_a_cluster_section_a_near_name_is_offered() -> None:
+    problem = the_problem('[store.n]\ntype = "nats"\naddress = "a"\n[clutser]\ncoordinator = "n"')
+    assert problem.key == "cluster.coordinator"
+    assert 'was "clutser" meant to be cluster?' in problem.message
+
+
+def test_the_problems_of_the_only_store_are_told_even_without_a_coordinator() -> None:
+    found = problems_of('[store.n]\ntype = "nats"\naddress = 1')
+    assert [problem.key for problem in found] == ['store."n".address', "cluster.coordinator"]

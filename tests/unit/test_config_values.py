@@ -1,0 +1,344 @@
+"""The forms of values: what is read, and what is refused with which words."""
+
+import contextlib
+import json
+
+import pytest
+from config_texts import ADDRESS, problems_of, read, the_problem, toml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastcoord.config import Address, parse_config
+from fastcoord.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [
+        ('"250ms"', 0.25),
+        ('"5s"', 5.0),
+        ('"1m"', 60.0),
+        ('"2h"', 7200.0),
+        ('"1d"', 86400.0),
+        ('"5 S"', 5.0),
+        ("1500", 1.5),
+        ('"1500"', 1.5),
+        ("1", 0.001),
+        ('"365d"', 365 * 86400.0),
+    ],
+)
+def test_a_duration_is_a_number_with_a_unit_or_of_milliseconds(
+    written: str, seconds: float
+) -> None:
+    assert read(f"ping-interval = {written}").nats.ping_interval == seconds
+    assert read(f"timeout.connection = {written}").nats.timeout.connection == seconds
+    assert read(f"timeout.request = {written}").nats.timeout.request == seconds
+    assert read(cluster=f"heartbeat = {written}").cluster.heartbeat == seconds
+    assert read(cluster=f"max-age = {written}").cluster.max_age == seconds
+
+
+@pytest.mark.parametrize("written", ["0", '"0"', '"0s"', '"0ms"', '"0d"'])
+def test_a_duration_of_zero_is_refused(written: str) -> None:
+    problem = the_problem(toml(f"ping-interval = {written}"))
+    assert problem.key == 'store."nats".ping-interval'
+    assert problem.message.startswith(f"{written} was given; zero is refused")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("-5", '"-5s"', '"5x"', '"s"', '""', '"5s5s"', '"٥s"', "true", "[]", "{}", "inf", "nan"),
+        *('"366d"', '"999999999999999999d"', f'"{"9" * 200}"', "99999999999999"),
+    ],
+)
+def test_what_is_no_duration_is_refused_with_the_forms_that_are(written: str) -> None:
+    problem = the_problem(toml(f"ping-interval = {written}"))
+    assert '"250ms", "5s", "1m", "2h" or "1d"' in problem.message
+    assert "at most 365 days" in problem.message
+
+
+def test_a_fraction_is_refused_and_told_how_to_be_written() -> None:
+    assert 'write "1500ms" for 1.5 seconds' in the_problem(toml("ping-interval = 1.5")).message
+
+
+@pytest.mark.parametrize(
+    ("written", "size"),
+    [
+        ("512", 512),
+        ('"512"', 512),
+        ('"512B"', 512),
+        ('"64KB"', 65536),
+        ('"64 kb"', 65536),
+        ('"1MB"', 1024**2),
+        ('"1mb"', 1024**2),
+    ],
+)
+def test_a_size_counts_in_steps_of_1024(written: str, size: int) -> None:
+    capacity = read(
+        f"capacity.batch-bytes = {written}\ncapacity.subscription-bytes = {written}"
+    ).nats.capacity
+    assert capacity.batch_bytes == capacity.subscription_bytes == size
+
+
+@pytest.mark.parametrize("written", ["-1", '"-1KB"', '"KB"', '"1.5MB"', '"1XB"', "true", "1.0"])
+def test_what_is_no_size_is_refused_with_the_forms_that_are(written: str) -> None:
+    problem = the_problem(toml(f"capacity.subscription-bytes = {written}"))
+    assert '512, "64KB" or "1MB"' in problem.message
+
+
+def test_a_batch_has_room_for_an_event_and_fits_into_a_message() -> None:
+    assert read("capacity.batch-bytes = 64").nats.capacity.batch_bytes == 64
+    for written in ("63", '"65MB"'):
+        message = the_problem(toml(f"capacity.batch-bytes = {written}")).message
+        assert "from 64 to 67108864: a batch holds a node id and at least one event" in message
+
+
+@pytest.mark.parametrize(("written", "value"), [("true", True), ("false", False)])
+def test_a_boolean_may_stand_in_a_string(written: str, value: bool) -> None:
+    assert read(f"no-echo = {written}").nats.no_echo is value
+    assert read(f'no-echo = "{written}"').nats.no_echo is value
+
+
+@pytest.mark.parametrize("written", ["1", "0", '"yes"', '"True"', '""', "[true]"])
+def test_nothing_else_is_a_boolean(written: str) -> None:
+    assert "allowed are true and false" in the_problem(toml(f"no-echo = {written}")).message
+
+
+@pytest.mark.parametrize("key", ["client", "subscription", "read-buffer"])
+def test_a_capacity_is_a_whole_number_from_one(key: str) -> None:
+    field = key.replace("-", "_")
+    assert getattr(read(f"capacity.{key} = 1").nats.capacity, field) == 1
+    assert getattr(read(f'capacity.{key} = "77"').nats.capacity, field) == 77
+    for written in ("0", "-1", "true", "1.0", '"1KB"', '"x"', "2147483648", '""'):
+        problem = the_problem(toml(f"capacity.{key} = {written}"))
+        assert problem.key == f'store."nats".capacity.{key}'
+        assert "allowed is a whole number from 1 to" in problem.message
+
+
+@pytest.mark.parametrize("number", [0, 1, 65535])
+def test_a_node_id_is_from_0_to_65535(number: int) -> None:
+    assert read(cluster=f"node-id = {number}").cluster.node_id == number
+    assert read(cluster=f'node-id = "{number}"').cluster.node_id == number
+
+
+@pytest.mark.parametrize("written", ["-1", "65536", '"one"', "true", "1.0"])
+def test_a_node_id_out_of_range_is_refused(written: str) -> None:
+    problem = the_problem(toml(cluster=f"node-id = {written}"))
+    assert problem.key == "cluster.node-id"
+    assert problem.message.endswith("allowed is a whole number from 0 to 65535")
+
+
+def test_no_reconnects_and_unlimited_reconnects_are_different() -> None:
+    assert read("max-reconnects = 0").nats.max_reconnects == 0
+    assert read('max-reconnects = "12"').nats.max_reconnects == 12
+    assert read("max-reconnects = false").nats.max_reconnects is None
+    assert read('max-reconnects = "false"').nats.max_reconnects is None
+    for written in ("true", "-1", '"unlimited"'):
+        message = the_problem(toml(f"max-reconnects = {written}")).message
+        assert "0 disables reconnection" in message
+        assert "false for no limit" in message
+
+
+@pytest.mark.parametrize(
+    ("written", "host", "port", "tls"),
+    [
+        ("nats1", "nats1", 4222, False),
+        ("nats1.example.org:4223", "nats1.example.org", 4223, False),
+        ("nats://nats1", "nats1", 4222, False),
+        ("nats://nats1:1/", "nats1", 1, False),
+        ("tls://nats1:65535", "nats1", 65535, True),
+        ("TLS://nats1", "nats1", 4222, True),
+        ("[::1]", "::1", 4222, False),
+        ("tls://[2001:db8::1]:99", "2001:db8::1", 99, True),
+        ("[fe80::1%eth0]:5", "fe80::1%eth0", 5, False),
+        ("127.0.0.1:4222", "127.0.0.1", 4222, False),
+        ("my_nats-1", "my_nats-1", 4222, False),
+        ("bücher.example", "bücher.example", 4222, False),
+        ("nats.example.org.", "nats.example.org.", 4222, False),
+    ],
+)
+def test_an_address_has_a_host_and_perhaps_a_scheme_and_a_port(
+    written: str, host: str, port: int, tls: bool
+) -> None:
+    expected = (Address(host=host, port=port, tls=tls),)
+    assert parse_config(toml(address=f"address = '{written}'")).nats.address == expected
+    assert parse_config(toml(address=f"address = ['{written}']")).nats.address == expected
+
+
+def test_an_address_shows_as_host_and_port() -> None:
+    assert str(Address(host="nats1", port=4222)) == "nats1:4222"
+    assert str(Address(host="::1", port=4222)) == "[::1]:4222"
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("nats1:0", "port after the colon is a whole number from 1 to 65535"),
+        ("nats1:65536", "port after the colon"),
+        ("nats1:", "port after the colon"),
+        ("nats1:http", "port after the colon"),
+        ("nats1:+22", "port after the colon"),
+        ("[::1]:0", "port after the colon"),
+        ("", "the host is missing"),
+        (":4222", "the host is missing"),
+        ("nats://", "the host is missing"),
+        ("ws://nats1", "only the schemes nats:// and tls://"),
+        ("https://nats1", "only the schemes nats:// and tls://"),
+        ("nats://nats1/path", "no path or query"),
+        ("nats1/path", "no path or query"),
+        ("nats1?x=1", "no path or query"),
+        ("::1", "needs brackets"),
+        ("2001:db8::1:4222", "needs brackets"),
+        ("[::1", "written [::1]"),
+        ("[::1]4222", "written [::1]"),
+        ("[nats1]:4222", "no IPv6 address"),
+        ("[]", "no IPv6 address"),
+        ("4222", "only a number where the host should be"),
+        ("1.2.3.256", "looks like an IPv4 address and is none"),
+        ("1.2.3", "looks like an IPv4 address and is none"),
+        ("na ts", "no blanks"),
+        (" nats1", "no blanks"),
+        ("-nats", "neither a host name nor an IP address"),
+        ("a..b", "neither a host name nor an IP address"),
+        ("x" * 64, "neither a host name nor an IP address"),
+        ("a:1,b:2", "several addresses are a list"),
+        ("nats://me:hunter2@nats1", "cannot hold a user name or password"),
+    ],
+)
+def test_an_address_that_is_wrong_says_what_would_be_right(written: str, said: str) -> None:
+    for address in (f"address = '{written}'", f"address = ['good', '{written}']"):
+        problem = the_problem(toml(address=address))
+        assert said in problem.message
+        assert "hunter2" not in problem.message
+
+
+@pytest.mark.parametrize("written", ["[]", "17", "[17]", "true", "{ a = 1 }", "[['a']]"])
+def test_what_is_no_list_of_addresses_is_refused(written: str) -> None:
+    problem = the_problem(toml(address=f"address = {written}"))
+    assert problem.key.startswith('store."nats".address')
+    assert "address" in problem.message
+
+
+def test_each_wrong_address_of_a_list_is_a_problem_of_its_own() -> None:
+    found = problems_of(toml(address='address = [\n  "a:0",\n  "fine",\n  "b:0",\n]'))
+    assert [(each.line, each.key) for each in found] == [
+        (4, 'store."nats".address[0]'),
+        (6, 'store."nats".address[2]'),
+    ]
+
+
+def test_a_server_that_is_named_twice_is_one_server() -> None:
+    config = parse_config(toml(address='address = ["a", "nats://a:4222", "tls://a"]'))
+    assert config.nats.address == (
+        Address(host="a", port=4222),
+        Address(host="a", port=4222, tls=True),
+    )
+
+
+@pytest.mark.parametrize(
+    "protocol", ["stalwart-0.15", "stalwart-0.16", "stalwart-1.0", "fastcoord-1"]
+)
+def test_each_protocol_can_be_chosen(protocol: str) -> None:
+    assert read(cluster=f'protocol = "{protocol}"').cluster.protocol == protocol
+
+
+def test_an_unknown_protocol_is_refused_with_the_nearest() -> None:
+    near = the_problem(toml(cluster='protocol = "fastcoord1"')).message
+    assert near.startswith('"fastcoord1" was given; the nearest known is "fastcoord-1"')
+    far = the_problem(toml(cluster="protocol = 16")).message
+    assert far == (
+        "16 was given; allowed are stalwart-0.15, stalwart-0.16, stalwart-1.0, fastcoord-1"
+    )
+
+
+@pytest.mark.parametrize("written", ["stwt.agora", "a", "a.b-c_d.E", "bücher.x", "x" * 255])
+def test_a_subject_is_words_joined_by_dots(written: str) -> None:
+    assert read(cluster=f'subject = "{written}"').cluster.subject == written
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("", "a b", "a.*", "a.>", "a*", ".a", "a.", "a..b", "x" * 256),
+        *("a\\tb", "a\\nb", "a\\u0000", "a\\u00a0b", "a\\u2028b"),
+    ],
+)
+def test_what_cannot_be_published_on_is_no_subject(written: str) -> None:
+    problem = the_problem(toml(cluster=f'subject = "{written}"'))
+    assert "allowed is a NATS subject" in problem.message
+    assert problem.message.isprintable()
+
+
+def test_a_macro_may_stand_in_every_string(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"HOST": "nats9", "TLS": "true", "ID": "5", "WAIT": "7s"}.items():
+        monkeypatch.setenv(f"FASTCOORD_TEST_{name}", value)
+    config = parse_config(
+        toml(
+            'tls.enable = "%{env:FASTCOORD_TEST_TLS}%"\n'
+            'ping-interval = "%{env:FASTCOORD_TEST_WAIT}%"\n'
+            'user = "%{env:FASTCOORD_TEST_HOST}%-%{env:FASTCOORD_TEST_ID}%"\npassword = "x"',
+            'node-id = "%{env:FASTCOORD_TEST_ID}%"',
+            'address = ["%{env:FASTCOORD_TEST_HOST}%:4%{env:FASTCOORD_TEST_ID}%"]',
+        )
+    )
+    assert config.nats.address == (Address(host="nats9", port=45),)
+    assert config.nats.tls.enable
+    assert config.nats.ping_interval == 7.0
+    assert config.nats.user == "nats9-5"
+    assert config.cluster.node_id == 5
+
+
+def test_a_missing_variable_is_named_with_the_key_and_the_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("FASTCOORD_TEST_MISSING", raising=False)
+    problem = the_problem(toml('ping-interval = "%{env:FASTCOORD_TEST_MISSING}%"'))
+    assert (problem.line, problem.key) == (4, 'store."nats".ping-interval')
+    assert "the environment variable 'FASTCOORD_TEST_MISSING' is not set" in problem.message
+
+
+def test_what_a_macro_stands_for_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTCOORD_TEST_VALUE", "hunter2")
+    macro = "%{env:FASTCOORD_TEST_VALUE}%"
+    store = "\n".join(
+        f'{key} = "{macro}"'
+        for key in ("no-echo", "ping-interval", "max-reconnects", "capacity.client")
+    )
+    store += f'\ntls.ca-file = "{macro}"\ncapacity.batch-bytes = "{macro}"'
+    cluster = f'node-id = "{macro}"\nprotocol = "{macro}"\nsubject = "{macro} {macro}"'
+    text = toml(store, cluster, f'address = "{macro}:{macro}"')
+    found = problems_of(text)
+    assert len(found) == 10
+    for problem in found:
+        assert "hunter2" not in str(problem)
+        assert macro in problem.message
+        assert "after its macros are replaced" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("%{file:/nonexistent/secret}%", "'/nonexistent/secret' cannot be read: No such file"),
+        ("%{file:/}%", "'/' is not a regular file"),
+        ("%{file:/dev/zero}%", "'/dev/zero' is not a regular file"),
+        ("%{file:}%", "the macro %{file:}% names nothing"),
+        ("%{env:}%", "the macro %{env:}% names nothing"),
+        ("%{cfg:some.key}%", "only the macros %{env:NAME}% and %{file:PATH}%"),
+        ("%{env:HOME}", "begins with %{env: and does not end with }%"),
+        ("%{file:a\\u0000b}%", "is not the name of a file"),
+    ],
+)
+def test_a_macro_that_cannot_be_replaced_says_why(written: str, said: str) -> None:
+    for text in (
+        toml(cluster=f'subject = "{written}"'),
+        toml(f'user = "u"\npassword = "{written}"'),
+    ):
+        assert said in the_problem(text).message
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
+def test_no_text_makes_a_value_fail_otherwise_than_with_a_config_error(text: str) -> None:
+    written = json.dumps(text).replace("\x7f", "\\u007f")  # TOML escapes as JSON does, and DEL
+    for key in ("ping-interval", "max-reconnects", "capacity.batch-bytes", "no-echo", "address"):
+        with contextlib.suppress(ConfigError):
+            parse_config(toml(f"{key} = {written}", address="" if key == "address" else ADDRESS))
