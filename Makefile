@@ -6,9 +6,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 COMPILED := $(shell find src/fastcoord -name '*.pyx' -o -name '*.pxd')
 JOBS ?= 4
+FUZZ_SECONDS ?= 600
+TARGET ?= codec
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint types check fmt build clean distclean
+.PHONY: help demo test sanitize fuzz lint types check fmt build clean distclean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -44,6 +46,12 @@ lint: build ## ruff
 types: build ## mypy --strict, and the stubs against the compiled modules
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest fastcoord --mypy-config-file pyproject.toml
+
+sanitize: build ## unit, golden and property tests under AddressSanitizer and UBSan
+	$(BIN)/python tests/sanitize/run.py $(ARGS)
+
+fuzz: build ## random payloads against the reference codec, FUZZ_SECONDS long; SANITIZE=1, TARGET=codec
+	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS) $(if $(SANITIZE),--sanitize) $(TARGET)
 
 check: lint types test ## everything that must hold before a commit
 

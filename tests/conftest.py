@@ -9,9 +9,15 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from fastcoord import _codec
 from fastcoord.server import LocalServer
 from support.certificates import Certificates
 from support.wait import until
+
+# Set by whoever tests a build of its own: the tests must not quietly run on another one.
+_build = os.environ.get("FASTCOORD_BUILD")
+if _build is not None and not _codec.__file__.startswith(_build):
+    raise RuntimeError(f"the tests were to run on {_build}, but import {_codec.__file__}")
 
 # Every run of the test command tries the same examples, so that it fails for a change and not by
 # luck. FASTCOORD_HYPOTHESIS=thorough tries many more, and other ones each time.
