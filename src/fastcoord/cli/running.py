@@ -1,0 +1,45 @@
+"""How a command runs its coroutine, and how it ends on Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+__all__ = ["CommandFailed", "run_until_interrupted"]
+
+
+class CommandFailed(Exception):
+    """A command could not do its work; the message is for the user."""
+
+
+def run_until_interrupted(main: Coroutine[Any, Any, int]) -> int:
+    """Run a coroutine that is cancelled, and so can clean up, by Ctrl-C and by SIGTERM.
+
+    :param main: what gives the exit status.
+    :return: that status, or 130 after Ctrl-C and 143 after SIGTERM.
+    """
+    caught: list[int] = []
+
+    async def cancellable() -> int:
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+
+        def interrupt(number: int) -> None:
+            caught.append(number)
+            task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, interrupt, number)
+        return await main
+
+    try:
+        return asyncio.run(cancellable())
+    except asyncio.CancelledError:
+        if not caught:
+            raise
+        return 128 + caught[0]
