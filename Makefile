@@ -51,7 +51,7 @@ sanitize: build ## unit, golden and property tests under AddressSanitizer and UB
 	$(BIN)/python tests/sanitize/run.py $(ARGS)
 
 fuzz: build ## random payloads against the reference codec, FUZZ_SECONDS long; SANITIZE=1, TARGET=codec
-	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ_SECONDS) $(if $(SANITIZE),--sanitize) $(TARGET)
+	$(BIN)/python tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS) $(if $(SANITIZE),--sanitize) $(TARGET)
 
 check: lint types test ## everything that must hold before a commit
 
