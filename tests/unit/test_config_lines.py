@@ -9,12 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcoord.config._json_lines import json_lines, repeated_keys
-from fastcoord.config._toml_lines import Path, toml_lines
+from fastcoord.config._toml_lines import DEEPEST, Path, toml_lines
 
 
 def paths_of(value: Any, path: Path = ()) -> set[Path]:
-    """Every key and array element below a value."""
+    """Every key and array element below a value, down to where lines are kept."""
     members: Any = ()
+    if len(path) == DEEPEST:
+        return set()
     if isinstance(value, dict):
         members = value.items()
     elif isinstance(value, list):
@@ -152,7 +154,8 @@ class Writer:
         self.lines: dict[Path, int] = {}
 
     def note(self, path: Path) -> None:
-        self.lines.setdefault(path, self.text.count("\n") + 1)
+        if len(path) <= DEEPEST:
+            self.lines.setdefault(path, self.text.count("\n") + 1)
 
     def choose(self, *options: str) -> str:
         return self.draw(st.sampled_from(options))
@@ -282,6 +285,14 @@ def test_every_key_of_any_json_is_found(document: dict[str, Any], indent: int | 
     else:
         # Indented JSON has one key or element, or one closing bracket, a line.
         assert len(set(lines.values())) == len(lines)
+
+
+def test_deep_nesting_costs_no_more_than_its_length() -> None:
+    depth = 100_000
+    assert set(json_lines('{"a": ' + "[" * depth + "]" * depth + "}")) == {
+        ("a", *([0] * index)) for index in range(DEEPEST)
+    }
+    assert len(toml_lines(".".join(["a"] * 900) + " = 1\n")) == DEEPEST
 
 
 def test_json_keys_are_found_at_their_lines_and_repetitions_told() -> None:

@@ -14,6 +14,7 @@ __all__ = ["Credentials", "check_credentials", "split_credentials"]
 LONGEST = 64 * 1024
 _JWT_MARK = "BEGIN NATS USER JWT"
 _SEED_MARK = "BEGIN USER NKEY SEED"
+_MARK = re.compile(r"^-|BEGIN |END ")
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _SEED = re.compile(r"S[A-Z2-7]{40,}", re.ASCII)
 _USER_KEY = re.compile(r"U[A-Z2-7]{55}", re.ASCII)
@@ -85,7 +86,7 @@ def _creds(lines: list[str]) -> Credentials:
 def _block(lines: list[str], mark: str) -> str:
     for index, line in enumerate(lines):
         if mark in line:
-            if index + 1 == len(lines) or lines[index + 1].startswith("-"):
+            if index + 1 == len(lines) or _MARK.search(lines[index + 1]):
                 raise ValueError(f"the {mark!r} block of the .creds text is empty")
             return lines[index + 1]
     raise ValueError(f"the .creds text has no {mark!r} block; it needs a JWT and an NKEY seed")

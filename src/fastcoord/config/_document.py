@@ -65,7 +65,7 @@ class Document:
 
     def where(self, path: Path, line: int | None = None) -> ConfigProblem:
         """Return the place of a path, as a problem without a message."""
-        if line is None:
+        if line is None and path:  # the whole text, with no path, may not be one to scan
             if self._lines is None:
                 self._lines = self._find_lines()
             line = self._lines.get(path)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import bisect
 import json
 import re
+from collections.abc import Iterator
 
-from fastcoord.config._toml_lines import Path
+from fastcoord.config._toml_lines import DEEPEST, Path
 
 __all__ = ["json_lines", "repeated_keys"]
 
@@ -33,39 +34,43 @@ def repeated_keys(text: str) -> list[tuple[Path, int]]:
     return repeated
 
 
-def _walk(text: str) -> list[tuple[Path, int, bool]]:
+class _Open:
+    """An object or array whose end is not reached."""
+
+    def __init__(self, path: Path, bracket: str) -> None:
+        self.path = path
+        self.is_object = bracket == "{"
+        self.key: str | None = None  # of the value that comes next
+        self.index = 0
+
+
+def _walk(text: str) -> Iterator[tuple[Path, int, bool]]:
+    """Give each key and array element with its line, and whether it is a key."""
     starts = [0, *(match.end() for match in re.finditer("\n", text))]
-    found: list[tuple[Path, int, bool]] = []
-    open_at: list[tuple[Path, str]] = []  # each open object or array, with its bracket
-    path: Path = ()  # of the value that comes next
-    counts: list[int] = []
-    key: str | None = None
+    containers: list[_Open] = []
     for match in _TOKEN.finditer(text):
         token = match[1]
-        line = bisect.bisect_right(starts, match.start(1))
-        in_object = bool(open_at) and open_at[-1][1] == "{"
+        path: Path = ()
         if token in "]}":
-            open_at.pop()
-            counts.pop()
-            key = None
+            containers.pop()
             continue
-        if token == ",":
-            key = None
+        if token in ":,":
+            if token == "," and containers[-1].is_object:
+                containers[-1].key = None
             continue
-        if token == ":":
-            continue
-        if in_object and key is None:
-            key = json.loads(token)
-            found.append(((*open_at[-1][0], key or ""), line, True))
-            continue
-        if open_at:
-            last: str | int = (key or "") if in_object else counts[-1]
-            path = (*open_at[-1][0], last)
-            if not in_object:
-                counts[-1] += 1
-                found.append((path, line, False))
+        if containers:
+            container = containers[-1]
+            expects_key = container.is_object and container.key is None
+            if expects_key:
+                container.key = json.loads(token)
+            # Only the ends of paths that are short enough are told apart.
+            path = container.path
+            if len(path) < DEEPEST:
+                path = (*path, container.index if container.key is None else container.key)
+                if expects_key or not container.is_object:
+                    yield path, bisect.bisect_right(starts, match.start(1)), expects_key
+            if expects_key:
+                continue
+            container.index += 1
         if token in "[{":
-            open_at.append((path, token))
-            counts.append(0)
-            key = None
-    return found
+            containers.append(_Open(path, token))

@@ -11,10 +11,14 @@ import re
 
 import tomli
 
-__all__ = ["Path", "toml_lines"]
+__all__ = ["DEEPEST", "Path", "toml_lines"]
 
 Path = tuple[str | int, ...]
 """The keys from the document's root down; a number is the index in an array."""
+
+DEEPEST = 8
+"""Paths longer than this are left out: no setting lies so deep, and their lengths add up to the
+square of the depth."""
 
 _BLANK = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")
@@ -72,7 +76,7 @@ class _Scanner:
                 self._pair(table)
 
     def _pair(self, table: Path) -> None:
-        path = self._note(table, self._key())
+        path = self._note(table, *self._key())
         self._expect("=")
         self._skip(_SPACE)
         self._value(path)
@@ -91,9 +95,7 @@ class _Scanner:
         index = 0
         self._skip(_BLANK)
         while not self._take("]"):
-            element = (*path, index)
-            self.lines[element] = self._line()
-            self._value(element)
+            self._value(self._note(path, index))
             index += 1
             self._separator("]")
 
@@ -110,27 +112,24 @@ class _Scanner:
         self._skip(_BLANK)
 
     def _array_table(self, keys: list[str]) -> Path:
-        path = (*self._resolve(keys[:-1]), keys[-1])
+        path = self._note(self._resolve(keys[:-1]), keys[-1])
         index = self._array_tables.get(path, -1) + 1
         self._array_tables[path] = index
-        self.lines.setdefault(path, self._line())
-        element = (*path, index)
-        self.lines[element] = self._line()
-        return element
+        return self._note(path, index)
 
     def _resolve(self, keys: list[str]) -> Path:
         path: Path = ()
         for key in keys:
-            path = self._note(path, [key])
+            path = self._note(path, key)
             if path in self._array_tables:
                 path = (*path, self._array_tables[path])
         return path
 
-    def _note(self, table: Path, keys: list[str]) -> Path:
-        path = table
-        for key in keys:
-            path = (*path, key)
-            self.lines.setdefault(path, self._line())
+    def _note(self, path: Path, *parts: str | int) -> Path:
+        for part in parts:
+            if len(path) < DEEPEST:
+                path = (*path, part)
+                self.lines.setdefault(path, self._line())
         return path
 
     def _key(self) -> list[str]:

@@ -1,0 +1,180 @@
+"""Credentials: what is accepted, and each way to be neither."""
+
+import threading
+import time
+from pathlib import Path
+
+import nkeys
+import pytest
+from config_texts import creds, jwt, public_key, read, seed, the_problem, toml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastcoord.config import check_credentials, split_credentials
+
+
+def literal(text: str) -> str:
+    return f"credentials = '''\n{text}'''"
+
+
+def test_a_creds_text_is_accepted_and_taken_apart() -> None:
+    assert check_credentials(creds()) == "creds"
+    assert split_credentials(creds()) == (jwt(), seed())
+    credentials = read(literal(creds())).nats.credentials
+    assert credentials is not None
+    assert credentials.reveal() == creds()
+
+
+def test_a_creds_text_may_have_windows_line_ends_blank_lines_and_indentation() -> None:
+    assert split_credentials(creds().replace("\n", "\r\n")) == (jwt(), seed())
+    assert split_credentials(creds().replace("\n", "\n\n  ")) == (jwt(), seed())
+    assert split_credentials(creds().removesuffix("\n")) == (jwt(), seed())
+
+
+def test_a_bearer_jwt_is_accepted_without_a_seed() -> None:
+    token = jwt(bearer_token=True)
+    assert check_credentials(token) == "bearer"
+    assert split_credentials(f"\n{token}\n") == (token, None)
+
+
+def test_a_bare_jwt_that_is_no_bearers_is_told_what_is_missing() -> None:
+    for token in (jwt(), jwt(bearer_token=False), jwt(bearer_token="true"), jwt({"sub": "x"})):
+        with pytest.raises(ValueError, match=r"nats\.bearer_token must be true"):
+            check_credentials(token)
+
+
+def damaged() -> dict[str, tuple[str, str]]:
+    """Each malformed text, with what is said of it."""
+    token, key = jwt(), seed()
+    flipped = key[:-1] + ("A" if key[-1] != "A" else "B")
+    header, payload, signature = token.split(".")
+    seed_block = creds().partition("IMPORTANT *************************")[2]
+    return {
+        "nothing": ("", "empty"),
+        "blanks": (" \n\t", "empty"),
+        "words": ("not credentials", "neither a .creds file nor a JWT"),
+        "a seed alone": (key, "an NKEY seed without its JWT"),
+        "a path": ("/etc/nats/node.creds", "looks like a path, write %{file:PATH}%"),
+        "a file name": ("node.creds", "looks like a path"),
+        "no jwt block": (seed_block, "no 'BEGIN NATS USER JWT' block"),
+        "no seed block": (creds().split("*****")[0], "no 'BEGIN USER NKEY SEED' block"),
+        "marks alone": ("BEGIN NATS USER JWT\nBEGIN USER NKEY SEED", "'BEGIN NATS USER JWT' block"),
+        "cut before the seed": (creds().split(key)[0], "'BEGIN USER NKEY SEED' block"),
+        "empty jwt block": (creds().replace(token + "\n", ""), "block of the .creds text is empty"),
+        "empty seed block": (creds().replace(key + "\n", ""), "block of the .creds text is empty"),
+        "a jwt of two parts": (creds(f"{header}.{payload}"), "three base64url parts"),
+        "a jwt with blanks": (creds(token.replace(".", ". ")), "three base64url parts"),
+        "a jwt that is cut off": (creds(f"{header}.{payload[:-3]}.{signature}"), "JWT"),
+        "a jwt of an odd length": (creds(f"{header}.{payload}.AAAAA"), "not base64url"),
+        "a jwt of rubbish": (creds("aaaa.bbbb.cccc"), "header is not a JSON object"),
+        "a payload that is a list": (creds(jwt(["list"])), "payload is not a JSON object"),
+        "a bare payload that is a list": (jwt(["list"]), "payload is not a JSON object"),
+        "a deep payload": (
+            f"{header}.{'W1tb' * 15_000}.{signature}",
+            "payload is not a JSON object",
+        ),
+        "a seed cut off": (creds(key=key[:-5]), "seed of the .creds text is not valid"),
+        "a seed mistyped": (creds(key=flipped), "seed of the .creds text is not valid"),
+        "a seed in lower case": (creds(key=key.lower()), "seed of the .creds text is not valid"),
+        "a seed not ascii": (creds(key="SÜ" + key), "seed of the .creds text is not valid"),
+        "a seed too long": (creds(key=key + key), "seed of the .creds text is not valid"),
+        "a public key": (creds(key=public_key()), "seed of the .creds text is not valid"),
+        "an account's seed": (
+            creds(key=seed(1, nkeys.PREFIX_BYTE_ACCOUNT)),
+            "is not a user's (it begins with SU)",
+        ),
+        "another user's seed": (creds(key=seed(2)), "belongs to another user than its JWT"),
+        "too much": ("x" * 70_000, "more than 65536 characters"),
+        "too many lines": ("\n" * 65_536, "empty"),
+        "many dots": ("." * 65_536, "neither"),
+    }
+
+
+@pytest.mark.parametrize("case", damaged(), ids=lambda case: case.replace(" ", "-"))
+def test_malformed_credentials_are_refused_at_once_and_not_shown(case: str) -> None:
+    text, said = damaged()[case]
+    outcome: list[BaseException] = []
+
+    def check() -> None:
+        try:
+            check_credentials(text)
+        except ValueError as error:
+            outcome.append(error)
+
+    # In a thread, so that a check that hangs fails this test and not the whole run.
+    thread = threading.Thread(target=check, daemon=True)
+    thread.start()
+    thread.join(timeout=5.0)
+    assert not thread.is_alive()
+    (error,) = outcome
+    assert said in str(error)
+    assert seed() not in str(error)
+    assert jwt() not in str(error)
+
+
+@pytest.mark.parametrize("case", damaged(), ids=lambda case: case.replace(" ", "-"))
+def test_malformed_credentials_are_a_problem_of_the_file(case: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text(damaged()[case][0])
+    problem = the_problem(toml(f'credentials = "%{{file:{tmp_path}/file}}%"'))
+    assert (problem.key, problem.line) == ('store."nats".credentials', 4)
+    assert seed() not in problem.message
+
+
+def test_checking_the_longest_credentials_takes_no_time_to_speak_of() -> None:
+    for text in (f"a.{'b' * 65_000}.c", creds(key="S" * 65_000), "-----\n" * 10_000, "A" * 65_536):
+        started = time.process_time()
+        with pytest.raises(ValueError):
+            check_credentials(text)
+        assert time.process_time() - started < 0.1
+
+
+@given(
+    st.one_of(
+        st.text(),
+        st.lists(
+            st.sampled_from(
+                [
+                    "BEGIN NATS USER JWT",
+                    "BEGIN USER NKEY SEED",
+                    "\n",
+                    "-----",
+                    jwt(),
+                    seed(),
+                    ".",
+                    "=",
+                    "é",
+                ]
+            )
+        ).map("".join),
+    )
+)
+def test_no_text_makes_the_check_fail_otherwise_than_with_a_value_error(text: str) -> None:
+    try:
+        kind = check_credentials(text)
+    except ValueError:
+        return
+    assert kind in ("creds", "bearer")
+
+
+@given(st.data())
+def test_no_damage_to_a_creds_text_passes_unnoticed_in_its_seed(data: st.DataObject) -> None:
+    key = seed()
+    index = data.draw(st.integers(0, len(key) - 1))
+    character = data.draw(
+        st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567").filter(lambda each: each != key[index])
+    )
+    with pytest.raises(ValueError, match="NKEY seed"):
+        check_credentials(creds(key=key[:index] + character + key[index + 1 :]))
+
+
+@pytest.mark.parametrize("key", ["user", "password"])
+def test_credentials_and_a_user_are_two_ways_of_which_one_is_to_be_chosen(key: str) -> None:
+    problem = the_problem(toml(f'{key} = "x"\n{literal(creds())}'))
+    assert problem.key == 'store."nats".credentials'
+    assert "choose one way to authenticate" in problem.message
+
+
+@pytest.mark.parametrize("written", ["5", "true", "[]", '""'])
+def test_credentials_are_a_text(written: str) -> None:
+    problem = the_problem(toml(f"credentials = {written}"))
+    assert problem.key == 'store."nats".credentials'

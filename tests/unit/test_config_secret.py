@@ -1,0 +1,193 @@
+"""Secrets: read anew each time, and never shown."""
+
+import copy
+import json
+import pickle
+import traceback
+from pathlib import Path
+
+import msgspec
+import pytest
+from config_texts import read, the_problem, toml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastcoord.config import Config, Secret, describe, parse_config
+from fastcoord.errors import ConfigError
+
+# No macro, and beginning as nothing does that a listing or an error shows by itself.
+SECRETS = st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), min_size=6).map(
+    lambda text: "zQ7" + text.replace("%{", "")
+)
+
+
+def password_of(config: Config) -> Secret:
+    assert config.nats.password is not None
+    return config.nats.password
+
+
+def test_a_secret_shows_as_three_stars_in_every_form() -> None:
+    secret = Secret("hunter2")
+    forms = [repr(secret), str(secret), f"{secret}", f"{secret!r}", f"{secret:>5}", "%s" % secret]  # noqa: UP031
+    assert {form.strip() for form in forms} == {"***"}
+    assert repr([secret]) == "[***]"
+    assert secret.reveal() == "hunter2"
+    assert not hasattr(secret, "__dict__")
+
+
+def test_a_secret_is_no_value_that_can_be_written_out() -> None:
+    with pytest.raises(TypeError):
+        msgspec.json.encode(Secret("hunter2"))
+    with pytest.raises(TypeError):
+        json.dumps(Secret("hunter2"))
+    assert msgspec.json.encode(Secret("hunter2"), enc_hook=str) == b'"***"'
+
+
+def test_secrets_are_equal_by_what_the_configuration_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FASTCOORD_TEST_PASSWORD", "hunter2")
+    macro = 'user = "u"\npassword = "%{env:FASTCOORD_TEST_PASSWORD}%"'
+    plain = 'user = "u"\npassword = "hunter2"'
+    assert read(macro) == read(macro)
+    assert hash(read(macro)) == hash(read(macro))
+    assert read(plain).nats.password == Secret("hunter2")
+    assert read(plain).nats.password != "hunter2"
+    assert read(macro) != read(plain)
+
+
+def test_a_secret_of_a_variable_is_read_anew_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTCOORD_TEST_PASSWORD", "first")
+    secret = password_of(read('user = "u"\npassword = "a%{env:FASTCOORD_TEST_PASSWORD}%b"'))
+    assert secret.reveal() == "afirstb"
+    monkeypatch.setenv("FASTCOORD_TEST_PASSWORD", "second")
+    assert secret.reveal() == "asecondb"
+    monkeypatch.delenv("FASTCOORD_TEST_PASSWORD")
+    with pytest.raises(ConfigError) as caught:
+        secret.reveal()
+    assert str(caught.value) == (
+        "node.toml:5: store.\"nats\".password: the environment variable 'FASTCOORD_TEST_PASSWORD' "
+        "is not set"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "secret"),
+    [(b"pw", "pw"), (b"pw\n", "pw"), (b"pw\r\n", "pw"), (b"pw\n\n", "pw\n"), (b" pw \n", " pw ")],
+)
+def test_a_secret_of_a_file_loses_one_newline_and_nothing_else(
+    tmp_path: Path, content: bytes, secret: str
+) -> None:
+    (tmp_path / "password").write_bytes(content)
+    written = f'user = "u"\npassword = "%{{file:{tmp_path}/password}}%"'
+    assert password_of(read(written)).reveal() == secret
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "it is empty"),
+        (b"\n", "it is empty"),
+        (b"\xff\xfe", "is not UTF-8"),
+        (b"x" * (1024 * 1024 + 1), "is larger than 1048576 bytes"),
+    ],
+)
+def test_a_secret_of_a_file_that_is_no_secret_is_refused(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    (tmp_path / "password").write_bytes(content)
+    problem = the_problem(toml(f'user = "u"\npassword = "%{{file:{tmp_path}/password}}%"'))
+    assert problem.key == 'store."nats".password'
+    assert said in problem.message
+
+
+def test_a_variable_that_is_not_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTCOORD_TEST_PASSWORD", "\udcff")
+    problem = the_problem(toml('user = "u"\npassword = "%{env:FASTCOORD_TEST_PASSWORD}%"'))
+    assert "the environment variable 'FASTCOORD_TEST_PASSWORD' is not UTF-8" in problem.message
+
+
+def test_a_secret_of_a_macro_travels_in_a_pickle_by_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FASTCOORD_TEST_PASSWORD", "hunter2")
+    config = read('user = "u"\npassword = "%{env:FASTCOORD_TEST_PASSWORD}%"')
+    pickled = pickle.dumps(config)
+    assert b"hunter2" not in pickled
+    assert pickle.loads(pickled) == config
+    assert password_of(pickle.loads(pickled)).reveal() == "hunter2"
+
+
+@pytest.mark.parametrize("written", ["hunter2", "hunter2%{env:PATH}%"])
+def test_a_plain_secret_is_withheld_from_a_pickle_and_says_so(written: str) -> None:
+    config = read(f'user = "u"\npassword = "{written}"')
+    pickled = pickle.dumps(config)
+    assert b"hunter2" not in pickled
+    arrived = pickle.loads(pickle.dumps(pickle.loads(pickled)))
+    assert arrived.nats.user == "u"
+    assert arrived != config
+    with pytest.raises(ConfigError, match="a pickle carries no plain secret"):
+        password_of(arrived).reveal()
+
+
+def test_a_copy_within_the_process_keeps_the_secret() -> None:
+    config = read('user = "u"\npassword = "hunter2"')
+    assert password_of(copy.deepcopy(config)).reveal() == "hunter2"
+    assert copy.copy(password_of(config)) is password_of(config)
+    assert msgspec.structs.replace(config.nats, user="v").password == config.nats.password
+
+
+@given(SECRETS)
+def test_no_secret_shows_in_a_configuration(secret: str) -> None:
+    written = json.dumps(secret)
+    config = parse_config(toml(f'user = "u"\npassword = {written}'))
+    assert password_of(config).reveal() == secret
+    for shown in (repr(config), str(config), f"{config}", describe(config), repr(config.nats)):
+        assert secret not in shown
+        assert written not in shown
+    assert secret.encode() not in pickle.dumps(config)
+
+
+MISTAKES = st.sampled_from(
+    [
+        'user = "u"\npasswrod = {}',
+        'user = ""\npassword = {}',
+        "password = {}",
+        'user = "u"\npassword = [{}]',
+        'user = "u"\npassword = {{ secret = {} }}',
+        "credentials = {}",
+        'user = "u"\npassword = {}\ncredentials = "x"',
+        "user = {}",
+        "user = [{}]",
+        'user = "u"\npassword = {}\npassword = {}',
+        'user = "u"\npassword {}',
+        'user = "u"\npassword = {}"',
+        'user = "u"\npassword = {} no-echo = true',
+        'user = "u"\npassword = {}\nno-echo = 7',
+        'user = "u"\npassword = {}\nzzz = 7',
+        "zzz = {}",
+        "zzz = {{ yyy = {} }}",
+        "tls = {{ password = {} }}",
+        'user = "u"\npassword = """{}',
+    ]
+)
+
+
+@given(SECRETS, MISTAKES)
+def test_no_secret_shows_in_an_error(secret: str, mistake: str) -> None:
+    written = json.dumps(secret)
+    text = toml(mistake.replace("{}", written).replace("{{", "{").replace("}}", "}"))
+    with pytest.raises(ConfigError) as caught:
+        parse_config(text)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert secret not in shown + repr(caught.value) + repr(caught.value.problems)
+    assert secret not in str(pickle.dumps(caught.value))
+
+
+@given(SECRETS.filter(lambda text: not set(text) & set("/?#,")), st.booleans())
+def test_no_password_in_an_address_shows(secret: str, listed: bool) -> None:
+    written = json.dumps(f"nats://user:{secret}@nats1:4222")
+    with pytest.raises(ConfigError) as caught:
+        parse_config(toml(address=f"address = [{written}]" if listed else f"address = {written}"))
+    assert secret not in str(caught.value)
+    assert "set user and password beside it" in str(caught.value)
