@@ -75,6 +75,10 @@ cdef class Batcher:
         """How many accepted events are neither confirmed nor discarded."""
         return self.accepted - self.confirmed - self.discarded
 
+    def empty_payload(self):
+        """Give the payload of a batch without events: the node id alone."""
+        return PyBytes_FromStringAndSize(<char*>self.writer.start, self.prefix)
+
     @property
     def offset(self):
         """How many events were accepted so far, the open batch not counted."""

@@ -13,6 +13,8 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+import collections.abc
+
 from fastcoord._codec cimport Protocol, decode_event, get_protocol, kinds_mask, make_batch, skip_event
 from fastcoord._ring cimport Ring, Slot
 from fastcoord._wire cimport Reader, reader_init
@@ -55,6 +57,40 @@ cdef PyObject* finish(PyObject* self) noexcept:
 
 
 (<PyTypeObject*>Ready).tp_iternext = finish
+
+
+@cython.final
+cdef class Done:
+    """A coroutine that has nothing left to do: what ``publish`` gives when it did not have to wait.
+
+    It is one object for all calls. ``await`` finishes without suspending, and ``create_task`` and
+    ``gather`` take it like any coroutine.
+    """
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        raise StopIteration
+
+    def send(self, value):
+        """Finish at once."""
+        raise StopIteration
+
+    def throw(self, *exception):
+        """Raise what was thrown in: there is nothing here that could handle it."""
+        kind = exception[0]
+        raise kind if not isinstance(kind, type) else kind(*exception[1:2])
+
+    def close(self):
+        """Do nothing: it is finished."""
+
+
+collections.abc.Coroutine.register(Done)
+DONE = Done()
 
 
 cdef class Cursor:

@@ -29,6 +29,7 @@ cdef class Ring:
     cdef dict overflow             # events dropped in this episode, by node id
     cdef dict carried              # notices whose slot was needed, folded together
     cdef object fold
+    cdef tuple unwanted
 
     cdef int put(
         self, bytes payload, uint32_t start, uint32_t count, uint16_t node_id, double received_at

@@ -24,6 +24,7 @@ cdef class Ring:
     :param capacity_messages: how many messages may wait.
     :param capacity_bytes: how many bytes of payload may wait.
     :param drop_newest: drop what arrives while the ring is full, instead of the oldest.
+    :param unwanted: a tuple of notice classes that this consumer did not ask for.
     :param fold: called with a dict and a notice whose slot is needed; puts the notice into the
         dict, merged with what is there. The dict's values are given to the consumer first.
     """
@@ -34,6 +35,7 @@ cdef class Ring:
         Py_ssize_t capacity_bytes,
         *,
         bint drop_newest=False,
+        tuple unwanted=(),
         fold=None,
     ):
         if capacity_messages < 1 or capacity_bytes < 1:
@@ -41,6 +43,7 @@ cdef class Ring:
         self.capacity_messages = capacity_messages
         self.capacity_bytes = capacity_bytes
         self.drop_newest = drop_newest
+        self.unwanted = unwanted
         self.fold = fold if fold is not None else keep_each
         self.overflow = {}
         self.carried = {}
@@ -164,7 +167,7 @@ cdef class Ring:
 
     def put_notice(self, notice):
         """Put something that must reach the consumer in this place among the messages."""
-        if self.is_closed:
+        if self.is_closed or isinstance(notice, self.unwanted):
             return
         if self.drop_newest and self.overflow:
             self.append(self.overflow, 0, 0, 0, 0.0)

@@ -184,9 +184,7 @@ class Sequencer:
             peer.steady = False
         return False
 
-    def jump(
-        self, peer: PeerState, history: History, offset: int, count: int, grown: int
-    ) -> None:
+    def jump(self, peer: PeerState, history: History, offset: int, count: int, grown: int) -> None:
         missing = offset - peer.expected
         by_sender = min(missing, grown)
         if by_sender:

@@ -1,0 +1,76 @@
+"""``fastcoord.connect``: from a configuration to a node that has joined."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from fastcoord.config import Config, load_config
+from fastcoord.coordinator import Node
+
+__all__ = ["Connecting", "connect"]
+
+
+class Connecting:
+    """A connection about to be made: ``await`` it, or use it with ``async with``."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._node: Node | None = None
+
+    async def _connect(self) -> Node:
+        node = Node(self._config)
+        await node.start()
+        return node
+
+    def __await__(self) -> Generator[Any, None, Node]:
+        return self._connect().__await__()
+
+    async def __aenter__(self) -> Node:
+        self._node = await self._connect()
+        return self._node
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._node is not None:
+            await self._node.close()
+
+
+def connect(
+    config: Config | str | os.PathLike[str],
+    *,
+    node_id: int | None = None,
+    protocol: str | None = None,
+) -> Connecting:
+    """Join the cluster that a configuration describes.
+
+    :param config: the path of a TOML or JSON file, or what ``load_config`` or ``parse_config`` gave.
+    :param node_id: overrides ``cluster.node-id``; lets several nodes share one file.
+    :param protocol: overrides ``cluster.protocol``; the default subject follows it.
+    :return: to be awaited, or used with ``async with``, which closes the node at its end.
+    :raises ConfigError: at once, when the configuration cannot be used.
+    :raises ValueError: at once, when an argument is out of range.
+    :raises ConnectError: when awaited, if no server could be joined.
+    """
+    if not isinstance(config, Config):
+        if not isinstance(config, str | os.PathLike):
+            raise TypeError(
+                f"connect takes the path of a configuration or a Config, not {type(config).__name__}"
+            )
+        config = load_config(config)
+    cluster = config.cluster
+    if protocol is not None:
+        cluster = cluster.with_protocol(protocol)
+    if node_id is not None:
+        if isinstance(node_id, bool) or not isinstance(node_id, int):
+            raise TypeError(f"node_id must be an integer, not {type(node_id).__name__}")
+        cluster = msgspec.structs.replace(cluster, node_id=node_id)
+    return Connecting(msgspec.structs.replace(config, cluster=cluster))

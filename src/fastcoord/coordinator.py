@@ -1,0 +1,413 @@
+"""One node of a cluster: the rooms below put together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Coroutine, Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from fastcoord._cursor import DONE
+from fastcoord._inbox import Inbox
+from fastcoord.diagnostics import LossLog
+from fastcoord.errors import ConnectionLost, NodeClosed
+from fastcoord.events import Event, Missed, Notice
+from fastcoord.outgoing import Outgoing
+from fastcoord.requests import Requests
+from fastcoord.sequence import Sequencer
+from fastcoord.statistics import Peer, Stats
+from fastcoord.subscription import Overflow, Subscription
+from fastcoord.transport import EVENTS_SID, Supervisor
+
+if TYPE_CHECKING:
+    from fastcoord.config import Config
+    from fastcoord.transport import Link
+
+__all__ = ["Node"]
+
+DEFAULT_CLOSE_TIMEOUT = 5.0
+LIFE_SIGNS_PER_HEARTBEAT = 2
+HEARTBEATS_UNTIL_DEAD = 1.5
+"""Without an answer to a PING for so long, and without a byte read, a connection is dead. With a
+PING every half heartbeat that makes at most two and a half, three with the timer's own delay."""
+
+logger = logging.getLogger("fastcoord")
+
+
+class Node:
+    """A node of a cluster: it publishes events, and hears those of every other node.
+
+    Made by ``fastcoord.connect``. Use it on the event loop that made it; ``publish_nowait`` alone
+    may be called from any thread.
+    """
+
+    def __init__(self, config: Config) -> None:
+        loop = asyncio.get_running_loop()
+        cluster = config.cluster
+        self._config = config
+        self._loop = loop
+        self._name = f"node {cluster.node_id}"
+        self._incarnation = secrets.randbits(63) | 1
+        self._sequencer = Sequencer(
+            heartbeat=cluster.heartbeat, started_at=loop.time(), watcher=self
+        )
+        self._inbox = Inbox(
+            node_id=cluster.node_id,
+            incarnation=self._incarnation,
+            protocol=cluster.protocol,
+            hear_own=not config.nats.no_echo,
+            sequencer=self._sequencer,
+            on_request=self._on_request,
+        )
+        self._inbox.events_sid = EVENTS_SID
+        self._sequencer.inbox = self._inbox
+        self._outgoing = Outgoing(
+            config,
+            node_id=cluster.node_id,
+            protocol=cluster.protocol,
+            incarnation=self._incarnation,
+        )
+        self._requests = Requests(cluster.subject, cluster.node_id, self._incarnation)
+        self._supervisor = Supervisor(config, self._inbox, self)
+        self._subscriptions: list[Subscription] = []
+        self._losses = LossLog(self._name)
+        self._duplicates: set[int] = set()
+        self._last_read = 0.0
+        self._last_tick = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._ended: Exception | None = None
+        self._closing: asyncio.Task[int] | None = None
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closing else (self._server() or "not connected")
+        return f"<fastcoord.Node {self.node_id} on {self._config.cluster.subject}: {state}>"
+
+    async def start(self) -> None:
+        """Join a server; part of ``fastcoord.connect``.
+
+        :raises ConnectError: no server could be joined.
+        """
+        await self._supervisor.start()
+        self._last_tick = self._last_read = self._loop.time()
+        self._schedule_tick()
+
+    # ----------------------------------------------------------------------- publishing
+
+    def publish(self, *events: Event) -> Coroutine[Any, Any, None]:
+        """Publish events to every other node, waiting for room when the outgoing side is full.
+
+        The events are accepted, in their order, before this returns to the caller or, when there
+        is no room, before the await ends. What is accepted is kept until the server has confirmed
+        it, and sent again after a reconnect.
+
+        :param events: any events that the protocol has. If one of them is refused, none is sent.
+        :raises UnsupportedEvent: the protocol does not have such an event.
+        :raises EventTooLarge: an event does not fit into a batch and cannot be split.
+        :raises TypeError: something is not an event.
+        :raises ConnectionLost: the connection is gone for good.
+        :raises NodeClosed: the node was closed.
+        """
+        return self._outgoing.publish(events) or DONE
+
+    def publish_many(self, events: Sequence[Event]) -> Coroutine[Any, Any, None]:
+        """Publish a list of events; like ``publish(*events)``, without unpacking.
+
+        :param events: a list or tuple of events; another iterable is made a list first.
+        :raises UnsupportedEvent: the protocol does not have such an event.
+        :raises EventTooLarge: an event does not fit into a batch and cannot be split.
+        :raises TypeError: something is not an event.
+        :raises ConnectionLost: the connection is gone for good.
+        :raises NodeClosed: the node was closed.
+        """
+        if not isinstance(events, list | tuple):
+            events = list(events)
+        elif isinstance(events, list):
+            # Kept while waiting for room; the caller's list may have changed by then.
+            events = tuple(events)
+        return self._outgoing.publish(events) or DONE
+
+    def publish_nowait(self, *events: Event) -> None:
+        """Publish events without waiting, from any thread; never fails because of the bus.
+
+        When the outgoing side is full the oldest unsent batch makes room. It is counted in
+        ``stats().discarded``, and the peers hear ``Missed`` with the cause ``"discarded"``.
+
+        :raises UnsupportedEvent: the protocol does not have such an event.
+        :raises EventTooLarge: an event does not fit into a batch and cannot be split.
+        :raises TypeError: something is not an event.
+        :raises NodeClosed: the node was closed.
+        """
+        self._outgoing.publish_nowait(events)
+
+    async def flush(self) -> None:
+        """Wait until the server has confirmed everything that was accepted before this call.
+
+        :raises RequestTimeout: that took longer than ``timeout.request``.
+        :raises ConnectionLost: the connection is gone for good.
+        :raises NodeClosed: the node was closed.
+        """
+        await self._outgoing.flush()
+
+    # ----------------------------------------------------------------------- subscribing
+
+    def subscribe(
+        self,
+        *,
+        kinds: Iterable[type[Event] | type[Notice]] | None = None,
+        overflow: Overflow = "drop-oldest",
+        peers: bool = False,
+    ) -> Subscription:
+        """Hear the events of the other nodes, from now on.
+
+        :param kinds: the event classes to let through; all of them when left out. ``Missed`` is
+            always told. ``PeerUp`` and ``PeerDown`` may be among them.
+        :param overflow: what to drop when the subscription is slower than the bus:
+            ``"drop-oldest"`` or ``"drop-newest"``. ``Missed`` tells how many.
+        :param peers: whether to hear ``PeerUp`` and ``PeerDown``.
+        :return: the subscription, to be used with ``async with`` and ``async for``.
+        :raises TypeError: ``kinds`` holds something that is not an event class.
+        :raises NodeClosed: the node was closed.
+        """
+        if self._ended is not None:
+            raise self._ended
+        capacity = self._config.nats.capacity
+        subscription = Subscription(
+            protocol=self._config.cluster.protocol,
+            kinds=kinds,
+            overflow=overflow,
+            peers=peers,
+            capacity_messages=capacity.subscription,
+            capacity_bytes=capacity.subscription_bytes,
+            on_close=self._forget,
+        )
+        self._subscriptions.append(subscription)
+        self._inbox.add_ring(subscription.ring)
+        return subscription
+
+    def _forget(self, subscription: Subscription) -> None:
+        self._inbox.remove_ring(subscription.ring)
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+
+    # ----------------------------------------------------------------------- looking
+
+    @property
+    def node_id(self) -> int:
+        """This node's id within the cluster."""
+        return self._config.cluster.node_id
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force, with the arguments of ``connect`` applied."""
+        return self._config
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a server is joined at this moment."""
+        return self._supervisor.link is not None
+
+    def _server(self) -> str | None:
+        link = self._supervisor.link
+        return None if link is None else str(link.server)
+
+    def stats(self) -> Stats:
+        """Return the numbers of this node at this moment."""
+        batcher, inbox = self._outgoing.batcher, self._inbox
+        return Stats(
+            node_id=self.node_id,
+            incarnation=self._incarnation,
+            server=self._server(),
+            reconnects=self._supervisor.reconnects,
+            accepted=batcher.accepted,
+            confirmed=batcher.confirmed,
+            waiting=batcher.waiting,
+            discarded=batcher.discarded,
+            waiting_batches=len(batcher.queue) + len(batcher.window),
+            sent_batches=batcher.sealed_batches,
+            sent_bytes=self._outgoing.sent_bytes,
+            received=inbox.received,
+            received_batches=inbox.received_batches,
+            received_bytes=inbox.received_bytes,
+            duplicates=inbox.duplicates,
+            malformed=inbox.malformed,
+            missed=self._losses.by_cause(),
+            duplicate_node_ids=tuple(sorted(self._duplicates)),
+            subscriptions=tuple(subscription.stats() for subscription in self._subscriptions),
+        )
+
+    def peers(self) -> tuple[Peer, ...]:
+        """Return what is known of every other node that was heard, by node id."""
+        since_epoch = time.time() - self._loop.time()
+        return tuple(
+            Peer(
+                node_id=state.node_id,
+                incarnation=state.incarnation if state.numbered else None,
+                is_up=state.history.up if state.numbered else None,
+                last_heard=since_epoch + state.heard_at,
+                received=state.received,
+                missed=state.missed,
+                round_trip=self._requests.round_trips.get(state.node_id),
+            )
+            for _, state in sorted(self._inbox.peers.items())
+            if state.history is not None and state.node_id != self.node_id
+        )
+
+    async def ping(self, node_id: int) -> float:
+        """Ask another fastcoord node for a sign of life.
+
+        :param node_id: the node to ask.
+        :return: the round trip, in seconds.
+        :raises RequestTimeout: it did not answer within ``timeout.request``.
+        :raises ConnectionLost: the connection is gone for good.
+        :raises NodeClosed: the node was closed.
+        """
+        if self._ended is not None:
+            raise self._ended
+        return await self._requests.ping(
+            self._supervisor.link, node_id, self._config.nats.timeout.request
+        )
+
+    # ------------------------------------------------------------- what the rooms below tell
+
+    def _on_request(self, sid: int, reply: bytes, payload: bytes) -> None:
+        link = self._supervisor.link
+        if link is not None:
+            self._requests.take(link, sid, reply, payload)
+
+    def missed(self, missed: Missed) -> None:
+        self._losses.note(missed)
+
+    def duplicate_node_id(self, node_id: int) -> None:
+        self._duplicates.add(node_id)
+        logger.error(
+            "%s: two running nodes use node id %d on %s; each drops what the other says: give one"
+            " of them another cluster.node-id",
+            self._name,
+            node_id,
+            self._config.cluster.subject,
+        )
+
+    def link_read(self) -> None:
+        inbox = self._inbox
+        inbox.now = self._last_read = self._loop.time()
+        inbox.received_at = time.time()
+
+    def link_writable(self) -> None:
+        self._outgoing.writable()
+
+    def connection_up(self, link: Link) -> None:
+        link.subscribe(self._config.cluster.subject, EVENTS_SID)
+        self._requests.subscribe(link)
+        now = self._loop.time()
+        self._inbox.now = self._last_read = now
+        self._inbox.received_at = time.time()
+        self._sequencer.joined_the_bus(now)
+        gone = self._outgoing.connected(link)
+        if gone:
+            logger.error(
+                "%s: %d events discarded: %s takes no message of more than %d bytes",
+                self._name,
+                gone,
+                link.server,
+                link.max_payload,
+            )
+
+    def connection_down(self, reason: str) -> None:
+        self._outgoing.disconnected()
+        self._sequencer.left_the_bus()
+
+    def connection_given_up(self, reason: str) -> None:
+        self._end(ConnectionLost(f"the connection is lost: {reason}"))
+
+    # ------------------------------------------------------------------------- the clock
+
+    def _schedule_tick(self) -> None:
+        pause = self._config.cluster.heartbeat / LIFE_SIGNS_PER_HEARTBEAT
+        self._timer = self._loop.call_later(pause, self._tick)
+
+    def _tick(self) -> None:
+        heartbeat = self._config.cluster.heartbeat
+        now = self._loop.time()
+        # After a pause of this very process, answers may lie unread in the socket: let them in
+        # before anyone is called silent.
+        was_suspended = now - self._last_tick > heartbeat
+        self._last_tick = now
+        self._losses.report(sum(each.ring.missed for each in self._subscriptions))
+        link = self._supervisor.link
+        if link is not None:
+            if now - self._outgoing.last_sent >= heartbeat * 0.75:
+                self._outgoing.beat()
+            asked_at = self._outgoing.ping_sent_at
+            dead_since = now - HEARTBEATS_UNTIL_DEAD * heartbeat
+            if was_suspended:
+                self._outgoing.ping_sent_at = now if asked_at is not None else None
+            elif asked_at is not None and asked_at < dead_since and self._last_read < dead_since:
+                link.abort(f"no sign of life from the server for {now - asked_at:.1f} s")
+            self._outgoing.check_alive()
+            if not was_suspended:
+                self._sequencer.tick(now)
+        gone = self._outgoing.discard_older(now - self._config.cluster.max_age)
+        if gone:
+            logger.warning(
+                "%s: %d events discarded: they waited longer than cluster.max-age", self._name, gone
+            )
+        self._schedule_tick()
+
+    # ---------------------------------------------------------------------------- ending
+
+    def _end(self, reason: Exception) -> None:
+        if self._ended is None or isinstance(reason, NodeClosed):
+            self._ended = reason
+        self._outgoing.end(reason)
+        self._requests.end(reason)
+        failure = reason if isinstance(reason, ConnectionLost) else None
+        for subscription in self._subscriptions:
+            if not subscription.ring.is_closed:
+                subscription.end(failure)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def close(self, timeout: float = DEFAULT_CLOSE_TIMEOUT) -> int:
+        """Send what waits, say goodbye, and leave; return within ``timeout`` in any state.
+
+        Iterations over subscriptions end after what is buffered. Calling it again waits for the
+        first call.
+
+        :param timeout: seconds.
+        :return: how many accepted events were not confirmed by the server, 0 when all were.
+        """
+        if self._closing is None:
+            self._closing = asyncio.create_task(
+                self._close(timeout), name=f"fastcoord {self._name} close"
+            )
+        return await asyncio.shield(self._closing)
+
+    async def _close(self, timeout: float) -> int:
+        deadline = self._loop.time() + timeout
+        if self._ended is None:
+            try:
+                await self._outgoing.close(deadline)
+            except (TimeoutError, ConnectionLost):
+                logger.debug("%s: closing without confirmation", self._name)
+        self._end(NodeClosed(f"node {self.node_id} is closed"))
+        await self._supervisor.close()
+        undelivered = self._outgoing.batcher.waiting
+        if undelivered:
+            logger.warning(
+                "%s: closed with %d events that the server did not confirm", self._name, undelivered
+            )
+        return undelivered
+
+    async def __aenter__(self) -> Node:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()

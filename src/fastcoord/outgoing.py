@@ -1,0 +1,293 @@
+"""From ``publish`` to a confirmed batch: sealing, sending, sending again, letting go."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from fastcoord._batcher import Batcher
+from fastcoord._frames import HEADER_ALLOWANCE
+from fastcoord.errors import ConnectionLost, NodeClosed, RequestTimeout
+
+if TYPE_CHECKING:
+    from fastcoord.config import Config
+    from fastcoord.events import Event
+    from fastcoord.transport import Link
+
+__all__ = ["Outgoing"]
+
+BYTES_PER_WRITE = 256 * 1024
+"""How much is handed to the socket before looking again whether it takes more."""
+
+BATCHES_PER_TURN = 4
+"""Full batches that one task may publish before the loop turns: a task that only publishes would
+otherwise keep the loop from reading confirmations."""
+
+
+class Outgoing:
+    """The sending side of a node.
+
+    :param config: the configuration.
+    :param incarnation: this run of the node.
+    """
+
+    def __init__(self, config: Config, *, node_id: int, protocol: str, incarnation: int) -> None:
+        self.incarnation = incarnation
+        self.sent_bytes = 0
+        self.last_sent = 0.0
+        self.ping_sent_at: float | None = None
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._request_timeout = config.nats.timeout.request
+        self._batch_bytes = config.nats.capacity.batch_bytes
+        self.batcher = Batcher(
+            node_id=node_id,
+            protocol=protocol,
+            limit=self._batch_bytes,
+            capacity=config.nats.capacity.client,
+            on_open=self._opened,
+            on_seal=self._sealed,
+        )
+        self._empty = self.batcher.empty_payload()
+        self._link: Link | None = None
+        self._resend_until = 0
+        self._sealed_in_turn = 0
+        self._ended: Exception | None = None
+        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._flushes: list[tuple[int, asyncio.Future[None]]] = []
+
+    # ----------------------------------------------------------------------- publishing
+
+    def publish(self, events: Sequence[Event]) -> Any:
+        """Accept events, or give a coroutine that does so when there is room.
+
+        :return: ``None`` when all is done, otherwise a coroutine to await.
+        """
+        if self._ended is not None:
+            raise self._ended
+        prepared = self.batcher.prepare(events)
+        if self._waiters:
+            return self._publish_rest(prepared, 0)
+        done = self.batcher.add_from(prepared)
+        if done < len(prepared):
+            return self._publish_rest(prepared, done)
+        if self._sealed_in_turn >= BATCHES_PER_TURN:
+            return asyncio.sleep(0)
+        return None
+
+    async def _publish_rest(self, prepared: Sequence[Event], done: int) -> None:
+        """Wait for room behind everyone who waits already, as often as it takes."""
+        while done < len(prepared):
+            waiter = self._loop.create_future()
+            self._waiters.append(waiter)
+            self._wake_next()
+            try:
+                await waiter
+                if self._ended is not None:
+                    raise self._ended
+                done = self.batcher.add_from(prepared, done)
+            finally:
+                self._waiters.remove(waiter)
+                # Room that this task did not take, or was cancelled over, is the next one's.
+                self._wake_next()
+
+    def _wake_next(self) -> None:
+        if self._waiters and not self.batcher.is_full and not self._waiters[0].done():
+            self._waiters[0].set_result(None)
+
+    def publish_nowait(self, events: Sequence[Event]) -> None:
+        """Accept events now, discarding the oldest batches where there is no room."""
+        if isinstance(self._ended, NodeClosed):
+            raise self._ended
+        self.batcher.add_always(self.batcher.prepare(events))
+
+    # ---------------------------------------------------------------- sealing and sending
+
+    def _opened(self) -> None:
+        if threading.get_ident() == self._thread:
+            self._loop.call_soon(self._turn)
+        else:
+            self._loop.call_soon_threadsafe(self._turn)
+
+    def _sealed(self) -> None:
+        if threading.get_ident() == self._thread:
+            self._sealed_in_turn += 1
+            self._pump()
+        else:
+            self._loop.call_soon_threadsafe(self._turn)
+
+    def _turn(self) -> None:
+        """Send what was published since the loop last came round."""
+        self._sealed_in_turn = 0
+        self.batcher.now = self._loop.time()
+        self.batcher.seal()
+        self._pump()
+
+    def _pump(self) -> None:
+        link = self._link
+        batcher = self.batcher
+        if link is None or not batcher.queue:
+            return
+        while batcher.queue and link.is_writable:
+            resend = batcher.queue[0].offset < self._resend_until
+            taken = batcher.take(BYTES_PER_WRITE if not resend else 1)
+            self.sent_bytes += sum(len(batch.payload) for batch in taken)
+            link.publish(
+                self.incarnation, batcher.discarded, taken, note="resend" if resend else None
+            )
+            self.last_sent = self._loop.time()
+        self._request_confirmation(link)
+
+    def _request_confirmation(self, link: Link) -> None:
+        """Write a PING behind the window, unless one is under way: its PONG asks for the next."""
+        window = self.batcher.window
+        if self.ping_sent_at is None and window:
+            last = window[-1]
+            self._ping(link, last.offset + last.count)
+
+    def _ping(self, link: Link, up_to: int) -> None:
+        self.ping_sent_at = self._loop.time()
+        link.ping(lambda: self._answered(link, up_to))
+
+    def _answered(self, link: Link, up_to: int) -> None:
+        if link is not self._link:
+            return
+        self.ping_sent_at = None
+        self.batcher.confirm(up_to)
+        for flush in [flush for flush in self._flushes if flush[0] <= up_to]:
+            self._flushes.remove(flush)
+            if not flush[1].done():
+                flush[1].set_result(None)
+        if self.batcher.open_count and not self.batcher.is_full:
+            self.batcher.now = self._loop.time()
+            self.batcher.seal()
+            self._pump()
+        self._wake_next()
+        if self._flushes:
+            self._ping(link, self._first_unsent())
+        else:
+            self._request_confirmation(link)
+
+    def _first_unsent(self) -> int:
+        queue = self.batcher.queue
+        return queue[0].offset if queue else self.batcher.offset
+
+    def writable(self) -> None:
+        """Hear that the socket takes bytes again."""
+        self._pump()
+
+    def check_alive(self) -> None:
+        """Have a PING under way, so that a server that has gone silent is found out."""
+        if self._link is not None and self.ping_sent_at is None:
+            self._ping(self._link, self._first_unsent())
+
+    def beat(self) -> None:
+        """Say with an empty batch that this node is there, and how far it has come."""
+        self._empty_batch(None)
+
+    def _empty_batch(self, note: str | None) -> None:
+        if self._link is None or self.batcher.queue:
+            return
+        self._link.publish_empty(
+            self._empty, self.incarnation, self.batcher.offset, self.batcher.discarded, note=note
+        )
+        self.last_sent = self._loop.time()
+
+    def discard_older(self, deadline: float) -> int:
+        """Discard what was sealed before ``deadline`` and still has no connection."""
+        gone = self.batcher.discard_before(deadline)
+        if gone:
+            self._wake_next()
+        return gone
+
+    # ---------------------------------------------------------------------- connections
+
+    def connected(self, link: Link) -> int:
+        """Use a link: what was sent and not confirmed on the one before goes first.
+
+        :return: how many events had to be discarded because this server takes no message so large.
+        """
+        self._link = link
+        self.ping_sent_at = None
+        batcher = self.batcher
+        if batcher.window:
+            last = batcher.window[-1]
+            self._resend_until = last.offset + last.count
+            batcher.rewind()
+        room = link.max_payload - HEADER_ALLOWANCE
+        gone = 0
+        if room < batcher.limit:
+            batcher.seal()
+            gone = batcher.discard_larger(room)
+        batcher.set_limit(min(self._batch_bytes, room))
+        self._turn()
+        # Even with nothing to send: peers learn at once that this node is there, and how far it is.
+        self.beat()
+        if self._flushes:
+            self.check_alive()
+        self._wake_next()
+        return gone
+
+    def disconnected(self) -> None:
+        """Keep everything until there is another link."""
+        self._link = None
+        self.ping_sent_at = None
+
+    # -------------------------------------------------------------------------- flushing
+
+    async def flush(self, timeout: float | None = None) -> None:
+        """Wait until the server has everything that was accepted before this call.
+
+        :raises RequestTimeout: it was not confirmed in time; it is kept, and sent again.
+        """
+        if self._ended is not None:
+            raise self._ended
+        seconds = self._request_timeout if timeout is None else timeout
+        discarded = self.batcher.discarded
+        self._turn()
+        confirmed = self._loop.create_future()
+        flush = (self.batcher.accepted, confirmed)
+        self._flushes.append(flush)
+        self.check_alive()
+        try:
+            await asyncio.wait_for(confirmed, seconds)
+        except asyncio.TimeoutError:
+            waiting = self.batcher.waiting
+            state = "the server did not confirm" if self._link else "there is no connection"
+            raise RequestTimeout(
+                f"flush: {state} within {seconds:g} s; {waiting} events are kept and sent again"
+            ) from None
+        finally:
+            if flush in self._flushes:
+                self._flushes.remove(flush)
+        gone = self.batcher.discarded - discarded
+        if gone:
+            raise RequestTimeout(f"flush: {gone} events were discarded before they were confirmed")
+
+    # ---------------------------------------------------------------------------- ending
+
+    async def close(self, deadline: float) -> None:
+        """Send what waits and say goodbye, both confirmed, before ``deadline``.
+
+        :raises RequestTimeout: that could not be done in time.
+        """
+        await self.flush(max(0.0, deadline - self._loop.time()))
+        self._empty_batch("goodbye")
+        await self.flush(max(0.0, deadline - self._loop.time()))
+
+    def end(self, reason: Exception) -> None:
+        """Accept nothing more; everyone who waits is told why."""
+        if isinstance(self._ended, ConnectionLost | NodeClosed) and not isinstance(
+            reason, NodeClosed
+        ):
+            return
+        self._ended = reason
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        for _, confirmed in self._flushes:
+            if not confirmed.done():
+                confirmed.set_exception(reason)
