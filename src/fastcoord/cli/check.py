@@ -36,49 +36,59 @@ def run_check(file: str, *, connect: bool = False) -> int:
     return run_until_interrupted(Visit(config).run()) if connect else 0
 
 
-class Visit:
+class Visit(Supervisor):
     """A connection that subscribes and publishes nothing.
 
-    Joining the cluster would do more, but a running node may have the id that the file names, and
-    a check must not disturb it.
+    Joining the cluster would prove more, but a running node may have the id that the file names,
+    and a check must not disturb it.
     """
 
     def __init__(self, config: Config) -> None:
-        self._config = config
+        super().__init__(config, Sink(), Bystander())
         self._refusals: list[str] = []
 
     async def run(self) -> int:
+        """Connect, subscribe, say what happened, and leave."""
         started = time.monotonic()
-        supervisor = Supervisor(self._config, Sink(), self)
         try:
-            await supervisor.start()
-            link = supervisor.link
-            if link is None:
-                raise CommandFailed("the server took the connection and closed it at once")
-            await self._listen(link)
-            milliseconds = (time.monotonic() - started) * 1000
-            print(f"connected to {link.server} in {milliseconds:.0f} ms, ", end="")
-            print(f"and may listen on {self._config.cluster.subject}")
+            await self.start()
+            server, subject = await self._listen()
         finally:
-            await supervisor.close()
+            await self.close()
+        milliseconds = (time.monotonic() - started) * 1000
+        print(f"connected to {server} in {milliseconds:.0f} ms, and may listen on {subject}")
         return 0
 
-    async def _listen(self, link: Link) -> None:
+    async def _listen(self) -> tuple[str, str]:
+        if self.link is None:
+            raise CommandFailed("the server took the connection and closed it at once")
+        server, subject = str(self.link.server), self._config.cluster.subject
+        self.link.subscribe(subject, SUBSCRIPTION)
+        # A refusal comes before the first answer, and is handled before the second one is asked.
+        for _ in range(2):
+            await self._ping(self.link, server)
+        if self._refusals:
+            raise CommandFailed(f"{server} refused: {'; '.join(self._refusals)}")
+        return server, subject
+
+    async def _ping(self, link: Link, server: str) -> None:
         answered = asyncio.Event()
-        link.subscribe(self._config.cluster.subject, SUBSCRIPTION)
         link.ping(answered.set)
         timeout = self._config.nats.timeout.request
         try:
             await asyncio.wait_for(answered.wait(), timeout)
         except asyncio.TimeoutError:
             raise RequestTimeout(
-                f"{link.server} took the connection and did not answer a PING within "
-                f"{timeout:g} s (timeout.request)"
+                f"{server} took the connection and did not answer a PING within {timeout:g} s "
+                "(timeout.request)"
             ) from None
-        if self._refusals:
-            raise CommandFailed(f"{link.server} refused: {'; '.join(self._refusals)}")
 
-    # What the supervisor tells
+    def link_refused(self, link: Link, reason: str) -> None:
+        self._refusals.append(reason)
+
+
+class Bystander:
+    """Hears of the link as the coordinator would, and has nothing to do then."""
 
     def link_read(self) -> None:
         pass
@@ -90,7 +100,7 @@ class Visit:
         pass
 
     def connection_down(self, reason: str) -> None:
-        self._refusals.append(reason)
+        pass
 
     def connection_given_up(self, reason: str) -> None:
-        self._refusals.append(reason)
+        pass

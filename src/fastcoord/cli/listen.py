@@ -47,7 +47,7 @@ def run_listen(
     async def listen() -> int:
         async with fastcoord.connect(config, node_id=node_id) as node:
             _say(f"node {node.node_id} listens on {config.cluster.subject}; Ctrl-C ends it")
-            async with node.subscribe(kinds=wanted) as events:
+            async with node.subscribe(kinds=wanted, peers=True) as events:
                 async for arrived in events.batches():
                     for line in _lines(arrived, write):
                         print(line, flush=True)
