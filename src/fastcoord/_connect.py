@@ -52,7 +52,8 @@ def connect(
 ) -> Connecting:
     """Join the cluster that a configuration describes.
 
-    :param config: the path of a TOML or JSON file, or what ``load_config`` or ``parse_config`` gave.
+    :param config: the path of a TOML or JSON file, or what ``load_config`` or ``parse_config``
+        gave.
     :param node_id: overrides ``cluster.node-id``; lets several nodes share one file.
     :param protocol: overrides ``cluster.protocol``; the default subject follows it.
     :return: to be awaited, or used with ``async with``, which closes the node at its end.
@@ -63,7 +64,8 @@ def connect(
     if not isinstance(config, Config):
         if not isinstance(config, str | os.PathLike):
             raise TypeError(
-                f"connect takes the path of a configuration or a Config, not {type(config).__name__}"
+                "connect takes the path of a configuration, or a Config, not a"
+                f" {type(config).__name__}"
             )
         config = load_config(config)
     cluster = config.cluster

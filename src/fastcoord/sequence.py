@@ -11,8 +11,8 @@ far as it overlaps. An incarnation first heard within two heartbeats of this nod
 begin anywhere; one first heard later is expected from 0.
 
 Beyond them, so that no damaged header can silence a node or hide a loss: a batch that lies where
-events were reported missing is not delivered late, but if the next one continues *it* instead of the
-expected offset, the jump itself was the damage, and numbering is taken up there.
+events were reported missing is not delivered late, but if the next one continues *it* instead of
+the expected offset, the jump itself was the damage, and numbering is taken up there.
 """
 
 from __future__ import annotations
