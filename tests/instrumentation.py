@@ -76,8 +76,8 @@ def environment_for(library: Path, *, sanitize: bool) -> dict[str, str]:
             PYTHONMALLOC="malloc",
             # Python frees neither its interned strings nor its types when it ends, so a leak
             # report would name hundreds of things that are not ours. Leaks have their own tests.
-            ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1",
-            UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1",
+            ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1:abort_on_error=1",
+            UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1:abort_on_error=1",
         )
     return environment
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import random
 import time
+import traceback
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -28,7 +29,7 @@ class Target(Protocol):
         """Try one input.
 
         :return: what kind of outcome it was; an outcome of a new kind keeps the input.
-        :raises AssertionError: the code under test did something wrong.
+        :raises Exception: the code under test did something wrong.
         """
 
 
@@ -126,9 +127,11 @@ class Engine:
             return self._target.generate(self._chance)
         # Half of the time one of the newest, which are the least explored.
         newest = self._corpus[-20:] if self._chance.random() < 0.5 else self._corpus
+        # The smaller of two: it runs faster, and a mutation of it is likelier to matter.
+        start = min(self._chance.choice(newest), self._chance.choice(newest), key=len)
         return mutate(
             self._chance,
-            self._chance.choice(newest),
+            start,
             corpus=self._corpus,
             tokens=self._target.tokens,
         )
@@ -142,6 +145,8 @@ class Engine:
             kind = self._target.run(data)
         except AssertionError as error:
             return Finding(data, str(error))
+        except Exception:  # noqa: BLE001 - whatever else escapes is as much of a finding
+            return Finding(data, traceback.format_exc())
         reached = self._coverage.fold() if self._coverage is not None else 0
         if keep or reached or kind not in self._kinds:
             self._kinds.add(kind)

@@ -50,6 +50,16 @@ def test_a_finding_is_made_smaller() -> None:
     assert finding.data == b"\x0c"
 
 
+def test_an_exception_that_nobody_expects_is_a_finding() -> None:
+    class Target(CodecTarget):
+        def run(self, data: bytes) -> Hashable:
+            raise SystemError("error return without exception set")
+
+    finding = Engine(Target(), seed=SEED).run(executions=1).finding
+    assert finding is not None
+    assert "SystemError: error return without exception set" in finding.reason
+
+
 def test_a_seed_repeats_a_run() -> None:
     tried: list[list[bytes]] = []
     for _ in range(2):
