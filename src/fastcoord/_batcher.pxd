@@ -10,6 +10,7 @@ cdef class Sealed:
     cdef readonly uint64_t offset
     cdef readonly uint32_t count
     cdef readonly double sealed_at
+    cdef bint is_counted               # as confirmed or discarded; sent once more to be sure
 
 cdef class Batcher:
     cdef Protocol protocol
@@ -21,6 +22,7 @@ cdef class Batcher:
     cdef readonly uint32_t open_count
     cdef readonly object queue         # deque of Sealed, not yet handed to a connection
     cdef readonly object window        # deque of Sealed, handed over and not yet confirmed
+    cdef readonly object recent        # deque of Sealed, confirmed a short while ago
     cdef object on_open
     cdef object on_seal
     cdef readonly uint64_t accepted    # events, ever

@@ -8,7 +8,9 @@ A batch lives in one of four places, and each event is counted in exactly one of
 The open batch takes events as bytes. It is sealed by its owner when the event loop comes round, or
 here when the next event does not fit. ``queue`` holds what no connection has taken yet, ``window``
 what one has taken and no PONG has proved to be with the server; both together hold at most
-``capacity`` batches.
+``capacity`` batches. A confirmed batch is remembered for a short while, because a server that is
+killed takes with it what it had accepted and not passed on: after a reconnect it is sent once more,
+and receivers skip it if they had it.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -29,6 +31,9 @@ from fastcoord._wire cimport (
 from collections import deque
 
 from fastcoord.errors import EventTooLarge
+
+cdef enum:
+    MOST_RECENT = 256    # confirmed batches that are remembered
 
 
 cdef class Sealed:
@@ -63,6 +68,7 @@ cdef class Batcher:
         self.on_seal = on_seal
         self.queue = deque()
         self.window = deque()
+        self.recent = deque(maxlen=MOST_RECENT)
         reserve(&self.writer, limit)
         put_uint(&self.writer, self.node_id)
         self.prefix = self.writer.used
@@ -255,15 +261,31 @@ cdef class Batcher:
             if batch.offset + batch.count > up_to:
                 break
             self.window.popleft()
-            self.confirmed += batch.count
+            if not batch.is_counted:
+                batch.is_counted = True
+                self.confirmed += batch.count
+            self.recent.append(batch)
 
-    def rewind(self):
-        """Put the window back in front of the queue: what was not confirmed is sent again."""
+    def rewind(self, double recent_since):
+        """Put the window back in front of the queue: what was not confirmed is sent again.
+
+        :param recent_since: batches that were confirmed, and sealed after this time on the owner's
+            clock, are sent again as well.
+        """
+        cdef Sealed batch
         self.queue.extendleft(reversed(self.window))
         self.window.clear()
+        while self.recent:
+            batch = self.recent.pop()
+            if batch.sealed_at < recent_since:
+                break
+            self.queue.appendleft(batch)
+        self.recent.clear()
 
     cdef int discard(self, Sealed batch) except -1:
-        self.discarded += batch.count
+        if not batch.is_counted:
+            batch.is_counted = True
+            self.discarded += batch.count
         return 0
 
     def discard_oldest(self):
@@ -278,8 +300,9 @@ cdef class Batcher:
             batch = self.window.popleft()
         else:
             return 0
+        before = self.discarded
         self.discard(batch)
-        return batch.count
+        return self.discarded - before
 
     def discard_before(self, double deadline):
         """Throw away the batches of the queue that were sealed before ``deadline``.

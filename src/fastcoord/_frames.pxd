@@ -15,6 +15,7 @@ cdef struct Numbering:
     NumberingState state
     bint is_resend          # sent once before, over a connection that broke
     bint is_goodbye         # the sender's last message
+    bint is_hello           # the sender has just joined, and asks who is there
 
 cdef void read_numbering(
     const uint8_t* block, Py_ssize_t size, Numbering* numbering

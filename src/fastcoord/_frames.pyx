@@ -29,6 +29,7 @@ cdef const char* header_name = b"Fastcoord:"
 # A second header that few messages carry; readers that do not know it lose nothing by that.
 cdef const char* note_resend = b"Fastcoord-Note: resend\r\n"
 cdef const char* note_goodbye = b"Fastcoord-Note: goodbye\r\n"
+cdef const char* note_hello = b"Fastcoord-Note: hello\r\n"
 
 # How many bytes beside its payload a batch takes of the server's max_payload, at most.
 HEADER_ALLOWANCE = MAX_HEADER
@@ -108,6 +109,8 @@ cdef void read_numbers(
         numbering.is_resend = True
     elif end - position >= 25 and memcmp(position, note_goodbye, 25) == 0:
         numbering.is_goodbye = True
+    elif end - position >= 23 and memcmp(position, note_hello, 23) == 0:
+        numbering.is_hello = True
 
 
 cdef void read_numbering(
@@ -118,7 +121,7 @@ cdef void read_numbering(
     cdef const uint8_t* line = block
     cdef const uint8_t* line_end
     numbering.state = NUMBERING_ABSENT
-    numbering.is_resend = numbering.is_goodbye = False
+    numbering.is_resend = numbering.is_goodbye = numbering.is_hello = False
     if size > header_start_size and memcmp(block, header_start, header_start_size) == 0:
         read_numbers(block + header_start_size, end, numbering)
         return
@@ -160,7 +163,7 @@ def compose(bytes subject, uint64_t incarnation, uint64_t discarded, batches, *,
     :param incarnation: the first number of the header.
     :param discarded: the last number of the header.
     :param batches: a list of ``(payload, offset, count)``.
-    :param note: ``"resend"`` or ``"goodbye"``, for all of them.
+    :param note: ``"resend"``, ``"goodbye"`` or ``"hello"``, for all of them.
     :return: the frames, ready for one write.
     """
     cdef Py_ssize_t size = 0
@@ -199,6 +202,9 @@ def compose(bytes subject, uint64_t incarnation, uint64_t discarded, batches, *,
             elif note == "goodbye":
                 memcpy(header + header_size, note_goodbye, 25)
                 header_size += 25
+            elif note == "hello":
+                memcpy(header + header_size, note_hello, 23)
+                header_size += 23
             memcpy(header + header_size, b"\r\n", 2)
             header_size += 2
             memcpy(position, b"HPUB ", 5)
@@ -478,7 +484,7 @@ cdef class Splitter:
         if body[total] != 13 or body[total + 1] != 10:
             raise FrameError("a message does not end where its size says")
         numbering.state = NUMBERING_ABSENT
-        numbering.is_resend = numbering.is_goodbye = False
+        numbering.is_resend = numbering.is_goodbye = numbering.is_hello = False
         if has_header:
             read_numbering(body, <Py_ssize_t>header_size, &numbering)
         self.sink.message(

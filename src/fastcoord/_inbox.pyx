@@ -22,6 +22,14 @@ from fastcoord._ring cimport Ring
 from fastcoord._wire cimport Reader, read_u16, reader_init
 
 
+cdef object note_of(Numbering* numbering):
+    if numbering.is_resend:
+        return "resend"
+    if numbering.is_goodbye:
+        return "goodbye"
+    return "hello" if numbering.is_hello else None
+
+
 cdef class PeerState:
     """What is known of one other node."""
 
@@ -85,6 +93,7 @@ cdef class Inbox(Sink):
         numbering.state = NUMBERING_ABSENT
         numbering.is_resend = note == "resend"
         numbering.is_goodbye = note == "goodbye"
+        numbering.is_hello = note == "hello"
         if numbers == "malformed":
             numbering.state = NUMBERING_MALFORMED
         elif numbers is not None:
@@ -150,6 +159,7 @@ cdef class Inbox(Sink):
             and numbering.count == <uint64_t>counted
             and numbering.discarded == peer.discarded
             and not numbering.is_goodbye
+            and not numbering.is_hello
         ):
             peer.expected += counted
             peer.received += counted
@@ -181,7 +191,7 @@ cdef class Inbox(Sink):
                 numbering.discarded,
                 counted,
                 intact,
-                "resend" if numbering.is_resend else "goodbye" if numbering.is_goodbye else None,
+                note_of(numbering),
             )
         elif numbering.state == NUMBERING_ABSENT:
             skip, take, afterwards = self.sequencer.unnumbered(node_id, counted, intact)

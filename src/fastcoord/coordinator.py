@@ -17,7 +17,7 @@ from fastcoord.errors import ConnectionLost, NodeClosed
 from fastcoord.events import Event, Missed, Notice
 from fastcoord.outgoing import Outgoing
 from fastcoord.requests import Requests
-from fastcoord.sequence import Sequencer
+from fastcoord.sequence import HEARTBEATS_UNTIL_DOWN, Sequencer
 from fastcoord.statistics import Peer, Stats
 from fastcoord.subscription import Overflow, Subscription
 from fastcoord.transport import EVENTS_SID, Supervisor
@@ -80,6 +80,9 @@ class Node:
         self._timer: asyncio.TimerHandle | None = None
         self._ended: Exception | None = None
         self._closing: asyncio.Task[int] | None = None
+        self._hold: asyncio.TimerHandle | None = None
+        self._answer: asyncio.Handle | None = None
+        self._down_since = 0.0
 
     def __repr__(self) -> str:
         state = "closed" if self._closing else (self._server() or "not connected")
@@ -290,6 +293,22 @@ class Node:
             self._config.cluster.subject,
         )
 
+    def greeted(self) -> None:
+        # Several nodes that join at once are answered with one beat.
+        if self._answer is None:
+            self._answer = self._loop.call_soon(self._answer_greeting)
+
+    def _answer_greeting(self) -> None:
+        self._answer = None
+        self._outgoing.beat()
+
+    def peers_are_back(self) -> None:
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
+        self._sequencer.awaited.clear()
+        self._outgoing.release()
+
     def link_read(self) -> None:
         inbox = self._inbox
         inbox.now = self._last_read = self._loop.time()
@@ -305,7 +324,15 @@ class Node:
         self._inbox.now = self._last_read = now
         self._inbox.received_at = time.time()
         self._sequencer.joined_the_bus(now)
-        gone = self._outgoing.connected(link)
+        # After an outage the peers come back one by one. What is sent before they listen is lost
+        # to them, so it is kept until everyone who was there is heard again, or counts as down.
+        hold = bool(self._sequencer.awaited)
+        if hold:
+            patience = HEARTBEATS_UNTIL_DOWN * self._config.cluster.heartbeat
+            self._hold = self._loop.call_later(patience, self.peers_are_back)
+        # A Stalwart node cannot tell a repetition; with one around, only what must be is repeated.
+        again = 0.0 if self._sequencer.hears_unnumbered else self._config.cluster.heartbeat
+        gone = self._outgoing.connected(link, recent_since=self._down_since - again, hold=hold)
         if gone:
             logger.error(
                 "%s: %d events discarded: %s takes no message of more than %d bytes",
@@ -318,6 +345,9 @@ class Node:
     def connection_down(self, reason: str) -> None:
         self._outgoing.disconnected()
         self._sequencer.left_the_bus()
+        self._down_since = self._loop.time()
+        if self._hold is not None:
+            self._hold.cancel()
 
     def connection_given_up(self, reason: str) -> None:
         self._end(ConnectionLost(f"the connection is lost: {reason}"))
@@ -367,8 +397,9 @@ class Node:
         for subscription in self._subscriptions:
             if not subscription.ring.is_closed:
                 subscription.end(failure)
-        if self._timer is not None:
-            self._timer.cancel()
+        for handle in (self._timer, self._hold):
+            if handle is not None:
+                handle.cancel()
 
     async def close(self, timeout: float = DEFAULT_CLOSE_TIMEOUT) -> int:
         """Send what waits, say goodbye, and leave; return within ``timeout`` in any state.

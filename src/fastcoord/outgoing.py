@@ -54,6 +54,7 @@ class Outgoing:
         self._empty = self.batcher.empty_payload()
         self._link: Link | None = None
         self._resend_until = 0
+        self._is_held = False
         self._sealed_in_turn = 0
         self._ended: Exception | None = None
         self._waiters: deque[asyncio.Future[None]] = deque()
@@ -129,7 +130,7 @@ class Outgoing:
     def _pump(self) -> None:
         link = self._link
         batcher = self.batcher
-        if link is None or not batcher.queue:
+        if link is None or self._is_held or not batcher.queue:
             return
         while batcher.queue and link.is_writable:
             resend = batcher.queue[0].offset < self._resend_until
@@ -184,15 +185,12 @@ class Outgoing:
         if self._link is not None and self.ping_sent_at is None:
             self._ping(self._link, self._first_unsent())
 
-    def beat(self) -> None:
+    def beat(self, note: str | None = None) -> None:
         """Say with an empty batch that this node is there, and how far it has come."""
-        self._empty_batch(None)
-
-    def _empty_batch(self, note: str | None) -> None:
-        if self._link is None or self.batcher.queue:
+        if self._link is None:
             return
         self._link.publish_empty(
-            self._empty, self.incarnation, self.batcher.offset, self.batcher.discarded, note=note
+            self._empty, self.incarnation, self._first_unsent(), self.batcher.discarded, note=note
         )
         self.last_sent = self._loop.time()
 
@@ -205,31 +203,40 @@ class Outgoing:
 
     # ---------------------------------------------------------------------- connections
 
-    def connected(self, link: Link) -> int:
+    def connected(self, link: Link, *, recent_since: float, hold: bool) -> int:
         """Use a link: what was sent and not confirmed on the one before goes first.
 
+        :param recent_since: what was confirmed, but sealed after this time, is sent again as well.
+        :param hold: send no events before ``release``.
         :return: how many events had to be discarded because this server takes no message so large.
         """
         self._link = link
         self.ping_sent_at = None
         batcher = self.batcher
-        if batcher.window:
-            last = batcher.window[-1]
-            self._resend_until = last.offset + last.count
-            batcher.rewind()
+        # Whatever was handed over before may arrive a second time; all else is new.
+        self._resend_until = self._first_unsent()
+        batcher.rewind(recent_since)
+        self._is_held = hold
         room = link.max_payload - HEADER_ALLOWANCE
         gone = 0
         if room < batcher.limit:
             batcher.seal()
             gone = batcher.discard_larger(room)
         batcher.set_limit(min(self._batch_bytes, room))
+        # Peers learn at once that this node is there, and how far it is; their answers tell it the
+        # same of them.
+        self.beat("hello")
         self._turn()
-        # Even with nothing to send: peers learn at once that this node is there, and how far it is.
-        self.beat()
         if self._flushes:
             self.check_alive()
         self._wake_next()
         return gone
+
+    def release(self) -> None:
+        """Send what was held: the peers can hear it now, or will not come."""
+        if self._is_held:
+            self._is_held = False
+            self._turn()
 
     def disconnected(self) -> None:
         """Keep everything until there is another link."""
@@ -275,7 +282,7 @@ class Outgoing:
         :raises RequestTimeout: that could not be done in time.
         """
         await self.flush(max(0.0, deadline - self._loop.time()))
-        self._empty_batch("goodbye")
+        self.beat("goodbye")
         await self.flush(max(0.0, deadline - self._loop.time()))
 
     def end(self, reason: Exception) -> None:

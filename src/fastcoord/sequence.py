@@ -45,6 +45,12 @@ class Watcher(Protocol):
 
     def duplicate_node_id(self, node_id: int) -> None: ...
 
+    def greeted(self) -> None:
+        """Hear that a peer has just joined and asks who is there."""
+
+    def peers_are_back(self) -> None:
+        """Hear that every peer that was up before this node's absence has been heard again."""
+
 
 class History:
     """What is remembered of one peer beside its expected offset."""
@@ -95,6 +101,8 @@ class Sequencer:
         self.absence_untold = False
         self.hears_unnumbered = False
         self.own_id_is_used = False
+        self.awaited: set[int] = set()
+        """Peers that were up before this node left the bus, and were not heard since it is back."""
 
     # --------------------------------------------------------------------------- telling
 
@@ -125,7 +133,7 @@ class Sequencer:
 
         :param counted: how many events could be read.
         :param intact: whether that was all of the payload.
-        :param note: ``"resend"``, ``"goodbye"`` or ``None``.
+        :param note: ``"resend"``, ``"goodbye"``, ``"hello"`` or ``None``.
         """
         if counted > count or (intact and counted != count):
             # The header is not about this payload, so its offset proves nothing either.
@@ -137,9 +145,12 @@ class Sequencer:
         history.absences = self.absences
         history.heard_batches += 1
         self.rise(peer, history)
+        self.no_longer_await(node_id)
+        if note == "hello":
+            self.watcher.greeted()
         grown = max(0, discarded - peer.discarded)
         peer.discarded = discarded
-        if not self.place(peer, history, offset, count, grown, note == "resend"):
+        if not self.place(peer, history, offset, count, grown, note in ("resend", "hello")):
             self.inbox.duplicates += count
             return NOTHING
         skip = min(peer.expected - offset, count)
@@ -307,10 +318,21 @@ class Sequencer:
 
     # ------------------------------------------------------------- this node's connection
 
+    def no_longer_await(self, node_id: int) -> None:
+        if node_id in self.awaited:
+            self.awaited.discard(node_id)
+            if not self.awaited:
+                self.watcher.peers_are_back()
+
     def left_the_bus(self) -> None:
         """Note that the connection broke: from now on anything may be missed."""
         self.absences += 1
         self.absence_untold = True
+        self.awaited = {
+            node_id
+            for node_id, peer in self.inbox.peers.items()
+            if peer.history is not None and peer.history.up
+        }
         for peer in self.inbox.peers.values():
             # Its next batch must come here, to see that it was heard on both sides of the absence.
             peer.steady = False
