@@ -125,6 +125,12 @@ cdef class Cursor:
         """Say that the loop has turned: this many events may be given without waiting again."""
         self.until_pause = EVENTS_PER_TURN
 
+    def drop(self):
+        """Forget the message and the notices at hand: the consumer has left."""
+        self.left = 0
+        self.payload = None
+        self.notices.clear()
+
     @property
     def must_pause(self):
         """Whether the loop must turn before anything more is given."""

@@ -417,7 +417,8 @@ class Node:
         return await asyncio.shield(self._closing)
 
     async def _close(self, timeout: float) -> int:
-        deadline = self._loop.time() + timeout
+        # A tenth of the time is for leaving, whatever the connection does until then.
+        deadline = self._loop.time() + timeout * 0.9
         if self._ended is None:
             try:
                 await self._outgoing.close(deadline)

@@ -61,6 +61,7 @@ class Subscription:
         )
         self._on_close = on_close
         self._failure: Exception | None = None
+        self._final: SubscriptionStats | None = None
         self._waiters: set[asyncio.Future[None]] = set()
 
     # ------------------------------------------------------------------------ consuming
@@ -129,9 +130,12 @@ class Subscription:
 
     def close(self) -> None:
         """End the subscription; what is buffered is dropped, and an iteration over it ends."""
+        if self._final is None:
+            self._final = self.stats()
         self._on_close(self)
         self.ring.close()
         self.ring.clear()
+        self.cursor.drop()
 
     def end(self, failure: Exception | None) -> None:
         """Let the consumer read what is buffered, then end its iteration."""
@@ -141,7 +145,9 @@ class Subscription:
     # ----------------------------------------------------------------------------- stats
 
     def stats(self) -> SubscriptionStats:
-        """Return the numbers of this subscription at this moment."""
+        """Return the numbers of this subscription at this moment, or of its end."""
+        if self._final is not None:
+            return self._final
         ring, cursor = self.ring, self.cursor
         return SubscriptionStats(
             arrived=ring.arrived,

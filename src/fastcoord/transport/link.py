@@ -116,7 +116,11 @@ class Link:
             await self._lane.dial(address.host, address.port)
             self._is_started = True
             await self._client.connect(**options)
-        except (OSError, nats.errors.Error, ValueError) as error:
+        except (ConfigError, asyncio.CancelledError, asyncio.TimeoutError):
+            raise
+        except Exception as error:
+            # Whatever a stranger at the other end makes the client library raise costs this
+            # attempt, and never the task that looks for a connection.
             raise explain(error) from error
         if not self._client.is_connected:
             raise ConnectError(self._refusal or "the server answered something that is not NATS")

@@ -154,6 +154,16 @@ class Supervisor:
     _leaving: Server | None = None
 
     async def _watch(self) -> None:
+        try:
+            await self._keep_connected()
+        except Exception as error:
+            # A defect of this program: without a connection and without anyone looking for one the
+            # node would seem to be well.
+            logger.exception("%s: the search for a connection failed", self._name)
+            self._owner.connection_given_up(f"internal error: {error!r}")
+            raise
+
+    async def _keep_connected(self) -> None:
         while True:
             await self._lost.wait()
             link = await self._reconnect()
