@@ -15,7 +15,7 @@ from fastcoord.errors import ConnectionLost, NodeClosed, RequestTimeout
 if TYPE_CHECKING:
     from fastcoord.config import Config
     from fastcoord.events import Event
-    from fastcoord.transport import Link
+    from fastcoord.transport import Link, Note
 
 __all__ = ["Outgoing"]
 
@@ -185,7 +185,7 @@ class Outgoing:
         if self._link is not None and self.ping_sent_at is None:
             self._ping(self._link, self._first_unsent())
 
-    def beat(self, note: str | None = None) -> None:
+    def beat(self, note: Note = None) -> None:
         """Say with an empty batch that this node is there, and how far it has come."""
         if self._link is None:
             return

@@ -167,11 +167,9 @@ def split_kinds(
     """Tell event classes from notice classes; ``None`` stands for all events."""
     if kinds is None:
         return None, []
-    if isinstance(kinds, type):
-        kinds = [kinds]
-    chosen = list(kinds)
+    chosen: list[Any] = [kinds] if isinstance(kinds, type) else list(kinds)
     notices = [kind for kind in chosen if isinstance(kind, type) and issubclass(kind, Notice)]
-    return [kind for kind in chosen if kind not in notices], notices  # type: ignore[misc]
+    return [kind for kind in chosen if kind not in notices], notices
 
 
 def overflow_notices(dropped: dict[int, int]) -> list[Notice]:

@@ -7,7 +7,7 @@ and writes the socket and takes the messages past it.
 
 from __future__ import annotations
 
-from fastcoord.transport.link import EVENTS_SID, Link, LinkOwner
+from fastcoord.transport.link import EVENTS_SID, Link, LinkOwner, Note
 from fastcoord.transport.supervisor import Supervisor
 
-__all__ = ["EVENTS_SID", "Link", "LinkOwner", "Supervisor"]
+__all__ = ["EVENTS_SID", "Link", "LinkOwner", "Note", "Supervisor"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import nats.errors
 from nats.aio.client import Client
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["EVENTS_SID", "Link", "LinkOwner", "Server"]
 
 EVENTS_SID = 1
+
+Note = Literal["resend", "goodbye", "hello"] | None
+"""What a batch says of itself in the second header."""
 
 
 class LinkOwner(Protocol):
@@ -184,7 +187,7 @@ class Link:
         discarded: int,
         batches: Iterable[Sealed],
         *,
-        note: str | None = None,
+        note: Note = None,
     ) -> None:
         """Write batches, in their order, in one write."""
         parts = [(batch.payload, batch.offset, batch.count) for batch in batches]
@@ -197,7 +200,7 @@ class Link:
         offset: int,
         discarded: int,
         *,
-        note: str | None = None,
+        note: Note = None,
     ) -> None:
         """Write a batch without events: a heartbeat, or goodbye."""
         parts = [(payload, offset, 0)]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fastcoord.errors import (
     AuthenticationFailed,
@@ -200,7 +201,7 @@ class Supervisor:
 
     def _wait_time(self) -> float:
         """Half to all of a wait that doubles with each failure: nodes must not come in step."""
-        longest = min(LONGEST_WAIT, SHORTEST_WAIT * 2 ** min(self._failures, 20))
+        longest = min(LONGEST_WAIT, SHORTEST_WAIT * 2.0 ** min(self._failures, 20))
         return longest * random.uniform(0.5, 1.0)
 
     def _give_up(self, attempts: int, last_failure: str) -> None:
@@ -216,8 +217,8 @@ class Supervisor:
 
     # ------------------------------------------------------------------------------ ending
 
-    def _collect(self, ending: object) -> None:
-        task = asyncio.ensure_future(ending)  # type: ignore[arg-type]
+    def _collect(self, ending: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(ending)
         self._reaping.add(task)
         task.add_done_callback(self._reaping.discard)
 
