@@ -1,18 +1,21 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, overload
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
+from fastcoord._events import EVENT_TYPES as EVENT_TYPES
 from fastcoord._events import Event
 
 PROTOCOLS: tuple[str, ...]
 
+@disjoint_base
 class Protocol:
     def __init__(self, name: str, codes: Sequence[int]) -> None: ...
     @property
     def name(self) -> str: ...
     def refuse(self, event: Event) -> None: ...
 
+@disjoint_base
 class Batch(Sequence[Event]):
     def __init__(
         self, node_id: int, events: Iterable[Event], received_at: float | None = None

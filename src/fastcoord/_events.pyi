@@ -1,11 +1,13 @@
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, final
 
+from typing_extensions import disjoint_base
+
 EVENT_TYPES: tuple[type[Event] | None, ...]
-ITEM_NAMES: tuple[str, ...]
 
-CacheItem = tuple[str, int] | tuple[str, int, int]
+_CacheItem = tuple[str, int] | tuple[str, int, int]
 
+@disjoint_base
 class Event:
     __match_args__: ClassVar[tuple[str, ...]]
     def __copy__(self) -> Event: ...
@@ -13,14 +15,17 @@ class Event:
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
+@disjoint_base
 class AccountList(Event):
     @property
     def account_ids(self) -> tuple[int, ...]: ...
 
+@disjoint_base
 class AccountEvent(Event):
     @property
     def account_id(self) -> int: ...
 
+@disjoint_base
 class RegistryEntry(Event):
     @property
     def object(self) -> int: ...
@@ -102,9 +107,9 @@ class RegistryReload(Event):
 
 @final
 class CacheInvalidate(Event):
-    def __init__(self, items: Iterable[CacheItem | Sequence[str | int]]) -> None: ...
+    def __init__(self, items: Iterable[_CacheItem | Sequence[str | int]]) -> None: ...
     @property
-    def items(self) -> tuple[CacheItem, ...]: ...
+    def items(self) -> tuple[_CacheItem, ...]: ...
 
 @final
 class MtaQueueStatus(Event):
