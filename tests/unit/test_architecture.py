@@ -1,0 +1,247 @@
+"""The floors of the house, read from the imports themselves.
+
+A module imports only from floors below its own; the rooms of one package may import each other. An
+import for annotations alone counts like any other.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src"
+PACKAGE = "fastcoord"
+
+FLOORS: tuple[frozenset[str], ...] = tuple(
+    frozenset(names.split())
+    for names in (
+        "errors",
+        "_wire _names",
+        "_events _ring _frames",
+        "_codec",
+        "_batcher _inbox _cursor events config statistics",
+        "sequence subscription diagnostics transport",
+        "outgoing requests",
+        "coordinator",
+        "_connect",
+        "__init__",
+        "server",
+        "tuning",
+        "cli",
+    )
+)
+FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+
+# What would give compiled code a clock, a socket, a log or a thread of its own.
+BARRED_FROM_COMPILED = {
+    *("asyncio", "concurrent", "multiprocessing", "select", "selectors", "signal", "subprocess"),
+    *("datetime", "time", "io", "logging", "nats", "os", "posix", "random", "socket", "ssl", "sys"),
+    *("threading", "uvloop", "warnings", "libc.errno", "libc.signal", "libc.stdio", "libc.time"),
+}
+ALLOWED_HEADERS = frozenset({"*", '"Python.h"'})
+
+# Packages of others, and where their imports may stand; "" is everywhere.
+FOREIGN = {
+    "msgspec": "",
+    "nats": "transport",
+    "nkeys": "config transport",
+    "prometheus_client": "metrics",
+    "rich": "cli",
+    "tomli": "config",
+    "uvloop": "cli tuning",
+}
+
+CYTHON_IMPORT = re.compile(
+    r"^[ \t]*(?:from\s+([\w.]+)\s+c?import\s+(\([^)]*\)|[^\n]*)|c?import\s+([\w., \t]+))",
+    re.MULTILINE,
+)
+CYTHON_HEADER = re.compile(r"\bextern\s+from\s+(\*|\"[^\"]*\"|<[^>]*>|'[^']*')")
+
+
+def files(*suffixes: str) -> list[Path]:
+    found = sorted(
+        path for path in (SOURCE / PACKAGE).rglob("*") if path.suffix in suffixes and path.is_file()
+    )
+    assert found, f"no file of {suffixes} below {SOURCE / PACKAGE}"
+    return found
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path) for path in files(".py", ".pyx", ".pxd")}
+
+
+def room_of(module: str) -> str:
+    """Give the word by which the table knows a module: that of its package, if it stands in one."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def only_for_annotations(tree: ast.AST) -> set[ast.AST]:
+    return {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+
+
+def python_imports(text: str, *, at_run_time: bool = False) -> Iterator[tuple[str, list[str]]]:
+    tree = ast.parse(text)
+    skipped = only_for_annotations(tree) if at_run_time else set()
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, []) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: write the module's whole name"
+            yield node.module or "", [alias.name for alias in node.names]
+
+
+def cython_imports(text: str) -> Iterator[tuple[str, list[str]]]:
+    for origin, names, modules in CYTHON_IMPORT.findall(text):
+        if origin:
+            yield origin, [name.split()[0] for name in names.strip("()").split(",") if name.split()]
+        else:
+            yield from ((name.split()[0], []) for name in modules.split(","))
+
+
+def imports(path: Path) -> set[str]:
+    """Give every module that a file imports, whichever way."""
+    read = python_imports if path.suffix == ".py" else cython_imports
+    found = set()
+    for origin, names in read(path.read_text("utf-8")):
+        submodules = {f"{origin}.{name}" for name in names} & MODULES
+        # `from package import module` is about the module, unless a plain name comes along.
+        if not submodules or len(submodules) < len(names):
+            found.add(origin)
+        found |= submodules
+    return found
+
+
+def own(modules: Iterable[str]) -> set[str]:
+    return {name for name in modules if name.split(".")[0] == PACKAGE}
+
+
+def graph() -> dict[str, set[str]]:
+    edges: dict[str, set[str]] = {}
+    for path in files(".py", ".pyx", ".pxd"):
+        module = module_of(path)
+        edges.setdefault(module, set()).update(own(imports(path)) - {module})
+    return edges
+
+
+def test_every_module_has_its_floor() -> None:
+    unknown = sorted({room_of(module) for module in MODULES} - set(FLOOR_OF))
+    assert not unknown, f"give these a floor in the table of this test: {', '.join(unknown)}"
+
+
+def test_no_module_stands_on_two_floors() -> None:
+    assert len(FLOOR_OF) == sum(len(names) for names in FLOORS)
+
+
+def test_every_import_goes_to_a_module_that_is_there() -> None:
+    missing = [f"{module}: {name}" for module, used in graph().items() for name in used - MODULES]
+    assert missing == []
+
+
+def test_a_module_imports_only_from_floors_below() -> None:
+    climbing = [
+        f"{module} (floor {FLOOR_OF.get(room_of(module))}) imports {used}"
+        f" (floor {FLOOR_OF.get(room_of(used))})"
+        for module, all_used in graph().items()
+        for used in sorted(all_used)
+        if room_of(used) != room_of(module)
+        and FLOOR_OF.get(room_of(used), len(FLOORS)) >= FLOOR_OF.get(room_of(module), -1)
+    ]
+    assert climbing == []
+
+
+def test_no_circle_exists() -> None:
+    try:
+        TopologicalSorter(graph()).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
+
+
+def test_packages_of_others_are_imported_only_where_they_belong() -> None:
+    astray = []
+    for path in files(".py"):
+        for name, _ in python_imports(path.read_text("utf-8"), at_run_time=True):
+            root = name.split(".")[0]
+            if root == PACKAGE or root in sys.stdlib_module_names:
+                continue
+            rooms = FOREIGN.get(root)
+            if rooms is None or (rooms and room_of(module_of(path)) not in rooms.split()):
+                astray.append(f"{path.relative_to(SOURCE)} imports {name}")
+    assert astray == []
+
+
+def test_only_the_transport_imports_the_nats_client_even_for_annotations() -> None:
+    importers = {
+        room_of(module_of(path))
+        for path in files(".py", ".pyx", ".pxd")
+        for name in imports(path)
+        if name.split(".")[0] == "nats"
+    }
+    assert importers == {"transport"}
+
+
+def test_compiled_modules_know_no_clock_socket_log_or_event_loop() -> None:
+    barred = [
+        f"{path.relative_to(SOURCE)} imports {name}"
+        for path in files(".pyx", ".pxd")
+        for name in sorted(imports(path))
+        if name in BARRED_FROM_COMPILED or name.split(".")[0] in BARRED_FROM_COMPILED
+    ]
+    assert barred == []
+
+
+def test_compiled_modules_declare_c_functions_of_python_alone() -> None:
+    foreign = [
+        f"{path.relative_to(SOURCE)}: {header}"
+        for path in files(".pyx", ".pxd")
+        for header in CYTHON_HEADER.findall(path.read_text("utf-8"))
+        if header not in ALLOWED_HEADERS
+    ]
+    assert foreign == []
+
+
+def test_compiled_modules_are_not_glued_together() -> None:
+    glued = [
+        path.name
+        for path in files(".pyx", ".pxd")
+        if re.search(r"^\s*include\s+[\"']", path.read_text("utf-8"), re.MULTILINE)
+    ]
+    assert glued == []
+
+
+def test_every_compiled_module_has_a_stub() -> None:
+    bare = [path.name for path in files(".pyx") if not path.with_suffix(".pyi").exists()]
+    assert bare == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("cimport cython\n", [("cython", [])]),
+        ("import time, os.path as p\n", [("time", []), ("os.path", [])]),
+        ("    from libc.time cimport time\n", [("libc.time", ["time"])]),
+        ("from a.b cimport (\n    c,\n    d as e,\n)\n", [("a.b", ["c", "d"])]),
+        ("from fastcoord._wire cimport *\n", [("fastcoord._wire", ["*"])]),
+        ('cdef extern from "Python.h":\n    pass\n', []),
+    ],
+)
+def test_every_form_of_a_cython_import_is_read(
+    text: str, found: list[tuple[str, list[str]]]
+) -> None:
+    assert list(cython_imports(text)) == found

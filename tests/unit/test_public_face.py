@@ -1,0 +1,193 @@
+"""What a program sees of fastcoord, and nothing by accident."""
+
+import importlib
+import inspect
+import json
+import pkgutil
+import re
+import subprocess
+import sys
+import types
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import pytest
+
+import fastcoord
+from fastcoord import errors
+
+FACE_OF_A_NODE = (
+    "close",
+    "config",
+    "flush",
+    "is_connected",
+    "node_id",
+    "peers",
+    "ping",
+    "publish",
+    "publish_many",
+    "publish_nowait",
+    "stats",
+    "subscribe",
+)
+
+# A fresh interpreter splits off a child for each module. Before the child imports it, the package
+# is put there bare, without running its __init__: otherwise everything would be imported in one and
+# the same order, whichever module is asked for. What uses the public face gets the whole package.
+# The packages of others are imported once for all children, because that takes the most time.
+IMPORT_EACH_ALONE = """
+import importlib, json, os, sys, traceback, types
+
+given = json.load(sys.stdin)
+for name in given["others"]:
+    importlib.import_module(name)
+failed = []
+for name in given["modules"]:
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            if not name.startswith(given["above"]):
+                package = sys.modules["fastcoord"] = types.ModuleType("fastcoord")
+                package.__path__ = given["path"]
+            importlib.import_module(name)
+            status = 0
+        except BaseException:
+            sys.stderr.write(f"{name}: {traceback.format_exc()}")
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    if os.waitpid(child, 0)[1]:
+        failed.append(name)
+print(json.dumps(failed))
+"""
+
+ABOVE_THE_FACE = "fastcoord.cli"
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(fastcoord.__path__, "fastcoord.")
+    # This one is the command itself: to import it is to run it.
+    if not module.name.endswith(".__main__")
+)
+COMPILED = [f"fastcoord.{path.stem}" for path in Path(fastcoord.__file__).parent.glob("*.pyx")]
+SUFFIXES = tuple(EXTENSION_SUFFIXES)
+
+
+def test_all_is_sorted_and_names_nothing_twice() -> None:
+    assert fastcoord.__all__ == sorted(set(fastcoord.__all__))
+
+
+def test_every_name_of_all_exists() -> None:
+    assert [name for name in fastcoord.__all__ if not hasattr(fastcoord, name)] == []
+
+
+def test_nothing_is_public_by_accident() -> None:
+    public = {
+        name
+        for name, value in vars(fastcoord).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    }
+    assert public - {"annotations"} == set(fastcoord.__all__)
+
+
+def test_a_star_import_gives_exactly_the_names_of_all() -> None:
+    namespace: dict[str, object] = {}
+    exec("from fastcoord import *", namespace)
+    assert set(namespace) - {"__builtins__"} == set(fastcoord.__all__)
+
+
+def test_every_exception_is_exported() -> None:
+    kinds = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, BaseException)
+    }
+    assert kinds <= set(fastcoord.__all__)
+
+
+def test_every_event_class_is_exported() -> None:
+    def below(kind: type) -> set[type]:
+        return {kind} | {inner for each in kind.__subclasses__() for inner in below(each)}
+
+    final = {kind.__name__ for kind in below(fastcoord.Event) if not kind.__subclasses__()}
+    assert final
+    assert final <= set(fastcoord.__all__)
+
+
+@pytest.mark.parametrize("name", fastcoord.__all__)
+def test_everything_exported_is_documented(name: str) -> None:
+    value = getattr(fastcoord, name)
+    text = vars(value).get("__doc__") if isinstance(value, type) else value.__doc__
+    # What a struct or a compiled function writes by itself is a signature; it explains nothing.
+    written = re.sub(rf"\A{name}\(.*\)(\s*->.*)?\n*", "", text or "")
+    assert written, f"fastcoord.{name} has no docstring"
+
+
+@pytest.mark.parametrize("name", FACE_OF_A_NODE)
+def test_every_method_of_a_node_is_documented(name: str) -> None:
+    assert inspect.getdoc(getattr(fastcoord.Node, name)), f"Node.{name} has no docstring"
+
+
+@pytest.mark.parametrize("kind", [fastcoord.Subscription, fastcoord.Batch])
+def test_every_method_of_what_a_node_gives_is_documented(kind: type) -> None:
+    fields = {"node_id", "received_at"}  # explained in the docstring of their class
+    bare = [
+        name
+        for name in vars(kind)
+        if not name.startswith("_")
+        and name not in fields
+        and not inspect.getdoc(getattr(kind, name))
+    ]
+    assert bare == []
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    from importlib.metadata import version
+
+    assert fastcoord.__version__ == version("fastcoord")
+
+
+def test_the_package_is_marked_as_typed() -> None:
+    from importlib.resources import files
+
+    assert files("fastcoord").joinpath("py.typed").is_file()
+
+
+def test_every_module_can_be_imported_alone() -> None:
+    assert len(MODULES) > len(COMPILED) > 0
+    given = {
+        "modules": MODULES,
+        "others": ["asyncio", "ssl", "msgspec", "nats.aio.client", "nkeys", "rich.live", "tomli"],
+        "path": list(fastcoord.__path__),
+        "above": ABOVE_THE_FACE,
+    }
+    done = run_python(IMPORT_EACH_ALONE, json.dumps(given))
+    assert json.loads(done.stdout) == [], done.stderr
+
+
+def test_importing_the_package_does_not_import_what_is_for_tools() -> None:
+    done = run_python(
+        "import sys, json, fastcoord; print(json.dumps(sorted(sys.modules)))",
+    )
+    loaded = set(json.loads(done.stdout))
+    tools = {"fastcoord.cli", "fastcoord.server", "rich", "argparse", "nats_server", "uvloop"}
+    assert loaded & tools == set()
+    assert "fastcoord.coordinator" in loaded
+
+
+def test_compiled_modules_come_from_compiled_files() -> None:
+    origins = {name: importlib.import_module(name).__file__ or "" for name in COMPILED}
+    assert [name for name, origin in origins.items() if not origin.endswith(SUFFIXES)] == []
+
+
+def run_python(code: str, given: str = "") -> "subprocess.CompletedProcess[str]":
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", code],
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
