@@ -1,7 +1,8 @@
 """The codec as a fuzz target: each input through the compiled codec and through the reference.
 
-The first byte of an input chooses the protocol, the others are the payload. A payload that both
-read is written again by both as well.
+The first byte of an input chooses the protocol and a consumer's filter, the others are the
+payload. It is decoded as a whole, and taken as a message that arrives: counted, filtered, read
+event by event or batch by batch. Whatever could be read is written again by both codecs.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from typing import Any
 
 import fastcoord
 import reference
+from arrival import assert_arrives_as_the_reference_reads_it
 from comparison import assert_same_outcome, event_of
 from malformed import MALFORMED
 from stalwart_vectors import CASES
 
 PROTOCOLS = tuple(reference.PROTOCOLS)
+_KINDS = [getattr(fastcoord, name) for name in sorted(reference.event_types("fastcoord-1"))]
+FILTERS = (None, *(frozenset(_KINDS[first::7]) for first in range(7)))
 LARGEST_SEED = 256
 """Stalwart's larger batches are taken apart into their events."""
 
@@ -60,8 +64,12 @@ class CodecTarget:
         return _input(reference.encode_batch(_integer(chance, 16), events, protocol), protocol)
 
     def run(self, data: bytes) -> Hashable:
-        protocol = PROTOCOLS[data[0] % len(PROTOCOLS)] if data else PROTOCOLS[0]
+        choice = data[0] if data else 0
+        protocol = PROTOCOLS[choice % len(PROTOCOLS)]
         outcome = assert_same_outcome(data[1:], protocol)
+        assert_arrives_as_the_reference_reads_it(
+            data[1:], protocol, kinds=FILTERS[choice >> 3 & 7], in_batches=bool(choice & 4)
+        )
         events = [event_of(event) for event in outcome.events]
         written = fastcoord.encode_batch(events, node_id=outcome.node_id or 0, protocol=protocol)
         expected = reference.encode_batch(outcome.node_id or 0, outcome.events, protocol)

@@ -1,0 +1,74 @@
+"""What arrives is counted, filtered and taken apart as ``decode_batch`` and the reference do it."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastcoord
+import reference
+import strategies
+from arrival import assert_arrives_as_the_reference_reads_it
+from malformed import MALFORMED
+from stalwart_vectors import CASE_NAMES, CASES, Vector
+
+every_protocol = pytest.mark.parametrize("protocol", reference.PROTOCOLS)
+in_both_ways = pytest.mark.parametrize("in_batches", [False, True], ids=["events", "batches"])
+
+
+@in_both_ways
+@pytest.mark.parametrize(("vector", "protocol"), CASES, ids=CASE_NAMES)
+def test_what_stalwart_wrote_arrives(vector: Vector, protocol: str, in_batches: bool) -> None:
+    assert_arrives_as_the_reference_reads_it(vector.payload, protocol, in_batches=in_batches)
+
+
+@in_both_ways
+@pytest.mark.parametrize(("vector", "protocol"), CASES, ids=CASE_NAMES)
+def test_damage_at_any_place_costs_what_follows_it_and_no_more(
+    vector: Vector, protocol: str, in_batches: bool
+) -> None:
+    chance = random.Random(vector.name)
+    for _ in range(10):
+        changed = bytearray(vector.payload)
+        changed[chance.randrange(len(changed))] = chance.randrange(256)
+        assert_arrives_as_the_reference_reads_it(bytes(changed), protocol, in_batches=in_batches)
+        cut = vector.payload[: chance.randrange(len(changed))]
+        assert_arrives_as_the_reference_reads_it(cut, protocol, in_batches=in_batches)
+
+
+@in_both_ways
+@pytest.mark.parametrize("what", MALFORMED)
+def test_a_malformed_payload_gives_the_events_before_the_malformed_one(
+    what: str, in_batches: bool
+) -> None:
+    malformed = MALFORMED[what]
+    assert_arrives_as_the_reference_reads_it(
+        malformed.payload, malformed.protocol, in_batches=in_batches
+    )
+
+
+@in_both_ways
+@every_protocol
+@given(data=st.data())
+def test_a_filter_lets_exactly_the_wanted_kinds_through(
+    protocol: str, in_batches: bool, data: st.DataObject
+) -> None:
+    node_id, events = data.draw(strategies.batches(protocol))
+    names = data.draw(
+        st.lists(st.sampled_from(sorted(reference.event_types("fastcoord-1"))), min_size=1)
+    )
+    assert_arrives_as_the_reference_reads_it(
+        reference.encode_batch(node_id, events, protocol),
+        protocol,
+        kinds=[getattr(fastcoord, name) for name in names],
+        in_batches=in_batches,
+    )
+
+
+@every_protocol
+@given(payload=st.binary(max_size=100))
+def test_random_bytes_arrive_as_the_reference_reads_them(protocol: str, payload: bytes) -> None:
+    assert_arrives_as_the_reference_reads_it(payload, protocol)
