@@ -159,7 +159,7 @@ def test_no_text_makes_the_check_fail_otherwise_than_with_a_value_error(text: st
 @given(st.data())
 def test_no_damage_to_a_creds_text_passes_unnoticed_in_its_seed(data: st.DataObject) -> None:
     key = seed()
-    index = data.draw(st.integers(0, len(key) - 1))
+    index = data.draw(st.integers(0, len(key) - 2))  # the last has bits that mean nothing
     character = data.draw(
         st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567").filter(lambda each: each != key[index])
     )

@@ -261,6 +261,12 @@ def test_the_listing_shows_each_setting_once_and_aligned() -> None:
     assert "hidden" not in listing
 
 
+def test_the_listing_tells_no_limit_from_none() -> None:
+    listing = describe(read())
+    assert 'store."nats".max-reconnects               no limit' in listing
+    assert 'store."nats".user                         none' in listing
+
+
 def test_the_listing_is_the_same_however_it_was_written() -> None:
     one = read('ping-interval = "1m"\nmax-reconnects = "false"\nno-echo = "true"')
     other = read('ping-interval = 60000\ncapacity = { batch-bytes = "16 kb" }')

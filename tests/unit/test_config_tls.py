@@ -117,5 +117,6 @@ def test_handshake_first_may_be_off_without_tls() -> None:
 
 def test_one_mistake_is_one_problem() -> None:
     assert the_problem(toml("tls.enable = 1\ntls.handshake-first = true")).message.startswith("1 ")
-    wrong = toml("tls.handshake-first = true", address='address = "tls://a:0"')
-    assert "port" in the_problem(wrong).message
+    for address in ('"tls://a:0"', '["plain", "tls://a:0"]'):
+        wrong = toml("tls.handshake-first = true", address=f"address = {address}")
+        assert "port" in the_problem(wrong).message

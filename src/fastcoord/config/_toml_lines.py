@@ -171,5 +171,7 @@ def _unquote(quoted: str) -> str:
         return quoted[1:-1]
     if "\\" not in quoted:
         return quoted[1:-1]
-    key = tomli.loads(f"key = {quoted}")["key"]
-    return key if isinstance(key, str) else quoted
+    try:
+        return str(tomli.loads(f"key = {quoted}")["key"])
+    except tomli.TOMLDecodeError:
+        raise _LostError from None
