@@ -7,7 +7,7 @@ import re
 import stat
 from typing import Literal, NamedTuple
 
-__all__ = ["Part", "expand", "has_macro", "split_macros"]
+__all__ = ["Part", "expand", "split_macros"]
 
 LARGEST_FILE = 1024 * 1024
 _MACRO = re.compile(r"%\{([^{}]*)\}%")
@@ -20,11 +20,6 @@ class Part(NamedTuple):
     kind: Literal["text", "env", "file"]
     content: str
     """The text itself, the variable's name, or the file's absolute path."""
-
-
-def has_macro(text: str) -> bool:
-    """Tell whether a string holds anything that looks like a macro."""
-    return "%{" in text
 
 
 def split_macros(text: str, folder: str) -> tuple[Part, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Mapping
+from typing import TypeGuard
 
 from fastcoord.config._model import PROTOCOLS
 
@@ -37,7 +38,7 @@ _SIZE = re.compile(r"([0-9]{1,18})[ \t]*([kmg]?b)?", re.IGNORECASE | re.ASCII)
 _DIGITS = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
-def _is_integer(value: object) -> bool:
+def _is_integer(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -70,7 +71,7 @@ def integer(lowest: int, highest: int = LARGEST_COUNT) -> Callable[[object], int
     def read(value: object) -> int:
         if isinstance(value, str) and _DIGITS.fullmatch(value):
             value = int(value)
-        if isinstance(value, int) and _is_integer(value) and lowest <= value <= highest:
+        if _is_integer(value) and lowest <= value <= highest:
             return value
         raise ValueError(f"allowed is a whole number from {lowest} to {highest}")
 
@@ -96,7 +97,7 @@ def duration(value: object) -> float:
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
         number, unit = match.groups()
         value = int(number) * MILLISECONDS[(unit or "").lower()]
-    if isinstance(value, int) and _is_integer(value):
+    if _is_integer(value):
         if 0 < value <= LONGEST:
             return value / 1000
         if value == 0:
@@ -119,7 +120,7 @@ def size(lowest: int, highest: int, why: str = "") -> Callable[[object], int]:
         if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
             number, unit = match.groups()
             value = int(number) * BYTES[(unit or "").lower()]
-        if isinstance(value, int) and _is_integer(value) and lowest <= value <= highest:
+        if _is_integer(value) and lowest <= value <= highest:
             return value
         raise ValueError(
             'allowed is a size in bytes such as 512, "64KB" or "1MB" (1KB is 1024 bytes), from '
