@@ -17,14 +17,15 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
-from fastcoord._codec cimport encode_event, get_protocol, size_bound, split_event, Protocol
-from fastcoord._events cimport Event, UNMADE
+from fastcoord._codec cimport Protocol, encode_event, get_protocol, knows, size_bound, split_event
+from fastcoord._events cimport Event, is_event
 from fastcoord._wire cimport (
     BYTES_U16,
     Writer,
     put_uint,
     reserve,
-    size_of_uint,
+    writer_advance,
+    writer_end,
     writer_free,
 )
 
@@ -70,7 +71,7 @@ cdef class Batcher:
         self.window = deque()
         self.recent = deque(maxlen=MOST_RECENT)
         reserve(&self.writer, limit)
-        put_uint(&self.writer, self.node_id)
+        writer_advance(&self.writer, put_uint(writer_end(&self.writer), self.node_id))
         self.prefix = self.writer.used
 
     def __dealloc__(self):
@@ -111,12 +112,12 @@ cdef class Batcher:
 
     cdef int check(self, object event) except -1:
         """Refuse what could not be sent, before anything of the same call is accepted."""
-        if not isinstance(event, Event):
+        if not is_event(event):
             raise TypeError(
                 f"only events can be published, such as StateChange, not {type(event).__name__}"
                 f" ({event!r:.60})"
             )
-        if not self.protocol.knows(<Event>event):
+        if not knows(self.protocol, <Event>event):
             self.protocol.refuse(<Event>event)
         return 0
 

@@ -12,12 +12,14 @@ cdef class Protocol:
     cdef readonly str name
     cdef uint8_t code_of[256]        # by tag; UNMADE where the protocol has no such tag
     cdef int16_t tag_of[CODE_COUNT]  # by code; -1 where the protocol has no such event
-    cdef bint knows(self, Event event)
 
 cdef class Batch:
     cdef readonly object received_at
     cdef tuple events
     cdef readonly uint16_t node_id
+
+cdef inline bint knows(Protocol protocol, Event event) noexcept:
+    return event.code < CODE_COUNT and protocol.tag_of[event.code] >= 0
 
 cdef Protocol get_protocol(name)
 cdef Batch make_batch(uint16_t node_id, received_at, tuple events)

@@ -8,7 +8,8 @@ check their fields when they are made.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.ref cimport Py_INCREF
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -73,14 +74,11 @@ cdef class Protocol:
             if self.tag_of[code] < 0:
                 self.tag_of[code] = tag
 
-    cdef bint knows(self, Event event):
-        return event.code < CODE_COUNT and self.tag_of[event.code] >= 0
-
     def refuse(self, Event event):
         """Raise the error that says why this event cannot be sent."""
         if event.code == UNMADE:
             raise TypeError(f"{type(event).__name__} was made by __new__ and has no fields")
-        speakers = [name for name in PROTOCOLS if (<Protocol>_protocols[name]).knows(event)]
+        speakers = [name for name in PROTOCOLS if knows(<Protocol>_protocols[name], event)]
         raise UnsupportedEvent(
             f"{type(event).__name__} does not exist in the protocol {self.name};"
             f" {' and '.join(speakers)} {'has' if len(speakers) == 1 else 'have'} it"
@@ -210,81 +208,94 @@ cdef Py_ssize_t size_bound(Event event) except -1:
     return FIXED_SIZE
 
 
-cdef int put_text(Writer* writer, str text) except -1:
+cdef uint8_t* put_text(uint8_t* position, str text) except NULL:
     cdef Py_ssize_t size
     cdef const char* content = PyUnicode_AsUTF8AndSize(text, &size)
-    put_uint(writer, <uint64_t>size)
-    put_bytes(writer, content, size)
-    return 0
+    return put_bytes(put_uint(position, <uint64_t>size), content, size)
 
 
-cdef int put_item(Writer* writer, tuple item) except -1:
+cdef uint8_t* put_item(uint8_t* position, tuple item) except NULL:
     cdef int marker = 0
     name = item[0]
-    # Eleven of twelve names are found by identity: items hold the names of ITEM_NAMES itself.
+    # Found by identity: items hold the names of ITEM_NAMES itself.
     while ITEM_NAMES[marker] is not name:
         marker += 1
-    put_byte(writer, <uint8_t>marker)
-    put_uint(writer, <uint32_t>item[1])
+    position[0] = <uint8_t>marker
+    position = put_uint(position + 1, <uint32_t>item[1])
     if marker == ITEM_EMAIL_NEGATIVE:
-        put_uint(writer, <uint32_t>item[2])
-    return 0
+        position = put_uint(position, <uint32_t>item[2])
+    return position
 
 
 cdef int encode_event(Protocol protocol, Writer* writer, Event event) except -1:
     """Append one event that the protocol is known to have."""
     cdef int code = event.code
     cdef uint8_t tag = <uint8_t>protocol.tag_of[code]
-    cdef Py_ssize_t index
-    cdef tuple members
+    cdef uint8_t* position
     if code == STATE_CHANGE:
         reserve(writer, FIXED_SIZE)
-        put_byte(writer, tag)
-        put_uint(writer, (<StateChange>event).change_id)
-        put_uint(writer, (<StateChange>event).types)
-        put_uint(writer, (<StateChange>event).account_id)
+        position = writer_end(writer)
+        position[0] = tag
+        position = put_three(
+            position + 1,
+            (<StateChange>event).change_id,
+            (<StateChange>event).types,
+            (<StateChange>event).account_id,
+        )
+        writer_advance(writer, position)
         return 0
     reserve(writer, size_bound(event))
-    put_byte(writer, tag)
+    position = writer_end(writer)
+    if code == MTA_QUEUE_STATUS and not (<MtaQueueStatus>event).is_running:
+        tag += 1
+    position[0] = tag
+    writer_advance(writer, put_fields(position + 1, event, code))
+    return 0
+
+
+cdef uint8_t* put_fields(uint8_t* position, Event event, int code) except NULL:
+    """Write the fields of an event, for which room is reserved."""
+    cdef Py_ssize_t index
+    cdef tuple members
     if code == EMAIL_PUSH:
-        put_uint(writer, (<EmailPush>event).account_id)
-        put_uint(writer, (<EmailPush>event).email_id)
-        put_uint(writer, (<EmailPush>event).change_id)
+        position = put_three(
+            position,
+            (<EmailPush>event).account_id,
+            (<EmailPush>event).email_id,
+            (<EmailPush>event).change_id,
+        )
     elif code == CALENDAR_ALERT:
-        put_uint(writer, (<CalendarAlert>event).account_id)
-        put_uint(writer, (<CalendarAlert>event).event_id)
-        put_uint(writer, <uint64_t>(<CalendarAlert>event).recurrence)
-        put_text(writer, (<CalendarAlert>event).uid)
-        put_text(writer, (<CalendarAlert>event).alert_id)
+        position = put_uint(position, (<CalendarAlert>event).account_id)
+        position = put_uint(position, (<CalendarAlert>event).event_id)
+        position = put_uint(position, <uint64_t>(<CalendarAlert>event).recurrence)
+        position = put_text(position, (<CalendarAlert>event).uid)
+        position = put_text(position, (<CalendarAlert>event).alert_id)
     elif code == INVALIDATE_ACCESS_TOKENS or code == INVALIDATE_GROUPWARE_CACHE:
         members = (<AccountList>event).account_ids
-        put_uint(writer, <uint64_t>PyTuple_GET_SIZE(members))
+        position = put_uint(position, <uint64_t>PyTuple_GET_SIZE(members))
         for index in range(PyTuple_GET_SIZE(members)):
-            put_uint(writer, <uint32_t>members[index])
+            position = put_uint(position, <uint32_t>members[index])
     elif code == CACHE_INVALIDATE:
         members = (<CacheInvalidate>event).items
-        put_uint(writer, <uint64_t>PyTuple_GET_SIZE(members))
+        position = put_uint(position, <uint64_t>PyTuple_GET_SIZE(members))
         for index in range(PyTuple_GET_SIZE(members)):
-            put_item(writer, <tuple>members[index])
+            position = put_item(position, <tuple>members[index])
     elif code == RELOAD_PUSH_SERVERS or code == PUSH_SERVER_UPDATE:
-        put_uint(writer, (<AccountEvent>event).account_id)
+        position = put_uint(position, (<AccountEvent>event).account_id)
     elif code == REGISTRY_INSERT or code == REGISTRY_DELETE:
-        put_uint(writer, (<RegistryEntry>event).object)
-        put_uint(writer, (<RegistryEntry>event).id)
+        position = put_uint(position, (<RegistryEntry>event).object)
+        position = put_uint(position, (<RegistryEntry>event).id)
     elif code == REGISTRY_RELOAD:
-        put_uint(writer, (<RegistryReload>event).object)
-    elif code == MTA_QUEUE_STATUS:
-        if not (<MtaQueueStatus>event).is_running:
-            writer.start[writer.used - 1] = tag + 1
+        position = put_uint(position, (<RegistryReload>event).object)
     elif code == APP_EVENT:
-        put_uint(writer, (<AppEvent>event).kind)
-        put_uint(writer, <uint64_t>PyBytes_GET_SIZE((<AppEvent>event).payload))
-        put_bytes(
-            writer,
+        position = put_uint(position, (<AppEvent>event).kind)
+        position = put_uint(position, <uint64_t>PyBytes_GET_SIZE((<AppEvent>event).payload))
+        position = put_bytes(
+            position,
             PyBytes_AS_STRING((<AppEvent>event).payload),
             PyBytes_GET_SIZE((<AppEvent>event).payload),
         )
-    return 0
+    return position
 
 
 cdef tuple split_event(Protocol protocol, Event event, Py_ssize_t limit):
@@ -311,6 +322,14 @@ cdef tuple split_event(Protocol protocol, Event event, Py_ssize_t limit):
     )
 
 
+cdef inline int encode_checked(Protocol tables, Writer* writer, object event) except -1:
+    if not is_event(event):
+        raise TypeError(f"not an event: {type(event).__name__} ({event!r:.60})")
+    if not knows(tables, <Event>event):
+        tables.refuse(<Event>event)
+    return encode_event(tables, writer, <Event>event)
+
+
 def encode_batch(events, *, node_id, protocol):
     """Encode events into the bytes of one message.
 
@@ -333,19 +352,58 @@ def encode_batch(events, *, node_id, protocol):
     writer.used = writer.capacity = 0
     try:
         reserve(&writer, BYTES_U16)
-        put_uint(&writer, <uint64_t>node_id)
-        for event in events:
-            if not isinstance(event, Event):
-                raise TypeError(f"not an event: {type(event).__name__} ({event!r:.60})")
-            if not tables.knows(<Event>event):
-                tables.refuse(<Event>event)
-            encode_event(tables, &writer, <Event>event)
+        writer_advance(&writer, put_uint(writer_end(&writer), <uint64_t>node_id))
+        if type(events) is list:
+            for event in <list>events:
+                encode_checked(tables, &writer, event)
+        else:
+            for event in events:
+                encode_checked(tables, &writer, event)
         return PyBytes_FromStringAndSize(<char*>writer.start, writer.used)
     finally:
         writer_free(&writer)
 
 
 # ---------------------------------------------------------------------------------------- reading
+
+
+# Decoded events until their number is known; then they move, not copied, into a tuple.
+cdef struct Vector:
+    PyObject** start
+    Py_ssize_t used
+    Py_ssize_t room
+
+
+cdef inline int vector_append(Vector* vector, object item) except -1:
+    cdef Py_ssize_t room
+    if vector.used == vector.room:
+        room = vector.room * 2 if vector.room else 64
+        grown = PyMem_Realloc(vector.start, room * sizeof(PyObject*))
+        if grown == NULL:
+            raise MemoryError(f"no memory for {room} events")
+        vector.start = <PyObject**>grown
+        vector.room = room
+    Py_INCREF(item)
+    vector.start[vector.used] = <PyObject*>item
+    vector.used += 1
+    return 0
+
+
+cdef tuple vector_take(Vector* vector):
+    cdef tuple items = PyTuple_New(vector.used)
+    cdef Py_ssize_t index
+    for index in range(vector.used):
+        # The tuple takes over the vector's reference.
+        PyTuple_SET_ITEM(items, index, <object>vector.start[index])
+    vector.used = 0
+    return items
+
+
+cdef void vector_free(Vector* vector) noexcept:
+    cdef Py_ssize_t index
+    for index in range(vector.used):
+        Py_DECREF(<object>vector.start[index])
+    PyMem_Free(vector.start)
 
 
 cdef str read_text(Reader* reader):
@@ -423,36 +481,59 @@ cdef bytes read_bytes(Reader* reader):
 
 
 cdef Event decode_state_change(Reader* reader):
-    cdef uint64_t change_id = 0
-    cdef uint64_t types = 0
-    cdef uint64_t account_id = 0
+    cdef uint64_t values[3]
+    cdef const uint8_t* first
+    cdef const uint8_t* second
+    cdef const uint8_t* third
     cdef StateChange event
-    if not (
-        read_u64(reader, &change_id) and read_u64(reader, &types) and read_u32(reader, &account_id)
+    # Of 8, 8 and 4 bytes no integer can be too large, so nothing is left to check.
+    if (
+        find_three(reader, &first, &second, &third)
+        and first - reader.position < 8
+        and second - first <= 8
+        and third - second <= 4
+    ):
+        fold_three(reader.position, first, second, third, values)
+        reader.position = third + 1
+    elif not (
+        read_u64(reader, &values[0])
+        and read_u64(reader, &values[1])
+        and read_u32(reader, &values[2])
     ):
         return None
-    event = StateChange.__new__(StateChange)
+    event = new_state_change()
     event.code = STATE_CHANGE
-    event.change_id = change_id
-    event.types = types
-    event.account_id = <uint32_t>account_id
+    event.change_id = values[0]
+    event.types = values[1]
+    event.account_id = <uint32_t>values[2]
     return event
 
 
 cdef Event decode_email_push(Reader* reader):
-    cdef uint64_t account_id = 0
-    cdef uint64_t email_id = 0
-    cdef uint64_t change_id = 0
+    cdef uint64_t values[3]
+    cdef const uint8_t* first
+    cdef const uint8_t* second
+    cdef const uint8_t* third
     cdef EmailPush event
-    if not (
-        read_u32(reader, &account_id) and read_u32(reader, &email_id) and read_u64(reader, &change_id)
+    if (
+        find_three(reader, &first, &second, &third)
+        and first - reader.position < 4
+        and second - first <= 4
+        and third - second <= 8
+    ):
+        fold_three(reader.position, first, second, third, values)
+        reader.position = third + 1
+    elif not (
+        read_u32(reader, &values[0])
+        and read_u32(reader, &values[1])
+        and read_u64(reader, &values[2])
     ):
         return None
-    event = EmailPush.__new__(EmailPush)
+    event = new_email_push()
     event.code = EMAIL_PUSH
-    event.account_id = <uint32_t>account_id
-    event.email_id = <uint32_t>email_id
-    event.change_id = change_id
+    event.account_id = <uint32_t>values[0]
+    event.email_id = <uint32_t>values[1]
+    event.change_id = values[2]
     return event
 
 
@@ -655,10 +736,29 @@ cdef bint skip_event(Protocol protocol, Reader* reader):
     cdef int code = protocol.code_of[where[0]]
     cdef uint64_t number = 0
     cdef Py_ssize_t count = 0
+    cdef const uint8_t* first
+    cdef const uint8_t* second
+    cdef const uint8_t* third
     reader.position += 1
     if code == STATE_CHANGE:
+        if (
+            find_three(reader, &first, &second, &third)
+            and first - reader.position < 9
+            and second - first <= 9
+            and third - second <= 4
+        ):
+            reader.position = third + 1
+            return True
         return read_u64(reader, &number) and read_u64(reader, &number) and read_u32(reader, &number)
     if code == EMAIL_PUSH:
+        if (
+            find_three(reader, &first, &second, &third)
+            and first - reader.position < 4
+            and second - first <= 4
+            and third - second <= 9
+        ):
+            reader.position = third + 1
+            return True
         return read_u32(reader, &number) and read_u32(reader, &number) and read_u64(reader, &number)
     if code == CALENDAR_ALERT:
         return (
@@ -750,8 +850,10 @@ def decode_batch(payload, *, protocol):
     cdef Py_buffer view
     cdef uint64_t node_id = 0
     cdef const uint8_t* event_at
-    cdef list events = []
+    cdef Vector vector
     PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+    vector.start = NULL
+    vector.used = vector.room = 0
     try:
         reader_init(&reader, <const uint8_t*>view.buf, view.len)
         if not read_u16(&reader, &node_id):
@@ -765,10 +867,11 @@ def decode_batch(payload, *, protocol):
                 raise DecodeError(
                     explain(tables, &reader, event_at),
                     reader.fault_at - reader.start,
-                    events,
+                    vector_take(&vector),
                     node_id,
                 )
-            events.append(event)
-        return make_batch(<uint16_t>node_id, None, tuple(events))
+            vector_append(&vector, event)
+        return make_batch(<uint16_t>node_id, None, vector_take(&vector))
     finally:
+        vector_free(&vector)
         PyBuffer_Release(&view)

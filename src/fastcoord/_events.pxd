@@ -1,4 +1,5 @@
 # cython: language_level=3
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 # What an event is, independent of any protocol. Zero means: made by __new__ and never initialised.
@@ -122,3 +123,75 @@ cdef class IndexQueueRefresh(Signal):
 cdef class AppEvent(Event):
     cdef readonly bytes payload
     cdef readonly uint16_t kind
+
+# Events die as fast as they are made. Memory of the two that make up nearly all traffic goes back
+# to a pool when they do, and a decoder takes it from there, type and method table in place.
+cdef extern from *:
+    """
+    #ifndef FASTCOORD_POOL_H
+    #define FASTCOORD_POOL_H
+    #if defined(__SANITIZE_ADDRESS__)
+    #define FASTCOORD_POOL_ROOM 0   /* the sanitizer is to see every lifetime as it is */
+    #else
+    #define FASTCOORD_POOL_ROOM 2048
+    #endif
+    typedef struct {
+        Py_ssize_t used;
+        destructor free_one;
+        PyObject* items[FASTCOORD_POOL_ROOM + 1];
+    } FastcoordPool;
+    static inline int fastcoord_pool_keep(FastcoordPool* pool, PyObject* item) {
+        if (pool->used >= FASTCOORD_POOL_ROOM) return 0;
+        pool->items[pool->used++] = item;
+        return 1;
+    }
+    static inline PyObject* fastcoord_pool_take(FastcoordPool* pool) {
+        PyObject* item;
+        if (pool->used == 0) return NULL;
+        item = pool->items[--pool->used];
+    #ifdef Py_REF_DEBUG
+        _Py_NewReference(item);
+    #else
+        Py_SET_REFCNT(item, 1);
+    #endif
+        return item;
+    }
+    #endif
+    """
+    ctypedef void (*destructor)(PyObject*)
+    ctypedef struct Pool "FastcoordPool":
+        Py_ssize_t used
+        destructor free_one
+    bint pool_keep "fastcoord_pool_keep"(Pool* pool, PyObject* item) noexcept
+    PyObject* pool_take "fastcoord_pool_take"(Pool* pool) noexcept
+
+cdef extern from "Python.h":
+    ctypedef struct TypeWithBase "PyTypeObject":
+        TypeWithBase* tp_base
+    TypeWithBase* type_of "Py_TYPE"(object) noexcept
+
+cdef Pool* state_changes
+cdef Pool* email_pushes
+
+cdef extern from *:
+    """
+    #define fastcoord_owned(item) (item)
+    """
+    # Takes over the reference that a C pointer stands for.
+    object owned "fastcoord_owned"(PyObject*)
+
+cdef inline StateChange new_state_change():
+    cdef PyObject* item = pool_take(state_changes)
+    if item != NULL:
+        return <StateChange>owned(item)
+    return StateChange.__new__(StateChange)
+
+cdef inline EmailPush new_email_push():
+    cdef PyObject* item = pool_take(email_pushes)
+    if item != NULL:
+        return <EmailPush>owned(item)
+    return EmailPush.__new__(EmailPush)
+
+cdef inline bint is_event(object value):
+    # Most event classes stand directly below Event; the rest, and strangers, take the long way.
+    return type_of(value).tp_base == <TypeWithBase*>Event or isinstance(value, Event)

@@ -555,3 +555,35 @@ EVENT_TYPES = (
     ReloadSpamFilter,
     AppEvent,
 )
+
+
+# ------------------------------------------------------------------------------------------ pools
+
+cdef extern from *:
+    """
+    static FastcoordPool fastcoord_state_changes, fastcoord_email_pushes;
+    static void fastcoord_end_state_change(PyObject* item) {
+        if (!fastcoord_pool_keep(&fastcoord_state_changes, item))
+            fastcoord_state_changes.free_one(item);
+    }
+    static void fastcoord_end_email_push(PyObject* item) {
+        if (!fastcoord_pool_keep(&fastcoord_email_pushes, item))
+            fastcoord_email_pushes.free_one(item);
+    }
+    """
+    Pool pool_of_state_changes "fastcoord_state_changes"
+    Pool pool_of_email_pushes "fastcoord_email_pushes"
+    void end_state_change "fastcoord_end_state_change"(PyObject*) noexcept
+    void end_email_push "fastcoord_end_email_push"(PyObject*) noexcept
+
+cdef extern from "Python.h":
+    ctypedef struct DeallocType "PyTypeObject":
+        destructor tp_dealloc
+
+state_changes = &pool_of_state_changes
+email_pushes = &pool_of_email_pushes
+# Both classes are final and hold no objects, so that an instance's memory can wait as it is.
+state_changes.free_one = (<DeallocType*>StateChange).tp_dealloc
+email_pushes.free_one = (<DeallocType*>EmailPush).tp_dealloc
+(<DeallocType*>StateChange).tp_dealloc = end_state_change
+(<DeallocType*>EmailPush).tp_dealloc = end_email_push
