@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastcoord._batcher import Batcher
@@ -62,7 +61,7 @@ class Outgoing:
 
     # ----------------------------------------------------------------------- publishing
 
-    def publish(self, events: Sequence[Event]) -> Any:
+    def publish(self, events: tuple[Event, ...]) -> Any:
         """Accept events, or give a coroutine that does so when there is room.
 
         :return: ``None`` when all is done, otherwise a coroutine to await.
@@ -79,7 +78,7 @@ class Outgoing:
             return asyncio.sleep(0)
         return None
 
-    async def _publish_rest(self, prepared: Sequence[Event], done: int) -> None:
+    async def _publish_rest(self, prepared: tuple[Event, ...], done: int) -> None:
         """Wait for room behind everyone who waits already, as often as it takes."""
         while done < len(prepared):
             waiter = self._loop.create_future()
@@ -99,7 +98,7 @@ class Outgoing:
         if self._waiters and not self.batcher.is_full and not self._waiters[0].done():
             self._waiters[0].set_result(None)
 
-    def publish_nowait(self, events: Sequence[Event]) -> None:
+    def publish_nowait(self, events: tuple[Event, ...]) -> None:
         """Accept events now, discarding the oldest batches where there is no room."""
         if isinstance(self._ended, NodeClosed):
             raise self._ended
@@ -189,8 +188,12 @@ class Outgoing:
         """Say with an empty batch that this node is there, and how far it has come."""
         if self._link is None:
             return
+        offset = self._first_unsent()
+        if note is None and offset < self._resend_until:
+            # It looks back on what peers may know to be missing: no news that the count went back.
+            note = "resend"
         self._link.publish_empty(
-            self._empty, self.incarnation, self._first_unsent(), self.batcher.discarded, note=note
+            self._empty, self.incarnation, offset, self.batcher.discarded, note=note
         )
         self.last_sent = self._loop.time()
 
@@ -213,8 +216,9 @@ class Outgoing:
         self._link = link
         self.ping_sent_at = None
         batcher = self.batcher
-        # Whatever was handed over before may arrive a second time; all else is new.
-        self._resend_until = self._first_unsent()
+        # Whatever was handed over before may arrive a second time; all else is new. What an earlier
+        # connection was given may still stand in the queue, if the last one broke before its turn.
+        self._resend_until = max(self._resend_until, self._first_unsent())
         batcher.rewind(recent_since)
         self._is_held = hold
         room = link.max_payload - HEADER_ALLOWANCE

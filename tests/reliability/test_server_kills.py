@@ -1,0 +1,161 @@
+"""Servers are killed without warning: every event is delivered once, or reported missing."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fastcoord.server import LocalCluster, LocalServer
+from support.crowd import crowd
+from support.wait import until
+
+KILLS = 10
+
+
+@pytest.fixture
+def three_servers() -> Iterator[LocalCluster]:
+    with LocalCluster(3) as cluster:
+        yield cluster
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("heartbeat", ["200ms", "2s"])
+async def test_ten_kills_of_the_server_lose_nothing_in_silence(
+    server: LocalServer, record_property: Any, heartbeat: str
+) -> None:
+    # With 2 s everyone waits for everyone to come back; with 200 ms nobody waits so long, and what
+    # is sent meanwhile is missed. Both must be exact.
+    async with crowd(server, cluster={"heartbeat": heartbeat}) as nodes:
+        async with nodes.load():
+            await nodes.progress()
+            for _ in range(KILLS):
+                server.kill()
+                await until(lambda: not any(node.is_connected for node in nodes.nodes))
+                await nodes.published(100)
+                await server.start_async()
+                await until(lambda: nodes.is_connected, timeout=30)
+                await nodes.progress()
+        await nodes.even()
+        assert [node.stats().reconnects >= KILLS for node in nodes.nodes] == [True] * 3
+        tell(nodes.ledger, record_property)
+
+
+@pytest.mark.slow
+async def test_kills_of_a_clusters_servers_in_turn_lose_nothing_in_silence(
+    three_servers: LocalCluster, record_property: Any
+) -> None:
+    servers = three_servers.servers
+    async with crowd([servers] * 3) as nodes:
+        async with nodes.load():
+            await nodes.progress()
+            for turn in range(6):
+                server = servers[turn % 3]
+                server.kill()
+                await nodes.published(100)
+                await until(lambda: nodes.is_connected, timeout=30)
+                await nodes.progress()
+                await server.start_async()
+                await asyncio.to_thread(three_servers.wait_for_routes)
+        await nodes.even()
+        assert sum(node.stats().reconnects for node in nodes.nodes) >= 3
+        tell(nodes.ledger, record_property)
+
+
+async def test_an_outage_under_max_age_loses_nothing_at_all(server: LocalServer) -> None:
+    async with crowd(server) as nodes:
+        server.kill()
+        await until(lambda: not any(node.is_connected for node in nodes.nodes))
+        for node in nodes.nodes:
+            await nodes.ledger.publish(node, 1000)
+        await server.start_async()
+        await nodes.even()
+        assert nodes.ledger.missed() == {}
+
+
+async def test_what_waits_longer_than_max_age_is_reported_as_discarded(server: LocalServer) -> None:
+    async with crowd(server, cluster={"max_age": "1s"}) as nodes:
+        first, second, third = nodes.nodes
+        server.kill()
+        await until(lambda: not any(node.is_connected for node in nodes.nodes))
+        await nodes.ledger.publish(first, 700)
+        await nodes.ledger.publish(second, 30)
+        await until(lambda: first.stats().discarded == 700 and second.stats().discarded == 30)
+        await nodes.ledger.publish(first, 5)
+        assert first.stats().waiting == 5
+        await server.start_async()
+        await until(lambda: nodes.is_connected)
+        await nodes.ledger.publish(first, 10)
+        await nodes.even()
+        # The five may have become too old as well, on a busy machine.
+        late = first.stats().discarded - 700
+        assert late in (0, 5)
+        assert third.stats().discarded == 0
+        assert nodes.ledger.missed() == {
+            (1, 2): {"discarded": 30},
+            (2, 1): {"discarded": 700 + late},
+            (3, 1): {"discarded": 700 + late},
+            (3, 2): {"discarded": 30},
+        }
+
+
+async def test_what_made_room_during_an_outage_is_reported_as_discarded(
+    server: LocalServer,
+) -> None:
+    async with crowd(server, capacity={"client": 4, "batch_bytes": "256"}) as nodes:
+        first = nodes.nodes[0]
+        server.kill()
+        await until(lambda: not any(node.is_connected for node in nodes.nodes))
+        nodes.ledger.publish_nowait(first, 1000)
+        stats = first.stats()
+        assert stats.discarded > 900
+        assert stats.waiting == 1000 - stats.discarded
+        await server.start_async()
+        await nodes.even()
+        gone = {"discarded": first.stats().discarded}
+        assert gone == {"discarded": stats.discarded}
+        assert nodes.ledger.missed() == {(2, 1): gone, (3, 1): gone}
+
+
+async def test_publish_waits_for_room_during_an_outage_and_goes_on_after_it(
+    server: LocalServer,
+) -> None:
+    async with crowd(server, capacity={"client": 4, "batch_bytes": "256"}) as nodes:
+        first = nodes.nodes[0]
+        server.kill()
+        await until(lambda: not any(node.is_connected for node in nodes.nodes))
+        publishing = asyncio.create_task(nodes.ledger.publish(first, 1000))
+        await until(lambda: first.stats().waiting_batches == 4)
+        accepted = first.stats().accepted
+        assert 0 < accepted < 100
+        await until(lambda: first.stats().accepted == accepted)
+        assert not publishing.done()
+        await server.start_async()
+        await asyncio.wait_for(publishing, 30)
+        await nodes.even()
+        assert first.stats().discarded == 0
+        assert nodes.ledger.missed() == {}
+
+
+async def test_publish_that_is_cancelled_while_it_waits_has_accepted_whole_events(
+    server: LocalServer,
+) -> None:
+    async with crowd(server, 2, capacity={"client": 4, "batch_bytes": "256"}) as nodes:
+        first = nodes.nodes[0]
+        server.kill()
+        await until(lambda: not any(node.is_connected for node in nodes.nodes))
+        publishing = asyncio.create_task(nodes.ledger.publish(first, 1000))
+        await until(lambda: first.stats().waiting_batches == 4)
+        publishing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await publishing
+        nodes.ledger.sent[1] = first.stats().accepted
+        await server.start_async()
+        await nodes.ledger.publish(first, 100)
+        await nodes.even()
+        assert nodes.ledger.missed() == {}
+
+
+def tell(ledger: Any, record_property: Any) -> None:
+    record_property("delivered_share", ledger.share)
+    print(f"delivered {ledger.share:.4%}; missed {ledger.missed()}\n{ledger.table()}")
