@@ -1,0 +1,256 @@
+"""The line loses, repeats, swaps, delays and cuts: what is reported is exactly what is missing."""
+
+import asyncio
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+import fastcoord
+from fastcoord import EmailPush, Missed
+from fastcoord.server import LocalServer
+from support.accounting import assert_accounts
+from support.crowd import HEARTBEAT, Crowd, crowd
+from support.damage import Damage
+from support.frames import Frame
+from support.ledger import PLACE
+from support.nodes import node_toml
+from support.proxy import Proxy
+from support.wait import POLL_INTERVAL, until
+
+BATCHES = 10_000
+
+
+def events_in(frame: Frame) -> int:
+    """Count the events of a message by its header; none for anything else."""
+    if b"Fastcoord:" not in frame.header:
+        return 0
+    numbers = frame.header.split(b"Fastcoord:", 1)[1].split(b"\r\n", 1)[0]
+    return int(numbers.split(b".")[2])
+
+
+def is_batch(frame: Frame) -> bool:
+    return frame.is_message and events_in(frame) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dropped", [1, 100, 3_000])
+async def test_exactly_the_events_of_dropped_batches_are_reported(
+    server: LocalServer, dropped: int
+) -> None:
+    chance = random.Random(dropped)
+    victims = {BATCHES - 1, *chance.sample(range(BATCHES - 1), dropped - 1)}
+    seen: list[int] = []
+
+    def lose(frame: Frame) -> Frame | None:
+        if not is_batch(frame):
+            return frame
+        seen.append(events_in(frame))
+        return None if len(seen) - 1 in victims else frame
+
+    async with Proxy(server.host, server.port) as proxy, crowd([server, proxy, server]) as nodes:
+        proxy.to_client.filter = lose
+        sender = nodes.nodes[0]
+        for _ in range(BATCHES):
+            await nodes.ledger.publish(sender, chance.randint(1, 3))
+            await asyncio.sleep(0)  # one turn of the loop seals one batch
+        await nodes.even()
+        assert len(seen) == BATCHES
+        lost = sum(seen[index] for index in victims)
+        assert nodes.ledger.missed() == {(2, 1): {"gap": lost}}
+        assert nodes.nodes[1].stats().missed == {"gap": lost}
+
+
+async def test_a_line_that_swaps_and_loses_is_accounted_for(server: LocalServer) -> None:
+    damage = Damage(random.Random(7), drop=0.02, swap=0.03, only=is_batch)
+    async with (
+        Proxy(server.host, server.port) as proxy,
+        crowd([server, proxy, server]) as nodes,
+    ):
+        proxy.to_client.filter = damage
+        for _ in range(2_000):
+            await nodes.ledger.publish(nodes.nodes[0])
+            await asyncio.sleep(0)
+        await nodes.nodes[0].flush()
+        proxy.to_client.filter = None
+        await nodes.even()
+        lost = sum(events_in(frame) for frame in damage.dropped)
+        overtaken = sum(events_in(frame) for frame in damage.swapped)
+        assert lost > 0 < overtaken
+        # An event that was overtaken is reported when its follower comes, and then never given;
+        # one whose follower was itself lost or swapped has not been overtaken at all.
+        assert set(nodes.ledger.missed()) == {(2, 1)}
+        assert lost <= nodes.ledger.missed()[2, 1]["gap"] <= lost + overtaken
+
+
+async def test_what_is_repeated_on_the_receivers_side_is_given_once(server: LocalServer) -> None:
+    damage = Damage(random.Random(5), duplicate=0.3, only=is_batch)
+    async with (
+        Proxy(server.host, server.port) as proxy,
+        crowd([server, proxy, server]) as nodes,
+    ):
+        proxy.to_client.filter = damage
+        for _ in range(1_000):
+            await nodes.ledger.publish(nodes.nodes[0], 3)
+            await asyncio.sleep(0)
+        await nodes.even()
+        assert nodes.ledger.missed() == {}
+        repeated = sum(events_in(frame) for frame in damage.duplicated)
+        await until(lambda: nodes.nodes[1].stats().duplicates == repeated > 0)
+
+
+async def test_what_is_repeated_on_the_senders_side_is_given_once(server: LocalServer) -> None:
+    async with Proxy(server.host, server.port) as proxy, crowd([proxy, server, server]) as nodes:
+        proxy.to_server.filter = lambda frame: [frame, frame] if is_batch(frame) else frame
+        for _ in range(500):
+            await nodes.ledger.publish(nodes.nodes[0], 2)
+            await asyncio.sleep(0)
+        await nodes.even()
+        assert nodes.ledger.missed() == {}
+        assert nodes.nodes[1].stats().duplicates == 1_000
+
+
+async def test_cuts_at_random_bytes_of_the_senders_line_lose_nothing(server: LocalServer) -> None:
+    chance = random.Random(3)
+    async with Proxy(server.host, server.port) as proxy, crowd([proxy, server], 2) as nodes:
+        sender = nodes.nodes[0]
+        async with nodes.load():
+            for _ in range(6):
+                before = sender.stats().reconnects
+                proxy.to_server.cut_after(chance.randrange(1, 5_000))
+                await until(lambda: sender.stats().reconnects > before, timeout=30)  # noqa: B023
+        await nodes.even()
+        # The sender misses what the other one said while it was away, and knows it; but what
+        # it said itself has all arrived, since the other one was there all the time.
+        assert (2, 1) not in nodes.ledger.missed()
+
+
+async def test_cuts_of_the_receivers_line_are_accounted_for(server: LocalServer) -> None:
+    async with Proxy(server.host, server.port) as proxy, crowd([server, proxy], 2) as nodes:
+        receiver = nodes.nodes[1]
+        async with nodes.load():
+            for _ in range(5):
+                before = receiver.stats().reconnects
+                proxy.cut(reset=True)
+                await until(lambda: receiver.stats().reconnects > before, timeout=30)  # noqa: B023
+                await nodes.progress(100)
+        await nodes.even()
+
+
+async def test_a_line_that_stands_still_for_a_while_loses_nothing(server: LocalServer) -> None:
+    async with Proxy(server.host, server.port) as proxy, crowd([server, proxy], 2) as nodes:
+        for _ in range(5):
+            proxy.to_client.pause()
+            for _ in range(100):
+                await nodes.ledger.publish(nodes.nodes[0])
+                await asyncio.sleep(0)
+            await nodes.nodes[0].flush()
+            proxy.to_client.resume()
+            await nodes.even()
+        assert nodes.ledger.missed() == {}
+        assert nodes.nodes[1].stats().reconnects == 0
+
+
+class Cache:
+    """A cache that believes the bus: an event drops its key, and ``Missed`` drops everything."""
+
+    def __init__(self, truth: Counter[int]) -> None:
+        self.truth = truth
+        self.held: dict[int, int] = {}
+        self.cleared = 0
+
+    def look_up(self, key: int) -> None:
+        self.held.setdefault(key, self.truth[key])
+
+    async def follow(self, events: Any) -> None:
+        async for item in events:
+            if isinstance(item, EmailPush):
+                self.held.pop(item.account_id, None)
+            elif isinstance(item, Missed):
+                self.held.clear()
+                self.cleared += 1
+
+
+def damaged_header(chance: random.Random) -> Any:
+    """Make a filter that alters one number of the header of one message in ten."""
+
+    def alter(frame: Frame) -> Frame:
+        if b"Fastcoord:" not in frame.header or chance.random() > 0.1:
+            return frame
+        before, rest = frame.header.split(b"Fastcoord:", 1)
+        numbers, after = rest.split(b"\r\n", 1)
+        parts = numbers.strip().split(b".")
+        place = chance.randrange(4)
+        value = int(parts[place])
+        parts[place] = str(
+            chance.choice([value + chance.randint(1, 9), value ^ 1 << chance.randrange(62), 0])
+        ).encode()
+        return frame.alter(header=before + b"Fastcoord: " + b".".join(parts) + b"\r\n" + after)
+
+    return alter
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_caches_that_obey_missed_equal_the_truth_after_damage_to_headers(
+    server: LocalServer, seed: int
+) -> None:
+    chance = random.Random(seed)
+    truth: Counter[int] = Counter()
+    cluster = {"heartbeat": f"{HEARTBEAT * 1000:.0f}ms"}
+    async with Proxy(server.host, server.port) as proxy:
+        there = fastcoord.parse_config(node_toml(server, cluster=cluster))
+        damaged = fastcoord.parse_config(node_toml(proxy, cluster=cluster))
+        async with (
+            fastcoord.connect(there, node_id=1) as sender,
+            fastcoord.connect(damaged, node_id=2) as receiver,
+        ):
+            cache = Cache(truth)
+            following = asyncio.create_task(cache.follow(receiver.subscribe()))
+            await until(lambda: receiver.peers() and sender.peers())
+            proxy.to_client.filter = damaged_header(chance)
+            for version in range(1_500):
+                key = chance.randrange(50)
+                truth[key] = version
+                await sender.publish(EmailPush(account_id=key, email_id=0, change_id=version))
+                cache.look_up(chance.randrange(50))
+                if version % 3 == 0:
+                    await asyncio.sleep(POLL_INTERVAL / 5)
+            await sender.flush()
+            proxy.to_client.filter = None
+            # Two heartbeats with true numbers: the sender says twice how far it has come.
+            heard = receiver.stats().received_batches
+            await until(lambda: receiver.stats().received_batches >= heard + 3)
+            assert cache.cleared > 0
+            assert {key: truth[key] for key in cache.held} == cache.held
+            assert_accounts(sender, receiver)
+        await following
+
+
+async def test_damaged_payloads_are_reported_and_never_end_a_node(server: LocalServer) -> None:
+    damage = Damage(random.Random(11), alter=0.2, only=is_batch)
+    async with Proxy(server.host, server.port) as proxy, crowd([server, proxy], 2) as nodes:
+        proxy.to_client.filter = damage
+        receiver = nodes.nodes[1]
+        for _ in range(1_000):
+            await nodes.ledger.publish(nodes.nodes[0])
+            await asyncio.sleep(0)
+        await nodes.nodes[0].flush()
+        proxy.to_client.filter = None
+        await until(lambda: known(nodes, receiver) >= 1_000 - len(damage.altered))
+        assert damage.altered
+        assert receiver.is_connected
+        assert receiver.stats().reconnects == 0
+        # What came through afterwards is whole again.
+        await nodes.ledger.publish(nodes.nodes[0], 10)
+        last = nodes.ledger.sent[1]
+        await until(lambda: PLACE.pack(0, last - 1) in received_places(nodes, receiver, last))
+
+
+def known(nodes: Crowd, receiver: fastcoord.Node) -> int:
+    return nodes.hearing(receiver).line(1).got
+
+
+def received_places(nodes: Crowd, receiver: fastcoord.Node, last: int) -> set[bytes]:
+    line = nodes.hearing(receiver).line(1)
+    return {PLACE.pack(0, line.place - 1)} if line.place >= last else set()
