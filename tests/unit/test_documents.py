@@ -1,0 +1,99 @@
+"""The reference pages are held against the code they speak of."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import fastcoord
+from fastcoord import events
+from fastcoord.config import describe
+from fastcoord.config._settings import CLUSTER, STORE, Setting
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("[a-z]*/*.md"))]
+SMALLEST = """
+[store."nats"]
+type = "nats"
+address = ["localhost"]
+[cluster]
+coordinator = "nats"
+"""
+REQUIRED = {"address", "coordinator"}
+LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
+
+
+def table(page: str, header: str) -> list[list[str]]:
+    """Give the cells of the rows below a table's header line."""
+    lines = (ROOT / "docs" / page).read_text("utf-8").splitlines()
+    rows = []
+    for line in lines[lines.index(header) + 2 :]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
+
+
+def settings_rows() -> dict[str, list[str]]:
+    text = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    found = re.findall(r"^\| `([a-z.-]+)`.*$", text, re.MULTILINE)
+    lines = re.findall(r"^\| `[a-z.-]+`.*$", text, re.MULTILINE)
+    assert len(found) == len(set(found)), "a key is explained twice"
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return dict(zip(found, rows, strict=True))
+
+
+def test_every_setting_is_explained_and_no_other() -> None:
+    assert set(settings_rows()) == {*STORE, *CLUSTER}
+
+
+@pytest.mark.parametrize("setting", [*STORE.values(), *CLUSTER.values()], ids=lambda it: it.key)
+def test_a_setting_is_explained_with_its_json_name(setting: Setting) -> None:
+    named = settings_rows()[setting.key][1].strip("`")
+    assert named == ("" if setting.key == "coordinator" else setting.json)
+
+
+def test_the_defaults_are_those_in_effect() -> None:
+    listing = describe(fastcoord.parse_config(SMALLEST))
+    in_effect = {
+        key.removeprefix('store."nats".').removeprefix("cluster."): value.strip().strip('"')
+        for key, _, value in (line.partition(" ") for line in listing.splitlines())
+    }
+    written = {key: row[3].strip("`") for key, row in settings_rows().items()}
+    assert {key: value for key, value in written.items() if value != "required"} == {
+        key: value for key, value in in_effect.items() if key not in REQUIRED
+    }
+
+
+def sample(name: str, fields: str) -> fastcoord.Event:
+    kind: type[fastcoord.Event] = getattr(events, name)
+    values = {
+        "account_ids": [],
+        "items": [],
+        "uid": "",
+        "alert_id": "",
+        "payload": b"",
+        "is_running": fields.endswith("true"),
+    }
+    return kind(*(values.get(field, 1) for field in kind.__match_args__))
+
+
+@pytest.mark.parametrize(
+    ("tag", "name", "fields"), table("wire.md", "| tag | event | fields, in wire order |")
+)
+def test_the_tags_of_our_protocol_are_those_on_the_wire(tag: str, name: str, fields: str) -> None:
+    payload = fastcoord.encode_batch([sample(name, fields)], node_id=1, protocol="fastcoord-1")
+    assert payload[1] == int(tag)
+
+
+def test_no_tag_of_our_protocol_is_left_out() -> None:
+    rows = table("wire.md", "| tag | event | fields, in wire order |")
+    assert [int(row[0]) for row in rows] == list(range(len(rows)))
+    with pytest.raises(fastcoord.DecodeError, match="unknown tag"):
+        fastcoord.decode_batch(bytes([1, len(rows)]), protocol="fastcoord-1")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    targets = [target for target in LINK.findall(page.read_text("utf-8")) if "://" not in target]
+    assert [target for target in targets if not (page.parent / target).exists()] == []
