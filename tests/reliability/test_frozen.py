@@ -1,0 +1,197 @@
+"""Servers, lines and processes that stop without dying."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastcoord import PeerDown, PeerUp
+from fastcoord.server import LocalServer
+from support.crowd import Crowd, crowd
+from support.frames import Frame
+from support.node_process import node_process
+from support.nodes import node_toml
+from support.proxy import Proxy
+from support.wait import until
+
+HEARTBEAT = 0.4
+CLUSTER = {"heartbeat": "400ms"}
+TIMEOUT = {"connection": "500ms"}
+SLACK = 0.4
+"""Seconds that a busy machine may be late with a timer."""
+
+
+async def noticed(nodes: Crowd, record_property: Any) -> None:
+    """Wait until no node is connected, which must take at most three heartbeats."""
+    started = time.monotonic()
+    await until(lambda: not any(node.is_connected for node in nodes.nodes))
+    elapsed = time.monotonic() - started
+    record_property("noticed_after_heartbeats", round(elapsed / HEARTBEAT, 2))
+    assert elapsed <= 3 * HEARTBEAT + SLACK
+
+
+@pytest.mark.parametrize("end", ["thaw", "restart"])
+async def test_a_frozen_server_is_noticed_within_three_heartbeats_and_nothing_is_lost(
+    server: LocalServer, end: str, record_property: Any
+) -> None:
+    async with crowd(server, cluster=CLUSTER, timeout=TIMEOUT) as nodes:
+        for node in nodes.nodes:
+            await nodes.ledger.publish(node, 100)
+        await nodes.even()
+        server.freeze()
+        for node in nodes.nodes:
+            await nodes.ledger.publish(node, 50)
+        await noticed(nodes, record_property)
+        for node in nodes.nodes:
+            await nodes.ledger.publish(node, 50)
+        if end == "thaw":
+            server.thaw()
+        else:
+            server.kill()
+            await server.start_async()
+        await until(lambda: nodes.is_connected, timeout=30)
+        await nodes.even()
+        assert nodes.ledger.missed() == {}
+
+
+@pytest.mark.slow
+async def test_under_load_a_server_that_freezes_again_and_again_is_accounted_for(
+    server: LocalServer,
+) -> None:
+    async with crowd(server, cluster=CLUSTER, timeout=TIMEOUT) as nodes:
+        async with nodes.load():
+            for _ in range(3):
+                await nodes.progress(100)
+                server.freeze()
+                await until(lambda: not any(node.is_connected for node in nodes.nodes))
+                server.thaw()
+                await until(lambda: nodes.is_connected, timeout=30)
+        await nodes.even()
+
+
+async def test_a_half_open_connection_is_noticed_and_nothing_said_on_it_is_lost(
+    server: LocalServer, record_property: Any
+) -> None:
+    async with (
+        Proxy(server.host, server.port) as proxy,
+        crowd([proxy, server, server], cluster=CLUSTER, timeout=TIMEOUT) as nodes,
+    ):
+        lonely, *others = nodes.nodes
+        proxy.to_server.swallow()
+        proxy.to_client.swallow()
+        started = time.monotonic()
+        await nodes.ledger.publish(lonely, 100)
+        await until(lambda: not lonely.is_connected)
+        elapsed = time.monotonic() - started
+        record_property("noticed_after_heartbeats", round(elapsed / HEARTBEAT, 2))
+        assert elapsed <= 3 * HEARTBEAT + SLACK
+        for node in others:
+            await until(lambda: PeerDown(1, False) in nodes.hearing(node).notices)  # noqa: B023
+            await nodes.ledger.publish(node, 10)
+        proxy.to_server.resume()
+        proxy.to_client.resume()
+        await nodes.even()
+        # What the others said while it was away is gone, and it knows exactly how much.
+        assert nodes.ledger.missed() == {(1, 2): {"gap": 10}, (1, 3): {"gap": 10}}
+        for node in others:
+            assert nodes.hearing(node).notices.count(PeerUp(1)) == 2
+
+
+async def test_a_line_that_is_dead_in_one_direction_only_is_noticed(server: LocalServer) -> None:
+    async with (
+        Proxy(server.host, server.port) as proxy,
+        crowd([proxy, server], 2, cluster=CLUSTER, timeout=TIMEOUT) as nodes,
+    ):
+        first = nodes.nodes[0]
+        proxy.to_client.swallow()
+        await until(lambda: not first.is_connected)
+        await nodes.ledger.publish(first, 10)
+        proxy.to_client.resume()
+        await nodes.even()
+        assert nodes.ledger.missed() == {}
+
+
+async def test_a_slow_line_that_still_brings_something_is_not_declared_dead(
+    server: LocalServer,
+) -> None:
+    delay = HEARTBEAT / 20
+    behind = 100
+
+    async def slowly(frame: Frame) -> Frame:
+        await asyncio.sleep(delay)
+        return frame
+
+    async with (
+        Proxy(server.host, server.port) as proxy,
+        crowd([server, proxy], 2, cluster=CLUSTER) as nodes,
+    ):
+        sender, receiver = nodes.nodes
+        proxy.to_client.filter = slowly
+        # The answer to a PING waits behind these, for more than three heartbeats.
+        assert behind * delay > 3 * HEARTBEAT
+        for _ in range(behind):
+            await nodes.ledger.publish(sender)
+            await asyncio.sleep(0)
+        await nodes.even()
+        assert nodes.ledger.missed() == {}
+        assert receiver.stats().reconnects == 0
+
+
+async def test_a_server_that_only_hesitates_is_not_declared_dead(server: LocalServer) -> None:
+    async with crowd(server, cluster=CLUSTER) as nodes:
+        for _ in range(3):
+            batches = [node.stats().received_batches for node in nodes.nodes]
+            server.freeze()
+            await asyncio.sleep(HEARTBEAT / 2)  # the hesitation itself
+            server.thaw()
+            await nodes.ledger.publish(nodes.nodes[0], 10)
+            await until(
+                lambda: all(
+                    node.stats().received_batches >= before + 2
+                    for node, before in zip(nodes.nodes, batches, strict=True)  # noqa: B023
+                )
+            )
+        await nodes.even()
+        assert nodes.ledger.missed() == {}
+        assert [node.stats().reconnects for node in nodes.nodes] == [0, 0, 0]
+
+
+async def test_a_process_that_is_paused_for_longer_than_three_heartbeats_recovers(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    cluster = {"protocol": "fastcoord-1", **CLUSTER}
+    config = tmp_path / "node.toml"
+    config.write_text(node_toml(server, cluster=cluster), encoding="utf-8")
+    async with (
+        crowd(server, 1, cluster=CLUSTER) as nodes,
+        node_process(config, 2) as process,
+    ):
+        (node,) = nodes.nodes
+        hearing = nodes.hearing(node)
+        await until(lambda: PeerUp(2) in hearing.notices)
+        async with nodes.load():
+            await until(lambda: node.stats().received >= 100)
+            process.freeze()
+            await until(lambda: PeerDown(2, False) in hearing.notices)
+            process.thaw()
+            await until(lambda: hearing.notices.count(PeerUp(2)) == 2)
+            received = node.stats().received
+            await until(lambda: node.stats().received >= received + 100)
+        await node.flush()
+
+        async def knows_everything() -> bool:
+            heard = (await process.book())["heard"]
+            return bool(heard) and heard[0]["place"] == nodes.ledger.sent[1]
+
+        await until(knows_everything, timeout=30)
+        book = await process.end()
+        line = book["heard"][0]
+        assert line["faults"] == []
+        assert book["waiting"] == 0
+        # Neither its own pause nor that of its peer is a loss: the server kept what it was sent.
+        assert (line["missed"], book["reconnects"]) == ({}, 0)
+        await until(lambda: hearing.place(2) == book["sent"])
+        assert hearing.line(2).faults == []
+        assert hearing.missed(2) == {}

@@ -1,0 +1,89 @@
+"""Start, ask, pause and kill a node in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+SCRIPT = Path(__file__).with_name("steady_process.py")
+BOOK_LIMIT = 16 * 1024 * 1024
+
+
+class NodeProcess:
+    """A running ``steady_process.py``.
+
+    :ivar last: the book that it wrote last.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, first: dict[str, Any]) -> None:
+        self.process = process
+        self.last = first
+
+    @classmethod
+    async def start(
+        cls, config: Path, node_id: int, *, run: int = 0, burst: int = 20
+    ) -> NodeProcess:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(SCRIPT), str(config), str(node_id), str(run), str(burst)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=BOOK_LIMIT,
+        )
+        assert process.stdout is not None
+        line = await process.stdout.readline()
+        assert line, f"node {node_id} did not start (exit code {await process.wait()})"
+        return cls(process, json.loads(line))
+
+    async def say(self, word: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{word}\n".encode())
+        await self.process.stdin.drain()
+
+    async def book(self, *, timeout: float = 60.0) -> dict[str, Any]:
+        """Ask for the book as it stands."""
+        await self.say("book")
+        return await asyncio.wait_for(self._read(), timeout)
+
+    async def _read(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = await self.process.stdout.readline()
+        assert line, f"the process ended (exit code {await self.process.wait()})"
+        self.last = json.loads(line)
+        return self.last
+
+    async def end(self, *, timeout: float = 60.0) -> dict[str, Any]:
+        """Have it close its node and end; give the final book."""
+        await self.say("end")
+        book = await asyncio.wait_for(self._read(), timeout)
+        assert await asyncio.wait_for(self.process.wait(), timeout) == 0
+        return book
+
+    def freeze(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    async def kill(self) -> None:
+        """Kill it without warning; nothing happens when it has ended."""
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.communicate()
+
+
+@asynccontextmanager
+async def node_process(
+    config: Path, node_id: int, *, run: int = 0, burst: int = 20
+) -> AsyncIterator[NodeProcess]:
+    """Run a node in a process of its own; it is killed at the end, if it still runs."""
+    node = await NodeProcess.start(config, node_id, run=run, burst=burst)
+    try:
+        yield node
+    finally:
+        await node.kill()
