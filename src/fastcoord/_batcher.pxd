@@ -31,7 +31,9 @@ cdef class Batcher:
     cdef readonly uint64_t sealed_batches
     cdef public double now             # set by the owner once a loop round; stamps sealed batches
 
+    cdef bint has_state_change
     cdef bint has_room(self)
+    cdef Py_ssize_t add_run(self, tuple events, Py_ssize_t start) except -1
     cdef int check(self, object event) except -1
     cdef bint add(self, Event event) except -1
     cdef tuple fit(self, Event event)

@@ -14,11 +14,12 @@ and receivers skip it if they had it.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
-from fastcoord._codec cimport Protocol, encode_event, get_protocol, knows, size_bound, split_event
-from fastcoord._events cimport Event, is_event
+from fastcoord._codec cimport FIXED_SIZE, Protocol, encode_event, encode_run, get_protocol, knows, size_bound, split_event
+from fastcoord._events cimport STATE_CHANGE, Event, StateChange, is_event
 from fastcoord._wire cimport (
     BYTES_U16,
     Writer,
@@ -32,6 +33,8 @@ from fastcoord._wire cimport (
 from collections import deque
 
 from fastcoord.errors import EventTooLarge
+cdef extern from "Python.h":
+    PyObject** PySequence_Fast_ITEMS(object) noexcept
 
 cdef enum:
     MOST_RECENT = 256    # confirmed batches that are remembered
@@ -62,6 +65,7 @@ cdef class Batcher:
         if limit < BYTES_U16 + 8 or capacity < 1:
             raise ValueError("a batch needs at least 11 bytes and a capacity of 1")
         self.protocol = get_protocol(protocol)
+        self.has_state_change = self.protocol.tag_of[<int>STATE_CHANGE] >= 0
         self.node_id = node_id
         self.limit = limit
         self.capacity = capacity
@@ -146,15 +150,23 @@ cdef class Batcher:
     def prepare(self, events):
         """Check events that are to be published together, and split those that are too large.
 
-        :param events: a tuple or list of events.
-        :return: the same object, or a list in which large events are replaced by their pieces.
+        :param events: a tuple of events; any other iterable is made one.
+        :return: the same tuple, or one in which large events are replaced by their pieces.
         :raises TypeError: something is not an event.
         :raises UnsupportedEvent: the protocol does not have one of them.
         :raises EventTooLarge: one does not fit into a batch and is not a list.
         """
         cdef bint all_fit = True
         cdef Py_ssize_t room = self.limit - self.prefix
-        for event in events:
+        events = tuple(events)
+        for event in <tuple>events:
+            if (
+                type(event) is StateChange
+                and (<StateChange>event).code
+                and self.has_state_change
+                and room >= FIXED_SIZE
+            ):
+                continue
             self.check(event)
             if size_bound(<Event>event) > room:
                 all_fit = False
@@ -163,7 +175,7 @@ cdef class Batcher:
         fitting = []
         for event in events:
             fitting.extend(self.fit(<Event>event))
-        return fitting
+        return tuple(fitting)
 
     cdef bint add(self, Event event) except -1:
         """Encode one prepared event; give False, with nothing changed, when there is no room."""
@@ -200,16 +212,39 @@ cdef class Batcher:
 
         :return: the position of the first event that was not accepted: ``len(events)`` if all were.
         """
-        cdef Py_ssize_t index
-        for index in range(start, len(events)):
-            if not self.add(<Event>events[index]):
-                return index
-        return len(events)
+        cdef tuple members = tuple(events)
+        cdef Py_ssize_t index = start
+        cdef Py_ssize_t count = len(members)
+        while index < count:
+            index = self.add_run(members, index)
+            if index < count:
+                if not self.add(<Event>members[index]):
+                    return index
+                index += 1
+        return count
+
+    cdef Py_ssize_t add_run(self, tuple events, Py_ssize_t start) except -1:
+        cdef Py_ssize_t stop = encode_run(
+            self.protocol,
+            &self.writer,
+            PySequence_Fast_ITEMS(events),
+            start,
+            len(events),
+            self.limit,
+        )
+        cdef bint was_empty = self.open_count == 0
+        self.accepted += stop - start
+        self.open_count += <uint32_t>(stop - start)
+        if was_empty and stop > start:
+            self.on_open()
+        return stop
 
     def add_always(self, events):
         """Accept prepared events; where there is no room, discard the oldest batch."""
-        for event in events:
-            while not self.add(<Event>event):
+        cdef Py_ssize_t index = 0
+        while index < len(events):
+            index = self.add_from(events, index)
+            if index < len(events):
                 self.discard_oldest()
 
     # ------------------------------------------------------------------------------- sealing

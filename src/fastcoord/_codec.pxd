@@ -1,4 +1,5 @@
 # cython: language_level=3
+from cpython.object cimport PyObject
 from libc.stdint cimport int16_t, uint8_t, uint16_t, uint64_t
 
 from fastcoord._events cimport CODE_COUNT, Event
@@ -27,6 +28,14 @@ cdef uint64_t kinds_mask(kinds) except? 0
 
 cdef Py_ssize_t size_bound(Event event) except -1
 cdef int encode_event(Protocol protocol, Writer* writer, Event event) except -1
+cdef Py_ssize_t encode_run(
+    Protocol protocol,
+    Writer* writer,
+    PyObject** events,
+    Py_ssize_t start,
+    Py_ssize_t count,
+    Py_ssize_t limit,
+) except -1
 cdef tuple split_event(Protocol protocol, Event event, Py_ssize_t limit)
 
 cdef Event decode_event(Protocol protocol, Reader* reader)

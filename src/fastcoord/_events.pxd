@@ -169,6 +169,7 @@ cdef extern from "Python.h":
     ctypedef struct TypeWithBase "PyTypeObject":
         TypeWithBase* tp_base
     TypeWithBase* type_of "Py_TYPE"(object) noexcept
+    TypeWithBase* type_at "Py_TYPE"(PyObject*) noexcept
 
 cdef Pool* state_changes
 cdef Pool* email_pushes
@@ -191,6 +192,9 @@ cdef inline EmailPush new_email_push():
     if item != NULL:
         return <EmailPush>owned(item)
     return EmailPush.__new__(EmailPush)
+
+cdef inline bint is_state_change(PyObject* value) noexcept:
+    return type_at(value) == <TypeWithBase*>StateChange
 
 cdef inline bint is_event(object value):
     # Most event classes stand directly below Event; the rest, and strangers, take the long way.

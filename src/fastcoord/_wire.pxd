@@ -7,6 +7,7 @@ must be given room by ``reserve`` before the ``put_`` functions run: they do not
 """
 
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
@@ -39,12 +40,18 @@ cdef extern from *:
     #define FASTCOORD_SIXTEEN 0
     #define fastcoord_find_ends(position) 0u
     #endif
+    /* Objects of one type with two u64 and one u32, and where in the object they lie. */
+    typedef struct {
+        PyTypeObject* type;
+        Py_ssize_t code_at, first_at, second_at, third_at;
+        uint8_t code, tag;
+    } FastcoordRecord;
     /* The bit-field instructions of x86-64 v3 do in one step what the folds below do in nine. They
        are compiled for themselves and chosen at run time; where they are microcoded and slow (AMD
        before Zen 3), or not there, the folds serve. */
     #if FASTCOORD_SIXTEEN && defined(__x86_64__)
     #include <immintrin.h>
-    #define FASTCOORD_BMI2 __attribute__((target("bmi,bmi2,lzcnt")))
+    #define FASTCOORD_BMI2 __attribute__((unused, target("bmi,bmi2,lzcnt")))
     static int fastcoord_bmi2 = -1;
     static inline int fastcoord_has_bmi2(void) {
         if (FASTCOORD_LIKELY(fastcoord_bmi2 >= 0)) return fastcoord_bmi2;
@@ -66,6 +73,31 @@ cdef extern from *:
         position = fastcoord_put_bmi2(position, second);
         return fastcoord_put_bmi2(position, third);
     }
+    FASTCOORD_BMI2 static Py_ssize_t fastcoord_put_records_bmi2(
+        uint8_t** position, const uint8_t* last, PyObject** items, Py_ssize_t count,
+        const FastcoordRecord* record
+    ) {
+        uint8_t* target = *position;
+        Py_ssize_t index = 0;
+        while (index < count && target <= last) {
+            const char* item = (const char*)items[index];
+            uint64_t first, second;
+            uint32_t third;
+            if (Py_TYPE((PyObject*)item) != record->type
+                || *(const uint8_t*)(item + record->code_at) != record->code) break;
+            memcpy(&first, item + record->first_at, 8);
+            memcpy(&second, item + record->second_at, 8);
+            memcpy(&third, item + record->third_at, 4);
+            if (!FASTCOORD_LIKELY(((first | second) >> 56) == 0)) break;
+            *target = record->tag;
+            target = fastcoord_put_bmi2(target + 1, first);
+            target = fastcoord_put_bmi2(target, second);
+            target = fastcoord_put_bmi2(target, third);
+            index++;
+        }
+        *position = target;
+        return index;
+    }
     FASTCOORD_BMI2 static inline uint64_t fastcoord_fold_bmi2(
         const uint8_t* position, const uint8_t* last
     ) {
@@ -75,16 +107,17 @@ cdef extern from *:
     }
     FASTCOORD_BMI2 static void fastcoord_fold_three_bmi2(
         const uint8_t* position, const uint8_t* first, const uint8_t* second, const uint8_t* third,
-        uint64_t* values
+        uint64_t* a, uint64_t* b, uint64_t* c
     ) {
-        values[0] = fastcoord_fold_bmi2(position, first);
-        values[1] = fastcoord_fold_bmi2(first + 1, second);
-        values[2] = fastcoord_fold_bmi2(second + 1, third);
+        *a = fastcoord_fold_bmi2(position, first);
+        *b = fastcoord_fold_bmi2(first + 1, second);
+        *c = fastcoord_fold_bmi2(second + 1, third);
     }
     #else
     #define fastcoord_has_bmi2() 0
     #define fastcoord_put_three_bmi2(position, first, second, third) (position)
-    #define fastcoord_fold_three_bmi2(position, first, second, third, values) ((void)0)
+    #define fastcoord_put_records_bmi2(position, last, items, count, record) 0
+    #define fastcoord_fold_three_bmi2(position, first, second, third, a, b, c) ((void)0)
     #endif
     """
     const bint FASTCOORD_WORDS
@@ -94,12 +127,29 @@ cdef extern from *:
     uint8_t* put_three_bmi2 "fastcoord_put_three_bmi2"(
         uint8_t* position, uint64_t first, uint64_t second, uint64_t third
     ) noexcept nogil
+    ctypedef struct Record "FastcoordRecord":
+        void* type
+        Py_ssize_t code_at
+        Py_ssize_t first_at
+        Py_ssize_t second_at
+        Py_ssize_t third_at
+        uint8_t code
+        uint8_t tag
+    Py_ssize_t put_records_bmi2 "fastcoord_put_records_bmi2"(
+        uint8_t** position,
+        const uint8_t* last,
+        PyObject** items,
+        Py_ssize_t count,
+        const Record* record,
+    ) noexcept
     void fold_three_bmi2 "fastcoord_fold_three_bmi2"(
         const uint8_t* position,
         const uint8_t* first,
         const uint8_t* second,
         const uint8_t* third,
-        uint64_t* values,
+        uint64_t* a,
+        uint64_t* b,
+        uint64_t* c,
     ) noexcept nogil
     int lowest_bit "FASTCOORD_LOWEST_BIT"(uint64_t word) noexcept nogil
     int highest_bit "FASTCOORD_HIGHEST_BIT"(uint64_t word) noexcept nogil
@@ -249,15 +299,21 @@ cdef inline void fold_three(
     const uint8_t* first,
     const uint8_t* second,
     const uint8_t* third,
-    uint64_t* values,
+    uint64_t* a,
+    uint64_t* b,
+    uint64_t* c,
 ) noexcept nogil:
-    """Give the values of three consecutive integers of at most 8 bytes, found by ``find_three``."""
+    """Give the values of three consecutive integers of at most 8 bytes, found by ``find_three``.
+
+    Three targets, not an array: the compiler would load two of its members at once, right after
+    they were stored one by one, and the processor would wait for both stores to drain.
+    """
     if has_bmi2():
-        fold_three_bmi2(position, first, second, third, values)
+        fold_three_bmi2(position, first, second, third, a, b, c)
     else:
-        values[0] = fold(position, first)
-        values[1] = fold(first + 1, second)
-        values[2] = fold(second + 1, third)
+        a[0] = fold(position, first)
+        b[0] = fold(first + 1, second)
+        c[0] = fold(second + 1, third)
 
 
 cdef inline bint read_u16(Reader* reader, uint64_t* value) noexcept nogil:

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any
 from fastcoord._cursor import DONE
 from fastcoord._inbox import Inbox
 from fastcoord.diagnostics import LossLog
-from fastcoord.errors import ConnectionLost, NodeClosed
+from fastcoord.errors import (
+    ConnectError,
+    ConnectionLost,
+    ConnectTimeout,
+    NodeClosed,
+    RequestTimeout,
+)
 from fastcoord.events import Event, Missed, Notice
 from fastcoord.outgoing import Outgoing
 from fastcoord.requests import Requests
@@ -96,6 +102,22 @@ class Node:
         await self._supervisor.start()
         self._last_tick = self._last_read = self._loop.time()
         self._schedule_tick()
+        seconds = self._config.nats.timeout.connection
+        try:
+            # The PONG says that the server has the subscriptions: what others publish from here on
+            # is heard, or its loss is seen.
+            await self._outgoing.flush(seconds)
+        except BaseException as error:
+            self._end(NodeClosed(f"node {self.node_id} has not joined"))
+            await self._supervisor.close()
+            if isinstance(error, RequestTimeout):
+                raise ConnectTimeout(
+                    f"a NATS server was joined and did not answer within {seconds:g} s"
+                    " (timeout.connection): check that it is not overloaded or suspended"
+                ) from None
+            if isinstance(error, ConnectionLost):
+                raise ConnectError(str(error)) from None
+            raise
 
     # ----------------------------------------------------------------------- publishing
 
@@ -125,12 +147,8 @@ class Node:
         :raises ConnectionLost: the connection is gone for good.
         :raises NodeClosed: the node was closed.
         """
-        if not isinstance(events, list | tuple):
-            events = list(events)
-        elif isinstance(events, list):
-            # Kept while waiting for room; the caller's list may have changed by then.
-            events = tuple(events)
-        return self._outgoing.publish(events) or DONE
+        # A tuple: while this waits for room, the caller may change a list.
+        return self._outgoing.publish(tuple(events)) or DONE
 
     def publish_nowait(self, *events: Event) -> None:
         """Publish events without waiting, from any thread; never fails because of the bus.
