@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import sys
 import threading
@@ -16,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from fastcoord.errors import ServerError, ServerNotFound
-from fastcoord.server import LocalCluster, LocalServer, find_server_binary
-from support.certificates import Certificates
+from fastcoord.server import LocalServer, find_server_binary
 from support.plain import PlainPeer
+from support.processes import exists, state
 from support.wait import until
 
 SERVER_IN_A_PROCESS = """
@@ -29,19 +28,6 @@ server.start()
 print(server.pid, server._directory, flush=True)
 {then}
 """
-
-
-def exists(pid: int) -> bool:
-    """Whether the process runs; one that has ended and waits for its parent does not."""
-    return state(pid) not in ("", "Z")
-
-
-def state(pid: int) -> str:
-    """One letter: R or S runs, T is stopped, Z has ended; nothing for what is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
-    except OSError:
-        return ""
 
 
 @pytest.fixture
@@ -218,11 +204,12 @@ async def test_a_frozen_server_goes_on_where_it_was_when_it_thaws(server: LocalS
         assert state(server.pid) in "RS"
 
 
-def test_a_frozen_server_can_be_stopped(server: LocalServer) -> None:
+def test_a_frozen_server_can_be_stopped_in_order(server: LocalServer) -> None:
     pid = server.pid
     server.freeze()
     server.stop()
     assert not exists(pid)
+    assert "Server Exiting" in server.log
 
 
 async def test_a_reload_changes_the_passwords(server: LocalServer) -> None:
@@ -274,67 +261,6 @@ def test_settings_arrive_in_the_server() -> None:
         assert facts["max_payload"] == 4096
         assert facts["ping_interval"] == 7_000_000_000
         assert facts["jetstream"]["config"]["store_dir"].startswith(str(server._directory))
-
-
-@pytest.mark.parametrize("handshake_first", [False, True])
-async def test_tls_is_spoken_with_certificates(
-    certificates: Certificates, handshake_first: bool
-) -> None:
-    tls = certificates.server.tls(handshake_first=handshake_first)
-    with LocalServer(tls=tls) as server:
-        assert server.url.startswith("tls://")
-        context = ssl.create_default_context(cafile=str(certificates.ca))
-        async with PlainPeer(server.url, tls=context, tls_handshake_first=handshake_first):
-            assert "tls_version" in server.connz()["connections"][0]
-
-
-async def test_a_server_that_only_offers_tls_takes_both(certificates: Certificates) -> None:
-    with LocalServer(tls=certificates.server.tls(allow_non_tls=True)) as server:
-        assert server.url.startswith("nats://")
-        context = ssl.create_default_context(cafile=str(certificates.ca))
-        with socket.create_connection((server.host, server.port)) as connection:
-            assert b'"tls_available":true' in connection.recv(65536)
-            with context.wrap_socket(connection, server_hostname=server.host) as secured:
-                secured.sendall(b"CONNECT {}\r\nPING\r\n")
-                await until(lambda: server.connz()["num_connections"] == 1)
-                async with PlainPeer(server.url):
-                    versions = [each.get("tls_version") for each in server.connz()["connections"]]
-                    assert sorted(versions, key=str) == ["1.3", None]
-
-
-async def test_with_a_client_authority_a_certificate_is_demanded(
-    certificates: Certificates,
-) -> None:
-    context = ssl.create_default_context(cafile=str(certificates.ca))
-    tls = certificates.server.tls(ca=certificates.ca, handshake_first=True)
-    with LocalServer(tls=tls) as server:
-        for stranger in (None, certificates.stranger):
-            if stranger is not None:
-                context.load_cert_chain(stranger.cert, stranger.key)
-            with (
-                socket.create_connection((server.host, server.port)) as connection,
-                context.wrap_socket(connection, server_hostname=server.host) as secured,
-                pytest.raises((ssl.SSLError, ConnectionResetError)),
-            ):
-                secured.recv(1)  # TLS 1.3 tells a client only now
-        context.load_cert_chain(certificates.client.cert, certificates.client.key)
-        async with PlainPeer(server.url, tls=context, tls_handshake_first=True):
-            assert server.connz()["num_connections"] == 1
-
-
-@pytest.mark.parametrize("wrong", ["wrong_host", "expired"])
-async def test_wrong_certificates_are_wrong(certificates: Certificates, wrong: str) -> None:
-    with LocalServer(tls=getattr(certificates, wrong).tls(handshake_first=True)) as server:
-        context = ssl.create_default_context(cafile=str(certificates.ca))
-        with pytest.raises(ssl.SSLCertVerificationError):
-            await asyncio.open_connection(server.host, server.port, ssl=context)
-
-
-async def test_a_stranger_does_not_trust_the_server(certificates: Certificates) -> None:
-    with LocalServer(tls=certificates.server.tls(handshake_first=True)) as server:
-        context = ssl.create_default_context(cafile=str(certificates.wrong_ca))
-        with pytest.raises(ssl.SSLCertVerificationError):
-            await asyncio.open_connection(server.host, server.port, ssl=context)
 
 
 def test_the_error_of_a_failed_start_shows_the_log() -> None:
@@ -395,42 +321,3 @@ def test_the_bundled_binary_comes_before_the_path(
 def test_a_given_binary_that_is_missing_is_named() -> None:
     with pytest.raises(ServerNotFound, match=r"'/nonexistent'.*pip install"):
         LocalServer(binary="/nonexistent")
-
-
-async def test_a_cluster_carries_messages_between_its_servers() -> None:
-    async with LocalCluster(3) as cluster:
-        one, _, three = cluster.servers
-        assert len(set(cluster.urls)) == 3
-        async with PlainPeer(one.url) as sender, PlainPeer(three.url) as receiver:
-            await until(lambda: one.monitor("subsz")["num_subscriptions"] >= 2)
-            await until(lambda: _published(sender, receiver))
-        pids = [server.pid for server in cluster.servers]
-    assert not any(exists(pid) for pid in pids)
-
-
-@pytest.mark.parametrize("index", [0, 2], ids=["first", "last"])
-def test_a_server_that_returns_finds_its_cluster_again(index: int) -> None:
-    with LocalCluster(3) as cluster:
-        cluster.servers[index].kill()
-        cluster.wait_for_routes()
-        cluster.servers[index].restart()
-        cluster.wait_for_routes()
-        assert all(server.monitor("routez")["num_routes"] >= 2 for server in cluster.servers)
-
-
-def test_a_cluster_that_cannot_start_leaves_no_server() -> None:
-    cluster = LocalCluster(2, extra_config="nonsense: 1")
-    with pytest.raises(ServerError):
-        cluster.start()
-    assert not any(server.is_running for server in cluster.servers)
-
-
-def test_a_cluster_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one server"):
-        LocalCluster(0)
-
-
-async def _published(sender: PlainPeer, receiver: PlainPeer) -> bool:
-    await sender.publish(b"x")
-    await receiver.flush()
-    return bool(receiver.messages)

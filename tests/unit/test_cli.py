@@ -7,17 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import msgspec
 import pytest
 
-import fastcoord
 from fastcoord.cli import main
-from fastcoord.cli.demo_events import EventMix
-from fastcoord.cli.demo_messages import NodeReport, NodeTask, Order, Totals
-from fastcoord.cli.demo_report import PlainView, live_table
-from fastcoord.cli.demo_sums import add_up
 from fastcoord.cli.running import run_until_interrupted
-from fastcoord.config import PROTOCOLS
 
 GOOD = """
 [store."nats"]
@@ -210,121 +203,3 @@ def test_a_signal_cancels_a_command_which_can_clean_up(number: int, code: int) -
 
     assert run_until_interrupted(command()) == code
     assert cleaned
-
-
-# --------------------------------------------------------------------------- the demo's parts
-
-
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_the_same_seed_gives_the_same_events(protocol: str) -> None:
-    first, again = (EventMix(1, 2, protocol).take(500) for _ in range(2))
-    assert first == again
-    assert first != EventMix(1, 3, protocol).take(500)
-    assert first != EventMix(2, 2, protocol).take(500)
-    assert len({type(event) for event in first}) == 4
-    payload = fastcoord.encode_batch(first, node_id=2, protocol=protocol)
-    assert list(fastcoord.decode_batch(payload, protocol=protocol)) == first
-
-
-def test_skipping_events_is_the_same_as_taking_them() -> None:
-    whole, parts = (EventMix(1, 2, "fastcoord-1") for _ in range(2))
-    assert whole.take(10)[7:] == (parts.take(7), parts.take(3))[1]
-
-
-def totals(sent: int, arrived: int, missed: int = 0, **others: int) -> Totals:
-    terms = {
-        "accepted": sent,
-        "confirmed": sent,
-        "waiting": 0,
-        "discarded": 0,
-        "arrived": arrived,
-        "delivered": arrived - missed,
-        "buffered": 0,
-        "filtered": 0,
-        "missed": missed,
-    }
-    return Totals(**{**terms, **others})
-
-
-def two_nodes(**second: object) -> dict[int, NodeReport]:
-    well = {"phase": "done", "sent": 20, "received": {1: 10}, "totals": totals(20, 10)}
-    return {
-        1: NodeReport(phase="done", sent=10, received={2: 20}, totals=totals(10, 20)),
-        2: NodeReport(**{**well, **second}),
-    }
-
-
-def test_sums_that_add_up_are_no_problem() -> None:
-    summary = add_up(two_nodes())
-    assert summary.problems == ()
-    assert "30 events were published and 30 received" in summary.verdict
-    assert "none is missing" in summary.verdict
-    assert summary.tables[0].rows[0] == ("node 1", "node 2", "20", "20", "0", "adds up")
-    assert [len(table.rows) for table in summary.tables] == [2, 2, 2]
-
-
-@pytest.mark.parametrize(
-    ("change", "problem"),
-    [
-        ({"received": {1: 9}}, "node 2 of node 1: the parts are 1 too few"),
-        ({"received": {1: 11}}, "node 2 of node 1: the parts are 1 too many"),
-        ({"received": {1: 7}, "missed": {1: {"gap": 2, "overflow": 1}}},
-         "node 2 missed 3 of node 1 (gap 2, overflow 1)"),
-        ({"wrong": 4}, "node 2 received 4 events that are not what was published"),
-        ({"unattributed": 1}, "node 2 missed events and cannot tell how many"),
-        ({"totals": totals(20, 10, confirmed=19)}, "node 2 as sender: the parts are 1 too few"),
-        ({"totals": totals(20, 10, confirmed=19, waiting=1)}, "of which 19 are confirmed"),
-        ({"totals": totals(20, 10, delivered=9)}, "the subscription of node 2: the parts are 1"),
-    ],
-)  # fmt: skip
-def test_whatever_does_not_add_up_is_a_problem(change: dict[str, object], problem: str) -> None:
-    summary = add_up(two_nodes(**change))
-    assert any(problem in each for each in summary.problems)
-    assert "none is missing" not in summary.verdict
-
-
-def test_plain_tables_stand_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    PlainView().table(add_up(two_nodes()).tables[1])
-    assert capsys.readouterr().out.splitlines() == [
-        "",
-        "Every sender: accepted = confirmed + waiting + discarded",
-        "  sender  accepted  confirmed  waiting  discarded  sum",
-        "  node 1        10         10        0          0  adds up",
-        "  node 2        20         20        0          0  adds up",
-    ]
-
-
-def test_the_live_table_shows_who_has_what() -> None:
-    table = live_table(two_nodes(missed={1: {"gap": 2}}))
-    assert table.columns == ("node", "phase", "sent", "from 1", "from 2", "missed")
-    assert table.rows == (
-        ("node 1", "done", "10", "", "20", "0"),
-        ("node 2", "done", "20", "10", "", "2"),
-    )
-
-
-def test_a_node_of_the_demo_without_a_server_says_why_and_leaves(tmp_path: Path) -> None:
-    config = tmp_path / "node.toml"
-    config.write_text(GOOD.replace("4222", "1"))
-    task = NodeTask(config=str(config), node_id=1, node_ids=(1, 2), seed=1, rate=1, seconds=1.0)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fastcoord.cli.demo_node", msgspec.json.encode(task).decode()],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        assert process.stderr is not None
-        error = process.stderr.read()
-        assert process.wait(timeout=30) == 1
-    assert error.startswith("ConnectError: ")
-    assert "127.0.0.1:1" in error
-    assert "hunter2" not in error
-
-
-def test_orders_and_reports_keep_their_numbers_on_the_line() -> None:
-    order = Order(action="finish", published={1: 5})
-    assert msgspec.json.decode(msgspec.json.encode(order), type=Order) == order
-    report = two_nodes(missed={1: {"gap": 2}})[2]
-    assert msgspec.json.decode(msgspec.json.encode(report), type=NodeReport) == report

@@ -167,7 +167,7 @@ class Demo:
         self._view.say("The cluster stays up, with an event now and then, until Ctrl-C.")
         self._order(Order(action="stay"))
         while True:
-            await self._wait_for_change(None)
+            await self._wait_for_change()
 
     def _order(self, order: Order) -> None:
         for node in self._nodes:
@@ -175,20 +175,25 @@ class Demo:
 
     async def _until_all_are(self, phase: Phase, what: str, *, extra_time: float = 0.0) -> None:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + PATIENCE + extra_time
-        while missing := [node.node_id for node in self._nodes if node.report.phase != phase]:
-            try:
-                await self._wait_for_change(deadline - loop.time())
-            except asyncio.TimeoutError:
-                raise CommandFailed(
-                    f"not every node has {what} within {PATIENCE + extra_time:g} seconds: "
-                    f"nodes {missing} have not"
-                ) from None
+        patience = PATIENCE + extra_time
+        deadline = loop.time() + patience
+        # Not wait_for: before Python 3.12 it may swallow the cancellation that Ctrl-C is.
+        alarm = loop.call_at(deadline + 0.1, self._changed.set)
+        try:
+            while late := [node.node_id for node in self._nodes if node.report.phase != phase]:
+                if loop.time() > deadline:
+                    names = ", ".join(f"node {node_id}" for node_id in late)
+                    raise CommandFailed(f"{names} has not {what} within {patience:g} seconds")
+                await self._wait_for_change()
+        finally:
+            alarm.cancel()
 
-    async def _wait_for_change(self, timeout: float | None) -> None:
-        await asyncio.wait_for(self._changed.wait(), timeout)
+    async def _wait_for_change(self) -> None:
+        await self._changed.wait()
         self._changed.clear()
         self._view.progress({node.node_id: node.report for node in self._nodes})
+        if not self._server.is_running:
+            raise CommandFailed("the nats-server ended before the demo was over")
         for node in self._nodes:
             if node.exit_code is not None:
                 raise CommandFailed(

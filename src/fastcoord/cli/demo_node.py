@@ -39,7 +39,7 @@ class Tally:
         self.missed: dict[int, dict[str, int]] = {}
         self.unattributed = 0
         self.wrong = 0
-        self.changed = asyncio.Event()
+        self._changed = asyncio.Event()
         self._mixes = {peer: EventMix(task.seed, peer, protocol) for peer in task.peers}
 
     async def listen(self, node: Node, subscribed: asyncio.Event) -> None:
@@ -47,17 +47,21 @@ class Tally:
         async with node.subscribe() as events:
             subscribed.set()
             async for arrived in events.batches():
-                if isinstance(arrived, Missed):
-                    self._add_missed(arrived)
-                elif not isinstance(arrived, Notice):
-                    self._add_batch(arrived)
-                self.changed.set()
+                self.add(arrived)
+
+    def add(self, arrived: Batch | Notice) -> None:
+        """Count what has arrived."""
+        if isinstance(arrived, Missed):
+            self._add_missed(arrived)
+        elif not isinstance(arrived, Notice):
+            self._add_batch(arrived)
+        self._changed.set()
 
     async def wait_for(self, published: dict[int, int]) -> None:
         """Wait until each event of each other node has been received or reported missing."""
         while any(self._heard_of(peer) < published[peer] for peer in self.received):
-            self.changed.clear()
-            await self.changed.wait()
+            self._changed.clear()
+            await self._changed.wait()
 
     def _heard_of(self, peer: int) -> int:
         return self.received[peer] + sum(self.missed.get(peer, {}).values())
@@ -145,11 +149,18 @@ class DemoNode:
                 await self._node.flush()
                 self._enter("published")
             elif order.action == "finish":
-                with contextlib.suppress(asyncio.TimeoutError):  # the sums tell what is missing
-                    await asyncio.wait_for(self._tally.wait_for(order.published), PATIENCE)
+                await self._wait_for_the_others(order.published)
                 self._enter("done")
             else:
                 await self._publish(TRICKLE, float("inf"))
+
+    async def _wait_for_the_others(self, published: dict[int, int]) -> None:
+        hearing = asyncio.create_task(self._tally.wait_for(published))
+        try:
+            # When the time is over, the sums will tell what is missing.
+            await asyncio.wait({hearing}, timeout=PATIENCE)
+        finally:
+            await _cancel(hearing)
 
     def _has_met_all(self) -> bool:
         return {peer.node_id for peer in self._node.peers()} >= set(self._task.peers)

@@ -38,8 +38,8 @@ def run_until_interrupted(main: Coroutine[Any, Any, int]) -> int:
         return await main
 
     try:
-        return asyncio.run(cancellable())
+        code = asyncio.run(cancellable())
     except asyncio.CancelledError:
         if not caught:
             raise
-        return 128 + caught[0]
+    return 128 + caught[0] if caught else code

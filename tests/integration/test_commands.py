@@ -1,0 +1,133 @@
+"""``fastcoord listen`` and ``fastcoord check --connect`` against real servers."""
+
+import json
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fastcoord
+from fastcoord.server import LocalServer
+from support.command import start
+from support.nodes import joined, node_toml
+from support.plain import PlainPeer
+from support.wait import until
+
+# ---------------------------------------------------------------------------------- listening
+
+
+async def test_listen_prints_events_and_notices_as_json(
+    tmp_path: Path, server: LocalServer
+) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(node_toml(server, cluster={"node_id": 9, "heartbeat": "100ms"}))
+    events = [
+        fastcoord.StateChange(account_id=7, change_id=42, types=1),
+        fastcoord.ReloadBlockedIps(),
+        fastcoord.InvalidateAccessTokens([1, 2]),
+    ]
+    async with start("listen", str(config), directory=tmp_path) as listener:
+        await listener.says("node 9 listens on stwt.agora")
+        async with joined(server, 2, cluster={"heartbeat": "100ms"}) as node:
+            await node.publish(*events)
+            await node.flush()
+            await until(lambda: listener.out.count("\n") >= 4)
+        await until(lambda: "PeerDown" in listener.out)
+        listener.process.send_signal(signal.SIGINT)
+        assert await listener.ends() == 130
+    lines = [json.loads(line) for line in listener.out.splitlines()]
+    assert all(line.pop("received_at") > 1_700_000_000 for line in lines)
+    assert all(line.pop("node_id") == 2 for line in lines)
+    assert lines[0] == {"type": "PeerUp"}
+    assert lines[1:4] == [fastcoord.to_builtins(event) for event in events]
+    assert lines[-1] == {"type": "PeerDown", "goodbye": True}
+
+
+async def test_listen_prints_only_the_kinds_that_are_wanted(
+    tmp_path: Path, server: LocalServer
+) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(node_toml(server))
+    words = ("listen", str(config), "--node-id", "77", "--kinds", "ReloadBlockedIps,EmailPush")
+    async with start(*words, directory=tmp_path) as listener, PlainPeer(server.url) as stalwart:
+        await listener.says("node 77 listens")
+        payload = fastcoord.encode_batch(
+            [fastcoord.ReloadSettings(), fastcoord.ReloadBlockedIps()],
+            node_id=3,
+            protocol="stalwart-0.15",
+        )
+        await stalwart.publish(payload)
+        await until(lambda: "ReloadBlockedIps" in listener.out)
+        assert "ReloadSettings" not in listener.out
+
+
+async def test_listen_says_when_the_connection_is_given_up(
+    tmp_path: Path, server: LocalServer
+) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(node_toml(server, max_reconnects=0))
+    async with start("listen", str(config), directory=tmp_path) as listener:
+        await listener.says("listens on")
+        server.kill()
+        assert await listener.ends() == 1
+        assert listener.err.splitlines()[-1].startswith("fastcoord: ")
+        assert "Traceback" not in listener.err
+
+
+# ---------------------------------------------------------------------------------- checking
+
+
+async def test_check_connects_and_no_peer_hears_of_it(tmp_path: Path, server: LocalServer) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(node_toml(server))
+    async with PlainPeer(server.url) as stalwart:
+        async with start("check", "--connect", str(config), directory=tmp_path) as check:
+            assert await check.ends() == 0, check.err
+        assert re.search(
+            rf"^connected to 127.0.0.1:{server.port} in \d+ ms, and may listen on stwt.agora$",
+            check.out,
+            re.MULTILINE,
+        )
+        await stalwart.flush()
+        assert stalwart.messages == []
+    assert check.err == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "reason"),
+    [
+        ({"users": {"a": "right"}}, {"user": "a", "password": "wrong"}, "check user, password"),
+        ({}, {"tls": {"enable": True}}, "TLS"),
+        (
+            {"extra_config": 'authorization { users: [{user: "a", password: "b", '
+             'permissions: {subscribe: {deny: ["stwt.>"]}}}] }'},
+            {"user": "a", "password": "b"},
+            "stwt.agora",
+        ),
+    ],
+    ids=["password", "tls", "permission"],
+)  # fmt: skip
+async def test_check_says_why_it_could_not_connect(
+    tmp_path: Path, options: dict[str, Any], settings: dict[str, Any], reason: str
+) -> None:
+    config = tmp_path / "node.toml"
+    with LocalServer(**options) as server:
+        config.write_text(node_toml(server, **settings))
+        async with start("check", "--connect", str(config), directory=tmp_path) as check:
+            assert await check.ends() == 1
+    assert reason in check.err
+    assert check.err.startswith("fastcoord: ")
+    assert check.err.count("\n") == 1
+    assert "wrong" not in check.out + check.err
+
+
+async def test_check_names_a_server_that_is_not_there(tmp_path: Path, server: LocalServer) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(node_toml(server))
+    server.kill()
+    async with start("check", "--connect", str(config), directory=tmp_path) as check:
+        assert await check.ends() == 1
+    assert f"127.0.0.1:{server.port}" in check.err
+    assert check.err.count("\n") == 1

@@ -1,0 +1,58 @@
+"""Several local servers with routes between them."""
+
+import pytest
+
+from fastcoord.errors import ServerError
+from fastcoord.server import LocalCluster
+from support.plain import PlainPeer
+from support.processes import exists
+from support.wait import until
+
+
+async def test_a_cluster_carries_messages_between_its_servers() -> None:
+    async with LocalCluster(3) as cluster:
+        one, _, three = cluster.servers
+        assert len(set(cluster.urls)) == 3
+        async with PlainPeer(one.url) as sender, PlainPeer(three.url) as receiver:
+            await until(lambda: one.monitor("subsz")["num_subscriptions"] >= 2)
+            await until(lambda: _published(sender, receiver))
+        pids = [server.pid for server in cluster.servers]
+    assert not any(exists(pid) for pid in pids)
+
+
+@pytest.mark.parametrize("index", [0, 2], ids=["first", "last"])
+def test_a_server_that_returns_finds_its_cluster_again(index: int) -> None:
+    with LocalCluster(3) as cluster:
+        cluster.servers[index].kill()
+        cluster.wait_for_routes()
+        cluster.servers[index].restart()
+        cluster.wait_for_routes()
+        assert all(server.monitor("routez")["num_routes"] >= 2 for server in cluster.servers)
+
+
+def test_a_route_that_does_not_come_is_told() -> None:
+    with LocalCluster(2, start_timeout=1.0) as cluster:
+        stranger = cluster.servers[1]
+        assert stranger.settings.membership is not None
+        stranger.settings.membership.cluster_name = "another"
+        stranger.restart()
+        with pytest.raises(ServerError, match=r"no route to 1 of the 1 other servers after 1 s"):
+            cluster.wait_for_routes()
+
+
+def test_a_cluster_that_cannot_start_leaves_no_server() -> None:
+    cluster = LocalCluster(2, extra_config="nonsense: 1")
+    with pytest.raises(ServerError):
+        cluster.start()
+    assert not any(server.is_running for server in cluster.servers)
+
+
+def test_a_cluster_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one server"):
+        LocalCluster(0)
+
+
+async def _published(sender: PlainPeer, receiver: PlainPeer) -> bool:
+    await sender.publish(b"x")
+    await receiver.flush()
+    return bool(receiver.messages)

@@ -1,0 +1,73 @@
+"""The local server with TLS, and the certificates that the tests use."""
+
+import asyncio
+import socket
+import ssl
+
+import pytest
+
+from fastcoord.server import LocalServer
+from support.certificates import Certificates
+from support.plain import PlainPeer
+from support.wait import until
+
+
+@pytest.mark.parametrize("handshake_first", [False, True])
+async def test_tls_is_spoken_with_certificates(
+    certificates: Certificates, handshake_first: bool
+) -> None:
+    tls = certificates.server.tls(handshake_first=handshake_first)
+    with LocalServer(tls=tls) as server:
+        assert server.url.startswith("tls://")
+        context = ssl.create_default_context(cafile=str(certificates.ca))
+        async with PlainPeer(server.url, tls=context, tls_handshake_first=handshake_first):
+            assert "tls_version" in server.connz()["connections"][0]
+
+
+async def test_a_server_that_only_offers_tls_takes_both(certificates: Certificates) -> None:
+    with LocalServer(tls=certificates.server.tls(allow_non_tls=True)) as server:
+        assert server.url.startswith("nats://")
+        context = ssl.create_default_context(cafile=str(certificates.ca))
+        with socket.create_connection((server.host, server.port)) as connection:
+            assert b'"tls_available":true' in connection.recv(65536)
+            with context.wrap_socket(connection, server_hostname=server.host) as secured:
+                secured.sendall(b"CONNECT {}\r\nPING\r\n")
+                await until(lambda: server.connz()["num_connections"] == 1)
+                async with PlainPeer(server.url):
+                    versions = [each.get("tls_version") for each in server.connz()["connections"]]
+                    assert sorted(versions, key=str) == ["1.3", None]
+
+
+async def test_with_a_client_authority_a_certificate_is_demanded(
+    certificates: Certificates,
+) -> None:
+    context = ssl.create_default_context(cafile=str(certificates.ca))
+    tls = certificates.server.tls(ca=certificates.ca, handshake_first=True)
+    with LocalServer(tls=tls) as server:
+        for stranger in (None, certificates.stranger):
+            if stranger is not None:
+                context.load_cert_chain(stranger.cert, stranger.key)
+            with (
+                socket.create_connection((server.host, server.port)) as connection,
+                context.wrap_socket(connection, server_hostname=server.host) as secured,
+                pytest.raises((ssl.SSLError, ConnectionResetError)),
+            ):
+                secured.recv(1)  # TLS 1.3 tells a client only now
+        context.load_cert_chain(certificates.client.cert, certificates.client.key)
+        async with PlainPeer(server.url, tls=context, tls_handshake_first=True):
+            assert server.connz()["num_connections"] == 1
+
+
+@pytest.mark.parametrize("wrong", ["wrong_host", "expired"])
+async def test_wrong_certificates_are_wrong(certificates: Certificates, wrong: str) -> None:
+    with LocalServer(tls=getattr(certificates, wrong).tls(handshake_first=True)) as server:
+        context = ssl.create_default_context(cafile=str(certificates.ca))
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await asyncio.open_connection(server.host, server.port, ssl=context)
+
+
+async def test_a_stranger_does_not_trust_the_server(certificates: Certificates) -> None:
+    with LocalServer(tls=certificates.server.tls(handshake_first=True)) as server:
+        context = ssl.create_default_context(cafile=str(certificates.wrong_ca))
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await asyncio.open_connection(server.host, server.port, ssl=context)
