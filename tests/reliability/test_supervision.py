@@ -1,0 +1,224 @@
+"""Keeping a connection: how often, how fast, where to, and what is said when it ends for good."""
+
+import asyncio
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from fastcoord import AppEvent, ConnectionLost
+from fastcoord.server import LocalCluster, LocalServer
+from support.accounting import accounted
+from support.crowd import crowd
+from support.nodes import joined
+from support.proxy import Proxy
+from support.scripted import ScriptedServer
+from support.wait import until
+
+CLUSTER = {"protocol": "fastcoord-1", "heartbeat": "200ms"}
+SLACK = 0.5
+"""Seconds that a busy machine may be late with a timer."""
+
+
+# ------------------------------------------------------------------------------- max-reconnects
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 5])
+async def test_max_reconnects_counts_attempts_over_all_servers_together(
+    server: LocalServer, allowed: int
+) -> None:
+    async with (
+        Proxy(server.host, server.port) as one,
+        Proxy(server.host, server.port) as two,
+        Proxy(server.host, server.port) as three,
+        joined([one, two, three], 1, cluster=CLUSTER, max_reconnects=allowed) as node,
+    ):
+        proxies = (one, two, three)
+        assert sum(proxy.accepted for proxy in proxies) == 1
+        server.kill()
+        with pytest.raises(ConnectionLost):
+            await asyncio.wait_for(node.subscribe().__anext__(), 30)
+        assert sum(proxy.accepted for proxy in proxies) == 1 + allowed
+
+
+@pytest.mark.parametrize("setting", [{}, {"max_reconnects": False}])
+async def test_without_max_reconnects_a_node_never_gives_up(
+    server: LocalServer, setting: dict[str, bool]
+) -> None:
+    async with (
+        Proxy(server.host, server.port) as proxy,
+        joined(proxy, 1, cluster=CLUSTER, **setting) as node,
+    ):
+        server.kill()
+        await until(lambda: proxy.accepted > 6, timeout=30)
+        await server.start_async()
+        await until(lambda: node.is_connected, timeout=30)
+
+
+async def test_a_connection_that_came_back_may_be_lost_as_often_as_before(
+    server: LocalServer,
+) -> None:
+    async with (
+        Proxy(server.host, server.port) as proxy,
+        joined(proxy, 1, cluster=CLUSTER, max_reconnects=2) as node,
+    ):
+        for times in range(1, 5):
+            proxy.cut()
+            await until(lambda: node.stats().reconnects == times)  # noqa: B023
+        await node.publish(AppEvent(1, b""))
+        await node.flush()
+
+
+async def test_a_connection_given_up_is_told_to_everyone_who_waits(server: LocalServer) -> None:
+    async with (
+        joined(server, 2, cluster=CLUSTER) as other,
+        joined(
+            server, 1, cluster=CLUSTER, max_reconnects=3, capacity={"client": 2, "batch_bytes": 64}
+        ) as node,
+    ):
+        events = node.subscribe()
+        batches = node.subscribe().batches()
+        await until(lambda: node.peers() and other.peers())
+        await other.publish(AppEvent(1, b"the last one"))
+        await until(lambda: node.stats().received == 1)
+        server.kill()
+        publishing = asyncio.create_task(node.publish(*[AppEvent(1, b"x" * 40)] * 9))
+        flushing = asyncio.create_task(node.flush())
+        # What had arrived is given first.
+        assert await events.__anext__() == AppEvent(1, b"the last one")
+        assert list(await batches.__anext__()) == [AppEvent(1, b"the last one")]
+        for waiting in (events.__anext__(), batches.__anext__(), publishing, flushing):
+            with pytest.raises(ConnectionLost, match="max-reconnects"):
+                await asyncio.wait_for(waiting, 30)
+        for late in (node.flush, lambda: node.ping(2)):
+            with pytest.raises(ConnectionLost):
+                await late()
+        with pytest.raises(ConnectionLost):
+            await node.publish(AppEvent(1, b""))
+        with pytest.raises(ConnectionLost):
+            node.subscribe()
+        assert not node.is_connected
+
+
+# ------------------------------------------------------------------------ the server ends it
+
+
+@pytest.mark.parametrize(
+    "reason", ["User Authentication Expired", "Authorization Violation", "Stale Connection"]
+)
+async def test_a_connection_that_the_server_ends_for_good_is_made_anew(reason: str) -> None:
+    async with (
+        ScriptedServer() as script,
+        accounted(script, 1, cluster=CLUSTER) as node,
+    ):
+        await until(lambda: len(script.connects) == 1)
+        script.say(f"-ERR '{reason}'")
+        await script.drop()
+        await until(lambda: len(script.connects) == 2, timeout=30)
+        await until(lambda: node.is_connected)
+        await node.publish(AppEvent(1, b"still here"))
+        await node.flush()
+
+
+async def test_a_user_who_is_removed_and_comes_back_is_waited_for() -> None:
+    with LocalServer(users={"node": "secret", "other": "x"}) as server:
+        async with crowd(server, 2, user="node", password="secret") as nodes:
+            server.reload(users={"other": "x"})
+            await until(lambda: not any(node.is_connected for node in nodes.nodes))
+            await nodes.ledger.publish(nodes.nodes[0], 100)
+            server.reload(users={"node": "secret", "other": "x"})
+            await nodes.even()
+            assert nodes.ledger.missed() == {}
+
+
+async def test_a_password_that_was_rotated_is_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("first", encoding="utf-8")
+    with LocalServer(users={"node": "first"}) as server:
+        async with crowd(server, 2, user="node", password=f"%{{file:{file}}}%") as nodes:
+            for password in ("second", "third"):
+                file.write_text(password, encoding="utf-8")
+                before = [node.stats().reconnects for node in nodes.nodes]
+                server.reload(users={"node": password})
+                await until(
+                    lambda: all(
+                        node.is_connected and node.stats().reconnects > count
+                        for node, count in zip(nodes.nodes, before, strict=True)  # noqa: B023
+                    ),
+                    timeout=30,
+                )
+                await nodes.ledger.publish(nodes.nodes[0], 10)
+                await nodes.even()
+
+
+# ---------------------------------------------------------------------------- other servers
+
+
+async def test_servers_that_the_cluster_announces_are_used() -> None:
+    with LocalCluster(3) as cluster:
+        known = cluster.servers[0]
+        async with crowd(known, 2) as nodes:
+            assert {node.stats().server for node in nodes.nodes} == {f"{known.host}:{known.port}"}
+            known.kill()
+            await until(lambda: nodes.is_connected, timeout=30)
+            await nodes.ledger.publish(nodes.nodes[0], 100)
+            await nodes.even()
+            others = {f"{server.host}:{server.port}" for server in cluster.servers[1:]}
+            assert {node.stats().server for node in nodes.nodes} <= others
+
+
+async def test_a_server_in_lame_duck_mode_is_left_before_it_goes() -> None:
+    with LocalCluster(2) as cluster:
+        leaving, staying = cluster.servers
+        async with crowd([leaving, staying], 2) as nodes:
+            moving, _ = nodes.nodes
+            async with nodes.load():
+                await nodes.progress(100)
+                leaving.lame_duck()
+                place = f"{staying.host}:{staying.port}"
+                await until(lambda: moving.stats().server == place)
+                assert leaving.is_running
+                await nodes.progress(100)
+            await nodes.even()
+            assert (2, 1) not in nodes.ledger.missed()
+
+
+# ---------------------------------------------------------------------------------- pace
+
+
+@pytest.mark.slow
+async def test_pauses_between_attempts_grow_from_50_ms_to_4_s_and_are_never_in_step() -> None:
+    pauses = []
+    async with (
+        ScriptedServer() as one,
+        ScriptedServer() as two,
+        joined(one, 1, cluster=CLUSTER) as first,
+        joined(two, 2, cluster=CLUSTER) as second,
+    ):
+        for script in (one, two):
+            script.manner = "refuse"
+            script.attempts.clear()
+            await script.drop()
+        for script in (one, two):
+            await until(lambda: len(script.attempts) >= 9, timeout=60)  # noqa: B023
+            pauses.append([later - before for before, later in pairwise(script.attempts[:9])])
+        await asyncio.gather(first.close(timeout=0.1), second.close(timeout=0.1))
+    for number, both in enumerate(zip(*pauses, strict=True), 1):
+        longest = min(4.0, 0.05 * 2**number)
+        for pause in both:
+            assert longest * 0.5 <= pause <= longest + SLACK, (number, pauses)
+    differences = [abs(a - b) for a, b in zip(*pauses, strict=True)]
+    assert max(differences) > 0.05
+
+
+async def test_an_attempt_that_gets_no_answer_ends_after_timeout_connection() -> None:
+    async with (
+        ScriptedServer() as script,
+        joined(script, 1, cluster=CLUSTER, timeout={"connection": "200ms"}) as node,
+    ):
+        script.manner = "mute"
+        script.attempts.clear()
+        await script.drop()
+        await until(lambda: len(script.attempts) >= 4, timeout=30)
+        script.manner = "serve"
+        await until(lambda: node.is_connected, timeout=30)

@@ -1,0 +1,98 @@
+"""What the log says of connections and losses: each change once, with its reason; no messages."""
+
+import logging
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from fastcoord import ReloadSettings
+from fastcoord.server import LocalServer
+from support.crowd import crowd
+from support.frames import Frame
+from support.jwts import Issuer
+from support.nodes import joined
+from support.proxy import Proxy
+from support.wait import until
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "fastcoord"]
+
+
+async def test_a_lost_connection_is_logged_once_with_its_server_and_reason(
+    server: LocalServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "fastcoord")
+    async with crowd(server, 2) as nodes:
+        caplog.clear()
+        async with nodes.load():
+            await nodes.progress()
+            server.kill()
+            await until(lambda: not any(node.is_connected for node in nodes.nodes))
+            await until(lambda: sum("reconnecting" in line for line in lines(caplog)) == 2)
+            await nodes.published(500)
+            await server.start_async()
+            await until(lambda: nodes.is_connected, timeout=30)
+            await nodes.progress()
+        await nodes.even()
+        place = f"{server.host}:{server.port}"
+        for node in (1, 2):
+            own = [line for line in lines(caplog) if line.startswith(f"node {node}: ")]
+            lost = [line for line in own if "lost" in line]
+            assert len(lost) == 1
+            assert place in lost[0]
+            assert lost[0].partition("lost: ")[2]
+            assert [line for line in own if "connected to" in line] == [
+                f"node {node}: connected to {place}"
+            ]
+            assert len(own) <= 4
+
+
+async def test_thousands_of_losses_are_one_line(
+    server: LocalServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "fastcoord")
+    seen: Counter[str] = Counter()
+
+    def lose_every_other(frame: Frame) -> Frame | None:
+        seen[frame.verb] += frame.is_message
+        return None if frame.is_message and seen[frame.verb] % 2 else frame
+
+    async with (
+        Proxy(server.host, server.port) as proxy,
+        crowd([server, proxy], 2) as nodes,
+    ):
+        proxy.to_client.filter = lose_every_other
+        caplog.clear()
+        sender, receiver = nodes.nodes
+        for _ in range(2_000):
+            await nodes.ledger.publish(sender)
+            await sender.flush()
+        proxy.to_client.filter = None
+        await nodes.even()
+        assert receiver.stats().missed["gap"] > 500
+        assert sum("missed" in line for line in lines(caplog)) == 1
+        assert len(lines(caplog)) <= 2
+
+
+async def test_a_token_that_expires_is_replaced_by_the_one_in_the_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "fastcoord")
+    issuer = Issuer()
+    file = tmp_path / "node.creds"
+    file.write_text(issuer.credentials(seconds=2), encoding="utf-8")
+    with LocalServer(extra_config=issuer.server_config()) as server:
+        async with joined(
+            server,
+            1,
+            cluster={"heartbeat": "200ms"},
+            credentials=f"%{{file:{file}}}%",
+        ) as node:
+            file.write_text(issuer.credentials(seconds=3600), encoding="utf-8")
+            await until(lambda: node.stats().reconnects >= 1 and node.is_connected, timeout=30)
+            lost = [line for line in lines(caplog) if "lost" in line]
+            assert "expired" in lost[0].lower()
+            await node.publish(ReloadSettings())
+            await node.flush()
