@@ -1,0 +1,122 @@
+"""Every way to publish: from threads, lists, waiting and not; each event arrives exactly once."""
+
+import threading
+from collections import defaultdict
+from typing import Any
+
+from fastcoord import EmailPush, Event, ReloadBlockedIps, ReloadPushServers
+from fastcoord.server import LocalServer
+from support.accounting import accounted, collect
+
+Cluster = dict[str, Any]
+
+
+async def test_publish_nowait_from_many_threads_delivers_each_event_once_in_its_threads_order(
+    shared_server: LocalServer, cluster: Cluster
+) -> None:
+    threads, each = 16, 2_000
+    async with (
+        accounted(shared_server, 1, cluster=cluster) as sender,
+        accounted(shared_server, 2, cluster=cluster) as hearer,
+        hearer.subscribe() as events,
+    ):
+        start = threading.Barrier(threads + 1)
+
+        def publish(thread: int) -> None:
+            start.wait()
+            for number in range(each):
+                sender.publish_nowait(EmailPush(thread, number, 0))
+
+        workers = [threading.Thread(target=publish, args=(name,)) for name in range(threads)]
+        for worker in workers:
+            worker.start()
+        start.wait()
+        # The loop publishes as well, while the threads do.
+        for number in range(each):
+            await sender.publish(EmailPush(threads, number, 0))
+        heard = await collect(events, (threads + 1) * each)
+        for worker in workers:
+            worker.join()
+        assert in_order(heard) == {name: list(range(each)) for name in range(threads + 1)}
+        await sender.flush()
+        assert sender.stats().confirmed == (threads + 1) * each
+
+
+async def test_a_lone_event_from_another_thread_leaves_an_idle_loop_at_once(
+    shared_server: LocalServer, cluster: Cluster
+) -> None:
+    quiet = {**cluster, "heartbeat": "1h"}
+    async with (
+        accounted(shared_server, 1, cluster=quiet) as sender,
+        accounted(shared_server, 2, cluster=quiet) as hearer,
+        hearer.subscribe() as events,
+    ):
+        worker = threading.Thread(target=sender.publish_nowait, args=(ReloadBlockedIps(),))
+        worker.start()
+        assert await collect(events, 1) == [ReloadBlockedIps()]
+        worker.join()
+
+
+async def test_publish_many_takes_lists_and_any_other_iterable(
+    shared_server: LocalServer, cluster: Cluster
+) -> None:
+    expected: list[Event] = [ReloadPushServers(each) for each in range(10_000)]
+    async with (
+        accounted(shared_server, 1, cluster=cluster) as sender,
+        accounted(shared_server, 2, cluster=cluster) as hearer,
+        hearer.subscribe() as events,
+    ):
+        await sender.publish_many(expected)
+        await sender.publish_many(tuple(expected))
+        await sender.publish_many(iter(expected))  # type: ignore[arg-type]
+        await sender.publish_many([])
+        await sender.publish()
+        assert await collect(events, 30_000) == expected * 3
+        assert sender.stats().accepted == 30_000
+
+
+async def test_a_list_that_changes_while_publish_many_waits_is_published_as_it_was(
+    server: LocalServer, cluster: Cluster
+) -> None:
+    settings: dict[str, Any] = {"cluster": cluster, "capacity": {"client": 2, "batch_bytes": 512}}
+    async with (
+        accounted(server, 1, **settings) as sender,
+        accounted(server, 2, cluster=cluster) as hearer,
+        hearer.subscribe() as events,
+    ):
+        many: list[Event] = [ReloadPushServers(each) for each in range(10_000)]
+        expected = list(many)
+        publishing = sender.publish_many(many)
+        many[:] = [ReloadBlockedIps()] * 5
+        await publishing
+        assert await collect(events, 10_000) == expected
+
+
+async def test_events_of_one_call_and_of_several_keep_their_order(
+    shared_server: LocalServer, cluster: Cluster
+) -> None:
+    async with (
+        accounted(shared_server, 1, cluster=cluster) as sender,
+        accounted(shared_server, 2, cluster=cluster) as hearer,
+        hearer.subscribe() as events,
+    ):
+        await sender.publish(ReloadPushServers(0), ReloadBlockedIps(), ReloadPushServers(1))
+        sender.publish_nowait(ReloadPushServers(2), ReloadPushServers(3))
+        await sender.publish_many([ReloadPushServers(4), ReloadBlockedIps()])
+        sender.publish_nowait(ReloadPushServers(5))
+        assert await collect(events, 8) == [
+            ReloadPushServers(0),
+            ReloadBlockedIps(),
+            *(ReloadPushServers(each) for each in range(1, 5)),
+            ReloadBlockedIps(),
+            ReloadPushServers(5),
+        ]
+
+
+def in_order(events: list[Any]) -> dict[int, list[int]]:
+    """Give the numbers that each thread's events carry, as they were heard."""
+    heard = defaultdict(list)
+    for event in events:
+        assert isinstance(event, EmailPush), event
+        heard[event.account_id].append(event.email_id)
+    return dict(heard)
