@@ -39,6 +39,9 @@ cdef Py_ssize_t encode_run(
 cdef tuple split_event(Protocol protocol, Event event, Py_ssize_t limit)
 
 cdef Event decode_event(Protocol protocol, Reader* reader)
+cdef Py_ssize_t decode_run(
+    Protocol protocol, Reader* reader, PyObject** events, Py_ssize_t count
+) except -1
 cdef bint skip_event(Protocol protocol, Reader* reader)
 cdef Py_ssize_t count_events(Protocol protocol, Reader* reader)
 cdef str explain(Protocol protocol, Reader* reader, const uint8_t* event_at)

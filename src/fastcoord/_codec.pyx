@@ -13,6 +13,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from cpython.tuple cimport PyTuple_GET_SIZE, PyTuple_New, PyTuple_SET_ITEM
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from fastcoord._events cimport *
 from fastcoord._wire cimport *
@@ -448,27 +449,30 @@ cdef struct Vector:
     Py_ssize_t room
 
 
-cdef inline int vector_append(Vector* vector, object item) except -1:
+cdef int vector_reserve(Vector* vector) except -1:
+    """Make room for at least one more."""
     cdef Py_ssize_t room
     if vector.used == vector.room:
-        room = vector.room * 2 if vector.room else 64
+        room = vector.room * 4 if vector.room else 128
         grown = PyMem_Realloc(vector.start, room * sizeof(PyObject*))
         if grown == NULL:
             raise MemoryError(f"no memory for {room} events")
         vector.start = <PyObject**>grown
         vector.room = room
+    return 0
+
+
+cdef inline void vector_append(Vector* vector, object item) noexcept:
     Py_INCREF(item)
     vector.start[vector.used] = <PyObject*>item
     vector.used += 1
-    return 0
 
 
 cdef tuple vector_take(Vector* vector):
     cdef tuple items = PyTuple_New(vector.used)
-    cdef Py_ssize_t index
-    for index in range(vector.used):
-        # The tuple takes over the vector's reference.
-        PyTuple_SET_ITEM(items, index, <object>vector.start[index])
+    # The tuple takes over the vector's references.
+    if vector.used:
+        memcpy(PySequence_Fast_ITEMS(items), vector.start, vector.used * sizeof(PyObject*))
     vector.used = 0
     return items
 
@@ -776,6 +780,29 @@ cdef Event decode_event(Protocol protocol, Reader* reader):
     return <Event>_signals[code]
 
 
+cdef Py_ssize_t decode_run(
+    Protocol protocol, Reader* reader, PyObject** events, Py_ssize_t count
+) except -1:
+    """Read up to ``count`` consecutive StateChange, the way ``encode_run`` writes them.
+
+    It gives how many were read, each a new reference in ``events``; what follows them, or what
+    needs a closer look, is for ``decode_event``.
+    """
+    if not has_bmi2() or protocol.tag_of[<int>STATE_CHANGE] < 0:
+        return 0
+    _state_change_record.tag = <uint8_t>protocol.tag_of[<int>STATE_CHANGE]
+    # An object of the pool is a StateChange that was: its code still stands.
+    return take_records_bmi2(
+        &reader.position,
+        reader.end,
+        events,
+        count,
+        &_state_change_record,
+        state_changes.items,
+        &state_changes.used,
+    )
+
+
 cdef bint skip_text(Reader* reader):
     cdef Py_ssize_t size = 0
     if not read_length(reader, &size, 1):
@@ -941,6 +968,12 @@ def decode_batch(payload, *, protocol):
                 explain(tables, &reader, NULL), reader.fault_at - reader.start, (), None
             )
         while reader.position < reader.end:
+            vector_reserve(&vector)
+            vector.used += decode_run(
+                tables, &reader, vector.start + vector.used, vector.room - vector.used - 1
+            )
+            if reader.position == reader.end:
+                break
             event_at = reader.position
             event = decode_event(tables, &reader)
             if event is None:

@@ -15,7 +15,15 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 import collections.abc
 
-from fastcoord._codec cimport Protocol, decode_event, get_protocol, kinds_mask, make_batch, skip_event
+from fastcoord._codec cimport (
+    Protocol,
+    decode_event,
+    decode_run,
+    get_protocol,
+    kinds_mask,
+    make_batch,
+    skip_event,
+)
 from fastcoord._ring cimport Ring, Slot
 from fastcoord._wire cimport Reader, reader_init
 
@@ -25,6 +33,7 @@ cdef extern from "Python.h":
         iternextfunc tp_iternext
     PyObject* PyExc_StopIteration
     void PyErr_SetObject(PyObject*, PyObject*) noexcept
+    PyObject** PySequence_Fast_ITEMS(object) noexcept
 
 cdef enum:
     # A consumer that never awaits anything else would otherwise keep the loop from reading,
@@ -222,10 +231,19 @@ cdef class Cursor:
                 if self.mask == <uint64_t>0xffffffffffffffff:
                     wanted = self.left
                     events = PyTuple_New(wanted)
-                    for index in range(wanted):
-                        event = decode_event(self.protocol, &self.reader)
-                        Py_INCREF(event)
-                        PyTuple_SET_ITEM(events, index, event)
+                    index = 0
+                    while index < wanted:
+                        index += decode_run(
+                            self.protocol,
+                            &self.reader,
+                            PySequence_Fast_ITEMS(events) + index,
+                            wanted - index,
+                        )
+                        if index < wanted:
+                            event = decode_event(self.protocol, &self.reader)
+                            Py_INCREF(event)
+                            PyTuple_SET_ITEM(events, index, event)
+                            index += 1
                     self.left = 0
                 else:
                     chosen = []

@@ -162,6 +162,7 @@ cdef extern from *:
     ctypedef struct Pool "FastcoordPool":
         Py_ssize_t used
         destructor free_one
+        PyObject** items
     bint pool_keep "fastcoord_pool_keep"(Pool* pool, PyObject* item) noexcept
     PyObject* pool_take "fastcoord_pool_take"(Pool* pool) noexcept
 

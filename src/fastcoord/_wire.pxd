@@ -105,6 +105,48 @@ cdef extern from *:
         memcpy(&word, position, 8);
         return _pext_u64(word, 0x7f7f7f7f7f7f7f7full >> (8 * (7 - (last - position))));
     }
+    FASTCOORD_BMI2 static Py_ssize_t fastcoord_take_records_bmi2(
+        const uint8_t** position, const uint8_t* end, PyObject** target, Py_ssize_t count,
+        const FastcoordRecord* record, PyObject** spare, Py_ssize_t* spare_count
+    ) {
+        const uint8_t* source = *position;
+        Py_ssize_t index = 0;
+        Py_ssize_t left = *spare_count;
+        while (index < count && left > 0 && end - source >= 25 && *source == record->tag) {
+            uint32_t ends = fastcoord_find_ends(source + 1);
+            uint32_t later = _blsr_u32(ends);
+            uint32_t last = _blsr_u32(later);
+            unsigned int first_size, second_size, third_size;
+            uint64_t first, second;
+            uint32_t third;
+            char* item;
+            if (last == 0) break;
+            first_size = (unsigned int)__builtin_ctz(ends) + 1;
+            second_size = (unsigned int)__builtin_ctz(later) + 1 - first_size;
+            third_size = (unsigned int)__builtin_ctz(last) + 1 - first_size - second_size;
+            if (first_size > 8 || second_size > 8 || third_size > 4) break;
+            source += 1;
+            first = fastcoord_fold_bmi2(source, source + first_size - 1);
+            source += first_size;
+            second = fastcoord_fold_bmi2(source, source + second_size - 1);
+            source += second_size;
+            third = (uint32_t)fastcoord_fold_bmi2(source, source + third_size - 1);
+            source += third_size;
+            item = (char*)spare[--left];
+    #ifdef Py_REF_DEBUG
+            _Py_NewReference((PyObject*)item);
+    #else
+            Py_SET_REFCNT((PyObject*)item, 1);
+    #endif
+            memcpy(item + record->first_at, &first, 8);
+            memcpy(item + record->second_at, &second, 8);
+            memcpy(item + record->third_at, &third, 4);
+            target[index++] = (PyObject*)item;
+        }
+        *spare_count = left;
+        *position = source;
+        return index;
+    }
     FASTCOORD_BMI2 static void fastcoord_fold_three_bmi2(
         const uint8_t* position, const uint8_t* first, const uint8_t* second, const uint8_t* third,
         uint64_t* a, uint64_t* b, uint64_t* c
@@ -116,6 +158,7 @@ cdef extern from *:
     #else
     #define fastcoord_has_bmi2() 0
     #define fastcoord_put_three_bmi2(position, first, second, third) (position)
+    #define fastcoord_take_records_bmi2(position, end, target, count, record, spare, left) 0
     #define fastcoord_put_records_bmi2(position, last, items, count, record) 0
     #define fastcoord_fold_three_bmi2(position, first, second, third, a, b, c) ((void)0)
     #endif
@@ -141,6 +184,15 @@ cdef extern from *:
         PyObject** items,
         Py_ssize_t count,
         const Record* record,
+    ) noexcept
+    Py_ssize_t take_records_bmi2 "fastcoord_take_records_bmi2"(
+        const uint8_t** position,
+        const uint8_t* end,
+        PyObject** target,
+        Py_ssize_t count,
+        const Record* record,
+        PyObject** spare,
+        Py_ssize_t* spare_count,
     ) noexcept
     void fold_three_bmi2 "fastcoord_fold_three_bmi2"(
         const uint8_t* position,
