@@ -1,0 +1,74 @@
+"""One publisher, many hearers: everyone gets everything."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import pytest
+
+from fastcoord.server import LocalServer
+from support.crowd import crowd
+from support.node_process import node_process
+from support.nodes import node_toml
+from support.wait import until
+
+
+@pytest.mark.parametrize("count", [2, 8, 32])
+async def test_every_node_gets_everything_that_one_publishes(
+    server: LocalServer, count: int
+) -> None:
+    # With many nodes on few cores a short heartbeat is a load of its own.
+    async with crowd(server, count, cluster={"heartbeat": "1s"}) as nodes:
+        publisher, *others = nodes.nodes
+        for _ in range(50):
+            await nodes.ledger.publish(publisher, 20)
+            await asyncio.sleep(0)
+        await nodes.even()
+        assert nodes.ledger.missed() == {}
+        assert [node.stats().received for node in others] == [1_000] * (count - 1)
+        assert publisher.stats().received == 0
+
+
+async def test_every_node_gets_everything_that_all_publish(server: LocalServer) -> None:
+    async with crowd(server, 8, cluster={"heartbeat": "1s"}) as nodes:
+        async with nodes.load(burst=5):
+            await nodes.progress(200)
+        await nodes.even()
+        assert nodes.ledger.missed() == {}
+
+
+@pytest.mark.slow
+async def test_processes_get_everything_from_each_other(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    config = tmp_path / "node.toml"
+    cluster = {"protocol": "fastcoord-1", "heartbeat": "300ms"}
+    config.write_text(node_toml(server, cluster=cluster), encoding="utf-8")
+    async with crowd(server, 1) as nodes, contextlib.AsyncExitStack() as stack:
+        (publisher,) = nodes.nodes
+        processes = [
+            await stack.enter_async_context(node_process(config, number, burst=5))
+            for number in (2, 3, 4)
+        ]
+        await until(lambda: sum(bool(peer.is_up) for peer in publisher.peers()) == 3, timeout=30)
+        await nodes.ledger.publish(publisher, 5_000)
+        for process in processes:
+            await process.say("stop")
+
+        async def all_know_everything() -> bool:
+            books = [await process.book() for process in processes]
+            sent = {book["node"]: book["sent"] for book in books} | {1: 5_000}
+            return all(
+                {line["sender"]: line["place"] for line in book["heard"]}
+                == {sender: events for sender, events in sent.items() if sender != book["node"]}
+                for book in books
+            )
+
+        await until(all_know_everything, timeout=30)
+        for process in processes:
+            book = await process.end()
+            assert [(line["missed"], line["faults"]) for line in book["heard"]] == [({}, [])] * 3
+            assert book["overflow"] == book["waiting"] == book["discarded"] == 0
+            line = next(line for line in book["heard"] if line["sender"] == 1)
+            assert (line["first"], line["got"]) == (0, 5_000)
+            assert nodes.ledger.hearings[1].line(book["node"]).got == book["sent"]

@@ -1,0 +1,223 @@
+"""flush, close and the end of an iteration say what is so, in time, in every state of things."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+import fastcoord
+from fastcoord import AppEvent, Node, NodeClosed, PeerDown, PeerUp, RequestTimeout
+from fastcoord.server import LocalServer
+from support.accounting import accounted, assert_accounts
+from support.crowd import crowd
+from support.nodes import node_toml
+from support.proxy import Proxy
+from support.wait import until
+
+CLUSTER = {"protocol": "fastcoord-1", "heartbeat": "200ms"}
+TIMEOUT = {"connection": "300ms", "request": "300ms"}
+SLACK = 0.7
+"""Seconds that a busy machine may be late."""
+
+STATES = ["frozen", "dead", "reconnecting", "half-open"]
+
+
+@asynccontextmanager
+async def node_in(state: str, server: LocalServer) -> AsyncIterator[Node]:
+    """Give a node that was connected and now is in trouble; its close is the caller's business."""
+    async with Proxy(server.host, server.port) as proxy:
+        text = node_toml(proxy, cluster=CLUSTER, timeout=TIMEOUT)
+        node = await fastcoord.connect(fastcoord.parse_config(text), node_id=1)
+        await node.publish(AppEvent(1, b"before"))
+        await node.flush()
+        if state == "frozen":
+            server.freeze()
+        elif state == "half-open":
+            proxy.to_server.swallow()
+            proxy.to_client.swallow()
+        else:
+            server.kill()
+            if state == "reconnecting":
+                await until(lambda: not node.is_connected)
+        try:
+            yield node
+        finally:
+            await node.close(timeout=0.1)
+            assert_accounts(node)
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_flush_that_is_not_confirmed_raises_in_time(server: LocalServer, state: str) -> None:
+    async with node_in(state, server) as node:
+        await node.publish(AppEvent(1, b"a"), AppEvent(1, b"b"))
+        started = time.monotonic()
+        with pytest.raises(RequestTimeout):
+            await node.flush()
+        assert time.monotonic() - started <= 0.3 + SLACK
+        assert node.stats().waiting == 2
+
+
+async def test_what_flush_gave_up_on_is_still_delivered(server: LocalServer) -> None:
+    async with crowd(server, 2, timeout=TIMEOUT) as nodes:
+        server.freeze()
+        await nodes.ledger.publish(nodes.nodes[0], 100)
+        with pytest.raises(RequestTimeout):
+            await nodes.nodes[0].flush()
+        server.thaw()
+        await nodes.even()
+        assert nodes.ledger.missed() == {}
+
+
+async def test_flush_across_a_reconnect_returns_when_the_new_server_has_everything(
+    server: LocalServer,
+) -> None:
+    async with crowd(server, 2) as nodes:
+        server.kill()
+        await nodes.ledger.publish(nodes.nodes[0], 100)
+        flushing = asyncio.create_task(nodes.nodes[0].flush())
+        await until(lambda: not any(node.is_connected for node in nodes.nodes))
+        assert not flushing.done()
+        await server.start_async()
+        await flushing
+        assert nodes.nodes[0].stats().confirmed == 100
+        await nodes.even()
+
+
+async def test_flush_says_when_something_was_discarded_meanwhile(server: LocalServer) -> None:
+    async with accounted(server, 1, cluster={**CLUSTER, "max_age": "300ms"}) as node:
+        server.kill()
+        await until(lambda: not node.is_connected)
+        await node.publish(AppEvent(1, b""))
+        flushing = asyncio.create_task(node.flush())
+        await until(lambda: node.stats().discarded == 1)
+        await server.start_async()
+        with pytest.raises(RequestTimeout, match="1 events were discarded"):
+            await flushing
+
+
+@pytest.mark.parametrize("timeout", [0.2, 1.0])
+@pytest.mark.parametrize("state", STATES)
+async def test_close_returns_in_time_and_says_what_was_not_delivered(
+    server: LocalServer, state: str, timeout: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with node_in(state, server) as node:
+        await node.publish(*[AppEvent(1, b"undelivered")] * 7)
+        started = time.monotonic()
+        assert await node.close(timeout=timeout) == 7
+        assert time.monotonic() - started <= timeout + SLACK
+        assert await node.close() == 7
+        messages = [record.getMessage() for record in caplog.records]
+        assert sum("7 events that the server did not confirm" in line for line in messages) == 1
+        assert not node.is_connected
+
+
+async def test_close_while_connected_delivers_everything_first(server: LocalServer) -> None:
+    async with crowd(server, 2) as nodes:
+        closing, staying = nodes.nodes
+        await nodes.ledger.publish(closing, 5_000)
+        assert await closing.close() == 0
+        await nodes.even()
+        assert nodes.ledger.missed() == {}
+        assert staying.stats().received == 5_000
+
+
+async def test_close_with_no_time_at_all_still_ends_the_node(server: LocalServer) -> None:
+    text = node_toml(server, cluster=CLUSTER)
+    node = await fastcoord.connect(fastcoord.parse_config(text), node_id=1)
+    await node.publish(AppEvent(1, b""))
+    assert await node.close(timeout=0) in (0, 1)
+    assert not node.is_connected
+
+
+async def test_close_during_a_connection_attempt_that_hangs_returns_in_time(
+    server: LocalServer,
+) -> None:
+    async with Proxy(server.host, server.port) as proxy:
+        text = node_toml(proxy, cluster=CLUSTER, timeout={"connection": "20s"})
+        node = await fastcoord.connect(fastcoord.parse_config(text), node_id=1)
+        proxy.to_client.swallow()
+        proxy.cut()
+        await until(lambda: proxy.accepted == 2)
+        started = time.monotonic()
+        await node.close(timeout=0.2)
+        assert time.monotonic() - started <= 0.2 + SLACK
+
+
+async def test_an_iteration_ends_after_what_is_buffered_when_the_node_closes(
+    server: LocalServer,
+) -> None:
+    async with accounted(server, 1, cluster=CLUSTER) as sender:
+        config = fastcoord.parse_config(node_toml(server, cluster=CLUSTER))
+        async with fastcoord.connect(config, node_id=2) as receiver:
+            events = receiver.subscribe()
+            await until(lambda: receiver.peers())
+            sent = [AppEvent(1, bytes([number])) for number in range(100)]
+            await sender.publish(*sent)
+            await until(lambda: receiver.stats().received == 100)
+        assert [event async for event in events] == sent
+        with pytest.raises(StopAsyncIteration):
+            await events.__anext__()
+
+
+async def test_an_iteration_that_waits_ends_when_the_node_closes(server: LocalServer) -> None:
+    config = fastcoord.parse_config(node_toml(server, cluster=CLUSTER))
+    async with fastcoord.connect(config, node_id=2) as node:
+        waiting = asyncio.gather(
+            *(collect(node.subscribe()) for _ in range(3)), collect(node.subscribe().batches())
+        )
+        await asyncio.sleep(0)
+    assert await waiting == [[], [], [], []]
+
+
+async def collect(events: AsyncIterator[object]) -> list[object]:
+    return [event async for event in events]
+
+
+async def test_after_close_everything_says_that_the_node_is_closed(server: LocalServer) -> None:
+    config = fastcoord.parse_config(node_toml(server, cluster=CLUSTER))
+    async with fastcoord.connect(config, node_id=2) as node:
+        pass
+    for call in (node.flush, lambda: node.ping(1)):
+        with pytest.raises(NodeClosed):
+            await call()
+    with pytest.raises(NodeClosed):
+        await node.publish(AppEvent(1, b""))
+    with pytest.raises(NodeClosed):
+        node.publish_nowait(AppEvent(1, b""))
+    with pytest.raises(NodeClosed):
+        node.subscribe()
+    assert await node.close() == 0
+
+
+async def test_close_ends_those_who_wait_for_room_or_for_confirmation(server: LocalServer) -> None:
+    text = node_toml(server, cluster=CLUSTER, capacity={"client": 2, "batch_bytes": 64})
+    node = await fastcoord.connect(fastcoord.parse_config(text), node_id=1)
+    server.kill()
+    await until(lambda: not node.is_connected)
+    publishing = asyncio.create_task(node.publish(*[AppEvent(1, b"x" * 40)] * 9))
+    flushing = asyncio.create_task(node.flush())
+    pinging = asyncio.create_task(node.ping(3))
+    with contextlib.suppress(RequestTimeout):
+        await pinging
+    lost = await node.close(timeout=0.2)
+    for waiting in (publishing, flushing):
+        with pytest.raises(NodeClosed):
+            await waiting
+    assert lost == node.stats().accepted > 0
+
+
+async def test_goodbye_is_heard_at_once_and_told_from_a_crash(
+    server: LocalServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "fastcoord")
+    async with crowd(server, 2, cluster={"heartbeat": "30s"}) as nodes:
+        closing, staying = nodes.nodes
+        hearing = nodes.hearing(staying)
+        await closing.close()
+        # With such a heartbeat nothing but the goodbye can have said it.
+        await until(lambda: PeerDown(1, True) in hearing.notices)
+        assert hearing.notices == [PeerUp(1), PeerDown(1, True)]

@@ -1,0 +1,152 @@
+"""Who is there: peers coming, going, crashing, answering, and using an id that is taken."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from fastcoord import DuplicateNodeId, PeerDown, PeerUp, RequestTimeout
+from fastcoord.server import LocalServer
+from support.accounting import accounted
+from support.crowd import HEARTBEAT, crowd
+from support.ledger import Hearing
+from support.node_process import node_process
+from support.nodes import joined, node_toml
+from support.wait import until
+
+CLUSTER = {"protocol": "fastcoord-1", "heartbeat": "200ms"}
+
+
+async def test_peers_lists_every_other_node(server: LocalServer) -> None:
+    async with crowd(server) as nodes:
+        before = time.time()
+        await nodes.ledger.publish(nodes.nodes[1], 7)
+        await nodes.even()
+        for node in nodes.nodes:
+            assert [peer.node_id for peer in node.peers()] == [
+                number for number in (1, 2, 3) if number != node.node_id
+            ]
+            incarnations = {each.node_id: each.stats().incarnation for each in nodes.nodes}
+            for peer in node.peers():
+                assert peer.is_up
+                assert peer.incarnation == incarnations[peer.node_id]
+                assert before - 5 <= peer.last_heard <= time.time() + 1
+                assert peer.received == (7 if peer.node_id == 2 else 0)
+                assert peer.missed == 0
+                assert peer.round_trip is None
+
+
+async def test_ping_gives_the_round_trip_and_peers_keeps_it(server: LocalServer) -> None:
+    async with crowd(server) as nodes:
+        first = nodes.nodes[0]
+        seconds = await first.ping(2)
+        assert 0 < seconds < 5
+        trips = {peer.node_id: peer.round_trip for peer in first.peers()}
+        assert trips == {2: seconds, 3: None}
+
+
+async def test_a_ping_without_an_answer_raises_within_timeout_request(
+    server: LocalServer,
+) -> None:
+    async with accounted(server, 1, cluster=CLUSTER, timeout={"request": "200ms"}) as node:
+        started = time.monotonic()
+        with pytest.raises(RequestTimeout, match="node 77"):
+            await node.ping(77)
+        assert 0.2 <= time.monotonic() - started < 0.9
+        server.kill()
+        await until(lambda: not node.is_connected)
+        with pytest.raises(RequestTimeout):
+            await node.ping(77)
+        await node.close(timeout=0.1)
+
+
+async def test_a_killed_node_is_down_after_three_heartbeats_and_up_again_when_restarted(
+    server: LocalServer, tmp_path: Path
+) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(node_toml(server, cluster=CLUSTER), encoding="utf-8")
+    async with crowd(server, 1) as nodes:
+        (node,) = nodes.nodes
+        hearing = nodes.hearing(node)
+        async with nodes.load():
+            async with node_process(config, 9, run=1) as process:
+                await until(lambda: hearing.place(9) > 200)
+                heard_until = time.monotonic()
+                await process.kill()
+                await until(lambda: PeerDown(9, False) in hearing.notices)
+                elapsed = time.monotonic() - heard_until
+                assert 2 * HEARTBEAT < elapsed < 3 * HEARTBEAT + 1.0
+            first_run = hearing.line(9, 1)
+            async with node_process(config, 9, run=2) as process:
+                await until(lambda: (9, 2) in hearing.lines, timeout=30)
+                second_run = hearing.lines[9, 2]
+                await until(lambda: second_run.got > 200)
+                book = await process.end()
+                await until(lambda: PeerDown(9, True) in hearing.notices)
+        # The restart is no gap: each run is whole from its first event on.
+        assert [first_run.faults, second_run.faults] == [[], []]
+        assert hearing.missed(9) == {}
+        assert (first_run.first, second_run.first) == (0, 0)
+        assert second_run.got == book["sent"]
+        assert not hearing.unknown
+        assert hearing.notices == [
+            PeerUp(9),
+            PeerDown(9, False),
+            PeerUp(9),
+            PeerDown(9, True),
+        ]
+
+
+async def test_a_node_that_joins_late_reports_nothing_of_what_was_before_it(
+    server: LocalServer,
+) -> None:
+    async with crowd(server, 2) as nodes:
+        async with nodes.load():
+            await nodes.progress(500)
+            async with joined(server, 3, cluster=CLUSTER) as late:
+                hearing = Hearing(from_the_start=False)
+                events = late.subscribe()
+                while sum(line.got for line in hearing.lines.values()) < 1_000:
+                    hearing.take(await events.__anext__())
+                assert len(hearing.lines) == 2
+                assert late.stats().missed == {}
+                assert all(not line.faults for line in hearing.lines.values())
+                assert all((line.first or 0) > 0 for line in hearing.lines.values())
+        await nodes.even()
+
+
+async def test_a_node_id_used_twice_is_told_to_both_and_to_a_third(
+    server: LocalServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        accounted(server, 3, cluster=CLUSTER) as witness,
+        accounted(server, 5, cluster=CLUSTER) as one,
+    ):
+        everyone = [witness, one]
+        books = [Hearing() for _ in range(3)]
+        events = [node.subscribe() for node in everyone]
+        await until(lambda: one.peers() and witness.peers())
+        started = time.monotonic()
+        async with accounted(server, 5, cluster=CLUSTER) as two:
+            events.append(two.subscribe())
+            everyone.append(two)
+            for book, each in zip(books, events, strict=True):
+                while DuplicateNodeId(5) not in book.notices:
+                    book.take(await each.__anext__())
+            elapsed = time.monotonic() - started
+            assert elapsed < 2 * HEARTBEAT + 1.0
+            assert [node.stats().duplicate_node_ids for node in everyone] == [(5,)] * 3
+            said = [record.getMessage() for record in caplog.records]
+            assert sum("use node id 5" in line for line in said) == 3
+
+
+async def test_a_restart_under_the_same_id_is_no_duplicate(server: LocalServer) -> None:
+    async with crowd(server, 1) as nodes:
+        hearing = nodes.hearing(nodes.nodes[0])
+        for times in range(1, 4):
+            async with joined(server, 5, cluster=CLUSTER) as again:
+                await until(lambda: hearing.notices.count(PeerUp(5)) == times)  # noqa: B023
+                assert again.stats().duplicate_node_ids == ()
+        await until(lambda: hearing.notices.count(PeerDown(5, True)) == 3)
+        assert nodes.nodes[0].stats().duplicate_node_ids == ()
+        assert len(hearing.notices) == 6
