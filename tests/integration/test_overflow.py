@@ -1,0 +1,243 @@
+"""A subscription that is too slow: exact counts, told once and in place; nobody else suffers."""
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from fastcoord import (
+    EmailPush,
+    Event,
+    Missed,
+    Node,
+    ReloadBlockedIps,
+    ReloadPushServers,
+    StateChange,
+    encode_batch,
+)
+from fastcoord.server import LocalServer
+from support.accounting import accounted, assert_accounts, collect, drain
+from support.wait import until
+
+Cluster = dict[str, Any]
+FEW: dict[str, Any] = {"subscription": 4}
+"""Room for four messages."""
+
+
+async def send(sender: Node, messages: int, *, events: int = 3, start: int = 0) -> list[Event]:
+    """Publish messages of some events each, numbered from ``start`` on."""
+    sent: list[Event] = []
+    for _ in range(messages):
+        batch = [EmailPush(sender.node_id, start + len(sent) + more, 0) for more in range(events)]
+        await sender.publish(*batch)
+        await sender.flush()
+        sent += batch
+    return sent
+
+
+async def arrived(hearer: Node, count: int) -> None:
+    await until(lambda: hearer.stats().received == count, because=f"{count} events have arrived")
+
+
+# ---------------------------------------------------------------------------------- drop-oldest
+
+
+async def test_drop_oldest_tells_exactly_what_is_gone_before_anything_newer(
+    shared_server: LocalServer, cluster: Cluster
+) -> None:
+    async with (
+        accounted(shared_server, 1, cluster=cluster) as sender,
+        accounted(shared_server, 2, cluster=cluster, capacity=FEW) as hearer,
+        hearer.subscribe() as events,
+    ):
+        sent = await send(sender, 10)
+        await arrived(hearer, 30)
+        stats = events.stats()
+        assert (stats.arrived, stats.missed, stats.buffered) == (30, 18, 12)
+        assert (stats.buffered_messages, stats.high_water_messages) == (4, 4)
+        assert await collect(events, 13) == [Missed(1, 18, "overflow"), *sent[18:]]
+        assert drain(events) == []
+        assert events.stats().delivered == 12
+
+
+async def test_each_episode_of_drop_oldest_is_told_once(
+    shared_server: LocalServer, cluster: Cluster
+) -> None:
+    async with (
+        accounted(shared_server, 1, cluster=cluster) as sender,
+        accounted(shared_server, 2, cluster=cluster, capacity=FEW) as hearer,
+        hearer.subscribe() as events,
+    ):
+        first = await send(sender, 6)
+        await arrived(hearer, 18)
+        assert await collect(events, 2) == [Missed(1, 6, "overflow"), first[6]]
+        # The message in hand is not lost; the two that follow make room for these.
+        second = await send(sender, 3, start=18)
+        await arrived(hearer, 27)
+        assert drain(events) == [
+            *first[7:9],
+            Missed(1, 6, "overflow"),
+            *first[15:],
+            *second,
+        ]
+        assert events.stats().missed == 12
+
+
+async def test_what_is_gone_is_told_for_each_sender(
+    shared_server: LocalServer, cluster: Cluster
+) -> None:
+    async with (
+        accounted(shared_server, 1, cluster=cluster) as one,
+        accounted(shared_server, 3, cluster=cluster) as three,
+        accounted(shared_server, 2, cluster=cluster, capacity=FEW) as hearer,
+        hearer.subscribe() as events,
+    ):
+        await send(one, 3, events=5)
+        await arrived(hearer, 15)
+        await send(three, 3, events=7)
+        await arrived(hearer, 36)
+        kept = await send(one, 2, events=2, start=15)
+        await arrived(hearer, 40)
+        told = await collect(events, 2)
+        assert set(told) == {Missed(1, 15, "overflow"), Missed(3, 7, "overflow")}
+        rest = drain(events)
+        assert len(rest) == 2 * 7 + 4
+        assert rest[-4:] == kept
+
+
+# ---------------------------------------------------------------------------------- drop-newest
+
+
+async def test_drop_newest_keeps_what_it_has_and_tells_before_anything_newer(
+    shared_server: LocalServer, cluster: Cluster
+) -> None:
+    async with (
+        accounted(shared_server, 1, cluster=cluster) as sender,
+        accounted(shared_server, 2, cluster=cluster, capacity=FEW) as hearer,
+        hearer.subscribe(overflow="drop-newest") as events,
+    ):
+        sent = await send(sender, 10)
+        await arrived(hearer, 30)
+        assert await collect(events, 4) == sent[:4]
+        # A message has been taken, so one fits again: the episode is over.
+        newer = await send(sender, 1, start=30)
+        await arrived(hearer, 33)
+        assert drain(events) == [*sent[4:12], Missed(1, 18, "overflow"), *newer]
+        stats = events.stats()
+        assert (stats.arrived, stats.missed, stats.delivered) == (33, 18, 15)
+
+
+async def test_drop_newest_tells_what_is_gone_even_if_nothing_newer_comes(
+    shared_server: LocalServer, cluster: Cluster
+) -> None:
+    async with (
+        accounted(shared_server, 1, cluster=cluster) as sender,
+        accounted(shared_server, 2, cluster=cluster, capacity=FEW) as hearer,
+        hearer.subscribe(overflow="drop-newest") as events,
+    ):
+        sent = await send(sender, 5)
+        await arrived(hearer, 15)
+        assert await collect(events, 13) == [*sent[:12], Missed(1, 3, "overflow")]
+
+
+# ------------------------------------------------------------------------------------- in bytes
+
+
+@pytest.mark.parametrize("overflow", ["drop-oldest", "drop-newest"])
+async def test_the_bound_in_bytes_holds_and_counts(
+    shared_server: LocalServer, cluster: Cluster, overflow: Any
+) -> None:
+    size = len(encode_batch([EmailPush(1, 1, 0)] * 3, node_id=1, protocol="fastcoord-1"))
+    capacity = {"subscription_bytes": 5 * size + size // 2}
+    async with (
+        accounted(shared_server, 1, cluster=cluster) as sender,
+        accounted(shared_server, 2, cluster=cluster, capacity=capacity) as hearer,
+        hearer.subscribe(overflow=overflow) as events,
+    ):
+        sent = await send(sender, 20)
+        await arrived(hearer, 60)
+        stats = events.stats()
+        assert (stats.buffered_messages, stats.buffered_bytes) == (5, 5 * size)
+        gone = Missed(1, 45, "overflow")
+        expected = [gone, *sent[45:]] if overflow == "drop-oldest" else [*sent[:15], gone]
+        assert await collect(events, 16) == expected
+
+
+async def test_a_message_larger_than_the_whole_bound_is_missed_alone(
+    shared_server: LocalServer, cluster: Cluster
+) -> None:
+    async with (
+        accounted(shared_server, 1, cluster=cluster) as sender,
+        accounted(shared_server, 2, cluster=cluster, capacity={"subscription_bytes": 64}) as hearer,
+        hearer.subscribe() as events,
+    ):
+        before = await send(sender, 1)
+        await send(sender, 1, events=100, start=3)
+        after = await send(sender, 1, start=103)
+        await arrived(hearer, 106)
+        heard = drain(events)
+        assert [each for each in heard if isinstance(each, Missed)] == [Missed(1, 100, "overflow")]
+        assert [each for each in heard if not isinstance(each, Missed)] == before + after
+        assert heard.index(Missed(1, 100, "overflow")) <= 3
+
+
+# --------------------------------------------------------------------------------------- others
+
+
+async def test_a_stalled_subscription_costs_the_others_nothing(
+    shared_server: LocalServer, cluster: Cluster
+) -> None:
+    async with (
+        accounted(shared_server, 1, cluster=cluster) as sender,
+        accounted(shared_server, 2, cluster=cluster, capacity=FEW) as hearer,
+        hearer.subscribe() as stalled,
+        hearer.subscribe() as quick,
+        hearer.subscribe(kinds=[ReloadBlockedIps], overflow="drop-newest") as choosy,
+    ):
+        sent: list[Event] = []
+        for start in range(0, 300, 30):
+            sent += await send(sender, 1, events=30, start=start)
+            assert await collect(quick, 30) == sent[-30:]
+        assert drain(quick) == []
+        assert [each.missed for each in hearer.stats().subscriptions] == [180, 0, 180]
+        assert (await collect(stalled, 1)) == [Missed(1, 180, "overflow")]
+        # What was dropped was not asked for, but no one had looked at it: it counts as missed.
+        assert await collect(choosy, 1) == [Missed(1, 180, "overflow")]
+        assert choosy.stats().filtered == 120
+
+
+async def test_a_million_dropped_events_cost_two_log_lines_and_little_memory(
+    shared_server: LocalServer, cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="fastcoord")
+    lively = {**cluster, "heartbeat": "50ms"}
+    async with (
+        accounted(shared_server, 1, cluster=lively) as sender,
+        accounted(shared_server, 2, cluster=lively, capacity=FEW) as hearer,
+        hearer.subscribe() as oldest,
+        hearer.subscribe(overflow="drop-newest") as newest,
+    ):
+        caplog.clear()
+        chunk: list[Event] = [StateChange(each, each, 1) for each in range(10_000)]
+        for _ in range(105):
+            await sender.publish_many(chunk)
+        await sender.flush()
+        await arrived(hearer, 1_050_000)
+        for each in hearer.stats().subscriptions:
+            assert each.missed > 1_000_000
+            assert each.high_water_messages == 4
+            assert each.buffered_bytes <= 4 * 16 * 1024
+        ticks = asyncio.get_running_loop().time() + 0.2  # several of them, and each may log
+        await until(lambda: asyncio.get_running_loop().time() > ticks)
+        lines = [record.getMessage() for record in caplog.records]
+        assert 1 <= len(lines) <= 2, lines
+        assert all("overflow" in line and "events missed" in line for line in lines)
+        assert hearer.is_connected
+        assert (sender.stats().reconnects, hearer.stats().reconnects) == (0, 0)
+        dropped = oldest.stats().missed
+        assert drain(oldest)[0] == Missed(1, dropped, "overflow")
+        assert drain(newest)[-1] == Missed(1, newest.stats().missed, "overflow")
+        assert_accounts(hearer)
+        await sender.publish(ReloadPushServers(1))
+        assert await collect(oldest, 1) == await collect(newest, 1) == [ReloadPushServers(1)]
