@@ -192,6 +192,7 @@ cdef class Inbox(Sink):
                 counted,
                 intact,
                 note_of(numbering),
+                PyBytes_FromStringAndSize(<char*>payload, size),
             )
         elif numbering.state == NUMBERING_ABSENT:
             skip, take, afterwards = self.sequencer.unnumbered(node_id, counted, intact)

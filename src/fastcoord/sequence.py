@@ -63,6 +63,7 @@ class History:
         "holes",
         "said_goodbye",
         "skipped_since_jump",
+        "suspect",
         "turn",
         "up",
     )
@@ -72,6 +73,8 @@ class History:
         """Ranges of offsets that were reported missing, the newest last."""
         self.turn: int | None = None
         """Where numbering would go on if the last jump was damage and not loss."""
+        self.suspect: tuple[int, int, int] | None = None
+        """The batch that made ``turn``: its repetition proves nothing, its continuation does."""
         self.skipped_since_jump = 0
         self.up = False
         self.said_goodbye = False
@@ -81,6 +84,12 @@ class History:
         self.heard_batches = 0
         self.former: dict[int, tuple[int, int, int]] = {}
         """Incarnations that another took over from: expected offset, discarded, batches heard."""
+
+    def settle(self) -> None:
+        """Take the numbering for sound, as it stands now."""
+        self.turn = None
+        self.suspect = None
+        self.skipped_since_jump = 0
 
 
 class Sequencer:
@@ -128,12 +137,14 @@ class Sequencer:
         counted: int,
         intact: bool,
         note: str | None,
+        payload: bytes,
     ) -> Verdict:
         """Judge a batch that carries the header.
 
         :param counted: how many events could be read.
         :param intact: whether that was all of the payload.
         :param note: ``"resend"``, ``"goodbye"``, ``"hello"`` or ``None``.
+        :param payload: all of it, to tell a repetition from another batch of the same number.
         """
         if counted > count or (intact and counted != count):
             # The header is not about this payload, so its offset proves nothing either.
@@ -150,7 +161,8 @@ class Sequencer:
             self.watcher.greeted()
         grown = max(0, discarded - peer.discarded)
         peer.discarded = discarded
-        if not self.place(peer, history, offset, count, grown, note in ("resend", "hello")):
+        batch = (offset, count, hash(payload))
+        if not self.place(peer, history, batch, grown, note in ("resend", "hello")):
             self.inbox.duplicates += count
             return NOTHING
         skip = min(peer.expected - offset, count)
@@ -167,35 +179,48 @@ class Sequencer:
         return (skip, max(0, counted - skip), afterwards)
 
     def place(
-        self, peer: PeerState, history: History, offset: int, count: int, grown: int, resend: bool
+        self,
+        peer: PeerState,
+        history: History,
+        batch: tuple[int, int, int],
+        grown: int,
+        resend: bool,
     ) -> bool:
-        """Say whether a batch brings anything new; report what is missing before it."""
+        """Say whether a batch brings anything new; report what is missing before it.
+
+        :param batch: its offset, its count and a fingerprint of its payload.
+        """
+        offset, count, _ = batch
         expected = peer.expected
         if offset == expected:
-            history.turn = None
-            history.skipped_since_jump = 0
+            history.settle()
             return True
         if offset > expected:
-            self.jump(peer, history, offset, count, grown)
+            self.jump(peer, history, batch, grown)
             return True
-        if offset == history.turn and not resend:
+        if resend or batch == history.suspect:
+            return offset + count > expected
+        if offset == history.turn:
             # The offset that jumped was damaged: its sender never went there.
             if history.skipped_since_jump:
                 self.tell(peer.node_id, history.skipped_since_jump, "gap")
-            history.turn = None
-            history.skipped_since_jump = 0
+            history.settle()
             history.holes.clear()
             peer.expected = offset
             return True
         if offset + count > expected:
             return True
-        if not resend and any(start <= offset < end for start, end in history.holes):
+        if any(start <= offset < end for start, end in history.holes):
             history.turn = offset + count
+            history.suspect = batch
             history.skipped_since_jump += count
             peer.steady = False
         return False
 
-    def jump(self, peer: PeerState, history: History, offset: int, count: int, grown: int) -> None:
+    def jump(
+        self, peer: PeerState, history: History, batch: tuple[int, int, int], grown: int
+    ) -> None:
+        offset, count, _ = batch
         missing = offset - peer.expected
         by_sender = min(missing, grown)
         if by_sender:
@@ -204,8 +229,9 @@ class Sequencer:
             self.tell(peer.node_id, missing - by_sender, "gap")
         history.holes.append((peer.expected, offset))
         del history.holes[:-REMEMBERED_HOLES]
+        history.settle()
         history.turn = peer.expected + count
-        history.skipped_since_jump = 0
+        history.suspect = batch
         peer.expected = offset
 
     def unnumbered(self, node_id: int, counted: int, intact: bool) -> Verdict:
@@ -271,8 +297,7 @@ class Sequencer:
                 self.tell(peer.node_id, None, "gap")
         history.said_goodbye = False
         history.holes.clear()
-        history.turn = None
-        history.skipped_since_jump = 0
+        history.settle()
         peer.incarnation = incarnation
         peer.numbered = True
         if known is not None:
