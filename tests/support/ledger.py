@@ -67,7 +67,7 @@ class Hearing:
         if (sender, run) not in self.lines:
             line = self.lines[sender, run] = Line(first=self.first)
             line.missed.update(self._ahead.pop(sender, {}))
-            self._runs[sender] = run
+        self._runs[sender] = run
         return self.lines[sender, run]
 
     def take(self, item: Event | Notice) -> None:

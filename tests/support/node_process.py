@@ -48,9 +48,10 @@ class NodeProcess:
     async def book(self, *, timeout: float = 60.0) -> dict[str, Any]:
         """Ask for the book as it stands."""
         await self.say("book")
-        return await asyncio.wait_for(self._read(), timeout)
+        return await asyncio.wait_for(self.read(), timeout)
 
-    async def _read(self) -> dict[str, Any]:
+    async def read(self) -> dict[str, Any]:
+        """Wait for the next book that the process writes."""
         assert self.process.stdout is not None
         line = await self.process.stdout.readline()
         assert line, f"the process ended (exit code {await self.process.wait()})"
@@ -60,7 +61,7 @@ class NodeProcess:
     async def end(self, *, timeout: float = 60.0) -> dict[str, Any]:
         """Have it close its node and end; give the final book."""
         await self.say("end")
-        book = await asyncio.wait_for(self._read(), timeout)
+        book = await asyncio.wait_for(self.read(), timeout)
         assert await asyncio.wait_for(self.process.wait(), timeout) == 0
         return book
 

@@ -1,8 +1,9 @@
 """A node in a process of its own: it publishes steadily, follows everyone, and keeps its book.
 
 Run as ``python steady_process.py CONFIG NODE_ID RUN BURST``. It ends when standard input does, or
-when that says ``end``; ``stop`` ends its publishing only. It writes a JSON object a line: one when
-it has started, one for each line that says ``book``, and one at its end.
+when that says ``end``; ``stop`` ends its publishing only, ``stall`` its hearing until ``resume``.
+It writes a JSON object a line: one when it has started, one for each line that says ``book``, and
+one at its end.
 """
 
 from __future__ import annotations
@@ -31,7 +32,15 @@ class SteadyNode:
         self.burst = burst
         self.sent = 0
         self.stop = asyncio.Event()
+        self.flowing = asyncio.Event()
+        self.flowing.set()
         self.hearing = Hearing(from_the_start=False)
+
+    async def follow(self, events: Any) -> None:
+        async for item in events:
+            self.hearing.take(item)
+            if not self.flowing.is_set():
+                await self.flowing.wait()
 
     async def produce(self) -> None:
         while not self.stop.is_set():
@@ -51,9 +60,14 @@ class SteadyNode:
         while (line := await reader.readline()) not in (b"", b"end\n"):
             if line == b"stop\n":
                 self.stop.set()
+            elif line == b"stall\n":
+                self.flowing.clear()
+            elif line == b"resume\n":
+                self.flowing.set()
             elif line == b"book\n":
                 tell(self.book())
         self.stop.set()
+        self.flowing.set()
 
     def book(self) -> dict[str, Any]:
         stats = self.node.stats()
@@ -97,7 +111,7 @@ def tell(book: dict[str, Any]) -> None:
 async def live(config: str, node_id: int, run: int, burst: int) -> None:
     async with fastcoord.connect(config, node_id=node_id) as node:
         steady = SteadyNode(node, run, burst)
-        following = asyncio.create_task(steady.hearing.follow(node.subscribe(peers=True)))
+        following = asyncio.create_task(steady.follow(node.subscribe(peers=True)))
         tell(steady.book())
         producing = asyncio.create_task(steady.produce())
         await steady.obey()

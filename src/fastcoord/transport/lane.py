@@ -86,12 +86,13 @@ class Lane(asyncio.BufferedProtocol, Transport):
 
     def send(self, data: bytes) -> None:
         """Write bytes that are whole protocol frames."""
-        if self._stream is not None:
+        # asyncio logs a line for each write between a failed one and `connection_lost`.
+        if self._stream is not None and not self._stream.is_closing():
             self._stream.write(data)
 
     def ping(self, answered: Callable[[], None]) -> None:
         """Write a PING behind everything written before; call ``answered`` at its PONG."""
-        if self._stream is not None:
+        if self._stream is not None and not self._stream.is_closing():
             self._pings.append(answered)
             self._stream.write(PING)
 
