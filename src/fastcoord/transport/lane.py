@@ -29,6 +29,8 @@ __all__ = ["Lane"]
 PING = b"PING\r\n"
 PONG = b"PONG\r\n"
 INFO = b"INFO "
+MOST_CONTROL_BYTES = 1 << 20
+"""Of lines that nats-py has not read yet; the INFO of a large cluster takes some kilobytes."""
 
 
 class Lane(asyncio.BufferedProtocol, Transport):
@@ -157,6 +159,12 @@ class Lane(asyncio.BufferedProtocol, Transport):
             if answered is not None:
                 answered()
                 return
+        if len(self._control) + len(data) > MOST_CONTROL_BYTES:
+            self._lost_because = ConnectionResetError(
+                "the server broke the protocol: it sends line upon line, or one without an end"
+            )
+            self.abort()
+            return
         self._control += data
         if self._readable is not None and not self._readable.done():
             self._readable.set_result(None)
