@@ -8,10 +8,11 @@ COMPILED := $(shell find src/fastcoord -name '*.pyx' -o -name '*.pxd')
 STUBBED = $(subst /,.,$(patsubst src/%.pyx,%,$(filter %.pyx,$(COMPILED))))
 JOBS ?= 4
 FUZZ_SECONDS ?= 600
+SOAK_SECONDS ?= 600
 TARGET ?= codec
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test sanitize fuzz lint types check fmt build clean distclean
+.PHONY: help demo test sanitize variants fuzz soak lint types check fmt build wheel clean distclean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -40,6 +41,9 @@ demo: build ## the main job: three nodes on a bundled nats-server
 test: build ## all tests, on real nats-servers
 	$(BIN)/python -X dev -m pytest $(ARGS)
 
+soak: build ## nodes, churn and faults for SOAK_SECONDS; fails unless every event is accounted for
+	$(BIN)/python tests/soak/run.py --seconds $(SOAK_SECONDS) $(ARGS)
+
 lint: build ## ruff
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -52,6 +56,9 @@ types: build ## mypy --strict, and the stubs against the compiled modules
 sanitize: build ## unit, golden and property tests under AddressSanitizer and UBSan
 	$(BIN)/python tests/sanitize/run.py $(ARGS)
 
+variants: build ## golden and property tests on the codec as other processors run it
+	$(BIN)/python tests/variants/run.py $(ARGS)
+
 fuzz: build ## random payloads against the reference codec, FUZZ_SECONDS long; SANITIZE=1, TARGET=codec
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS) $(if $(SANITIZE),--sanitize) $(TARGET)
 
@@ -60,6 +67,13 @@ check: lint types test ## everything that must hold before a commit
 fmt: build ## format and fix what can be fixed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+$(VENV)/.wheel-tools: $(VENV)/.tools
+	$(BIN)/pip install -q --group wheel
+	@touch $@
+
+wheel: build $(VENV)/.wheel-tools ## sdist and wheel into wheels/dist, checked and tried out; PYTHONS="..."
+	$(BIN)/python wheels/build.py $(PYTHONS)
 
 clean: ## remove what was built
 	rm -rf build wheels/dist src/fastcoord/*.c src/fastcoord/*.html src/fastcoord/*.so .sanitize

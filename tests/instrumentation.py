@@ -1,4 +1,4 @@
-"""Builds the extensions with sanitizers or coverage, apart from the ordinary build.
+"""Builds the extensions with other flags, apart from the ordinary build.
 
 A build is a directory to put first on ``PYTHONPATH``: the compiled modules and the Python files
 beside them. Everything lies in ``.sanitize/``, which git ignores and ``make clean`` removes.
@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -18,23 +19,19 @@ BUILDS = ROOT / ".sanitize"
 SANITIZER_LIBRARIES = ("libasan.so", "libubsan.so")
 
 
-def build_extensions(name: str, *, sanitize: bool, coverage: bool = False) -> Path:
+def build_extensions(name: str, *, sanitize: bool, flags: Sequence[str] = ()) -> Path:
     """Compile every extension into ``.sanitize/<name>/lib`` and copy the Python files there.
 
     :param name: one word; builds with different flags must not share it.
     :param sanitize: with AddressSanitizer and UndefinedBehaviorSanitizer.
-    :param coverage: with a call of ``__sanitizer_cov_trace_pc`` in every basic block; whoever loads
-        the extensions must provide that function.
+    :param flags: more of them for the compiler.
     :return: the directory for ``PYTHONPATH``.
     """
     library = BUILDS / name / "lib"
     for stale in library.rglob("*.py"):
         stale.unlink()
     environment = dict(os.environ, FASTCOORD_SANITIZE="1" if sanitize else "0")
-    if coverage:
-        environment["CFLAGS"] = " ".join(
-            [environment.get("CFLAGS", ""), "-fsanitize-coverage=trace-pc"]
-        )
+    environment["CFLAGS"] = " ".join([environment.get("CFLAGS", ""), *flags])
     directories = [f"--build-base={BUILDS / name}", f"--build-lib={library}"]
     subprocess.run(
         [sys.executable, "setup.py", "-q", "build", *directories, "--parallel=2"],

@@ -23,6 +23,8 @@ from mutation import MAXIMUM_SIZE
 from instrumentation import BUILDS, ROOT, build_extensions, compile_library, environment_for
 
 TARGETS = ("codec",)
+COUNT_EDGES = "-fsanitize-coverage=trace-pc"
+"""Has every basic block call ``__sanitizer_cov_trace_pc``, which ``coverage.c`` provides."""
 STUCK = 60.0
 """Seconds that one input may take before it counts as a finding."""
 FINDINGS = BUILDS / "findings"
@@ -59,7 +61,7 @@ def main() -> int:
     if arguments.inside is not None:
         return _fuzz(arguments)
     name = "fuzzed-sanitized" if arguments.sanitize else "fuzzed"
-    library = build_extensions(name, sanitize=arguments.sanitize, coverage=True)
+    library = build_extensions(name, sanitize=arguments.sanitize, flags=[COUNT_EDGES])
     counters = compile_library(
         Path(__file__).with_name("coverage.c"), BUILDS / name / "coverage.so", sanitize=False
     )

@@ -1,0 +1,59 @@
+"""``make variants``: the tests of the codec on every way through the byte floor.
+
+``_wire.pxd`` reads and writes integers in one of four ways, by what the processor and the compiler
+offer. A machine runs one of them; here each of the others is compiled in turn, by hiding what the
+better ones need. Arguments are handed to pytest; without any, the golden and property tests run.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from instrumentation import ROOT, build_extensions, environment_for
+
+VARIANTS = {
+    "without-bmi2": ["-D__builtin_cpu_supports(feature)=0"],
+    "without-sse2": ["-U__SSE2__"],
+    "bytes-only": ["-U__BYTE_ORDER__"],
+}
+"""What hides the better ways: processors before 2013, processors that are no x86, other byte
+orders. The fourth way, with everything, is the ordinary build."""
+INSTRUCTIONS = {"without-sse2": ["pmovmskb", "pdep"], "bytes-only": ["pmovmskb", "pdep"]}
+"""What the compiled codec of a variant must not contain, as proof that it is one."""
+TESTS = ("tests/golden", "tests/property")
+
+
+def main() -> int:
+    """Build and test every variant; the first that fails ends the run."""
+    arguments = sys.argv[1:] or list(TESTS)
+    for name, flags in VARIANTS.items():
+        library = build_extensions(name, sanitize=False, flags=flags)
+        _prove(library, INSTRUCTIONS.get(name, []))
+        print(f"{name}: {' '.join(flags)}", flush=True)
+        status = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", *arguments],
+            cwd=ROOT,
+            env=environment_for(library, sanitize=False),
+            check=False,
+        ).returncode
+        if status != 0:
+            return status
+    return 0
+
+
+def _prove(library: Path, forbidden: list[str]) -> None:
+    for built in library.glob("fastcoord/_codec.*.so"):
+        code = subprocess.run(
+            ["objdump", "--disassemble", str(built)], check=True, capture_output=True, text=True
+        ).stdout
+        for instruction in forbidden:
+            if instruction in code:
+                raise SystemExit(f"{built} contains {instruction}: the flags do not hide it")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
