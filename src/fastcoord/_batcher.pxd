@@ -3,14 +3,8 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from fastcoord._codec cimport Protocol
 from fastcoord._events cimport Event
+from fastcoord._frames cimport Sealed
 from fastcoord._wire cimport Writer
-
-cdef class Sealed:
-    cdef readonly bytes payload
-    cdef readonly uint64_t offset
-    cdef readonly uint32_t count
-    cdef readonly double sealed_at
-    cdef bint is_counted               # as confirmed or discarded; sent once more to be sure
 
 cdef class Batcher:
     cdef Protocol protocol
@@ -29,11 +23,16 @@ cdef class Batcher:
     cdef readonly uint64_t confirmed
     cdef readonly uint64_t discarded
     cdef readonly uint64_t sealed_batches
-    cdef public double now             # set by the owner once a loop round; stamps sealed batches
+    cdef readonly Py_ssize_t queue_bytes
+    cdef readonly Py_ssize_t turn_bytes  # sealed since the loop last came round
+    cdef readonly bint turn_is_due
+    cdef readonly double now           # stamps sealed batches; as of the last loop round
 
     cdef bint has_state_change
     cdef bint has_room(self)
     cdef Py_ssize_t add_run(self, tuple events, Py_ssize_t start) except -1
+    cdef int note_open(self) except -1
+    cdef int count_queue(self) except -1
     cdef int check(self, object event) except -1
     cdef bint add(self, Event event) except -1
     cdef tuple fit(self, Event event)

@@ -18,8 +18,10 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
+from fastcoord._awaitable cimport DONE
 from fastcoord._codec cimport FIXED_SIZE, Protocol, encode_event, encode_run, get_protocol, knows, size_bound, split_event
 from fastcoord._events cimport STATE_CHANGE, Event, StateChange, is_event
+from fastcoord._frames cimport Sealed, seal_payload
 from fastcoord._wire cimport (
     BYTES_U16,
     Writer,
@@ -37,17 +39,9 @@ cdef extern from "Python.h":
     PyObject** PySequence_Fast_ITEMS(object) noexcept
 
 cdef enum:
-    MOST_RECENT = 256    # confirmed batches that are remembered
-
-
-cdef class Sealed:
-    """A batch that takes no more events.
-
-    :ivar payload: its bytes as they travel, the node id first.
-    :ivar offset: how many events this node had accepted before its first one.
-    :ivar count: how many events it holds.
-    :ivar sealed_at: when it was sealed, on the owner's clock.
-    """
+    MOST_RECENT = 256            # confirmed batches that are remembered
+    BYTES_PER_WRITE = 64 * 1024  # sealed and unsent, at which the owner is asked to send
+    BYTES_PER_TURN = 64 * 1024   # sealed by one task before the loop has to turn
 
 
 cdef class Batcher:
@@ -57,8 +51,10 @@ cdef class Batcher:
     :param protocol: the name of a protocol.
     :param limit: the most bytes of one batch.
     :param capacity: the most sealed batches that wait, in ``queue`` and ``window`` together.
-    :param on_open: called without arguments when an empty open batch takes its first event.
-    :param on_seal: called without arguments when a batch was sealed because it was full.
+    :param on_open: called without arguments when something was published for the first time since
+        ``begin_turn``.
+    :param on_seal: called without arguments when a batch was sealed because it was full, and enough
+        for a write is in the queue.
     """
 
     def __init__(self, *, node_id, protocol, Py_ssize_t limit, Py_ssize_t capacity, on_open, on_seal):
@@ -199,13 +195,26 @@ cdef class Batcher:
             self.writer.used = self.prefix + size
             self.accepted += 1
             self.open_count = 1
-            self.on_seal()
+            if self.queue_bytes >= BYTES_PER_WRITE:
+                self.on_seal()
             return True
         self.accepted += 1
         self.open_count += 1
-        if self.open_count == 1:
-            self.on_open()
+        self.note_open()
         return True
+
+    cdef int note_open(self) except -1:
+        """Have the owner come round, once, for everything that is published until it does."""
+        if not self.turn_is_due:
+            self.turn_is_due = True
+            self.on_open()
+        return 0
+
+    def begin_turn(self, double now):
+        """Note that the loop has come round, and that it is ``now`` on the owner's clock."""
+        self.turn_is_due = False
+        self.turn_bytes = 0
+        self.now = now
 
     def add_from(self, events, Py_ssize_t start=0):
         """Accept prepared events from position ``start`` on, while there is room.
@@ -232,11 +241,10 @@ cdef class Batcher:
             len(events),
             self.limit,
         )
-        cdef bint was_empty = self.open_count == 0
-        self.accepted += stop - start
-        self.open_count += <uint32_t>(stop - start)
-        if was_empty and stop > start:
-            self.on_open()
+        if stop > start:
+            self.accepted += stop - start
+            self.open_count += <uint32_t>(stop - start)
+            self.note_open()
         return stop
 
     def add_always(self, events):
@@ -250,12 +258,16 @@ cdef class Batcher:
     # ------------------------------------------------------------------------------- sealing
 
     cdef int seal_open(self) except -1:
-        cdef Sealed batch = Sealed.__new__(Sealed)
-        batch.payload = PyBytes_FromStringAndSize(<char*>self.writer.start, self.writer.used)
-        batch.offset = self.accepted - self.open_count
-        batch.count = self.open_count
-        batch.sealed_at = self.now
-        self.queue.append(batch)
+        self.queue.append(
+            seal_payload(
+                PyBytes_FromStringAndSize(<char*>self.writer.start, self.writer.used),
+                self.accepted - self.open_count,
+                self.open_count,
+                self.now,
+            )
+        )
+        self.queue_bytes += self.writer.used
+        self.turn_bytes += self.writer.used
         self.sealed_batches += 1
         self.writer.used = self.prefix
         self.open_count = 0
@@ -287,6 +299,7 @@ cdef class Batcher:
             self.window.append(batch)
             taken.append(batch)
             size += len(batch.payload)
+        self.queue_bytes -= size
         return taken
 
     def confirm(self, uint64_t up_to):
@@ -317,6 +330,11 @@ cdef class Batcher:
                 break
             self.queue.appendleft(batch)
         self.recent.clear()
+        self.count_queue()
+
+    cdef int count_queue(self) except -1:
+        self.queue_bytes = sum([len((<Sealed>batch).payload) for batch in self.queue])
+        return 0
 
     cdef int discard(self, Sealed batch) except -1:
         if not batch.is_counted:
@@ -332,6 +350,7 @@ cdef class Batcher:
         cdef Sealed batch
         if self.queue:
             batch = self.queue.popleft()
+            self.queue_bytes -= len(batch.payload)
         elif self.window:
             batch = self.window.popleft()
         else:
@@ -352,6 +371,7 @@ cdef class Batcher:
             if batch.sealed_at >= deadline:
                 break
             self.queue.popleft()
+            self.queue_bytes -= len(batch.payload)
             self.discard(batch)
         return self.discarded - before
 
@@ -368,4 +388,82 @@ cdef class Batcher:
             else:
                 keep.append(batch)
         self.queue = keep
+        self.count_queue()
         return self.discarded - before
+
+
+cdef class Outlet:
+    """The end of a node that programs publish into, without a Python frame in between.
+
+    A subclass sets it up with ``_publish_through``. The owner has the methods
+    ``publish_rest(prepared, done)``, which gives a coroutine for what did not fit,
+    ``turn_round()``, which gives one that lets the loop turn, and ``refuse()``, which raises when
+    nothing may be published any more.
+    """
+
+    cdef Batcher batcher
+    cdef object owner
+    cdef public bint _is_blocked   # somebody waits for room, or it has ended
+    cdef public bint _is_closed
+
+    def _publish_through(self, Batcher batcher, owner):
+        self.batcher = batcher
+        self.owner = owner
+
+    cdef object accept(self, tuple events):
+        cdef tuple prepared
+        cdef Py_ssize_t done = 0
+        if self._is_blocked:
+            self.owner.refuse()
+            return self.owner.publish_rest(self.batcher.prepare(events), 0)
+        prepared = self.batcher.prepare(events)
+        done = self.batcher.add_from(prepared)
+        if done < len(prepared):
+            return self.owner.publish_rest(prepared, done)
+        if self.batcher.turn_bytes >= BYTES_PER_TURN:
+            return self.owner.turn_round()
+        return DONE
+
+    def publish(self, *events):
+        """Publish events to every other node, waiting for room when the outgoing side is full.
+
+        The events are accepted, in their order, before this returns to the caller or, when there
+        is no room, before the await ends. What is accepted is kept until the server has confirmed
+        it, and sent again after a reconnect.
+
+        :param events: any events that the protocol has. If one of them is refused, none is sent.
+        :raises UnsupportedEvent: the protocol does not have such an event.
+        :raises EventTooLarge: an event does not fit into a batch and cannot be split.
+        :raises TypeError: something is not an event.
+        :raises ConnectionLost: the connection is gone for good.
+        :raises NodeClosed: the node was closed.
+        """
+        return self.accept(events)
+
+    def publish_many(self, events):
+        """Publish a list of events; like ``publish(*events)``, without unpacking.
+
+        :param events: an iterable of events.
+        :raises UnsupportedEvent: the protocol does not have such an event.
+        :raises EventTooLarge: an event does not fit into a batch and cannot be split.
+        :raises TypeError: something is not an event.
+        :raises ConnectionLost: the connection is gone for good.
+        :raises NodeClosed: the node was closed.
+        """
+        # A tuple: while this waits for room, the caller may change a list.
+        return self.accept(tuple(events))
+
+    def publish_nowait(self, *events):
+        """Publish events without waiting, from any thread; never fails because of the bus.
+
+        When the outgoing side is full the oldest unsent batch makes room. It is counted in
+        ``stats().discarded``, and the peers hear ``Missed`` with the cause ``"discarded"``.
+
+        :raises UnsupportedEvent: the protocol does not have such an event.
+        :raises EventTooLarge: an event does not fit into a batch and cannot be split.
+        :raises TypeError: something is not an event.
+        :raises NodeClosed: the node was closed.
+        """
+        if self._is_closed:
+            self.owner.refuse()
+        self.batcher.add_always(self.batcher.prepare(events))

@@ -1,12 +1,10 @@
 # cython: language_level=3
 from libc.stdint cimport uint32_t, uint64_t
 
+from fastcoord._awaitable cimport Ready
 from fastcoord._codec cimport Protocol
 from fastcoord._ring cimport Ring, Slot
 from fastcoord._wire cimport Reader
-
-cdef class Ready:
-    cdef object value
 
 cdef class Cursor:
     cdef readonly Ring ring

@@ -1,5 +1,5 @@
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable
-from typing import Any, NoReturn, final
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from typing import Any, final
 
 from typing_extensions import disjoint_base
 
@@ -7,23 +7,6 @@ from fastcoord._codec import Batch
 from fastcoord._events import Event
 from fastcoord._ring import Ring
 from fastcoord.events import Notice
-
-DONE: Done
-
-@final
-class Done(Coroutine[Any, Any, None]):
-    def __await__(self) -> Generator[Any, Any]: ...
-    def __iter__(self) -> Done: ...
-    def __next__(self) -> NoReturn: ...
-    def send(self, value: object) -> NoReturn: ...
-    def throw(self, *exception: Any) -> NoReturn: ...
-    def close(self) -> None: ...
-
-@final
-class Ready:
-    def __await__(self) -> Generator[Any, Any, Any]: ...
-    def __iter__(self) -> Ready: ...
-    def __next__(self) -> NoReturn: ...
 
 @disjoint_base
 class Cursor(AsyncIterator[Event | Notice]):

@@ -1,5 +1,5 @@
 # cython: language_level=3
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef enum NumberingState:
     NUMBERING_ABSENT = 0
@@ -49,3 +49,12 @@ cdef class Splitter:
         self, const uint8_t* line, Py_ssize_t line_size, bint has_header, Py_ssize_t ready
     ) except -2
     cdef int make_room(self, Py_ssize_t room) except -1
+
+cdef class Sealed:
+    cdef readonly bytes payload
+    cdef readonly uint64_t offset
+    cdef readonly uint32_t count
+    cdef readonly double sealed_at
+    cdef bint is_counted               # as confirmed or discarded; sent once more to be sure
+
+cdef Sealed seal_payload(bytes payload, uint64_t offset, uint32_t count, double sealed_at)

@@ -7,13 +7,23 @@ owner, so that the client library sees a connection on which only control lines 
 """
 
 from cpython.buffer cimport PyBuffer_FillInfo
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
-from libc.stdint cimport uint8_t, uint64_t
+from cpython.object cimport PyObject
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcmp, memcpy, memmove
 
 cdef extern from "Python.h":
-    int PyBUF_WRITABLE
+    PyObject* PyBytes_FromStringAndSize(const char*, Py_ssize_t) except NULL
+    int _PyBytes_Resize(PyObject**, Py_ssize_t) except -1
+    void Py_XDECREF(PyObject*)
+
+cdef extern from *:
+    """
+    #define fastcoord_owned(item) (item)
+    """
+    # Takes over the reference that a C pointer stands for.
+    object owned "fastcoord_owned"(PyObject*)
 
 cdef enum:
     # nats-server refuses control lines over 4 KiB by default; INFO alone may be longer.
@@ -156,78 +166,108 @@ def parse_numbering(bytes block):
 # --------------------------------------------------------------------------------------- writing
 
 
-def compose(bytes subject, uint64_t incarnation, uint64_t discarded, batches, *, note=None):
+cdef class Sealed:
+    """A batch that takes no more events.
+
+    :ivar payload: its bytes as they travel, the node id first.
+    :ivar offset: how many events this node had accepted before its first one.
+    :ivar count: how many events it holds.
+    :ivar sealed_at: when it was sealed, on the owner's clock.
+    """
+
+    def __init__(self, bytes payload, offset, count, sealed_at=0.0):
+        self.payload = payload
+        self.offset = offset
+        self.count = count
+        self.sealed_at = sealed_at
+
+
+cdef Sealed seal_payload(bytes payload, uint64_t offset, uint32_t count, double sealed_at):
+    cdef Sealed batch = Sealed.__new__(Sealed)
+    batch.payload = payload
+    batch.offset = offset
+    batch.count = count
+    batch.sealed_at = sealed_at
+    return batch
+
+
+cdef inline uint8_t* put_literal(uint8_t* position, const char* text, Py_ssize_t size) noexcept:
+    memcpy(position, text, size)
+    return position + size
+
+
+cdef Py_ssize_t put_header(
+    uint8_t* header, uint64_t incarnation, Sealed batch, uint64_t discarded, note
+) except -1:
+    cdef uint8_t* position = put_literal(header, <char*>header_start, header_start_size)
+    position += put_decimal(position, incarnation)
+    position = put_literal(position, b".", 1)
+    position += put_decimal(position, batch.offset)
+    position = put_literal(position, b".", 1)
+    position += put_decimal(position, batch.count)
+    position = put_literal(position, b".", 1)
+    position += put_decimal(position, discarded)
+    position = put_literal(position, b"\r\n", 2)
+    if note is None:
+        pass
+    elif note == "resend":
+        position = put_literal(position, note_resend, 24)
+    elif note == "goodbye":
+        position = put_literal(position, note_goodbye, 25)
+    elif note == "hello":
+        position = put_literal(position, note_hello, 23)
+    else:
+        raise ValueError(f"there is no note {note!r}")
+    position = put_literal(position, b"\r\n", 2)
+    return position - header
+
+
+def compose(bytes subject, uint64_t incarnation, uint64_t discarded, batches, *, note=None, ping=False):
     """Write HPUB frames for batches into one bytes object.
 
     :param subject: the NATS subject, already checked for blanks and line ends.
     :param incarnation: the first number of the header.
     :param discarded: the last number of the header.
-    :param batches: a list of ``(payload, offset, count)``.
+    :param batches: a list of ``Sealed``.
     :param note: ``"resend"``, ``"goodbye"`` or ``"hello"``, for all of them.
+    :param ping: whether a PING follows them.
     :return: the frames, ready for one write.
     """
-    cdef Py_ssize_t size = 0
+    cdef Py_ssize_t size = 16
     cdef Py_ssize_t subject_size = PyBytes_GET_SIZE(subject)
     cdef Py_ssize_t header_size, payload_size
     cdef uint8_t header[MAX_HEADER]
+    cdef uint8_t* start
     cdef uint8_t* position
-    cdef bytes payload, frames
-    for batch in batches:
-        size += len(<bytes>batch[0]) + subject_size + MAX_HEADER + 2 * DECIMAL_SIZE + 16
-    scratch = <uint8_t*>PyMem_Malloc(size if size else 1)
-    if scratch == NULL:
-        raise MemoryError(f"no memory for frames of {size} bytes")
+    cdef PyObject* frames
+    cdef Sealed batch
+    cdef list members = list(batches)
+    for batch in members:
+        size += PyBytes_GET_SIZE(batch.payload) + subject_size + MAX_HEADER + 2 * DECIMAL_SIZE + 16
+    # Composed in the object that is handed to the socket; what was reserved too much is cut off.
+    frames = PyBytes_FromStringAndSize(NULL, size)
+    start = position = <uint8_t*>PyBytes_AS_STRING(<object>frames)
     try:
-        position = scratch
-        for batch in batches:
-            payload = <bytes>batch[0]
-            payload_size = PyBytes_GET_SIZE(payload)
-            memcpy(header, header_start, header_start_size)
-            header_size = header_start_size
-            header_size += put_decimal(header + header_size, incarnation)
-            header[header_size] = 46
-            header_size += 1
-            header_size += put_decimal(header + header_size, <uint64_t>batch[1])
-            header[header_size] = 46
-            header_size += 1
-            header_size += put_decimal(header + header_size, <uint64_t>batch[2])
-            header[header_size] = 46
-            header_size += 1
-            header_size += put_decimal(header + header_size, discarded)
-            memcpy(header + header_size, b"\r\n", 2)
-            header_size += 2
-            if note == "resend":
-                memcpy(header + header_size, note_resend, 24)
-                header_size += 24
-            elif note == "goodbye":
-                memcpy(header + header_size, note_goodbye, 25)
-                header_size += 25
-            elif note == "hello":
-                memcpy(header + header_size, note_hello, 23)
-                header_size += 23
-            memcpy(header + header_size, b"\r\n", 2)
-            header_size += 2
-            memcpy(position, b"HPUB ", 5)
-            position += 5
-            memcpy(position, PyBytes_AS_STRING(subject), subject_size)
-            position += subject_size
-            position[0] = 32
-            position += 1
+        for batch in members:
+            payload_size = PyBytes_GET_SIZE(batch.payload)
+            header_size = put_header(header, incarnation, batch, discarded, note)
+            position = put_literal(position, b"HPUB ", 5)
+            position = put_literal(position, PyBytes_AS_STRING(subject), subject_size)
+            position = put_literal(position, b" ", 1)
             position += put_decimal(position, <uint64_t>header_size)
-            position[0] = 32
-            position += 1
+            position = put_literal(position, b" ", 1)
             position += put_decimal(position, <uint64_t>(header_size + payload_size))
-            memcpy(position, b"\r\n", 2)
-            position += 2
-            memcpy(position, header, header_size)
-            position += header_size
-            memcpy(position, PyBytes_AS_STRING(payload), payload_size)
-            position += payload_size
-            memcpy(position, b"\r\n", 2)
-            position += 2
-        return PyBytes_FromStringAndSize(<char*>scratch, position - scratch)
-    finally:
-        PyMem_Free(scratch)
+            position = put_literal(position, b"\r\n", 2)
+            position = put_literal(position, <char*>header, header_size)
+            position = put_literal(position, PyBytes_AS_STRING(batch.payload), payload_size)
+            position = put_literal(position, b"\r\n", 2)
+        if ping:
+            position = put_literal(position, b"PING\r\n", 6)
+    except BaseException:
+        Py_XDECREF(frames)
+        raise
+    _PyBytes_Resize(&frames, position - start)
+    return owned(frames)
 
 
 # --------------------------------------------------------------------------------------- reading
@@ -283,9 +323,9 @@ cdef class Collector(Sink):
         self.messages.append(
             (
                 sid,
-                PyBytes_FromStringAndSize(<char*>reply, reply_size),
+                owned(PyBytes_FromStringAndSize(<char*>reply, reply_size)),
                 numbers,
-                PyBytes_FromStringAndSize(<char*>payload, size),
+                owned(PyBytes_FromStringAndSize(<char*>payload, size)),
             )
         )
         return 0
@@ -386,7 +426,7 @@ cdef class Splitter:
         """Give all that is held to ``control``, unread."""
         cdef Py_ssize_t held = self.end - self.start
         if held:
-            data = PyBytes_FromStringAndSize(<char*>self.buffer + self.start, held)
+            data = owned(PyBytes_FromStringAndSize(<char*>self.buffer + self.start, held))
             self.start = self.end = 0
             self.wanted = 0
             self.control(data)
@@ -413,7 +453,7 @@ cdef class Splitter:
             elif ready >= 5 and memcmp(line, b"HMSG ", 5) == 0:
                 taken = self.split_message(line + 5, line_size - 5, True, ready - line_size)
             else:
-                data = PyBytes_FromStringAndSize(<char*>line, line_size)
+                data = owned(PyBytes_FromStringAndSize(<char*>line, line_size))
                 self.start += line_size
                 self.control(data)
                 if self.is_bypassed:

@@ -132,10 +132,14 @@ cdef class Ring:
             self.buffered_messages >= self.capacity_messages
             or self.buffered_bytes + size > self.capacity_bytes
         ):
-            # A message larger than the whole ring can only be dropped itself.
-            if self.drop_newest or size > self.capacity_bytes:
+            if self.drop_newest:
                 self.note_overflow(node_id, count)
                 return self.wake()
+            if size > self.capacity_bytes:
+                # Larger than the whole ring: it is told in its place, behind what it follows.
+                self.missed += count
+                self.put_notice({node_id: count})
+                return 0
             while self.used and (
                 self.buffered_messages >= self.capacity_messages
                 or self.buffered_bytes + size > self.capacity_bytes
@@ -173,7 +177,7 @@ cdef class Ring:
             self.append(self.overflow, 0, 0, 0, 0.0)
             self.overflow = {}
         # Notices have a bound too: past it the oldest ones are folded together.
-        if self.used - self.buffered_messages >= self.capacity_messages:
+        while self.used - self.buffered_messages >= self.capacity_messages:
             self.fold_oldest_notice()
         self.append(notice, 0, 0, 0, 0.0)
         self.wake()
@@ -260,4 +264,4 @@ cdef class Ring:
 
 def keep_each(carried, notice):
     """Fold nothing: keep every notice."""
-    carried[len(carried)] = notice
+    carried[object()] = notice

@@ -6,11 +6,11 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fastcoord._cursor import DONE
+from fastcoord._batcher import Outlet
 from fastcoord._inbox import Inbox
 from fastcoord.diagnostics import LossLog
 from fastcoord.errors import (
@@ -43,7 +43,7 @@ PING every half heartbeat that makes at most two and a half, three with the time
 logger = logging.getLogger("fastcoord")
 
 
-class Node:
+class Node(Outlet):
     """A node of a cluster: it publishes events, and hears those of every other node.
 
     Made by ``fastcoord.connect``. Use it on the event loop that made it; ``publish_nowait`` alone
@@ -75,6 +75,7 @@ class Node:
             node_id=cluster.node_id,
             protocol=cluster.protocol,
             incarnation=self._incarnation,
+            outlet=self,
         )
         self._requests = Requests(cluster.subject, cluster.node_id, self._incarnation)
         self._supervisor = Supervisor(config, self._inbox, self)
@@ -120,48 +121,6 @@ class Node:
             raise
 
     # ----------------------------------------------------------------------- publishing
-
-    def publish(self, *events: Event) -> Coroutine[Any, Any, None]:
-        """Publish events to every other node, waiting for room when the outgoing side is full.
-
-        The events are accepted, in their order, before this returns to the caller or, when there
-        is no room, before the await ends. What is accepted is kept until the server has confirmed
-        it, and sent again after a reconnect.
-
-        :param events: any events that the protocol has. If one of them is refused, none is sent.
-        :raises UnsupportedEvent: the protocol does not have such an event.
-        :raises EventTooLarge: an event does not fit into a batch and cannot be split.
-        :raises TypeError: something is not an event.
-        :raises ConnectionLost: the connection is gone for good.
-        :raises NodeClosed: the node was closed.
-        """
-        return self._outgoing.publish(events) or DONE
-
-    def publish_many(self, events: Sequence[Event]) -> Coroutine[Any, Any, None]:
-        """Publish a list of events; like ``publish(*events)``, without unpacking.
-
-        :param events: a list or tuple of events; another iterable is made a list first.
-        :raises UnsupportedEvent: the protocol does not have such an event.
-        :raises EventTooLarge: an event does not fit into a batch and cannot be split.
-        :raises TypeError: something is not an event.
-        :raises ConnectionLost: the connection is gone for good.
-        :raises NodeClosed: the node was closed.
-        """
-        # A tuple: while this waits for room, the caller may change a list.
-        return self._outgoing.publish(tuple(events)) or DONE
-
-    def publish_nowait(self, *events: Event) -> None:
-        """Publish events without waiting, from any thread; never fails because of the bus.
-
-        When the outgoing side is full the oldest unsent batch makes room. It is counted in
-        ``stats().discarded``, and the peers hear ``Missed`` with the cause ``"discarded"``.
-
-        :raises UnsupportedEvent: the protocol does not have such an event.
-        :raises EventTooLarge: an event does not fit into a batch and cannot be split.
-        :raises TypeError: something is not an event.
-        :raises NodeClosed: the node was closed.
-        """
-        self._outgoing.publish_nowait(events)
 
     async def flush(self) -> None:
         """Wait until the server has confirmed everything that was accepted before this call.

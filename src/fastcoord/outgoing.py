@@ -5,25 +5,30 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastcoord._batcher import Batcher
 from fastcoord._frames import HEADER_ALLOWANCE
 from fastcoord.errors import ConnectionLost, NodeClosed, RequestTimeout
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastcoord._batcher import Outlet
     from fastcoord.config import Config
     from fastcoord.events import Event
     from fastcoord.transport import Link, Note
 
 __all__ = ["Outgoing"]
 
-BYTES_PER_WRITE = 256 * 1024
+BYTES_PER_WRITE = 128 * 1024
 """How much is handed to the socket before looking again whether it takes more."""
 
-BATCHES_PER_TURN = 4
-"""Full batches that one task may publish before the loop turns: a task that only publishes would
-otherwise keep the loop from reading confirmations."""
+CONFIRMATION_PAUSE = 0.005
+"""Seconds between two requests for confirmation while little is sent."""
+
+WINDOW_TO_CONFIRM = 16
+"""Unconfirmed batches at which confirmation is requested without such a pause."""
 
 
 class Outgoing:
@@ -31,10 +36,14 @@ class Outgoing:
 
     :param config: the configuration.
     :param incarnation: this run of the node.
+    :param outlet: what programs publish into.
     """
 
-    def __init__(self, config: Config, *, node_id: int, protocol: str, incarnation: int) -> None:
+    def __init__(
+        self, config: Config, *, node_id: int, protocol: str, incarnation: int, outlet: Outlet
+    ) -> None:
         self.incarnation = incarnation
+        self._outlet = outlet
         self.sent_bytes = 0
         self.last_sent = 0.0
         self.ping_sent_at: float | None = None
@@ -50,59 +59,52 @@ class Outgoing:
             on_open=self._opened,
             on_seal=self._sealed,
         )
+        outlet._publish_through(self.batcher, self)
         self._empty = self.batcher.empty_payload()
+        self._last_ping = 0.0
+        self._confirmation: asyncio.TimerHandle | None = None
         self._link: Link | None = None
         self._resend_until = 0
         self._is_held = False
-        self._sealed_in_turn = 0
         self._ended: Exception | None = None
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._flushes: list[tuple[int, asyncio.Future[None]]] = []
 
     # ----------------------------------------------------------------------- publishing
 
-    def publish(self, events: tuple[Event, ...]) -> Any:
-        """Accept events, or give a coroutine that does so when there is room.
+    def refuse(self) -> None:
+        """Raise what ended this side, if anything has.
 
-        :return: ``None`` when all is done, otherwise a coroutine to await.
+        :raises ConnectionLost: the connection is gone for good.
+        :raises NodeClosed: the node was closed.
         """
         if self._ended is not None:
             raise self._ended
-        prepared = self.batcher.prepare(events)
-        if self._waiters:
-            return self._publish_rest(prepared, 0)
-        done = self.batcher.add_from(prepared)
-        if done < len(prepared):
-            return self._publish_rest(prepared, done)
-        if self._sealed_in_turn >= BATCHES_PER_TURN:
-            return asyncio.sleep(0)
-        return None
 
-    async def _publish_rest(self, prepared: tuple[Event, ...], done: int) -> None:
+    async def turn_round(self) -> None:
+        """Let the loop turn, for a task that has published a lot without waiting."""
+        await asyncio.sleep(0)
+
+    async def publish_rest(self, prepared: tuple[Event, ...], done: int) -> None:
         """Wait for room behind everyone who waits already, as often as it takes."""
         while done < len(prepared):
             waiter = self._loop.create_future()
             self._waiters.append(waiter)
+            self._outlet._is_blocked = True
             self._wake_next()
             try:
                 await waiter
-                if self._ended is not None:
-                    raise self._ended
+                self.refuse()
                 done = self.batcher.add_from(prepared, done)
             finally:
                 self._waiters.remove(waiter)
+                self._outlet._is_blocked = bool(self._waiters) or self._ended is not None
                 # Room that this task did not take, or was cancelled over, is the next one's.
                 self._wake_next()
 
     def _wake_next(self) -> None:
         if self._waiters and not self.batcher.is_full and not self._waiters[0].done():
             self._waiters[0].set_result(None)
-
-    def publish_nowait(self, events: tuple[Event, ...]) -> None:
-        """Accept events now, discarding the oldest batches where there is no room."""
-        if isinstance(self._ended, NodeClosed):
-            raise self._ended
-        self.batcher.add_always(self.batcher.prepare(events))
 
     # ---------------------------------------------------------------- sealing and sending
 
@@ -114,15 +116,13 @@ class Outgoing:
 
     def _sealed(self) -> None:
         if threading.get_ident() == self._thread:
-            self._sealed_in_turn += 1
             self._pump()
         else:
             self._loop.call_soon_threadsafe(self._turn)
 
     def _turn(self) -> None:
         """Send what was published since the loop last came round."""
-        self._sealed_in_turn = 0
-        self.batcher.now = self._loop.time()
+        self.batcher.begin_turn(self._loop.time())
         self.batcher.seal()
         self._pump()
 
@@ -131,26 +131,56 @@ class Outgoing:
         batcher = self.batcher
         if link is None or self._is_held or not batcher.queue:
             return
+        now = self._loop.time()
         while batcher.queue and link.is_writable:
             resend = batcher.queue[0].offset < self._resend_until
             taken = batcher.take(BYTES_PER_WRITE if not resend else 1)
-            self.sent_bytes += sum(len(batch.payload) for batch in taken)
-            link.publish(
-                self.incarnation, batcher.discarded, taken, note="resend" if resend else None
+            answered = None
+            if self._confirmation_is_due(now):
+                last = taken[-1]
+                answered = self._expect(link, last.offset + last.count, now)
+            self.sent_bytes += link.publish(
+                self.incarnation,
+                batcher.discarded,
+                taken,
+                note="resend" if resend else None,
+                answered=answered,
             )
-            self.last_sent = self._loop.time()
-        self._request_confirmation(link)
+            self.last_sent = now
+        self._confirm_later()
 
-    def _request_confirmation(self, link: Link) -> None:
-        """Write a PING behind the window, unless one is under way: its PONG asks for the next."""
+    def _confirmation_is_due(self, now: float) -> bool:
+        """Say whether a PING should go with what is sent now.
+
+        One is under way at a time. Under load it follows the one before at once; a single event now
+        and then shares one with those of the next few milliseconds.
+        """
+        if self.ping_sent_at is not None:
+            return False
+        return (
+            bool(self._flushes)
+            or len(self.batcher.window) >= WINDOW_TO_CONFIRM
+            or now - self._last_ping >= CONFIRMATION_PAUSE
+        )
+
+    def _confirm_later(self) -> None:
+        if self.batcher.window and self.ping_sent_at is None and self._confirmation is None:
+            self._confirmation = self._loop.call_later(CONFIRMATION_PAUSE, self._confirm)
+
+    def _confirm(self) -> None:
+        """Ask for the confirmation of everything that is in the window."""
+        self._confirmation = None
         window = self.batcher.window
-        if self.ping_sent_at is None and window:
+        if self._link is not None and self.ping_sent_at is None and window:
             last = window[-1]
-            self._ping(link, last.offset + last.count)
+            self._ping(self._link, last.offset + last.count)
+
+    def _expect(self, link: Link, up_to: int, now: float) -> Callable[[], None]:
+        self.ping_sent_at = self._last_ping = now
+        return lambda: self._answered(link, up_to)
 
     def _ping(self, link: Link, up_to: int) -> None:
-        self.ping_sent_at = self._loop.time()
-        link.ping(lambda: self._answered(link, up_to))
+        link.ping(self._expect(link, up_to, self._loop.time()))
 
     def _answered(self, link: Link, up_to: int) -> None:
         if link is not self._link:
@@ -161,15 +191,18 @@ class Outgoing:
             self._flushes.remove(flush)
             if not flush[1].done():
                 flush[1].set_result(None)
-        if self.batcher.open_count and not self.batcher.is_full:
-            self.batcher.now = self._loop.time()
+        if self.batcher.open_count and not self.batcher.turn_is_due and not self.batcher.is_full:
+            # It stayed open only because there was no room to seal it.
             self.batcher.seal()
             self._pump()
         self._wake_next()
-        if self._flushes:
-            self._ping(link, self._first_unsent())
-        else:
-            self._request_confirmation(link)
+        if self.ping_sent_at is None:
+            if self._flushes:
+                self._ping(link, self._first_unsent())
+            elif len(self.batcher.window) >= WINDOW_TO_CONFIRM:
+                self._confirm()
+            else:
+                self._confirm_later()
 
     def _first_unsent(self) -> int:
         queue = self.batcher.queue
@@ -296,6 +329,10 @@ class Outgoing:
         ):
             return
         self._ended = reason
+        self._outlet._is_blocked = True
+        self._outlet._is_closed = isinstance(reason, NodeClosed)
+        if self._confirmation is not None:
+            self._confirmation.cancel()
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)

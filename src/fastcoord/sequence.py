@@ -12,7 +12,9 @@ begin anywhere; one first heard later is expected from 0.
 
 Beyond them, so that no damaged header can silence a node or hide a loss: a batch that lies where
 events were reported missing is not delivered late, but if the next one continues *it* instead of
-the expected offset, the jump itself was the damage, and numbering is taken up there.
+the expected offset, the jump itself was the damage, and numbering is taken up there. What was not
+delivered in between is told then. An incarnation that was taken up anywhere may have been taken up
+by a damaged header, so all that lies before counts as reported missing in this respect.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ HEARTBEATS_UNTIL_DOWN = 3
 HEARTBEATS_UNTIL_SETTLED = 2
 REMEMBERED_HOLES = 32
 REMEMBERED_INCARNATIONS = 8
+U64_MAX = (1 << 64) - 1
 
 Verdict = tuple[int, int, Notice | None]
 """How many events to skip, how many to deliver, and what to say after them."""
@@ -52,44 +55,80 @@ class Watcher(Protocol):
         """Hear that every peer that was up before this node's absence has been heard again."""
 
 
-class History:
-    """What is remembered of one peer beside its expected offset."""
+class Track:
+    """What is remembered of one incarnation beside its expected offset."""
 
-    __slots__ = (
-        "absences",
-        "duplicate",
-        "former",
-        "heard_batches",
-        "holes",
-        "said_goodbye",
-        "skipped_since_jump",
-        "suspect",
-        "turn",
-        "up",
-    )
+    __slots__ = ("heard_batches", "holes", "skipped", "suspect", "turn", "was_moved")
 
-    def __init__(self) -> None:
-        self.holes: list[tuple[int, int]] = []
-        """Ranges of offsets that were reported missing, the newest last."""
+    def __init__(self, taken_up_at: int) -> None:
+        self.holes: list[tuple[int, int]] = [(0, taken_up_at)] if taken_up_at else []
+        """Ranges of offsets that were reported missing, in order."""
         self.turn: int | None = None
         """Where numbering would go on if the last jump was damage and not loss."""
         self.suspect: tuple[int, int, int] | None = None
         """The batch that made ``turn``: its repetition proves nothing, its continuation does."""
-        self.skipped_since_jump = 0
-        self.up = False
-        self.said_goodbye = False
-        self.duplicate = False
-        self.absences = 0
-        """How often this node had been off the bus when it last heard the peer."""
+        self.was_moved = False
+        """Whether batches were skipped since the jump: then more is missing than it told."""
+        self.skipped = 0
+        """How many events were skipped or lost since the jump, as far as that is known."""
         self.heard_batches = 0
-        self.former: dict[int, tuple[int, int, int]] = {}
-        """Incarnations that another took over from: expected offset, discarded, batches heard."""
 
     def settle(self) -> None:
         """Take the numbering for sound, as it stands now."""
         self.turn = None
         self.suspect = None
-        self.skipped_since_jump = 0
+        self.was_moved = False
+        self.skipped = 0
+
+    def expect(self, turn: int, suspect: tuple[int, int, int]) -> None:
+        """Remember where numbering goes on if the batch at hand shows its sender's true place."""
+        self.turn = turn
+        # Heartbeats are alike: the second one at a place is no repetition but says it again.
+        self.suspect = suspect if suspect[1] else None
+
+    def add_hole(self, start: int, end: int) -> None:
+        self.holes.append((start, end))
+        if len(self.holes) > REMEMBERED_HOLES:
+            # None is forgotten: the sender's true place may lie in the oldest.
+            self.holes[:2] = [(self.holes[0][0], self.holes[1][1])]
+
+    def has_hole_at(self, offset: int, count: int) -> bool:
+        """Say whether a batch lies where events are missing.
+
+        A heartbeat at the start of a hole does not: it may be from before the loss.
+        """
+        return any(start <= offset < end and (count or offset > start) for start, end in self.holes)
+
+    def go_back(self, offset: int) -> int | None:
+        """Take numbering up at ``offset``; what was missing beyond it never was.
+
+        :return: how many events were skipped or lost since the jump; ``None`` if that is unknown.
+        """
+        skipped = self.skipped if self.skipped or not self.was_moved else None
+        self.holes = [(start, min(end, offset)) for start, end in self.holes if start < offset]
+        self.settle()
+        return skipped
+
+
+class History:
+    """What is remembered of one peer beside its incarnation's numbering."""
+
+    __slots__ = ("absences", "duplicate", "former", "said_goodbye", "track", "up")
+
+    def __init__(self) -> None:
+        self.track = Track(0)
+        self.up = False
+        self.said_goodbye = False
+        self.duplicate = False
+        self.absences = 0
+        """How often this node had been off the bus when it last heard the peer."""
+        self.former: dict[int, tuple[int, int, Track]] = {}
+        """Incarnations that another took over from: expected offset, discarded, the rest."""
+
+    def forget_one(self) -> None:
+        """Forget the incarnation of which the least was heard: likely a damaged header's."""
+        least = min(reversed(self.former), key=lambda each: self.former[each][2].heard_batches)
+        del self.former[least]
 
 
 class Sequencer:
@@ -122,7 +161,9 @@ class Sequencer:
 
     def count(self, missed: Missed) -> None:
         if missed.node_id is not None and missed.events is not None:
-            self.inbox.peer(missed.node_id).missed += missed.events
+            peer = self.inbox.peer(missed.node_id)
+            # Damaged headers can claim more than the counter holds.
+            peer.missed = min(peer.missed + missed.events, U64_MAX)
         self.watcher.missed(missed)
 
     # ------------------------------------------------------------------- judging batches
@@ -154,34 +195,37 @@ class Sequencer:
         if not peer.numbered or peer.incarnation != incarnation:
             self.adopt(peer, history, incarnation, offset)
         history.absences = self.absences
-        history.heard_batches += 1
+        history.track.heard_batches += 1
         self.rise(peer, history)
         self.no_longer_await(node_id)
         if note == "hello":
             self.watcher.greeted()
         grown = max(0, discarded - peer.discarded)
-        peer.discarded = discarded
+        if offset >= peer.expected:
+            # What looks back says nothing of what is missing from here on.
+            peer.discarded = discarded
         batch = (offset, count, hash(payload))
-        if not self.place(peer, history, batch, grown, note in ("resend", "hello")):
-            self.inbox.duplicates += count
+        if not self.place(peer, history.track, batch, grown, note in ("resend", "hello")):
+            self.inbox.duplicates += counted
             return NOTHING
-        skip = min(peer.expected - offset, count)
+        known = min(peer.expected - offset, count)
+        skip = min(known, counted)
         self.inbox.duplicates += skip
         peer.expected = offset + count
-        peer.steady = history.turn is None
+        peer.steady = history.track.turn is None
         if note == "goodbye":
             self.down(peer, history, goodbye=True)
         afterwards = None
         if not intact:
-            afterwards = Missed(node_id, count - max(counted, skip), "undecodable")
+            afterwards = Missed(node_id, count - max(counted, known), "undecodable")
             self.inbox.malformed += 1
             self.count(afterwards)
-        return (skip, max(0, counted - skip), afterwards)
+        return (skip, counted - skip, afterwards)
 
     def place(
         self,
         peer: PeerState,
-        history: History,
+        track: Track,
         batch: tuple[int, int, int],
         grown: int,
         resend: bool,
@@ -193,33 +237,31 @@ class Sequencer:
         offset, count, _ = batch
         expected = peer.expected
         if offset == expected:
-            history.settle()
+            track.settle()
             return True
         if offset > expected:
-            self.jump(peer, history, batch, grown)
+            self.jump(peer, track, batch, grown)
             return True
-        if resend or batch == history.suspect:
+        if resend or batch == track.suspect:
             return offset + count > expected
-        if offset == history.turn:
+        if offset == track.turn:
             # The offset that jumped was damaged: its sender never went there.
-            if history.skipped_since_jump:
-                self.tell(peer.node_id, history.skipped_since_jump, "gap")
-            history.settle()
-            history.holes.clear()
+            skipped = track.go_back(offset)
+            if skipped != 0:
+                self.tell(peer.node_id, skipped, "gap")
             peer.expected = offset
             return True
         if offset + count > expected:
             return True
-        if any(start <= offset < end for start, end in history.holes):
-            history.turn = offset + count
-            history.suspect = batch
-            history.skipped_since_jump += count
+        if track.has_hole_at(offset, count):
+            lost = max(0, offset - track.turn) if track.turn is not None else 0
+            track.skipped += lost + count
+            track.was_moved = True
+            track.expect(offset + count, batch)
             peer.steady = False
         return False
 
-    def jump(
-        self, peer: PeerState, history: History, batch: tuple[int, int, int], grown: int
-    ) -> None:
+    def jump(self, peer: PeerState, track: Track, batch: tuple[int, int, int], grown: int) -> None:
         offset, count, _ = batch
         missing = offset - peer.expected
         by_sender = min(missing, grown)
@@ -227,11 +269,9 @@ class Sequencer:
             self.tell(peer.node_id, by_sender, "discarded")
         if missing > by_sender:
             self.tell(peer.node_id, missing - by_sender, "gap")
-        history.holes.append((peer.expected, offset))
-        del history.holes[:-REMEMBERED_HOLES]
-        history.settle()
-        history.turn = peer.expected + count
-        history.suspect = batch
+        track.settle()
+        track.add_hole(peer.expected, offset)
+        track.expect(peer.expected + count, batch)
         peer.expected = offset
 
     def unnumbered(self, node_id: int, counted: int, intact: bool) -> Verdict:
@@ -259,7 +299,7 @@ class Sequencer:
         self.inbox.malformed += 1
         peer = self.inbox.peer(node_id)
         if not peer.numbered:
-            self.tell(node_id, counted, "undecodable")
+            self.tell(node_id, counted or None, "undecodable")
         return NOTHING
 
     def without_sender(self) -> None:
@@ -282,30 +322,24 @@ class Sequencer:
         is_restart = peer.numbered
         known = history.former.pop(incarnation, None)
         if is_restart:
-            if known is not None and history.heard_batches > 1:
+            if known is not None and history.track.heard_batches > 1:
                 # The old one is back after the new one had settled: two of them are running.
                 self.report_duplicate(peer, history)
-            history.former[peer.incarnation] = (
-                peer.expected,
-                peer.discarded,
-                history.heard_batches,
-            )
-            while len(history.former) > REMEMBERED_INCARNATIONS:
-                del history.former[next(iter(history.former))]
+            history.former[peer.incarnation] = (peer.expected, peer.discarded, history.track)
+            if len(history.former) > REMEMBERED_INCARNATIONS:
+                history.forget_one()
             if known is None and history.absences != self.absences and not history.said_goodbye:
                 # It ended while this node could not hear how far it had come.
                 self.tell(peer.node_id, None, "gap")
         history.said_goodbye = False
-        history.holes.clear()
-        history.settle()
         peer.incarnation = incarnation
         peer.numbered = True
         if known is not None:
-            peer.expected, peer.discarded, history.heard_batches = known
+            peer.expected, peer.discarded, history.track = known
         else:
             peer.expected = offset if self.inbox.now <= self.settled_at else 0
             peer.discarded = 0
-            history.heard_batches = 0
+            history.track = Track(peer.expected)
 
     def rise(self, peer: PeerState, history: History) -> None:
         if not history.up and peer.node_id != self.inbox.node_id:

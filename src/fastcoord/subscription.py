@@ -197,4 +197,4 @@ def fold(carried: dict[object, Notice], notice: Notice | dict[int, int]) -> None
     elif isinstance(notice, DuplicateNodeId):
         carried[("duplicate", notice.node_id)] = notice
     else:
-        carried[len(carried)] = notice
+        carried[object()] = notice

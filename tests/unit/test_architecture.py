@@ -20,7 +20,7 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
         "errors",
-        "_wire _names",
+        "_wire _names _awaitable",
         "_events _ring _frames",
         "_codec",
         "_batcher _inbox _cursor events config statistics",

@@ -86,10 +86,15 @@ class Lane(asyncio.BufferedProtocol, Transport):
 
     # ------------------------------------------------------------------------- own side
 
-    def send(self, data: bytes) -> None:
-        """Write bytes that are whole protocol frames."""
+    def send(self, data: bytes, answered: Callable[[], None] | None = None) -> None:
+        """Write bytes that are whole protocol frames.
+
+        :param answered: when they end with a PING, called at its PONG.
+        """
         # asyncio logs a line for each write between a failed one and `connection_lost`.
         if self._stream is not None and not self._stream.is_closing():
+            if answered is not None:
+                self._pings.append(answered)
             self._stream.write(data)
 
     def ping(self, answered: Callable[[], None]) -> None:

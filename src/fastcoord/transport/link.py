@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import nats.errors
 from nats.aio.client import Client
 
-from fastcoord._frames import compose
+from fastcoord._frames import Sealed, compose
 from fastcoord.config import split_credentials
 from fastcoord.errors import AuthenticationFailed, ConfigError, ConnectError, TlsError
 from fastcoord.transport.lane import Lane
 
 if TYPE_CHECKING:
-    from fastcoord._batcher import Sealed
     from fastcoord._frames import Sink
     from fastcoord.config import Address, Config
 
 __all__ = ["EVENTS_SID", "Link", "LinkOwner", "Server"]
 
 EVENTS_SID = 1
+CALL_FAILED = re.compile(r"\[Errno (\d+)\] Connect call failed \('([^']*)'[^)]*\)")
 
 Note = Literal["resend", "goodbye", "hello"] | None
 """What a batch says of itself in the second header."""
@@ -185,13 +187,21 @@ class Link:
         self,
         incarnation: int,
         discarded: int,
-        batches: Iterable[Sealed],
+        batches: list[Sealed],
         *,
         note: Note = None,
-    ) -> None:
-        """Write batches, in their order, in one write."""
-        parts = [(batch.payload, batch.offset, batch.count) for batch in batches]
-        self._lane.send(compose(self._subject, incarnation, discarded, parts, note=note))
+        answered: Callable[[], None] | None = None,
+    ) -> int:
+        """Write batches, in their order, in one write.
+
+        :param answered: called when the server has taken them; a PING then goes with them.
+        :return: how many bytes were written.
+        """
+        frames = compose(
+            self._subject, incarnation, discarded, batches, note=note, ping=answered is not None
+        )
+        self._lane.send(frames, answered)
+        return len(frames)
 
     def publish_empty(
         self,
@@ -203,8 +213,7 @@ class Link:
         note: Note = None,
     ) -> None:
         """Write a batch without events: a heartbeat, or goodbye."""
-        parts = [(payload, offset, 0)]
-        self._lane.send(compose(self._subject, incarnation, discarded, parts, note=note))
+        self.publish(incarnation, discarded, [Sealed(payload, offset, 0)], note=note)
 
     def publish_raw(self, subject: bytes, payload: bytes, reply: bytes = b"") -> None:
         """Write one message to another subject; both subjects must be free of blanks."""
@@ -336,8 +345,13 @@ def describe(error: BaseException | None) -> str:
         text = "the server closed the connection"
     elif isinstance(error, TimeoutError | asyncio.TimeoutError):
         text = "no answer in time"
+    elif isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        # Not strerror: asyncio puts "Connect call failed" there, which does not say why.
+        text = os.strerror(error.errno)
     elif isinstance(error, OSError) and error.strerror:
         text = error.strerror
     else:
         text = str(error).removeprefix("nats: ") or type(error).__name__
+        # What asyncio says of a name with several addresses, none of which can be reached.
+        text = CALL_FAILED.sub(lambda found: f"{found[2]}: {os.strerror(int(found[1]))}", text)
     return "".join(character if character.isprintable() else "?" for character in text)[:300]
