@@ -16,7 +16,7 @@ from support.scripted import ScriptedServer
 from support.wait import until
 
 CLUSTER = {"protocol": "fastcoord-1", "heartbeat": "200ms"}
-SLACK = 0.5
+SLACK = 1.5
 """Seconds that a busy machine may be late with a timer."""
 
 
@@ -214,7 +214,7 @@ async def test_pauses_between_attempts_grow_from_50_ms_to_4_s_and_are_never_in_s
 async def test_an_attempt_that_gets_no_answer_ends_after_timeout_connection() -> None:
     async with (
         ScriptedServer() as script,
-        joined(script, 1, cluster=CLUSTER, timeout={"connection": "200ms"}) as node,
+        joined(script, 1, cluster=CLUSTER, timeout={"connection": "1s"}) as node,
     ):
         script.manner = "mute"
         script.attempts.clear()

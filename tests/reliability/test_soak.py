@@ -1,0 +1,61 @@
+"""The soak itself, for some seconds: it runs, holds, and fails when something is amiss."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from soak.report import MEBIBYTE, violations
+
+SCRIPT = Path(__file__).parent.parent / "soak" / "run.py"
+
+
+@pytest.mark.slow
+async def test_a_short_soak_holds() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(SCRIPT), "--seconds", "10", "--seed", "4"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    report = out.decode()
+    assert process.returncode == 0, report + err.decode()
+    assert "everything is accounted for" in report
+    assert err.decode().count("socket.send") == 0
+
+
+def book(node: int, *heard: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {"node": node, "run": 0, "sent": 10, "accepted": 10, "waiting": 0, **changes} | {
+        "heard": list(heard)
+    }
+
+
+def line(sender: int, place: int = 10, **changes: Any) -> dict[str, Any]:
+    return {"sender": sender, "run": 0, "place": place, "faults": [], **changes}
+
+
+def test_books_that_agree_are_no_violation() -> None:
+    assert violations([book(1, line(2)), book(2, line(1))], [], {1: [5], 2: [5]}) == []
+
+
+@pytest.mark.parametrize(
+    ("books", "said"),
+    [
+        ([book(1, line(2, place=9)), book(2, line(1))], "knows of 9 events of node 2"),
+        ([book(1), book(2, line(1))], "knows of 0 events of node 2"),
+        ([book(1, line(2, faults=["twice"])), book(2, line(1))], "twice"),
+        ([book(1, line(2), waiting=3), book(2, line(1))], "3 events wait"),
+        ([book(1, line(2), accepted=9), book(2, line(1))], "accepted 9 of 10"),
+    ],
+)
+def test_books_that_disagree_are_violations(books: list[Any], said: str) -> None:
+    (found,) = violations(books, [], {})
+    assert said in found
+
+
+def test_a_process_that_grows_is_a_violation() -> None:
+    growing = [(30 + number) * MEBIBYTE for number in range(40)]
+    (found,) = violations([], [], {1: growing, 2: [30 * MEBIBYTE] * 40})
+    assert found.startswith("node 1 grew from")
