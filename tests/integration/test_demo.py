@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,14 +118,21 @@ async def test_the_nodes_of_an_interrupted_demo_leave_in_order(tmp_path: Path) -
         ):
             await until(lambda: len(guest.peers()) == 3)
             demo.process.send_signal(signal.SIGINT)
-            left = set()
-            async for event in events:
-                if isinstance(event, fastcoord.PeerDown):
-                    assert event.goodbye
-                    left.add(event.node_id)
-                if len(left) == 3:
-                    break
+            farewells = asyncio.create_task(_collect(events, fastcoord.PeerDown, 3))
+            assert sorted(await asyncio.wait_for(farewells, 20), key=str) == [
+                fastcoord.PeerDown(node_id, goodbye=True) for node_id in (1, 2, 3)
+            ]
         assert await demo.ends() == 130
+
+
+async def _collect(events: fastcoord.Subscription, kind: type[Any], count: int) -> list[Any]:
+    found = []
+    async for event in events:
+        if isinstance(event, kind):
+            found.append(event)
+            if len(found) == count:
+                break
+    return found
 
 
 async def test_a_demo_on_a_terminal_is_a_live_table(tmp_path: Path) -> None:
