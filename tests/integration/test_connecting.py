@@ -1,0 +1,186 @@
+"""Connections that cannot be made: each error is a sentence, in time, and nothing stays behind."""
+
+import asyncio
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fastcoord
+from fastcoord import (
+    AuthenticationFailed,
+    ConfigError,
+    ConnectError,
+    ReloadBlockedIps,
+)
+from fastcoord.server import LocalServer
+from support.accounting import accounted, collect
+from support.frames import Frame
+from support.nodes import node_toml
+from support.proxy import Proxy
+from support.strangers import Address, listening, open_sockets, refused
+from support.wait import until
+
+SECOND: dict[str, Any] = {"timeout": {"connection": "500ms"}}
+
+
+@pytest.fixture
+def nobody() -> Address:
+    """An address at which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return Address(probe.getsockname()[1])
+
+
+# ------------------------------------------------------------------------------- nobody is there
+
+
+async def test_a_server_that_is_not_there_is_named_with_the_reason(nobody: Address) -> None:
+    text, error, took = await refused(nobody)
+    assert type(error) is ConnectError
+    assert isinstance(error, ConnectionError)
+    assert text.endswith(f"{nobody.name}: Connection refused")
+    assert "check that the server runs there and that address is right" in text
+    assert took < 2
+
+
+async def test_each_of_several_addresses_is_named_with_its_own_reason(
+    nobody: Address, shared_server: LocalServer
+) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    with LocalServer(users={"node": "right"}) as locked:
+        async with listening(silent) as mute:
+            text, error, took = await refused(
+                [nobody, mute, locked], user="node", password="wrong", **SECOND
+            )
+    assert type(error) is ConnectError
+    reasons = dict(re.findall(r"(127\.0\.0\.1:\d+): ([^;]+)", text))
+    assert set(reasons) == {nobody.name, mute.name, f"127.0.0.1:{locked.port}"}
+    assert reasons[nobody.name] == "Connection refused"
+    assert reasons[mute.name] == "no answer within 0.5 s (timeout.connection)"
+    assert "credentials" in reasons[f"127.0.0.1:{locked.port}"]
+    assert "wrong" not in text
+    assert took < 2
+
+
+async def test_a_dead_address_among_living_ones_does_no_harm(
+    nobody: Address, shared_server: LocalServer
+) -> None:
+    for _ in range(4):  # they are tried in random order
+        async with accounted([nobody, shared_server], 1) as node:
+            assert node.stats().server == f"127.0.0.1:{shared_server.port}"
+
+
+async def test_a_name_that_leads_nowhere_is_named_with_each_reason(nobody: Address) -> None:
+    text, _, _ = await refused(nobody, address="nobody.invalid:4222")
+    assert "nobody.invalid:4222: " in text
+    port = nobody.name.rpartition(":")[2]
+    text, _, _ = await refused(nobody, address=f"localhost:{port}")
+    assert f"localhost:{port}: " in text
+    assert "Connection refused" in text
+    assert "Errno" not in text
+
+
+# ---------------------------------------------------------------------------------- not let in
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"user": "node", "password": "wrong"}, {"user": "nobody", "password": "right"}, {}],
+    ids=["wrong password", "wrong user", "no password"],
+)
+async def test_refused_credentials_say_what_to_check(settings: dict[str, Any]) -> None:
+    with LocalServer(users={"node": "right"}) as server:
+        text, error, took = await refused(server, **settings)
+    assert isinstance(error, AuthenticationFailed)
+    assert isinstance(error, PermissionError)
+    assert "check user, password and credentials" in text
+    assert "wrong" not in text
+    assert took < 2
+
+
+async def test_a_wrong_file_names_everything_wrong_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(
+        '[cluster]\ncoordinator = "nats"\nnode-id = 65536\n\n'
+        '[store."nats"]\ntype = "nats"\nadress = "localhost"\nping-interval = "0s"\n'
+    )
+    with pytest.raises(ConfigError) as caught:
+        fastcoord.connect(file)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == len(caught.value.problems) == 4
+    assert all(str(file) in line for line in lines)
+    assert any(":3: cluster.node-id" in line and "65535" in line for line in lines)
+    assert any(":7: " in line and "adress" in line and "address" in line for line in lines)
+    assert any(":8: " in line and "ping-interval" in line for line in lines)
+    file.write_text('[store."nats"\n')
+    with pytest.raises(ConfigError, match=re.escape(f"{file}:1")):
+        fastcoord.connect(file)
+    with pytest.raises(ConfigError, match="no such file"):
+        fastcoord.connect(tmp_path / "other.toml")
+
+
+# ----------------------------------------------------------------------------------- being there
+
+
+async def test_connect_returns_only_when_the_server_has_taken_the_subscription(
+    shared_server: LocalServer, cluster: dict[str, Any]
+) -> None:
+    async with (
+        Proxy(shared_server.host, shared_server.port) as proxy,
+        accounted(shared_server, 1, cluster=cluster) as sender,
+    ):
+        may_subscribe = asyncio.Event()
+        is_subscribing = asyncio.Event()
+
+        async def hold(frame: Frame) -> Frame:
+            if frame.verb == "SUB":
+                is_subscribing.set()
+                await may_subscribe.wait()
+            return frame
+
+        proxy.to_server.filter = hold
+
+        async def join() -> list[Any]:
+            async with accounted(proxy, 2, cluster=cluster) as hearer:
+                events = hearer.subscribe()
+                await sender.publish(ReloadBlockedIps())
+                return await collect(events, 1)
+
+        joining = asyncio.create_task(join())
+        await is_subscribing.wait()
+        await sender.flush()
+        assert not joining.done()
+        assert sender.stats().accepted == 0, "connect has returned before the server subscribed"
+        may_subscribe.set()
+        assert await joining == [ReloadBlockedIps()]
+
+
+async def test_connecting_can_be_cancelled_at_any_point(shared_server: LocalServer) -> None:
+    sockets = open_sockets()
+    async with Proxy(shared_server.host, shared_server.port) as proxy:
+        config = fastcoord.parse_config(node_toml(proxy))
+        for verb in ("CONNECT", "PING", "SUB"):
+            reached, over = asyncio.Event(), asyncio.Event()
+
+            async def hold(
+                frame: Frame, verb: str = verb, reached: Any = reached, over: Any = over
+            ) -> Frame:
+                if frame.verb == verb:
+                    reached.set()
+                    await over.wait()
+                return frame
+
+            proxy.to_server.filter = hold
+            connecting = asyncio.create_task(fastcoord.connect(config)._connect())
+            await reached.wait()
+            connecting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await connecting
+            over.set()
+            await until(lambda: proxy.connections == 0)
+    await until(lambda: open_sockets() <= sockets)
