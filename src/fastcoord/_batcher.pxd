@@ -31,6 +31,8 @@ cdef class Batcher:
     cdef bint has_state_change
     cdef bint has_room(self)
     cdef Py_ssize_t add_run(self, tuple events, Py_ssize_t start) except -1
+    cdef tuple prepare_members(self, tuple events)
+    cdef Py_ssize_t add_members(self, tuple members, Py_ssize_t start) except -1
     cdef int note_open(self) except -1
     cdef int count_queue(self) except -1
     cdef int check(self, object event) except -1

@@ -1,4 +1,4 @@
-# cython: language_level=3, embedsignature=True
+# cython: language_level=3, embedsignature=True, binding=False, embedsignature.format=clinic
 """Events into batches: encoded when published, bounded, and kept until they are confirmed.
 
 A batch lives in one of four places, and each event is counted in exactly one of them at any time::
@@ -152,10 +152,12 @@ cdef class Batcher:
         :raises UnsupportedEvent: the protocol does not have one of them.
         :raises EventTooLarge: one does not fit into a batch and is not a list.
         """
+        return self.prepare_members(tuple(events))
+
+    cdef tuple prepare_members(self, tuple events):
         cdef bint all_fit = True
         cdef Py_ssize_t room = self.limit - self.prefix
-        events = tuple(events)
-        for event in <tuple>events:
+        for event in events:
             if (
                 type(event) is StateChange
                 and (<StateChange>event).code
@@ -221,7 +223,9 @@ cdef class Batcher:
 
         :return: the position of the first event that was not accepted: ``len(events)`` if all were.
         """
-        cdef tuple members = tuple(events)
+        return self.add_members(tuple(events), start)
+
+    cdef Py_ssize_t add_members(self, tuple members, Py_ssize_t start) except -1:
         cdef Py_ssize_t index = start
         cdef Py_ssize_t count = len(members)
         while index < count:
@@ -250,9 +254,10 @@ cdef class Batcher:
     def add_always(self, events):
         """Accept prepared events; where there is no room, discard the oldest batch."""
         cdef Py_ssize_t index = 0
-        while index < len(events):
-            index = self.add_from(events, index)
-            if index < len(events):
+        cdef tuple members = tuple(events)
+        while index < len(members):
+            index = self.add_members(members, index)
+            if index < len(members):
                 self.discard_oldest()
 
     # ------------------------------------------------------------------------------- sealing
@@ -416,8 +421,8 @@ cdef class Outlet:
         if self._is_blocked:
             self.owner.refuse()
             return self.owner.publish_rest(self.batcher.prepare(events), 0)
-        prepared = self.batcher.prepare(events)
-        done = self.batcher.add_from(prepared)
+        prepared = self.batcher.prepare_members(events)
+        done = self.batcher.add_members(prepared, 0)
         if done < len(prepared):
             return self.owner.publish_rest(prepared, done)
         if self.batcher.turn_bytes >= BYTES_PER_TURN:

@@ -1,4 +1,4 @@
-# cython: language_level=3, embedsignature=True
+# cython: language_level=3, embedsignature=True, binding=False, embedsignature.format=clinic
 """The consumer's side of a ring: events are decoded where they are taken, one at a time.
 
 Iterating does not switch tasks while something waits in the ring: the awaitable that ``__anext__``

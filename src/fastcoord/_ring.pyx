@@ -1,4 +1,4 @@
-# cython: language_level=3, embedsignature=True
+# cython: language_level=3, embedsignature=True, binding=False, embedsignature.format=clinic
 """A bounded ring of undecoded messages between the connection and one consumer.
 
 It never blocks and never grows past its bounds. When it is full a message is dropped, the oldest or
@@ -158,7 +158,14 @@ cdef class Ring:
             self.wake()
         return 0
 
-    def put_message(self, bytes payload, start, count, node_id, received_at):
+    def put_message(
+        self,
+        bytes payload,
+        uint32_t start,
+        uint32_t count,
+        uint16_t node_id,
+        double received_at,
+    ):
         """Put one undecoded message; drop by the ring's rule when it is full.
 
         :param payload: the message, whole.
