@@ -72,7 +72,7 @@ $(VENV)/.wheel-tools: $(VENV)/.tools
 	$(BIN)/pip install -q --group wheel
 	@touch $@
 
-wheel: build $(VENV)/.wheel-tools ## sdist and wheel into wheels/dist, checked and tried out; PYTHONS="..."
+wheel: $(VENV)/.wheel-tools ## sdist and wheel into wheels/dist, checked and tried out; PYTHONS="..."
 	$(BIN)/python wheels/build.py $(PYTHONS)
 
 clean: ## remove what was built
