@@ -1,0 +1,1 @@
+"""Measurements of fastcoord, side by side with what else a Python program could use."""

@@ -1,0 +1,98 @@
+"""Small compiled programs that serve as yardsticks, built when they are first needed."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+HERE = Path(__file__).parent
+BUILT = HERE.parents[1] / "build" / "benchmarks"
+
+
+class Unavailable(Exception):
+    """A yardstick cannot be built here; the message says why."""
+
+
+def compile_c(source: Path, suffix: str, options: Sequence[str]) -> Path:
+    """Compile one C file, unless the same one was compiled before.
+
+    :param options: passed to the compiler behind the source.
+    :return: where the result is.
+    :raises Unavailable: there is no compiler, or it refuses.
+    """
+    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        raise Unavailable("there is no C compiler")
+    key = hashlib.sha256(source.read_bytes() + repr([compiler, *options]).encode()).hexdigest()
+    target = BUILT / f"{source.stem}-{key[:12]}{suffix}"
+    if not target.exists():
+        BUILT.mkdir(parents=True, exist_ok=True)
+        unfinished = target.with_name(f"{os.getpid()}-{target.name}")
+        command = [*compiler.split(), "-O3", "-o", str(unfinished), str(source), *options]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise Unavailable(f"{source.name}: {done.stderr.strip().splitlines()[0]}")
+        unfinished.rename(target)
+    return target
+
+
+class StateChange(ctypes.Structure):
+    """The plain struct of ``loop.c``."""
+
+    _fields_ = (
+        ("change_id", ctypes.c_uint64),
+        ("types", ctypes.c_uint64),
+        ("account_id", ctypes.c_uint32),
+    )
+
+
+@functools.cache
+def loop() -> Any:
+    """Give the checked loop over plain structs, as a library."""
+    library = ctypes.CDLL(str(compile_c(HERE / "loop.c", ".so", ["-shared", "-fPIC"])))
+    for name in ("encode_rounds", "decode_rounds"):
+        getattr(library, name).restype = ctypes.c_size_t
+    pointer, size = ctypes.c_void_p, ctypes.c_size_t
+    library.encode_rounds.argtypes = [pointer, size, size, pointer, size, size]
+    library.decode_rounds.argtypes = [pointer, pointer, size, pointer, size, size]
+    return library
+
+
+@functools.cache
+def ring_loop() -> ModuleType:
+    """Give the extension module that drives a ring from compiled code."""
+    from Cython.Compiler.Main import compile as cythonize
+
+    import fastcoord._ring
+
+    source = HERE / "ring_loop.pyx"
+    packages = Path(fastcoord._ring.__file__).parents[1]
+    BUILT.mkdir(parents=True, exist_ok=True)
+    # The layout of Ring is part of the result: a new one is a new file.
+    layout = (packages / "fastcoord" / "_ring.pxd").read_bytes() + source.read_bytes()
+    generated = BUILT / f"ring_loop-{hashlib.sha256(layout).hexdigest()[:12]}" / "ring_loop.c"
+    if not generated.exists():
+        generated.parent.mkdir(exist_ok=True)
+        done = cythonize(str(source), output_file=str(generated), include_path=[str(packages)])
+        if done.num_errors:
+            generated.unlink(missing_ok=True)
+            raise Unavailable("ring_loop.pyx does not compile")
+    suffix = sysconfig.get_config_var("EXT_SUFFIX")
+    include = sysconfig.get_paths()["include"]
+    built = compile_c(generated, suffix, ["-shared", "-fPIC", f"-I{include}"])
+    spec = importlib.util.spec_from_file_location("ring_loop", built)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

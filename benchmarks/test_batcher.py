@@ -1,0 +1,15 @@
+"""Publishing into a batch."""
+
+from collections.abc import Callable
+
+import pytest
+
+from benchmarks.micro import Contender, Contest, pairs
+from benchmarks.micro.batching import contests
+
+
+@pytest.mark.parametrize(("contest", "contender"), pairs(contests()))
+def test_batcher(
+    compete: Callable[[Contest, Contender], None], contest: Contest, contender: Contender
+) -> None:
+    compete(contest, contender)
