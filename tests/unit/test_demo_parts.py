@@ -12,7 +12,7 @@ import fastcoord
 from fastcoord.cli.demo_events import EventMix
 from fastcoord.cli.demo_messages import NodeReport, NodeTask, Order, Totals
 from fastcoord.cli.demo_node import Tally
-from fastcoord.cli.demo_report import PlainView, live_table
+from fastcoord.cli.demo_report import PlainView, RichView, live_table, make_view
 from fastcoord.cli.demo_sums import add_up
 from fastcoord.config import PROTOCOLS
 from fastcoord.events import Missed, PeerUp
@@ -108,6 +108,24 @@ def test_plain_tables_stand_in_columns(capsys: pytest.CaptureFixture[str]) -> No
         "  node 1        10         10        0          0  adds up",
         "  node 2        20         20        0          0  adds up",
     ]
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "has_rich", "plain", "kind"),
+    [
+        (True, True, False, RichView),
+        (True, True, True, PlainView),
+        (True, False, False, PlainView),
+        (False, True, False, PlainView),
+    ],
+)
+def test_the_view_fits_the_terminal_and_what_is_installed(
+    monkeypatch: pytest.MonkeyPatch, is_terminal: bool, has_rich: bool, plain: bool, kind: type
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
+    if not has_rich:
+        monkeypatch.setitem(sys.modules, "rich.console", None)
+    assert type(make_view(plain=plain)) is kind
 
 
 def test_the_live_table_shows_who_has_what() -> None:
