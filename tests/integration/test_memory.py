@@ -1,0 +1,46 @@
+"""Memory stays flat, and a process that used nodes ends with nothing left behind."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastcoord.server import LocalServer
+from support.nodes import node_toml
+
+SUPPORT = Path(__file__).parent.parent / "support"
+MOST_GROWTH = 8 * 1024 * 1024
+"""Bytes: an eighth of a subscription's bound. A leak of one byte an event would show."""
+
+
+def run(*words: str) -> tuple[dict[str, Any], str]:
+    """Run a script of ``support/`` in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+@pytest.mark.parametrize(("how", "events"), [("batches", 10_000_000), ("events", 5_000_000)])
+def test_memory_is_flat_while_millions_of_events_pass(
+    shared_server: LocalServer, cluster: dict[str, Any], tmp_path: Path, how: str, events: int
+) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(node_toml(shared_server, cluster=cluster), encoding="utf-8")
+    seen, errors = run(str(SUPPORT / "steady_memory.py"), str(config), str(events), how)
+    assert errors == ""
+    assert (seen["heard"], seen["delivered"], seen["missed"]) == (events, events, {})
+    assert seen["at_the_end"] - seen["after_a_fifth"] < MOST_GROWTH, seen
+
+
+def test_nothing_is_left_of_nodes_that_were_used_in_every_way(tmp_path: Path) -> None:
+    script = str(SUPPORT / "leaving_nothing.py")
+    left, errors = run("-X", "dev", "-W", "error", script, str(tmp_path))
+    assert left == {"tasks": [], "sockets": 0, "children": []}
+    # Losses are logged, once each; there is no traceback, and no warning of Python's.
+    for word in ("Traceback", "Warning", "Task was destroyed", "never retrieved", "never awaited"):
+        assert word not in errors, errors

@@ -1,0 +1,196 @@
+"""A plain NATS client plays Stalwart: its bytes are understood, and it hears its own language."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+import fastcoord
+import reference
+from fastcoord import Missed, ReloadBlockedIps
+from fastcoord.server import LocalServer
+from stalwart_vectors import VECTORS, Vector
+from support.accounting import accounted, assert_accounts, collect, drain
+from support.plain import PlainPeer
+from support.samples import samples
+from support.wait import until
+
+HEADER = re.compile(r"(\d+)\.(\d+)\.(\d+)\.(\d+)")
+SPEAKERS = ["stalwart-0.15", "stalwart-0.16"]
+NODE_ID = 64_999
+"""Of the fastcoord node, unless a test says otherwise; no Stalwart node of the vectors has it."""
+
+
+def spoken(protocol: str) -> list[Vector]:
+    """Give the batches that Stalwart of this version wrote."""
+    vectors = [vector for vector in VECTORS if vector.name.startswith(protocol + ":")]
+    assert NODE_ID not in {vector.node_id for vector in vectors}
+    return vectors
+
+
+def plainly(event: list[Any]) -> dict[str, Any]:
+    event_type, fields = event
+    return {"type": event_type, **fields}
+
+
+@pytest.mark.parametrize("protocol", SPEAKERS)
+async def test_every_event_that_stalwart_sends_is_handed_out(
+    server: LocalServer, protocol: str
+) -> None:
+    vectors = spoken(protocol)
+    expected = [plainly(event) for vector in vectors for event in vector.events]
+    assert len(expected) > 1_000
+    async with (
+        PlainPeer(server.url) as stalwart,
+        accounted(server, NODE_ID, cluster={"protocol": protocol}) as node,
+        node.subscribe() as events,
+        node.subscribe() as again,
+    ):
+        assert node.config.cluster.subject == "stwt.agora"
+        await stalwart.publish(*(vector.payload for vector in vectors))
+        heard = await collect(events, len(expected))
+        assert [fastcoord.to_builtins(event) for event in heard] == expected
+        json.dumps([fastcoord.to_builtins(event) for event in heard])
+        full = [vector for vector in vectors if vector.events]
+        batches = await collect(again.batches(), len(full))
+        assert [batch.node_id for batch in batches] == [vector.node_id for vector in full]
+        assert [len(batch) for batch in batches] == [len(vector.events) for vector in full]
+        assert drain(events) == []
+        stats = node.stats()
+        assert (stats.received, stats.malformed, stats.missed) == (len(expected), 0, {})
+        unnumbered = {peer.node_id for peer in node.peers() if peer.incarnation is None}
+        assert unnumbered == {vector.node_id for vector in vectors}
+
+
+@pytest.mark.parametrize("protocol", SPEAKERS)
+async def test_what_a_node_publishes_is_byte_for_byte_what_stalwart_would_have_written(
+    server: LocalServer, protocol: str
+) -> None:
+    vectors = [vector for vector in spoken(protocol) if vector.events]
+    cluster = {"protocol": protocol, "heartbeat": "1h"}
+    async with (
+        PlainPeer(server.url) as stalwart,
+        accounted(server, NODE_ID, cluster=cluster, capacity={"batch_bytes": "512KB"}) as node,
+    ):
+        await until(lambda: stalwart.messages)
+        stalwart.messages.clear()
+        expected = []
+        for vector in vectors:
+            await node.publish_many([fastcoord.from_builtins(plainly(e)) for e in vector.events])
+            await node.flush()  # so that each is a batch of its own, as it was
+            expected.append(reference.encode_batch(NODE_ID, vector.events, protocol))
+        await until(lambda: len(stalwart.messages) >= len(expected))
+        assert stalwart.payloads == expected
+        for vector, payload in zip(vectors, expected, strict=True):
+            # But for the node id, these are the bytes that Stalwart's own encoder wrote.
+            own, theirs = leb128(NODE_ID), leb128(vector.node_id)
+            assert payload.removeprefix(own) == vector.payload.removeprefix(theirs)
+        assert {message.subject for message in stalwart.messages} == {"stwt.agora"}
+
+
+@pytest.mark.parametrize("node_id", [0, 1, 127, 128, 16_383, 16_384, 65_535])
+async def test_each_node_id_travels_as_stalwart_writes_it(
+    shared_server: LocalServer, cluster: dict[str, Any], node_id: int
+) -> None:
+    spoken_here = {**cluster, "protocol": "stalwart-0.15"}
+    async with (
+        PlainPeer(shared_server.url, cluster["subject"]) as stalwart,
+        accounted(shared_server, node_id, cluster=spoken_here) as node,
+    ):
+        await node.publish(ReloadBlockedIps())
+        await until(lambda: any(len(each) > len(leb128(node_id)) for each in stalwart.payloads))
+        # The greeting and the heartbeat are empty batches, which Stalwart accepts.
+        assert set(stalwart.payloads) == {leb128(node_id), leb128(node_id) + b"\x06"}
+
+
+async def test_headers_carry_the_numbering(
+    shared_server: LocalServer, cluster: dict[str, Any]
+) -> None:
+    spoken_here = {**cluster, "protocol": "stalwart-0.16", "heartbeat": "50ms"}
+    async with PlainPeer(shared_server.url, cluster["subject"]) as stalwart:
+        async with accounted(shared_server, 3, cluster=spoken_here) as node:
+            for size in (1, 7, 30):
+                await node.publish_many(samples("stalwart-0.16")[:3] * size)
+                await node.flush()
+            seen = len(stalwart.messages)
+            await until(lambda: len(stalwart.messages) > seen + 2, because="heartbeats came")
+            incarnation = node.stats().incarnation
+        # Closing says goodbye, in the header and with an empty batch.
+        await until(lambda: stalwart.messages[-1].header.get("Fastcoord-Note") == "goodbye")
+        offset = 0
+        for message in stalwart.messages:
+            numbers = HEADER.fullmatch(message.header["Fastcoord"])
+            assert numbers is not None
+            count = len(fastcoord.decode_batch(message.payload, protocol="stalwart-0.16"))
+            assert [int(each) for each in numbers.groups()] == [incarnation, offset, count, 0]
+            offset += count
+        assert offset == 3 * (1 + 7 + 30)
+        names = {name for message in stalwart.messages for name in message.header}
+        assert names == {"Fastcoord", "Fastcoord-Note"}
+
+
+async def test_after_a_reconnect_unnumbered_peers_are_doubted_once_before_anything_newer(
+    server: LocalServer,
+) -> None:
+    async with (
+        accounted(server, 1) as node,
+        node.subscribe() as events,
+        node.subscribe(kinds=[fastcoord.StateChange]) as others,
+    ):
+        async with PlainPeer(server.url) as stalwart:
+            await stalwart.publish(b"\x07\x06")
+            assert await collect(events, 1) == [ReloadBlockedIps()]
+        disconnected = Missed(None, None, "disconnect")
+        for times in range(1, 3):
+            server.restart()
+            await reconnected(times, node)
+            async with PlainPeer(server.url) as stalwart:
+                await stalwart.publish(b"\x07\x06", b"\x07\x06")
+                heard = await collect(events, 3)
+            assert heard == [disconnected, ReloadBlockedIps(), ReloadBlockedIps()]
+            assert await collect(others, 1) == [disconnected]
+        assert drain(events) == drain(others) == []
+        assert_accounts(node)
+
+
+async def test_after_a_reconnect_numbered_peers_are_not_doubted(server: LocalServer) -> None:
+    async with (
+        accounted(server, 1) as node,
+        accounted(server, 2) as peer,
+        node.subscribe() as events,
+    ):
+        await peer.publish(ReloadBlockedIps())
+        assert await collect(events, 1) == [ReloadBlockedIps()]
+        server.restart()
+        await reconnected(1, node, peer)
+        await peer.publish(ReloadBlockedIps())
+        assert await collect(events, 1) == [ReloadBlockedIps()]
+        assert drain(events) == []
+
+
+async def test_a_batch_that_is_spoilt_costs_itself_only(server: LocalServer) -> None:
+    async with (
+        PlainPeer(server.url) as stalwart,
+        accounted(server, 1) as node,
+        node.subscribe() as events,
+    ):
+        # An event and then a tag that nobody knows; no node id, twice; then a sound batch.
+        await stalwart.publish(b"\x07\x06\xff\x06", b"", b"\xff\xff\xff", b"\x07\x05")
+        assert await collect(events, 5) == [
+            ReloadBlockedIps(),
+            Missed(7, None, "undecodable"),
+            Missed(None, None, "undecodable"),
+            Missed(None, None, "undecodable"),
+            fastcoord.ReloadSettings(),
+        ]
+        assert node.stats().malformed == 3
+        assert node.is_connected
+
+
+async def reconnected(times: int, *nodes: fastcoord.Node) -> None:
+    await until(lambda: {node.stats().reconnects for node in nodes} == {times})
+
+
+def leb128(node_id: int) -> bytes:
+    return reference.encode_integer(node_id, 16)
