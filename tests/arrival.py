@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple, NoReturn
 
 import fastcoord
-from comparison import by_reference, event_of
+from comparison import assert_as_good_as_new, by_reference, event_of
 from fastcoord._cursor import Cursor
 from fastcoord._inbox import Inbox
 from fastcoord._ring import Ring
@@ -111,6 +111,7 @@ def assert_arrives_as_the_reference_reads_it(
         wanted,
         len(readable) - len(wanted),
     ), f"{protocol} {kinds} {payload.hex()}: {arrived}"
+    assert_as_good_as_new(arrived.events, wanted, protocol)
 
 
 def _take_events(cursor: Cursor) -> list[fastcoord.Event]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import fastcoord
@@ -71,3 +72,17 @@ def assert_same_outcome(payload: bytes, protocol: str) -> Outcome:
         f"{protocol} {payload.hex()}:\n  the reference: {expected}\n  fastcoord:     {found}"
     )
     return expected
+
+
+def assert_as_good_as_new(
+    decoded: Sequence[fastcoord.Event], made: Sequence[fastcoord.Event], protocol: str
+) -> None:
+    """Compare what equal events must share, whether they were decoded or made.
+
+    :raises AssertionError: a decoded event has another hash, or cannot be sent on.
+    """
+    assert [hash(event) for event in decoded] == [hash(event) for event in made], f"{decoded}"
+    written = [
+        fastcoord.encode_batch(events, node_id=1, protocol=protocol) for events in (decoded, made)
+    ]
+    assert written[0] == written[1], f"{decoded}"

@@ -15,7 +15,7 @@ from typing import Any
 import fastcoord
 import reference
 from arrival import assert_arrives_as_the_reference_reads_it
-from comparison import assert_same_outcome, event_of
+from comparison import assert_as_good_as_new, assert_same_outcome, decode, event_of
 from malformed import MALFORMED
 from stalwart_vectors import CASES
 
@@ -71,6 +71,8 @@ class CodecTarget:
             data[1:], protocol, kinds=FILTERS[choice >> 3 & 7], in_batches=bool(choice & 4)
         )
         events = [event_of(event) for event in outcome.events]
+        _, decoded, _ = decode(data[1:], protocol)
+        assert_as_good_as_new(decoded, events, protocol)
         written = fastcoord.encode_batch(events, node_id=outcome.node_id or 0, protocol=protocol)
         expected = reference.encode_batch(outcome.node_id or 0, outcome.events, protocol)
         assert written == expected, (

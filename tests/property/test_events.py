@@ -195,31 +195,6 @@ def test_decoded_events_do_not_depend_on_the_buffer_that_they_came_from() -> Non
     assert list(batch) == expected
 
 
-def test_events_that_are_kept_are_untouched_by_those_decoded_later() -> None:
-    """Memory of events that died is used again; that of living ones must not be."""
-    kept: list[fastcoord.Event] = []
-    expected: list[fastcoord.Event] = []
-    for turn in range(50):
-        made = [
-            kind(number, turn * 1_000 + number, turn)
-            for number in range(200)
-            for kind in (fastcoord.StateChange, fastcoord.EmailPush)
-        ]
-        payload = fastcoord.encode_batch(made, node_id=1, protocol="stalwart-0.15")
-        kept += list(fastcoord.decode_batch(payload, protocol="stalwart-0.15"))[turn::7]
-        expected += made[turn::7]
-    assert kept == expected
-
-
-@pytest.mark.parametrize("kind", [fastcoord.StateChange, fastcoord.EmailPush])
-def test_an_event_made_after_others_died_has_only_its_own_fields(kind: Any) -> None:
-    payload = fastcoord.encode_batch([kind(1, 2, 3)] * 5_000, node_id=1, protocol="stalwart-0.15")
-    fastcoord.decode_batch(payload, protocol="stalwart-0.15")
-    with pytest.raises(TypeError, match=kind.__name__):
-        fastcoord.encode_batch([kind.__new__(kind)], node_id=1, protocol="stalwart-0.15")
-    assert _values(kind.__new__(kind)) == (0, 0, 0)
-
-
 def test_a_recurrence_of_zero_means_none_as_it_does_on_the_wire() -> None:
     event = fastcoord.CalendarAlert(1, 2, 0, "uid", "alert")
     assert event.recurrence_id is None

@@ -1,0 +1,82 @@
+"""Events die as fast as they are made, and their memory is used again: never with what it held."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fastcoord
+import reference
+import strategies
+from comparison import assert_as_good_as_new, event_of
+
+POOLED = [fastcoord.StateChange, fastcoord.EmailPush]
+
+
+@pytest.mark.parametrize("protocol", reference.PROTOCOLS)
+@given(data=st.data())
+def test_a_decoded_event_is_as_good_as_one_that_was_made(
+    protocol: str, data: st.DataObject
+) -> None:
+    node_id, events = data.draw(strategies.batches(protocol))
+    # Something behind the last event, so that it is read as those in the middle are.
+    made = [event_of(event) for event in [*events, *events, *events]]
+    payload = fastcoord.encode_batch(made, node_id=node_id, protocol=protocol)
+    batch = fastcoord.decode_batch(payload, protocol=protocol)
+    assert list(batch) == made
+    assert_as_good_as_new(batch, made, protocol)
+
+
+@pytest.mark.parametrize("kind", POOLED)
+def test_events_that_were_never_made_leave_no_trace_in_those_decoded_later(kind: Any) -> None:
+    good = kind(1, 2, 3)
+    payload = fastcoord.encode_batch([good] * 50, node_id=1, protocol="stalwart-0.15")
+    for _ in range(20):
+        with pytest.raises(ValueError):
+            kind(1, 2, -1)
+        kind.__new__(kind)
+    batch = fastcoord.decode_batch(payload, protocol="stalwart-0.15")
+    assert_as_good_as_new(batch, [good] * 50, "stalwart-0.15")
+
+
+@pytest.mark.parametrize("kind", POOLED)
+def test_the_first_events_of_a_process_are_as_good_as_all_others(kind: Any) -> None:
+    payload = fastcoord.encode_batch([kind(1, 2, 3)] * 50, node_id=1, protocol="stalwart-0.15")
+    script = f"""
+import fastcoord
+batch = fastcoord.decode_batch(bytes.fromhex({payload.hex()!r}), protocol="stalwart-0.15")
+assert fastcoord.encode_batch(batch, node_id=1, protocol="stalwart-0.15").hex() == {payload.hex()!r}
+assert set(batch) == {{fastcoord.{kind.__name__}(1, 2, 3)}}
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_events_that_are_kept_are_untouched_by_those_decoded_later() -> None:
+    """Memory of events that died is used again; that of living ones must not be."""
+    kept: list[fastcoord.Event] = []
+    expected: list[fastcoord.Event] = []
+    for turn in range(50):
+        made = [
+            kind(number, turn * 1_000 + number, turn)
+            for number in range(200)
+            for kind in (fastcoord.StateChange, fastcoord.EmailPush)
+        ]
+        payload = fastcoord.encode_batch(made, node_id=1, protocol="stalwart-0.15")
+        kept += list(fastcoord.decode_batch(payload, protocol="stalwart-0.15"))[turn::7]
+        expected += made[turn::7]
+    assert kept == expected
+
+
+@pytest.mark.parametrize("kind", [fastcoord.StateChange, fastcoord.EmailPush])
+def test_an_event_made_after_others_died_has_only_its_own_fields(kind: Any) -> None:
+    payload = fastcoord.encode_batch([kind(1, 2, 3)] * 5_000, node_id=1, protocol="stalwart-0.15")
+    fastcoord.decode_batch(payload, protocol="stalwart-0.15")
+    with pytest.raises(TypeError, match=kind.__name__):
+        fastcoord.encode_batch([kind.__new__(kind)], node_id=1, protocol="stalwart-0.15")
+    unmade = kind.__new__(kind)
+    assert [getattr(unmade, name) for name in kind.__match_args__] == [0, 0, 0]
