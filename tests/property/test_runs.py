@@ -19,7 +19,8 @@ import reference
 import strategies
 from arrival import assert_arrives_as_the_reference_reads_it
 from comparison import assert_same_outcome, event_of
-from fastcoord._batcher import Batcher, Sealed
+from fastcoord._batcher import Batcher
+from fastcoord._frames import Sealed
 
 EDGES = sorted({(1 << bits) + change for bits in range(0, 65, 7) for change in (-1, 0)} | {1 << 63})
 
