@@ -230,6 +230,23 @@ def test_every_compiled_module_has_a_stub() -> None:
     assert bare == []
 
 
+def test_the_floors_of_the_page_are_these() -> None:
+    page = (SOURCE.parent / "docs" / "architecture.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", page, re.MULTILINE)
+    described = [
+        {"__init__" if name == PACKAGE else name for name in re.findall(r"`(\w+)`", names)}
+        for _, names in rows
+    ]
+    assert [int(number) for number, _ in rows] == list(range(len(FLOORS)))
+    assert described == list(FLOORS)
+
+
+def test_the_page_has_a_sentence_about_every_module() -> None:
+    page = (SOURCE.parent / "docs" / "architecture.md").read_text("utf-8")
+    described = set(re.findall(r"^\| `(\w+)` \| \S", page, re.MULTILINE))
+    assert described >= {room_of(module) for module in MODULES} - {"__init__"}
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
