@@ -15,7 +15,10 @@ from fastcoord.errors import (
     ConnectTimeout,
     TlsError,
 )
+from fastcoord.transport.fast import FastLink
 from fastcoord.transport.link import Link, Server
+from fastcoord.transport.seams import fast_lane_is_usable
+from fastcoord.transport.slow import SlowLink
 
 if TYPE_CHECKING:
     from fastcoord._frames import Sink
@@ -52,13 +55,13 @@ class Supervisor:
     """Join one server of those configured or announced, and another when that one is lost.
 
     :param config: the configuration.
-    :param sink: takes the messages of whichever link is up.
+    :param inbox: takes the messages of whichever link is up.
     :param owner: hears of links.
     """
 
-    def __init__(self, config: Config, sink: Sink, owner: SupervisorOwner) -> None:
+    def __init__(self, config: Config, inbox: Sink, owner: SupervisorOwner) -> None:
         self._config = config
-        self._sink = sink
+        self._inbox = inbox
         self._owner = owner
         self._name = f"node {config.cluster.node_id}"
         self._configured = [Server(address) for address in config.nats.address]
@@ -96,7 +99,8 @@ class Supervisor:
         raise summary(failures, self._config.nats.timeout.connection)
 
     async def _attempt(self, server: Server) -> Link:
-        link = Link(self._config, server, self._sink, self)
+        kind = FastLink if fast_lane_is_usable() else SlowLink
+        link = kind(self._config, server, self._inbox, self)
         await link.open()
         return link
 
