@@ -135,6 +135,15 @@ async def _collect(events: fastcoord.Subscription, kind: type[Any], count: int) 
     return found
 
 
+async def test_a_node_that_does_not_leave_is_killed(tmp_path: Path) -> None:
+    async with start("demo", "--seconds", "30", "--plain", directory=tmp_path) as demo:
+        await demo.says("they publish now")
+        os.kill(demo.pids()[3], signal.SIGSTOP)
+        demo.process.send_signal(signal.SIGINT)
+        assert await demo.ends() == 130
+        assert not any(map(exists, demo.pids()))
+
+
 async def test_a_demo_on_a_terminal_is_a_live_table(tmp_path: Path) -> None:
     pytest.importorskip("rich")
     master, slave = os.openpty()
