@@ -1,7 +1,7 @@
 # cython: language_level=3
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
-from fastcoord._codec cimport Protocol
+from fastcoord._protocol cimport Protocol
 from fastcoord._events cimport Event
 from fastcoord._frames cimport Sealed
 from fastcoord._wire cimport Writer

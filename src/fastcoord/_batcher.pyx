@@ -18,10 +18,10 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
-from fastcoord._awaitable cimport DONE
-from fastcoord._codec cimport FIXED_SIZE, Protocol, encode_event, encode_run, get_protocol, knows, size_bound, split_event
+from fastcoord._encode cimport FIXED_SIZE, encode_event, encode_run, size_bound, split_event
 from fastcoord._events cimport STATE_CHANGE, Event, StateChange, is_event
 from fastcoord._frames cimport Sealed, seal_payload
+from fastcoord._protocol cimport get_protocol, knows
 from fastcoord._wire cimport (
     BYTES_U16,
     Writer,
@@ -41,7 +41,6 @@ cdef extern from "Python.h":
 cdef enum:
     MOST_RECENT = 256            # confirmed batches that are remembered
     BYTES_PER_WRITE = 64 * 1024  # sealed and unsent, at which the owner is asked to send
-    BYTES_PER_TURN = 64 * 1024   # sealed by one task before the loop has to turn
 
 
 cdef class Batcher:
@@ -395,80 +394,3 @@ cdef class Batcher:
         self.queue = keep
         self.count_queue()
         return self.discarded - before
-
-
-cdef class Outlet:
-    """The end of a node that programs publish into, without a Python frame in between.
-
-    A subclass sets it up with ``_publish_through``. The owner has the methods
-    ``publish_rest(prepared, done)``, which gives a coroutine for what did not fit,
-    ``turn_round()``, which gives one that lets the loop turn, and ``refuse()``, which raises when
-    nothing may be published any more.
-    """
-
-    cdef Batcher batcher
-    cdef object owner
-    cdef public bint _is_blocked   # somebody waits for room, or it has ended
-    cdef public bint _is_closed
-
-    def _publish_through(self, Batcher batcher, owner):
-        self.batcher = batcher
-        self.owner = owner
-
-    cdef object accept(self, tuple events):
-        cdef tuple prepared
-        cdef Py_ssize_t done = 0
-        if self._is_blocked:
-            self.owner.refuse()
-            return self.owner.publish_rest(self.batcher.prepare(events), 0)
-        prepared = self.batcher.prepare_members(events)
-        done = self.batcher.add_members(prepared, 0)
-        if done < len(prepared):
-            return self.owner.publish_rest(prepared, done)
-        if self.batcher.turn_bytes >= BYTES_PER_TURN:
-            return self.owner.turn_round()
-        return DONE
-
-    def publish(self, *events):
-        """Publish events to every other node, waiting for room when the outgoing side is full.
-
-        The events are accepted, in their order, before this returns to the caller or, when there
-        is no room, before the await ends. What is accepted is kept until the server has confirmed
-        it, and sent again after a reconnect.
-
-        :param events: any events that the protocol has. If one of them is refused, none is sent.
-        :raises UnsupportedEvent: the protocol does not have such an event.
-        :raises EventTooLarge: an event does not fit into a batch and cannot be split.
-        :raises TypeError: something is not an event.
-        :raises ConnectionLost: the connection is gone for good.
-        :raises NodeClosed: the node was closed.
-        """
-        return self.accept(events)
-
-    def publish_many(self, events):
-        """Publish a list of events; like ``publish(*events)``, without unpacking.
-
-        :param events: an iterable of events.
-        :raises UnsupportedEvent: the protocol does not have such an event.
-        :raises EventTooLarge: an event does not fit into a batch and cannot be split.
-        :raises TypeError: something is not an event.
-        :raises ConnectionLost: the connection is gone for good.
-        :raises NodeClosed: the node was closed.
-        """
-        # A tuple: while this waits for room, the caller may change a list.
-        return self.accept(tuple(events))
-
-    def publish_nowait(self, *events):
-        """Publish events without waiting, from any thread; never fails because of the bus.
-
-        When the outgoing side is full the oldest unsent batch makes room. It is counted in
-        ``stats().discarded``, and the peers hear ``Missed`` with the cause ``"discarded"``.
-
-        :raises UnsupportedEvent: the protocol does not have such an event.
-        :raises EventTooLarge: an event does not fit into a batch and cannot be split.
-        :raises TypeError: something is not an event.
-        :raises NodeClosed: the node was closed.
-        """
-        if self._is_closed:
-            self.owner.refuse()
-        self.batcher.add_always(self.batcher.prepare(events))

@@ -3,17 +3,8 @@ from typing import Any, overload
 
 from typing_extensions import Buffer, disjoint_base
 
-from fastcoord._events import EVENT_TYPES as EVENT_TYPES
 from fastcoord._events import Event
-
-PROTOCOLS: tuple[str, ...]
-
-@disjoint_base
-class Protocol:
-    def __init__(self, name: str, codes: Sequence[int]) -> None: ...
-    @property
-    def name(self) -> str: ...
-    def refuse(self, event: Event) -> None: ...
+from fastcoord._protocol import PROTOCOLS as PROTOCOLS
 
 @disjoint_base
 class Batch(Sequence[Event]):

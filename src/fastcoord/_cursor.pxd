@@ -2,7 +2,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastcoord._awaitable cimport Ready
-from fastcoord._codec cimport Protocol
+from fastcoord._protocol cimport Protocol
 from fastcoord._ring cimport Ring, Slot
 from fastcoord._wire cimport Reader
 

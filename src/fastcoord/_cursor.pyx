@@ -14,15 +14,9 @@ from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from fastcoord._awaitable cimport Ready
-from fastcoord._codec cimport (
-    Protocol,
-    decode_event,
-    decode_run,
-    get_protocol,
-    kinds_mask,
-    make_batch,
-    skip_event,
-)
+from fastcoord._codec cimport make_batch
+from fastcoord._decode cimport decode_event, decode_run, skip_event
+from fastcoord._protocol cimport Protocol, get_protocol, kinds_mask
 from fastcoord._ring cimport Ring, Slot
 from fastcoord._wire cimport Reader, reader_init
 

@@ -172,6 +172,9 @@ cdef extern from "Python.h":
     TypeWithBase* type_of "Py_TYPE"(object) noexcept
     TypeWithBase* type_at "Py_TYPE"(PyObject*) noexcept
 
+from fastcoord._wire cimport Record
+
+cdef Record state_change_record
 cdef Pool* state_changes
 cdef Pool* email_pushes
 

@@ -10,6 +10,8 @@ from cpython.long cimport PyLong_Check, PyLong_CheckExact
 from cpython.exc cimport PyErr_Clear, PyErr_Occurred
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from fastcoord._wire cimport Record
+
 cdef extern from "Python.h":
     unsigned long long PyLong_AsUnsignedLongLong(object) noexcept
     long long PyLong_AsLongLong(object) noexcept
@@ -587,3 +589,18 @@ state_changes.free_one = (<DeallocType*>StateChange).tp_dealloc
 email_pushes.free_one = (<DeallocType*>EmailPush).tp_dealloc
 (<DeallocType*>StateChange).tp_dealloc = end_state_change
 (<DeallocType*>EmailPush).tp_dealloc = end_email_push
+
+
+# The loops that write and read runs of StateChange need to know how one lies in memory.
+cdef describe_state_change():
+    cdef StateChange sample = StateChange.__new__(StateChange)
+    cdef char* base = <char*><PyObject*>sample
+    state_change_record.type = <void*>StateChange
+    state_change_record.code = STATE_CHANGE
+    state_change_record.code_at = <char*>&sample.code - base
+    state_change_record.first_at = <char*>&sample.change_id - base
+    state_change_record.second_at = <char*>&sample.types - base
+    state_change_record.third_at = <char*>&sample.account_id - base
+
+
+describe_state_change()

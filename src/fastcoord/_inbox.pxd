@@ -1,7 +1,7 @@
 # cython: language_level=3
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastcoord._codec cimport Protocol
+from fastcoord._protocol cimport Protocol
 from fastcoord._frames cimport Numbering, Sink
 
 cdef class PeerState:

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from fastcoord._batcher import Outlet
 from fastcoord._inbox import Inbox
+from fastcoord._outlet import Outlet
 from fastcoord.diagnostics import LossLog
 from fastcoord.errors import (
     ConnectError,

@@ -8,13 +8,14 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from fastcoord._batcher import Batcher
+from fastcoord._deadline import within
 from fastcoord._frames import HEADER_ALLOWANCE
 from fastcoord.errors import ConnectionLost, NodeClosed, RequestTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fastcoord._batcher import Outlet
+    from fastcoord._outlet import Outlet
     from fastcoord.config import Config
     from fastcoord.events import Event
     from fastcoord.transport import Link, Note
@@ -297,8 +298,8 @@ class Outgoing:
         self._flushes.append(flush)
         self.check_alive()
         try:
-            await asyncio.wait_for(confirmed, seconds)
-        except asyncio.TimeoutError:
+            await within(confirmed, seconds)
+        except TimeoutError:
             waiting = self.batcher.waiting
             state = "the server did not confirm" if self._link else "there is no connection"
             raise RequestTimeout(

@@ -7,6 +7,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING
 
+from fastcoord._deadline import within
 from fastcoord.errors import RequestTimeout
 
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ class Requests:
         started = loop.time()
         try:
             link.publish_raw(f"{self._subject}.ping.{node_id:d}".encode(), token, self._reply)
-            await asyncio.wait_for(answered, timeout)
-        except asyncio.TimeoutError:
+            await within(answered, timeout)
+        except TimeoutError:
             raise RequestTimeout(f"ping: node {node_id} did not answer in {timeout:g} s") from None
         finally:
             del self._asked[token]

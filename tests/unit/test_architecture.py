@@ -20,11 +20,13 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
         "errors",
-        "_wire _names _awaitable",
+        "_wire _names _awaitable _deadline",
         "_events _ring _frames",
+        "_protocol",
+        "_encode _decode",
         "_codec",
         "_batcher _inbox _cursor events config statistics",
-        "sequence subscription diagnostics transport",
+        "_outlet sequence subscription diagnostics transport",
         "outgoing requests",
         "coordinator",
         "_connect",

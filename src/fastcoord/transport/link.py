@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from nats.aio.client import Client
 
+from fastcoord._deadline import within
 from fastcoord._frames import Sealed
 from fastcoord.errors import ConfigError, ConnectError
 from fastcoord.transport.failures import describe, explain
@@ -102,7 +103,7 @@ class Link(ABC):
             time is over.
         """
         try:
-            await asyncio.wait_for(self._open(), self._config.nats.timeout.connection)
+            await within(self._open(), self._config.nats.timeout.connection)
         except BaseException:
             await self.close()
             raise
@@ -117,8 +118,11 @@ class Link(ABC):
             await self._dial()
             self._is_started = True
             await self._client.connect(**options)
-        except (ConfigError, asyncio.CancelledError, asyncio.TimeoutError):
+        except (ConfigError, asyncio.CancelledError):
             raise
+        except asyncio.TimeoutError as error:
+            # Before Python 3.11 this was not yet the built-in one.
+            raise TimeoutError("no answer from the server") from error
         except Exception as error:
             # Whatever a stranger at the other end makes the client library raise costs this
             # attempt, and never the task that looks for a connection.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from nats.aio.msg import Msg
 
+from fastcoord._deadline import within
 from fastcoord._frames import Sealed, Sink
 from fastcoord.errors import TlsError
 from fastcoord.transport.failures import describe
@@ -70,8 +71,8 @@ class SlowLink(Link):
         """Do what waits, in order, and notice when the client has lost its connection."""
         while True:
             try:
-                await asyncio.wait_for(self._work.wait(), self._config.cluster.heartbeat / 4)
-            except asyncio.TimeoutError:
+                await within(self._work.wait(), self._config.cluster.heartbeat / 4)
+            except TimeoutError:
                 if not self._client.is_connected:
                     break
                 continue

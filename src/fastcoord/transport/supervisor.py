@@ -90,7 +90,7 @@ class Supervisor:
         for server in self._candidates():
             try:
                 link = await self._attempt(server)
-            except (ConnectError, asyncio.TimeoutError) as error:
+            except (ConnectError, TimeoutError) as error:
                 failures.append((server, error))
                 continue
             self._use(link)
@@ -195,7 +195,7 @@ class Supervisor:
                 self._failures += 1
                 try:
                     link = await self._attempt(server)
-                except (ConnectError, ConfigError, asyncio.TimeoutError) as error:
+                except (ConnectError, ConfigError, TimeoutError) as error:
                     last_failure = f"{server}: {reason_of(error)}"
                     if attempts == 1:
                         logger.info("%s: reconnecting: %s", self._name, last_failure)
@@ -239,9 +239,7 @@ class Supervisor:
 
 
 def reason_of(error: BaseException) -> str:
-    if isinstance(error, asyncio.TimeoutError | TimeoutError) and not isinstance(
-        error, ConnectError
-    ):
+    if isinstance(error, TimeoutError) and not isinstance(error, ConnectError):
         return "no answer within timeout.connection"
     return str(error)
 

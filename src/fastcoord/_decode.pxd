@@ -1,0 +1,15 @@
+# cython: language_level=3
+from cpython.object cimport PyObject
+from libc.stdint cimport uint8_t
+
+from fastcoord._events cimport Event
+from fastcoord._protocol cimport Protocol
+from fastcoord._wire cimport Reader
+
+cdef Event decode_event(Protocol protocol, Reader* reader)
+cdef Py_ssize_t decode_run(
+    Protocol protocol, Reader* reader, PyObject** events, Py_ssize_t count
+) except -1
+cdef bint skip_event(Protocol protocol, Reader* reader)
+cdef Py_ssize_t count_events(Protocol protocol, Reader* reader)
+cdef str explain(Protocol protocol, Reader* reader, const uint8_t* event_at)

@@ -1,0 +1,476 @@
+# cython: language_level=3, embedsignature=True, boundscheck=False, wraparound=False
+"""Bytes to events, or past them: whatever is malformed stops at its offset.
+
+Nothing is allocated on the word of a length that the payload cannot hold. ``decode_event`` makes an
+object, ``skip_event`` makes the same checks and none.
+"""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from fastcoord._events cimport *
+from fastcoord._protocol cimport Protocol
+from fastcoord._wire cimport *
+
+from fastcoord._events import EVENT_TYPES
+
+
+cdef str read_text(Reader* reader):
+    """Read a str; give None and leave the fault when it is malformed."""
+    cdef Py_ssize_t size = 0
+    cdef str text
+    if not read_length(reader, &size, 1):
+        return None
+    try:
+        text = PyUnicode_DecodeUTF8(<char*>reader.position, size, NULL)
+    except UnicodeDecodeError:
+        fail(reader, FAULT_TEXT, reader.position)
+        return None
+    reader.position += size
+    return text
+
+
+cdef tuple read_accounts(Reader* reader):
+    cdef Py_ssize_t count = 0
+    cdef Py_ssize_t index
+    cdef uint64_t number = 0
+    cdef tuple accounts
+    if not read_length(reader, &count, 1):
+        return None
+    accounts = PyTuple_New(count)
+    for index in range(count):
+        if not read_u32(reader, &number):
+            return None
+        account = <object><uint32_t>number
+        Py_INCREF(account)
+        PyTuple_SET_ITEM(accounts, index, account)
+    return accounts
+
+
+cdef tuple read_items(Reader* reader):
+    cdef Py_ssize_t count = 0
+    cdef Py_ssize_t index
+    cdef uint64_t first = 0
+    cdef uint64_t second = 0
+    cdef uint8_t marker
+    cdef tuple items, item
+    if not read_length(reader, &count, 2):
+        return None
+    items = PyTuple_New(count)
+    for index in range(count):
+        if remaining(reader) < 1:
+            fail(reader, FAULT_TRUNCATED, reader.position)
+            return None
+        marker = reader.position[0]
+        if marker >= ITEM_COUNT:
+            fail(reader, FAULT_ITEM, reader.position)
+            return None
+        reader.position += 1
+        if not read_u32(reader, &first):
+            return None
+        if marker == ITEM_EMAIL_NEGATIVE:
+            if not read_u32(reader, &second):
+                return None
+            item = (ITEM_NAMES[marker], <uint32_t>first, <uint32_t>second)
+        else:
+            item = (ITEM_NAMES[marker], <uint32_t>first)
+        Py_INCREF(item)
+        PyTuple_SET_ITEM(items, index, item)
+    return items
+
+
+cdef bytes read_bytes(Reader* reader):
+    cdef Py_ssize_t size = 0
+    cdef bytes content
+    if not read_length(reader, &size, 1):
+        return None
+    content = PyBytes_FromStringAndSize(<char*>reader.position, size)
+    reader.position += size
+    return content
+
+
+cdef Event decode_state_change(Reader* reader):
+    cdef uint64_t change_id = 0
+    cdef uint64_t types = 0
+    cdef uint64_t account_id = 0
+    cdef const uint8_t* first
+    cdef const uint8_t* second
+    cdef const uint8_t* third
+    cdef StateChange event
+    # Of 8, 8 and 4 bytes no integer can be too large, so nothing is left to check.
+    if (
+        find_three(reader, &first, &second, &third)
+        and first - reader.position < 8
+        and second - first <= 8
+        and third - second <= 4
+    ):
+        event = new_state_change()
+        event.code = STATE_CHANGE
+        fold_three(
+            reader.position, first, second, third, &event.change_id, &event.types, &account_id
+        )
+        event.account_id = <uint32_t>account_id
+        reader.position = third + 1
+        return event
+    if not (
+        read_u64(reader, &change_id) and read_u64(reader, &types) and read_u32(reader, &account_id)
+    ):
+        return None
+    event = new_state_change()
+    event.code = STATE_CHANGE
+    event.change_id = change_id
+    event.types = types
+    event.account_id = <uint32_t>account_id
+    return event
+
+
+cdef Event decode_email_push(Reader* reader):
+    cdef uint64_t account_id = 0
+    cdef uint64_t email_id = 0
+    cdef uint64_t change_id = 0
+    cdef const uint8_t* first
+    cdef const uint8_t* second
+    cdef const uint8_t* third
+    cdef EmailPush event
+    if (
+        find_three(reader, &first, &second, &third)
+        and first - reader.position < 4
+        and second - first <= 4
+        and third - second <= 8
+    ):
+        fold_three(reader.position, first, second, third, &account_id, &email_id, &change_id)
+        reader.position = third + 1
+    elif not (
+        read_u32(reader, &account_id) and read_u32(reader, &email_id) and read_u64(reader, &change_id)
+    ):
+        return None
+    event = new_email_push()
+    event.code = EMAIL_PUSH
+    event.account_id = <uint32_t>account_id
+    event.email_id = <uint32_t>email_id
+    event.change_id = change_id
+    return event
+
+
+cdef Event decode_calendar_alert(Reader* reader):
+    cdef uint64_t account_id = 0
+    cdef uint64_t event_id = 0
+    cdef uint64_t recurrence_id = 0
+    cdef CalendarAlert event
+    if not (
+        read_u32(reader, &account_id)
+        and read_u32(reader, &event_id)
+        and read_u64(reader, &recurrence_id)
+    ):
+        return None
+    uid = read_text(reader)
+    if uid is None:
+        return None
+    alert_id = read_text(reader)
+    if alert_id is None:
+        return None
+    event = CalendarAlert.__new__(CalendarAlert)
+    event.code = CALENDAR_ALERT
+    event.account_id = <uint32_t>account_id
+    event.event_id = <uint32_t>event_id
+    event.recurrence = <int64_t>recurrence_id
+    event.uid = uid
+    event.alert_id = alert_id
+    return event
+
+
+cdef Event decode_accounts(Reader* reader, int code):
+    cdef AccountList event
+    accounts = read_accounts(reader)
+    if accounts is None:
+        return None
+    if code == INVALIDATE_ACCESS_TOKENS:
+        event = InvalidateAccessTokens.__new__(InvalidateAccessTokens)
+    else:
+        event = InvalidateGroupwareCache.__new__(InvalidateGroupwareCache)
+    event.code = code
+    event.account_ids = accounts
+    return event
+
+
+cdef Event decode_account(Reader* reader, int code):
+    cdef AccountEvent event
+    cdef uint64_t account_id = 0
+    if not read_u32(reader, &account_id):
+        return None
+    if code == RELOAD_PUSH_SERVERS:
+        event = ReloadPushServers.__new__(ReloadPushServers)
+    else:
+        event = PushServerUpdate.__new__(PushServerUpdate)
+    event.code = code
+    event.account_id = <uint32_t>account_id
+    return event
+
+
+cdef Event decode_registry(Reader* reader, int code):
+    cdef RegistryEntry event
+    cdef uint64_t number = 0
+    cdef uint64_t id = 0
+    if not (read_u16(reader, &number) and read_u64(reader, &id)):
+        return None
+    if code == REGISTRY_INSERT:
+        event = RegistryInsert.__new__(RegistryInsert)
+    else:
+        event = RegistryDelete.__new__(RegistryDelete)
+    event.code = code
+    event.object = <uint16_t>number
+    event.id = id
+    return event
+
+
+cdef Event decode_registry_reload(Reader* reader):
+    cdef RegistryReload event
+    cdef uint64_t number = 0
+    if not read_u16(reader, &number):
+        return None
+    event = RegistryReload.__new__(RegistryReload)
+    event.code = REGISTRY_RELOAD
+    event.object = <uint16_t>number
+    return event
+
+
+cdef Event decode_cache_invalidate(Reader* reader):
+    cdef CacheInvalidate event
+    items = read_items(reader)
+    if items is None:
+        return None
+    event = CacheInvalidate.__new__(CacheInvalidate)
+    event.code = CACHE_INVALIDATE
+    event.items = items
+    return event
+
+
+cdef Event decode_app_event(Reader* reader):
+    cdef AppEvent event
+    cdef uint64_t kind = 0
+    if not read_u16(reader, &kind):
+        return None
+    payload = read_bytes(reader)
+    if payload is None:
+        return None
+    event = AppEvent.__new__(AppEvent)
+    event.code = APP_EVENT
+    event.kind = <uint16_t>kind
+    event.payload = payload
+    return event
+
+
+# Events without fields are all alike, so each exists once. A list by code: a tuple could not hold
+# None for the others and be indexed by code at the same time.
+cdef list _signals = [None] * CODE_COUNT
+for _kind in (
+    ReloadSettings,
+    ReloadBlockedIps,
+    ReloadSpamFilter,
+    CacheInvalidateAll,
+    CacheInvalidateNegative,
+    QueueRefresh,
+    TaskQueueRefresh,
+    IndexQueueRefresh,
+):
+    _signals[EVENT_TYPES.index(_kind)] = _kind()
+cdef Event _queue_started = MtaQueueStatus(True)
+cdef Event _queue_stopped = MtaQueueStatus(False)
+
+
+cdef Event decode_event(Protocol protocol, Reader* reader):
+    """Read one event; give None and leave the fault when it is malformed."""
+    cdef const uint8_t* where = reader.position
+    cdef uint8_t tag = where[0]
+    cdef int code = protocol.code_of[tag]
+    reader.position += 1
+    if code == STATE_CHANGE:
+        return decode_state_change(reader)
+    if code == EMAIL_PUSH:
+        return decode_email_push(reader)
+    if code == CALENDAR_ALERT:
+        return decode_calendar_alert(reader)
+    if code == INVALIDATE_ACCESS_TOKENS or code == INVALIDATE_GROUPWARE_CACHE:
+        return decode_accounts(reader, code)
+    if code == RELOAD_PUSH_SERVERS or code == PUSH_SERVER_UPDATE:
+        return decode_account(reader, code)
+    if code == REGISTRY_INSERT or code == REGISTRY_DELETE:
+        return decode_registry(reader, code)
+    if code == REGISTRY_RELOAD:
+        return decode_registry_reload(reader)
+    if code == CACHE_INVALIDATE:
+        return decode_cache_invalidate(reader)
+    if code == MTA_QUEUE_STATUS:
+        return _queue_started if tag == protocol.tag_of[<int>MTA_QUEUE_STATUS] else _queue_stopped
+    if code == APP_EVENT:
+        return decode_app_event(reader)
+    if code == UNMADE:
+        reader.position = where
+        fail(reader, FAULT_TAG, where)
+        return None
+    return <Event>_signals[code]
+
+
+cdef Py_ssize_t decode_run(
+    Protocol protocol, Reader* reader, PyObject** events, Py_ssize_t count
+) except -1:
+    """Read up to ``count`` consecutive StateChange, the way ``encode_run`` writes them.
+
+    It gives how many were read, each a new reference in ``events``; what follows them, or what
+    needs a closer look, is for ``decode_event``.
+    """
+    if not has_bmi2() or protocol.tag_of[<int>STATE_CHANGE] < 0:
+        return 0
+    state_change_record.tag = <uint8_t>protocol.tag_of[<int>STATE_CHANGE]
+    # An object of the pool is a StateChange that was: its code still stands.
+    return take_records_bmi2(
+        &reader.position,
+        reader.end,
+        events,
+        count,
+        &state_change_record,
+        state_changes.items,
+        &state_changes.used,
+    )
+
+
+cdef bint skip_text(Reader* reader):
+    cdef Py_ssize_t size = 0
+    if not read_length(reader, &size, 1):
+        return False
+    if not is_ascii(reader.position, size):
+        try:
+            PyUnicode_DecodeUTF8(<char*>reader.position, size, NULL)
+        except UnicodeDecodeError:
+            return fail(reader, FAULT_TEXT, reader.position)
+    reader.position += size
+    return True
+
+
+cdef bint skip_items(Reader* reader) noexcept nogil:
+    cdef Py_ssize_t count = 0
+    cdef uint64_t number = 0
+    cdef uint8_t marker
+    if not read_length(reader, &count, 2):
+        return False
+    while count > 0:
+        if remaining(reader) < 1:
+            return fail(reader, FAULT_TRUNCATED, reader.position)
+        marker = reader.position[0]
+        if marker >= ITEM_COUNT:
+            return fail(reader, FAULT_ITEM, reader.position)
+        reader.position += 1
+        if not read_u32(reader, &number):
+            return False
+        if marker == ITEM_EMAIL_NEGATIVE and not read_u32(reader, &number):
+            return False
+        count -= 1
+    return True
+
+
+cdef bint skip_event(Protocol protocol, Reader* reader):
+    """Step over one event, with every check of ``decode_event`` and no object made."""
+    cdef const uint8_t* where = reader.position
+    cdef int code = protocol.code_of[where[0]]
+    cdef uint64_t number = 0
+    cdef Py_ssize_t count = 0
+    cdef const uint8_t* first
+    cdef const uint8_t* second
+    cdef const uint8_t* third
+    reader.position += 1
+    if code == STATE_CHANGE:
+        if (
+            find_three(reader, &first, &second, &third)
+            and first - reader.position < 9
+            and second - first <= 9
+            and third - second <= 4
+        ):
+            reader.position = third + 1
+            return True
+        return read_u64(reader, &number) and read_u64(reader, &number) and read_u32(reader, &number)
+    if code == EMAIL_PUSH:
+        if (
+            find_three(reader, &first, &second, &third)
+            and first - reader.position < 4
+            and second - first <= 4
+            and third - second <= 9
+        ):
+            reader.position = third + 1
+            return True
+        return read_u32(reader, &number) and read_u32(reader, &number) and read_u64(reader, &number)
+    if code == CALENDAR_ALERT:
+        return (
+            read_u32(reader, &number)
+            and read_u32(reader, &number)
+            and read_u64(reader, &number)
+            and skip_text(reader)
+            and skip_text(reader)
+        )
+    if code == INVALIDATE_ACCESS_TOKENS or code == INVALIDATE_GROUPWARE_CACHE:
+        if not read_length(reader, &count, 1):
+            return False
+        while count > 0:
+            if not read_u32(reader, &number):
+                return False
+            count -= 1
+        return True
+    if code == RELOAD_PUSH_SERVERS or code == PUSH_SERVER_UPDATE:
+        return read_u32(reader, &number)
+    if code == REGISTRY_INSERT or code == REGISTRY_DELETE:
+        return read_u16(reader, &number) and read_u64(reader, &number)
+    if code == REGISTRY_RELOAD:
+        return read_u16(reader, &number)
+    if code == CACHE_INVALIDATE:
+        return skip_items(reader)
+    if code == APP_EVENT:
+        if not (read_u16(reader, &number) and read_length(reader, &count, 1)):
+            return False
+        reader.position += count
+        return True
+    if code == UNMADE:
+        reader.position = where
+        return fail(reader, FAULT_TAG, where)
+    return True
+
+
+cdef Py_ssize_t count_events(Protocol protocol, Reader* reader):
+    """Count the well-formed events up to the end or the first fault.
+
+    After a fault, ``position`` is where the malformed event starts.
+    """
+    cdef Py_ssize_t count = 0
+    cdef const uint8_t* where
+    while reader.position < reader.end:
+        where = reader.position
+        if not skip_event(protocol, reader):
+            reader.position = where
+            return count
+        count += 1
+    return count
+
+
+cdef dict _reasons = {
+    FAULT_TRUNCATED: "the payload ends inside it",
+    FAULT_OVERLONG: "an integer runs on longer than its width allows",
+    FAULT_OVERFLOW: "an integer does not fit its width",
+    FAULT_LENGTH: "a length or count exceeds what is left of the payload",
+    FAULT_TEXT: "a text is not UTF-8",
+    FAULT_ITEM: "an item has an unknown marker",
+}
+
+
+cdef str explain(Protocol protocol, Reader* reader, const uint8_t* event_at):
+    cdef Py_ssize_t offset = reader.fault_at - reader.start
+    if event_at == NULL:
+        return f"malformed node id at byte {offset}: {_reasons[reader.fault]}"
+    if reader.fault == FAULT_TAG:
+        return (
+            f"unknown tag {event_at[0]} at byte {offset}: the protocol {protocol.name} has no such"
+            " event"
+        )
+    kind = EVENT_TYPES[protocol.code_of[event_at[0]]]
+    return f"malformed {kind.__name__} at byte {offset}: {_reasons[reader.fault]}"
