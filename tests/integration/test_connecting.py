@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from support.accounting import accounted, collect
 from support.frames import Frame
 from support.nodes import node_toml
 from support.proxy import Proxy
-from support.strangers import Address, listening, open_sockets, refused
+from support.strangers import Address, listening, open_sockets, refused, unused_address
 from support.wait import until
 
 SECOND: dict[str, Any] = {"timeout": {"connection": "500ms"}}
@@ -29,9 +28,7 @@ SECOND: dict[str, Any] = {"timeout": {"connection": "500ms"}}
 @pytest.fixture
 def nobody() -> Address:
     """An address at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return Address(probe.getsockname()[1])
+    return unused_address()
 
 
 # ------------------------------------------------------------------------------- nobody is there

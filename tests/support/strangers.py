@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -25,6 +26,13 @@ class Address:
     def __init__(self, port: int) -> None:
         self.url = f"nats://127.0.0.1:{port}"
         self.name = f"127.0.0.1:{port}"
+
+
+def unused_address() -> Address:
+    """Give an address at which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return Address(probe.getsockname()[1])
 
 
 @contextlib.asynccontextmanager

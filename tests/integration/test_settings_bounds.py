@@ -1,0 +1,267 @@
+"""Each setting of time and of capacity binds where it says, and nowhere else."""
+
+import asyncio
+import time
+from collections import Counter
+from functools import partial
+from typing import Any
+
+import pytest
+
+import fastcoord
+from fastcoord import AppEvent, ConnectionLost, Event, ReloadBlockedIps, RequestTimeout
+from fastcoord.server import LocalServer
+from fastcoord.transport.lane import Lane
+from support.accounting import accounted, assert_accounts, collect
+from support.frames import Frame
+from support.nodes import joined
+from support.proxy import Proxy
+from support.strangers import listening, refused
+from support.wait import until
+
+Cluster = dict[str, Any]
+QUIET = {"protocol": "fastcoord-1", "heartbeat": "1h"}
+"""No heartbeat: nothing but the setting in question may notice a silence or send a PING."""
+
+
+# -------------------------------------------------------------------------------------- timeouts
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.6])
+async def test_timeout_connection_bounds_an_attempt(seconds: float) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    async with listening(silent) as stranger:
+        timeout = {"connection": int(seconds * 1000)}
+        text, error, took = await refused(stranger, timeout=timeout)
+        assert f"no answer within {seconds:g} s (timeout.connection)" in text
+        assert isinstance(error, fastcoord.ConnectTimeout)
+        assert seconds <= took < seconds + 0.4
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.6])
+@pytest.mark.parametrize("request_of", ["flush", "ping"])
+async def test_timeout_request_bounds_flush_and_ping(
+    server: LocalServer, seconds: float, request_of: str
+) -> None:
+    timeout = {"request": int(seconds * 1000)}
+    async with (
+        accounted(server, 1, cluster=QUIET, timeout=timeout) as node,
+        accounted(server, 2, cluster=QUIET),
+    ):
+        assert await node.ping(2) > 0
+        server.freeze()
+        await node.publish(ReloadBlockedIps())
+        started = time.monotonic()
+        with pytest.raises(RequestTimeout, match=f"{request_of}: .* {seconds:g} s") as caught:
+            await (node.flush() if request_of == "flush" else node.ping(2))
+        took = time.monotonic() - started
+        assert isinstance(caught.value, TimeoutError)
+        assert seconds <= took < seconds + 0.4
+        assert node.stats().waiting == 1
+        server.thaw()
+        await node.flush()
+        assert node.stats().confirmed == 1
+
+
+async def test_timeout_request_bounds_a_ping_to_a_node_that_is_not_there(
+    shared_server: LocalServer, cluster: Cluster
+) -> None:
+    async with accounted(shared_server, 1, cluster=cluster, timeout={"request": "200ms"}) as node:
+        with pytest.raises(RequestTimeout, match=r"node 77 did not answer in 0\.2 s"):
+            await node.ping(77)
+
+
+# ---------------------------------------------------------------------------------- ping-interval
+
+
+@pytest.mark.parametrize(("interval", "expected"), [("50ms", True), ("1h", False)])
+async def test_ping_interval_is_seen_by_the_server(
+    shared_server: LocalServer, interval: str, expected: bool
+) -> None:
+    pings: list[float] = []
+
+    def count(frame: Frame) -> Frame:
+        if frame.verb == "PING":
+            pings.append(time.monotonic())
+        return frame
+
+    async with (
+        Proxy(shared_server.host, shared_server.port) as proxy,
+        accounted(proxy, 1, cluster=QUIET, ping_interval=interval) as node,
+    ):
+        proxy.to_server.filter = count
+        end = time.monotonic() + 0.6
+        await until(lambda: time.monotonic() > end)
+        assert node.is_connected
+        # Twelve are due; a busy machine sends fewer, and none sends more.
+        assert (4 <= len(pings) <= 13) if expected else pings == []
+        proxy.to_server.filter = None
+
+
+async def test_a_server_that_leaves_two_pings_unanswered_is_gone(
+    shared_server: LocalServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with Proxy(shared_server.host, shared_server.port) as proxy:
+        settings: dict[str, Any] = {"cluster": QUIET, "timeout": {"connection": "200ms"}}
+        async with accounted(proxy, 1, ping_interval="100ms", **settings) as node:
+            proxy.to_client.swallow()
+            started = time.monotonic()
+            await until(lambda: not node.is_connected)
+            assert 0.15 < time.monotonic() - started < 1.0
+            proxy.to_client.resume()
+            await until(lambda: node.is_connected)
+    assert "two PINGs unanswered" in caplog.text
+
+
+# --------------------------------------------------------------------------------- max-reconnects
+
+
+async def test_without_max_reconnects_a_node_tries_for_ever(server: LocalServer) -> None:
+    async with Proxy(server.host, server.port) as proxy, accounted(proxy, 1) as node:
+        server.kill()
+        # Each attempt is accepted by the proxy and ends there, for the server is gone.
+        await until(lambda: proxy.accepted >= 6)
+        await node.publish(ReloadBlockedIps())
+        server.restart()
+        await node.flush()
+        assert node.stats().confirmed == 1
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 5])
+async def test_max_reconnects_counts_attempts_over_all_servers_together(
+    server: LocalServer, allowed: int
+) -> None:
+    proxies = (Proxy(server.host, server.port), Proxy(server.host, server.port))
+    async with (
+        proxies[0],
+        proxies[1],
+        accounted(proxies, 1, max_reconnects=allowed) as node,
+        node.subscribe() as events,
+    ):
+        waiting = asyncio.create_task(collect(events, 1))
+        server.kill()
+        with pytest.raises(ConnectionLost) as caught:
+            await waiting
+        assert isinstance(caught.value, ConnectionError)
+        assert sum(proxy.accepted for proxy in proxies) == 1 + allowed
+        expected = "max-reconnects is 0" if allowed == 0 else f"none of {allowed} attempts"
+        assert expected in str(caught.value)
+        assert "max-reconnects" in str(caught.value)
+        with pytest.raises(ConnectionLost):
+            await node.publish(ReloadBlockedIps())
+        with pytest.raises(ConnectionLost):
+            await node.flush()
+        with pytest.raises(ConnectionLost):
+            await node.ping(2)
+        with pytest.raises(ConnectionLost):
+            node.subscribe()
+        assert not node.is_connected
+
+
+def has_reconnected(node: fastcoord.Node, times: int) -> bool:
+    return node.stats().reconnects == times
+
+
+async def test_the_attempts_are_counted_anew_for_each_loss(server: LocalServer) -> None:
+    async with accounted(server, 1, max_reconnects=2000) as node:
+        for times in range(1, 4):
+            server.restart()
+            await until(partial(has_reconnected, node, times))
+        await node.flush()
+
+
+# --------------------------------------------------------------------------------------- capacity
+
+
+@pytest.mark.parametrize("capacity", [1, 5, 9])
+async def test_capacity_client_is_where_publish_begins_to_wait(
+    server: LocalServer, cluster: Cluster, capacity: int
+) -> None:
+    sizes = {"client": capacity, "batch_bytes": 256}
+    async with accounted(server, 1, cluster=cluster, capacity=sizes) as node:
+        server.kill()
+        await until(lambda: not node.is_connected)
+        # Each fills a batch; besides the sealed ones there is the open one.
+        full = [AppEvent(number, b"x" * 200) for number in range(capacity + 3)]
+        tasks = []
+        for event in full:
+            tasks.append(asyncio.ensure_future(node.publish(event)))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert [task.done() for task in tasks] == [True] * (capacity + 1) + [False] * 2
+        stats = node.stats()
+        assert (stats.waiting_batches, stats.accepted) == (capacity, capacity + 1)
+        assert_accounts(node)
+        server.restart()
+        await asyncio.gather(*tasks)
+        await node.flush()
+        assert node.stats().confirmed == capacity + 3
+
+
+@pytest.mark.parametrize("capacity", [1, 7])
+async def test_capacity_client_bounds_what_publish_nowait_keeps(
+    server: LocalServer, cluster: Cluster, capacity: int
+) -> None:
+    sizes = {"client": capacity, "batch_bytes": 256}
+    async with accounted(server, 1, cluster=cluster, capacity=sizes) as node:
+        server.kill()
+        await until(lambda: not node.is_connected)
+        for number in range(100):
+            node.publish_nowait(AppEvent(number, b"x" * 200))
+        stats = node.stats()
+        assert (stats.waiting_batches, stats.waiting) == (capacity, capacity + 1)
+        assert stats.discarded == 100 - capacity - 1
+        assert await node.close(timeout=0.1) == capacity + 1
+
+
+@pytest.mark.parametrize("capacity", [1, 6])
+async def test_capacity_subscription_is_how_many_messages_wait(
+    shared_server: LocalServer, cluster: Cluster, capacity: int
+) -> None:
+    async with (
+        accounted(shared_server, 1, cluster=cluster) as sender,
+        accounted(shared_server, 2, cluster=cluster, capacity={"subscription": capacity}) as hearer,
+        hearer.subscribe() as events,
+    ):
+        for _ in range(20):
+            await sender.publish(ReloadBlockedIps())
+            await sender.flush()
+        await until(lambda: hearer.stats().received == 20)
+        stats = events.stats()
+        assert (stats.high_water_messages, stats.missed) == (capacity, 20 - capacity)
+
+
+@pytest.mark.parametrize("size", [1, 1_000, 65_535, 300_000])
+async def test_capacity_read_buffer_is_what_one_read_may_bring(
+    shared_server: LocalServer, cluster: Cluster, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[tuple[Lane, int]] = []
+    original = Lane.buffer_updated
+
+    def count(lane: Lane, nbytes: int) -> None:
+        reads.append((lane, nbytes))
+        original(lane, nbytes)
+
+    monkeypatch.setattr(Lane, "buffer_updated", count)
+    events: list[Event] = [AppEvent(1, b"x" * 10_000)] * (1 if size == 1 else 200)
+    async with (
+        joined(shared_server, 1, cluster=cluster) as sender,
+        accounted(shared_server, 2, cluster=cluster, capacity={"read_buffer": size}) as hearer,
+        hearer.subscribe() as subscription,
+    ):
+        reads.clear()
+        await sender.publish_many(events)
+        assert await collect(subscription, len(events)) == events
+        # The sender's connection reads PONGs; the hearer's is the one that reads the events.
+        totals: Counter[Lane] = Counter()
+        for lane, nbytes in reads:
+            totals[lane] += nbytes
+        hearing = totals.most_common(1)[0][0]
+        largest = max(nbytes for lane, nbytes in reads if lane is hearing)
+        if size <= 65_535:
+            # More than that waits in the socket: nothing but the setting can be the bound.
+            assert largest == size
+        else:
+            assert 65_535 < largest <= size
