@@ -162,3 +162,11 @@ def numbered(count: int, start: int = 0) -> list[StateChange]:
 def payload(events: list[Any], protocol: str = "fastcoord-1", node_id: int = 2) -> bytes:
     """Encode events as another node's batch."""
     return fastcoord.encode_batch(events, node_id=node_id, protocol=protocol)
+
+
+def numbered_app_events(count: int, start: int = 0) -> list[AppEvent]:
+    """Give events of which no two fit into a batch of 64 bytes, each with its own number."""
+    return [
+        AppEvent(number % 500, number.to_bytes(4, "big") * 10)
+        for number in range(start, start + count)
+    ]

@@ -68,6 +68,33 @@ def as_state_changes(events: Iterable[Any]) -> list[StateChange]:
     return [StateChange(each.account_id, each.change_id, each.types) for each in events]
 
 
+class AppEvent(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """The other kind that travels alone."""
+
+    kind: int
+    payload: bytes
+
+
+ALONE: dict[str, Any] = {"StateChange": StateChange, "AppEvent": AppEvent}
+
+
+def as_structs(events: Iterable[Any]) -> list[Any]:
+    """Give the same events, all of one kind, as Structs."""
+    return [
+        ALONE[type(event).__name__](*(value for value in fields(event)[1:])) for event in events
+    ]
+
+
+def decoder(kind: str) -> Any:
+    """Give what decodes one event of a kind."""
+    return msgspec.msgpack.Decoder(ALONE[kind])
+
+
+def list_decoder(kind: str) -> Any:
+    """Give what decodes a list of events of a kind."""
+    return msgspec.msgpack.Decoder(list[ALONE[kind]])
+
+
 def as_tagged(events: Iterable[Event]) -> list[Any]:
     """Give the same events as Structs of a tagged union."""
     return [

@@ -1,0 +1,69 @@
+"""fastcoord: an event a call, objects in and out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import fastcoord
+from benchmarks.peers import Consume, Flush, Publish, Take, Wire
+
+NAME = "fastcoord"
+EVENTS = 2_000_000
+
+ROOM = {"capacity.subscription": 4_194_304, "capacity.subscription-bytes": "4GB"}
+
+
+def version() -> str:
+    """Give the version of fastcoord."""
+    return fastcoord.__version__
+
+
+def prepare(events: Sequence[Any]) -> list[Any]:
+    """Take the events as they are."""
+    return list(events)
+
+
+def configuration(wire: Wire) -> fastcoord.Config:
+    """Write the settings of a node; a subscriber has room for a whole run."""
+    store = "\n".join(
+        f"{key} = {value if isinstance(value, int) else repr(value)}"
+        for key, value in {**ROOM, **wire.options}.items()
+    )
+    return fastcoord.parse_config(
+        f'[store."nats"]\ntype = "nats"\naddress = ["{wire.url}"]\n{store}\n[cluster]\n'
+        f'coordinator = "nats"\nprotocol = "fastcoord-1"\nsubject = "{wire.subject}"\n'
+    )
+
+
+@asynccontextmanager
+async def publisher(wire: Wire) -> AsyncIterator[tuple[Publish, Flush]]:
+    """Publish from node 1."""
+    async with fastcoord.connect(configuration(wire), node_id=1) as node:
+
+        async def publish(events: Sequence[Any]) -> None:
+            for event in events:
+                await node.publish(event)
+
+        yield publish, node.flush
+
+
+@asynccontextmanager
+async def subscriber(wire: Wire, take: Take | None) -> AsyncIterator[Consume]:
+    """Consume at node 2."""
+    async with (
+        fastcoord.connect(configuration(wire), node_id=2) as node,
+        node.subscribe() as subscription,
+    ):
+
+        async def consume(count: int) -> None:
+            async for event in subscription:
+                if take is not None:
+                    take(event)
+                count -= 1
+                if not count:
+                    break
+            assert not any(node.stats().missed.values()), node.stats()
+
+        yield consume

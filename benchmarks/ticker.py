@@ -1,0 +1,76 @@
+"""A clock that wakes an event loop at fixed moments, more exactly than its own timers.
+
+Timers of asyncio and uvloop are rounded to milliseconds, which is more than what is measured here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import struct
+from typing import Any
+
+CLOCK_MONOTONIC = 1
+TFD_TIMER_ABSTIME = 1
+TFD_NONBLOCK = os.O_NONBLOCK
+TFD_CLOEXEC = os.O_CLOEXEC
+
+
+class TimerSpec(ctypes.Structure):
+    """``struct itimerspec``."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_long)
+        for name in ("interval_seconds", "interval_ns", "first_seconds", "first_ns")
+    )
+
+
+class Ticker:
+    """Ticks at ``start``, and then every ``interval``; Linux only.
+
+    :param start: nanoseconds on the clock of ``time.monotonic_ns``.
+    :param interval: nanoseconds.
+    """
+
+    def __init__(self, start: int, interval: int) -> None:
+        self._library = ctypes.CDLL(None, use_errno=True)
+        self._file = self._library.timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)
+        if self._file < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_create")
+        spec = TimerSpec(*divmod(interval, 1_000_000_000), *divmod(start, 1_000_000_000))
+        done = self._library.timerfd_settime(
+            self._file, TFD_TIMER_ABSTIME, ctypes.byref(spec), None
+        )
+        if done < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_settime")
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+        self._loop.add_reader(self._file, self._readable)
+
+    def _readable(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        else:
+            # Nobody waits yet: what has ticked is read by the next one who does.
+            self._loop.remove_reader(self._file)
+
+    async def wait(self) -> int:
+        """Wait for the next tick.
+
+        :return: how many there were since the last call, 1 if it came in time.
+        """
+        while True:
+            try:
+                return int(struct.unpack("q", os.read(self._file, 8))[0])
+            except BlockingIOError:
+                self._waiter = self._loop.create_future()
+                self._loop.add_reader(self._file, self._readable)
+                await self._waiter
+
+    def __enter__(self) -> Ticker:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._loop.remove_reader(self._file)
+        os.close(self._file)
