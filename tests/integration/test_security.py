@@ -1,0 +1,251 @@
+"""TLS or nothing: no credential leaves on a connection less secure than configured."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from fastcoord import AuthenticationFailed, ConnectError, ReloadBlockedIps, TlsError
+from fastcoord.server import LocalServer, ServerTls
+from support.accounting import accounted, collect
+from support.accounts import Operator, creds, make_pair
+from support.certificates import Certificates
+from support.strangers import Address, listening, refused
+from support.wait import until
+
+SECRET = "correct-horse-battery"
+LOGIN: dict[str, Any] = {"user": "node", "password": SECRET}
+INFO = b'INFO {"server_id":"x","version":"2.10.0","max_payload":1048576,"headers":true%s}\r\n'
+
+
+class Wire:
+    """Stand before a server and keep every byte that a client sends, whatever it means."""
+
+    def __init__(self, server: LocalServer) -> None:
+        self.sent = bytearray()
+        self._target = (server.host, server.port)
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_connection(*self._target)
+
+        async def to_client() -> None:
+            with contextlib.suppress(ConnectionError):
+                while data := await from_server.read(65536):
+                    writer.write(data)
+            writer.close()
+
+        answering = asyncio.create_task(to_client())
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                self.sent += data
+                to_server.write(data)
+        to_server.close()
+        await answering
+        with contextlib.suppress(ConnectionError):
+            await to_server.wait_closed()
+
+
+@asynccontextmanager
+async def tapped(server: LocalServer) -> AsyncIterator[tuple[Address, Wire]]:
+    wire = Wire(server)
+    async with listening(wire) as address:
+        yield address, wire
+
+
+def nothing_was_given_away(sent: bytes | bytearray) -> bool:
+    """Whether a client has sent nothing but, at most, TLS records."""
+    assert SECRET.encode() not in sent
+    assert b"CONNECT" not in sent
+    return not sent or sent[0] == 0x16
+
+
+# --------------------------------------------------------------------------- servers without TLS
+
+
+async def test_a_server_that_does_not_offer_tls_gets_not_a_byte() -> None:
+    with LocalServer(users={"node": SECRET}) as server:
+        async with tapped(server) as (address, wire):
+            text, error, _ = await refused(address, tls={"enable": True}, **LOGIN)
+            assert isinstance(error, TlsError)
+            assert "does not offer TLS" in text
+            assert "tls.enable" in text
+            assert wire.sent == b""
+
+
+async def test_a_tls_address_demands_tls_without_tls_enable() -> None:
+    with LocalServer(users={"node": SECRET}) as server:
+        async with tapped(server) as (address, wire):
+            address.url = address.url.replace("nats://", "tls://")
+            _, error, _ = await refused(address, **LOGIN)
+            assert isinstance(error, TlsError)
+            assert wire.sent == b""
+
+
+async def test_a_server_that_only_offers_tls_is_taken_at_its_offer(
+    certificates: Certificates,
+) -> None:
+    offered = certificates.server.tls(allow_non_tls=True)
+    with LocalServer(users={"node": SECRET}, tls=offered) as server:
+        async with tapped(server) as (address, wire):
+            tls = {"enable": True, "ca_file": certificates.ca}
+            async with accounted(address, 1, tls=tls, **LOGIN) as node:
+                await node.publish(ReloadBlockedIps())
+                await node.flush()
+            assert wire.sent
+            assert nothing_was_given_away(wire.sent)
+
+
+async def test_a_server_that_stops_offering_tls_gets_not_a_byte_at_the_reconnect(
+    certificates: Certificates,
+) -> None:
+    secure = certificates.server.tls()
+    with LocalServer(users={"node": SECRET}, tls=secure) as server:
+        async with tapped(server) as (address, wire):
+            tls = {"enable": True, "ca_file": certificates.ca}
+            async with accounted(address, 1, tls=tls, **LOGIN) as node:
+                server.kill()
+                await until(lambda: not node.is_connected)
+                wire.sent.clear()
+                server.settings.tls = None
+                server.restart()
+                await until(lambda: server.varz()["total_connections"] >= 2)
+                assert not node.is_connected
+                assert wire.sent == b""
+                server.settings.tls = secure
+                server.restart()
+                await until(lambda: node.is_connected)
+                await node.flush()
+            assert nothing_was_given_away(wire.sent)
+
+
+# --------------------------------------------------------------------------- servers that are wrong
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["after INFO", "handshake first"])
+@pytest.mark.parametrize(
+    ("pair", "authority", "reason"),
+    [
+        ("server", "wrong_ca", "certificate"),
+        ("wrong_host", "ca", "127.0.0.1"),
+        ("expired", "ca", "expired"),
+        ("server", None, "certificate"),
+    ],
+    ids=["another authority", "another host", "expired", "no authority given"],
+)
+async def test_a_certificate_that_proves_nothing_is_refused_before_any_credential(
+    certificates: Certificates, pair: str, authority: str | None, reason: str, first: bool
+) -> None:
+    server_tls: ServerTls = getattr(certificates, pair).tls(handshake_first=first)
+    with LocalServer(users={"node": SECRET}, tls=server_tls) as server:
+        async with tapped(server) as (address, wire):
+            tls: dict[str, Any] = {"enable": True, "handshake_first": first}
+            if authority is not None:
+                tls["ca_file"] = getattr(certificates, authority)
+            text, error, took = await refused(address, tls=tls, **LOGIN)
+            assert isinstance(error, TlsError)
+            assert reason in text
+            assert "check tls.enable, tls.ca-file and the server's certificate" in text
+            assert took < 2
+            assert nothing_was_given_away(wire.sent)
+
+
+async def test_bytes_before_the_handshake_are_not_taken_for_secured_ones() -> None:
+    received: list[bytes] = []
+
+    async def inject(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(INFO % b',"tls_required":true' + b"MSG stwt.agora 1 2\r\n\x07\x06\r\nPONG\r\n")
+        received.append(await reader.read(65536))
+
+    async with listening(inject) as address:
+        _, error, _ = await refused(
+            address, tls={"enable": True}, timeout={"connection": "1s"}, **LOGIN
+        )
+        assert isinstance(error, ConnectError)
+        assert all(map(nothing_was_given_away, received))
+
+
+# ----------------------------------------------------------------------------- clients' own proof
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["after INFO", "handshake first"])
+async def test_a_server_that_demands_client_certificates_lets_only_its_own_in(
+    certificates: Certificates, first: bool
+) -> None:
+    demanded = certificates.server.tls(ca=certificates.ca, handshake_first=first)
+    with LocalServer(tls=demanded) as server:
+        tls: dict[str, Any] = {"enable": True, "ca_file": certificates.ca}
+        tls["handshake_first"] = first
+        await refused(server, tls=tls, timeout={"connection": "2s"})
+        stranger = certificates.stranger
+        theirs = {"cert_file": stranger.cert, "key_file": stranger.key}
+        await refused(server, tls={**tls, **theirs}, timeout={"connection": "2s"})
+        ours = {"cert_file": certificates.client.cert, "key_file": certificates.client.key}
+        async with accounted(server, 1, tls={**tls, **ours}) as node:
+            assert node.is_connected
+
+
+async def test_credentials_of_each_sort_open_the_server_that_demands_them(
+    certificates: Certificates,
+) -> None:
+    operator = Operator()
+    secure = certificates.server.tls()
+    tls = {"enable": True, "ca_file": certificates.ca}
+    with LocalServer(extra_config=operator.server_config, tls=secure) as server:
+        async with (
+            accounted(server, 1, tls=tls, credentials=operator.user()) as sender,
+            accounted(server, 2, tls=tls, credentials=operator.bearer()) as hearer,
+            hearer.subscribe() as events,
+        ):
+            await sender.publish(ReloadBlockedIps())
+            assert await collect(events, 1) == [ReloadBlockedIps()]
+
+
+OPERATOR, OTHER = Operator(), Operator()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"credentials": OTHER.user()},
+        {"credentials": OTHER.bearer()},
+        {"credentials": OPERATOR.user(exp=1)},
+        {"credentials": OPERATOR.bearer(exp=1)},
+        {"credentials": OPERATOR.user(allowed_connection_types=["WEBSOCKET"])},
+        {"user": "node", "password": SECRET},
+        {},
+    ],
+    ids=[
+        "user of another account",
+        "bearer of another account",
+        "expired user",
+        "expired bearer",
+        "user for other connections",
+        "password",
+        "nothing",
+    ],
+)
+async def test_wrong_credentials_are_refused_with_advice_and_never_shown(
+    settings: dict[str, Any],
+) -> None:
+    with LocalServer(extra_config=OPERATOR.server_config) as server:
+        text, error, took = await refused(server, **settings)
+    assert isinstance(error, AuthenticationFailed)
+    assert "check user, password and credentials" in text
+    assert took < 2
+    for secret in settings.values():
+        assert not any(word in text for word in str(secret).split() if len(word) > 20)
+
+
+async def test_a_seed_of_another_user_is_found_out_before_any_server_is_asked() -> None:
+    jwt = OPERATOR.user().splitlines()[1]
+    from nkeys import PREFIX_BYTE_USER
+
+    from fastcoord import ConfigError, parse_config
+    from support.nodes import node_toml
+
+    text = creds(jwt, make_pair(PREFIX_BYTE_USER))
+    with pytest.raises(ConfigError, match="belongs to another user"):
+        parse_config(node_toml([], address="localhost", credentials=text))
