@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["EVENTS_SID", "Link", "LinkOwner", "Note", "Server"]
 
 EVENTS_SID = 1
+HOST = re.compile(r"[0-9A-Za-z._:%-]{1,253}")
 
 Note = Literal["resend", "goodbye", "hello"] | None
 """What a batch says of itself in the second header."""
@@ -195,14 +197,19 @@ class Link(ABC):
         address = self.server.address
         found = []
         for uri in self._client.discovered_servers:
-            if uri.hostname is None or uri.port is None:
+            try:
+                host, port = uri.hostname, uri.port
+            except ValueError:  # a port that is none
+                continue
+            # What the network says is dialled, and named in logs: nothing else passes for a host.
+            if host is None or not port or not HOST.fullmatch(host):
                 continue
             # A certificate rarely carries an address: the name that was dialled holds for all.
             name = self.server.name or address.host
             found.append(
                 Server(
-                    type(address)(host=uri.hostname, port=uri.port, tls=address.tls),
-                    name=name if is_numeric(uri.hostname) else None,
+                    type(address)(host=host, port=port, tls=address.tls),
+                    name=name if is_numeric(host) else None,
                     announced=True,
                 )
             )
