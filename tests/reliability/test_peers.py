@@ -1,5 +1,6 @@
 """Who is there: peers coming, going, crashing, answering, and using an id that is taken."""
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -132,7 +133,7 @@ async def test_a_node_id_used_twice_is_told_to_both_and_to_a_third(
             everyone.append(two)
             for book, each in zip(books, events, strict=True):
                 while DuplicateNodeId(5) not in book.notices:
-                    book.take(await each.__anext__())
+                    book.take(await asyncio.wait_for(each.__anext__(), 10))
             elapsed = time.monotonic() - started
             assert elapsed < 2 * HEARTBEAT + 1.0
             assert [node.stats().duplicate_node_ids for node in everyone] == [(5,)] * 3
