@@ -239,7 +239,7 @@ def test_a_key_that_is_given_twice_is_told_with_its_second_line() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
-        ('{"a": 1,\n}', 2, "this is not JSON"),
+        ('{"a": 1,\n:1}', 2, "this is not JSON"),
         ('{"a": NaN}', None, "cannot be read"),
         ('{"a": ' + "[" * 200_000, None, "nested too deeply"),
         ('{"a": ' + "9" * 5_000 + "}", None, "cannot be read"),
