@@ -326,7 +326,6 @@ cdef Py_ssize_t decode_run(
     if not has_bmi2() or protocol.tag_of[<int>STATE_CHANGE] < 0:
         return 0
     state_change_record.tag = <uint8_t>protocol.tag_of[<int>STATE_CHANGE]
-    # An object of the pool is a StateChange that was: its code still stands.
     return take_records_bmi2(
         &reader.position,
         reader.end,

@@ -138,6 +138,7 @@ cdef extern from *:
     #else
             Py_SET_REFCNT((PyObject*)item, 1);
     #endif
+            item[record->code_at] = (char)record->code;
             memcpy(item + record->first_at, &first, 8);
             memcpy(item + record->second_at, &second, 8);
             memcpy(item + record->third_at, &third, 4);
