@@ -1,4 +1,4 @@
-"""A NATS server of a few lines that says what a test wants it to say, and counts who comes."""
+"""A server that does the NATS handshake and then says whatever a test wants."""
 
 from __future__ import annotations
 
@@ -6,56 +6,71 @@ import asyncio
 import contextlib
 import json
 from types import TracebackType
-from typing import Any, Literal
-
-from support.frames import Frame, FrameSplitter
-from support.wait import until
-
-Manner = Literal["serve", "refuse", "mute"]
+from typing import Any
 
 
 class ScriptedServer:
-    """Accept nodes, answer their handshake and PINGs, and pass no message on.
+    """Accept nodes, answer their PINGs, keep their lines, and send them any bytes.
 
-    :ivar manner: ``"serve"``; ``"refuse"``: close each new connection at once; ``"mute"``: take it
-        and never say a word.
-    :ivar attempts: when each connection came, on the event loop's clock.
-    :ivar connects: what each client said of itself in CONNECT.
-    :ivar frames: everything that clients sent.
+    :param info: what INFO says beside the usual.
+    :param greeting: bytes to answer CONNECT with, instead of the PONG.
     """
 
-    host = "127.0.0.1"
-
-    def __init__(self, **info: Any) -> None:
-        self.manner: Manner = "serve"
-        self.attempts: list[float] = []
-        self.connects: list[dict[str, Any]] = []
-        self.frames: list[Frame] = []
-        self._info = {"server_id": "scripted", "version": "2.12.0", "headers": True, **info}
-        self._info.setdefault("max_payload", 1024 * 1024)
-        self._listener: asyncio.Server | None = None
-        self._writers: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
-        self.port = 0
+    def __init__(self, *, greeting: bytes | None = None, **info: Any) -> None:
+        self.lines: list[bytes] = []
+        """Every line that was received; payloads are among them."""
+        self.accepted = 0
+        self.writers: list[asyncio.StreamWriter] = []
+        self._greeting = greeting
+        self._info = {"server_id": "x", "version": "2.12.0", "max_payload": 1 << 20, **info}
+        self._info["headers"] = True
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
-        return f"nats://{self.host}:{self.port}"
+        return f"nats://{self.name}"
 
-    def say(self, line: str) -> None:
-        """Say one line to every client."""
-        for writer in self._writers.values():
-            writer.write(line.encode() + b"\r\n")
+    @property
+    def name(self) -> str:
+        host, port = self._listener.sockets[0].getsockname()[:2]
+        return f"{host}:{port}"
 
-    async def drop(self) -> None:
-        """Close every connection, after what was said."""
-        for writer in list(self._writers.values()):
-            with contextlib.suppress(OSError):
-                await writer.drain()
+    def send(self, data: bytes) -> None:
+        """Send bytes to every node that is connected."""
+        for writer in self.writers:
+            writer.write(data)
+
+    def drop(self) -> None:
+        """Close every connection."""
+        for writer in self.writers:
             writer.close()
 
+    def close(self) -> None:
+        """Close every connection and take no other."""
+        self._listener.close()
+        self.drop()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self.accepted += 1
+        self.writers.append(writer)
+        writer.write(b"INFO " + json.dumps(self._info).encode() + b"\r\n")
+        with contextlib.suppress(ConnectionError):
+            while line := await reader.readline():
+                self.lines.append(line)
+                if line.upper() == b"PING\r\n":
+                    writer.write(b"PONG\r\n")
+                elif line.startswith(b"CONNECT ") and self._greeting is not None:
+                    writer.write(self._greeting)
+        self.writers.remove(writer)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
     async def __aenter__(self) -> ScriptedServer:
-        self._listener = await asyncio.start_server(self._serve, self.host, self.port)
-        self.port = self._listener.sockets[0].getsockname()[1]
+        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         return self
 
     async def __aexit__(
@@ -64,39 +79,5 @@ class ScriptedServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._listener is not None
-        self._listener.close()
-        for task in self._writers:
-            task.cancel()
-        await until(lambda: not self._writers, because="every connection of the script ended")
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.attempts.append(asyncio.get_running_loop().time())
-        self._writers[task] = writer
-        try:
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                if self.manner == "serve":
-                    writer.write(b"INFO " + json.dumps(self._info).encode() + b"\r\n")
-                if self.manner != "refuse":
-                    await self._converse(reader, writer)
-        finally:
-            writer.close()
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
-            del self._writers[task]
-
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        splitter = FrameSplitter()
-        while data := await reader.read(65536):
-            for frame in splitter.feed(data):
-                if not isinstance(frame, Frame):
-                    continue
-                self.frames.append(frame)
-                if self.manner == "mute":
-                    continue
-                if frame.verb == "CONNECT":
-                    self.connects.append(json.loads(frame.raw[len("CONNECT ") :]))
-                elif frame.verb == "PING":
-                    writer.write(b"PONG\r\n")
+        self.close()
+        await asyncio.wait_for(asyncio.gather(*self._tasks), 5)

@@ -1,0 +1,254 @@
+"""What a hostile peer, server or file sends stays data: no protocol line, no log line, no hang."""
+
+import logging
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fastcoord
+from fastcoord import CalendarAlert, ConfigError, ReloadSettings, parse_config
+from fastcoord.server import LocalServer
+from support.accounting import accounted, collect
+from support.accounts import Operator, creds, make_pair, public
+from support.nodes import node_toml
+from support.plain import PlainPeer
+from support.scripted import ScriptedServer
+from support.strangers import refused
+from support.wait import until
+
+TOKEN = b"0123456789abcdef"
+EXPECTED_LINE = re.compile(
+    rb"(CONNECT \{.*\}|PING|PONG|SUB stwt\.agora(\.ping\.1|\.pong\.1\.\d+)? \d+"
+    rb"|HPUB stwt\.agora \d+ \d+|PUB stwt\.agora\.pong\.\d+\.\d+ 16"
+    rb"|NATS/1\.0|Fastcoord(-Note)?: \S+"
+    rb"|[\x01\x06]*|" + TOKEN + rb")\r\n"
+)
+SEQUENCES = ["\x1b[2J\x1b[31m", "\r", "\x00", "\x85", "\u2028", "\u202e", "\x7f"]
+"""Each ends a line, moves a cursor or turns text round, for one terminal or another."""
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.DEBUG)
+    return caplog
+
+
+def assert_log_is_clean(log: pytest.LogCaptureFixture) -> None:
+    for record in log.records:
+        if record.name != "asyncio":
+            assert record.getMessage().isprintable(), record
+            assert record.exc_info is None, record
+            assert len(record.getMessage()) < 1_000
+
+
+# -------------------------------------------------------------------------------- reply subjects
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"stwt.agora",
+        b"attack",
+        b"$SYS.REQ.SERVER.PING",
+        b"stwt.agora.pong.2.7.more",
+        b"stwt.agora.pong.*.>",
+        b"stwt.agora.pong.2.7\rPUB",
+        b"stwt.agora.pong.2.7\tattack",
+        b"stwt.agora.pong.2.7\nPUB attack 0",
+        b"stwt.agora.pong.2.7\x00",
+        b"\xff\xfe",
+        b"stwt.agora.pong.2.7 attack",
+        b"x" * 3_000,
+        b"stwt.agora.pong.2." + b"9" * 400,
+    ],
+)
+async def test_a_hostile_reply_subject_reaches_no_protocol_line(reply: bytes) -> None:
+    async with ScriptedServer() as server:
+        async with accounted(server, 1) as node:
+            await until(lambda: server.lines)
+            server.send(b"MSG stwt.agora.ping.1 2 " + reply + b" 16\r\n" + TOKEN + b"\r\n")
+            # An honest question behind it is answered, on this connection or on the next.
+            answer = b"PUB stwt.agora.pong.2.7 16\r\n"
+
+            def is_answered() -> bool:
+                server.send(b"MSG stwt.agora.ping.1 2 stwt.agora.pong.2.7 16\r\n" + TOKEN + b"\r\n")
+                return answer in server.lines
+
+            await until(is_answered)
+            assert node.is_connected
+        for line in server.lines:
+            assert EXPECTED_LINE.fullmatch(line), line
+        assert not any(b"attack" in line or b"$SYS" in line for line in server.lines)
+
+
+async def test_a_question_with_a_payload_that_is_no_token_is_not_answered(
+    shared_server: LocalServer, cluster: dict[str, Any]
+) -> None:
+    subject = cluster["subject"]
+    async with (
+        PlainPeer(shared_server.url, f"{subject}.pong.9.9") as asker,
+        accounted(shared_server, 1, cluster=cluster),
+    ):
+        for payload in (b"", TOKEN + b"0", TOKEN.upper(), b"x" * 16, TOKEN[:-1] + b"\n", TOKEN):
+            await asker.client.publish(f"{subject}.ping.1", payload, reply=asker.subject)
+        await until(lambda: asker.messages)
+        assert asker.payloads == [TOKEN]
+
+
+# -------------------------------------------------------------------------------------------- logs
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES)
+async def test_what_events_say_is_never_logged(
+    shared_server: LocalServer,
+    cluster: dict[str, Any],
+    log: pytest.LogCaptureFixture,
+    sequence: str,
+) -> None:
+    text = f"before{sequence}\nERROR forged line"
+    async with (
+        accounted(shared_server, 1, cluster=cluster) as sender,
+        accounted(shared_server, 2, cluster=cluster, capacity={"subscription": 1}) as hearer,
+        hearer.subscribe() as events,
+        PlainPeer(shared_server.url, cluster["subject"]) as plain,
+    ):
+        for _ in range(5):
+            await sender.publish(CalendarAlert(1, 2, None, text, text))
+            await sender.flush()
+        # Bytes that are no batch, but have the text in them; and a header that is none.
+        await plain.publish(b"\x03\xff" + text.encode())
+        await plain.publish(b"\x03\x00", header={"Fastcoord": f"1.2.{sequence}.4"})
+        await until(lambda: hearer.stats().malformed == 2)
+        await collect(events, 1)
+    assert_log_is_clean(log)
+    assert "forged" not in log.text
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES)
+async def test_what_a_server_says_when_it_refuses_forges_no_line(
+    log: pytest.LogCaptureFixture, sequence: str
+) -> None:
+    said = f"-ERR 'Authorization Violation {sequence} forged'\r\n".encode()
+    async with ScriptedServer(greeting=said) as server:
+        text, _, _ = await refused(server, timeout={"connection": "500ms"})
+    assert text.isprintable()
+    assert_log_is_clean(log)
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES)
+async def test_what_a_server_says_while_it_is_joined_forges_no_line(
+    log: pytest.LogCaptureFixture, sequence: str
+) -> None:
+    sent = sequence.replace("[", "")  # which begins an IPv6 address
+    urls = [f"host{sent}x:1", f"host{sent}\nERROR forged:2", "evil\nhost:4222", ""]
+    async with (
+        ScriptedServer(server_name=f"a{sequence}\nb", connect_urls=urls) as server,
+        accounted(server, 1) as node,
+    ):
+        for error in ("Permissions Violation for Publish to", "Stale", "Maximum Payload"):
+            server.send(f"-ERR '{error} {sequence} forged'\r\n".encode())
+        await node.flush()
+        server.drop()
+        await until(lambda: node.stats().reconnects)
+        server.send(f"-ERR 'User Authentication Expired {sequence} forged'\r\n".encode())
+        server.send(f"NONSENSE {sequence} forged\r\n".encode())
+        server.drop()
+        await until(lambda: node.stats().reconnects >= 2)
+    assert log.records
+    assert_log_is_clean(log)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["127.0.0.1:99999", "127.0.0.1:x", "127.0.0.1:-1", "127.0.0.1", "a b:1", "@:1", ""],
+)
+async def test_a_server_that_announces_nonsense_can_be_joined_all_the_same(url: str) -> None:
+    with LocalServer() as other:
+        announced = [url, f"127.0.0.1:{other.port}"]
+        async with ScriptedServer(connect_urls=announced) as server, accounted(server, 1) as node:
+            server.close()
+            await until(lambda: node.stats().server == f"127.0.0.1:{other.port}")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"MSG stwt.agora 1 99999999999999999999\r\n",
+        b"MSG stwt.agora 1 -1\r\n\r\n",
+        b"HMSG stwt.agora 1 20 10\r\n" + b"x" * 30,
+        b"HMSG stwt.agora 1\r\n",
+        b"\x00" * 100_000,
+        b"MSG stwt.agora 1 2\r\n\x07\x06XXPING\r\n",
+    ],
+)
+async def test_a_server_that_breaks_the_protocol_costs_a_connection_and_not_the_node(
+    log: pytest.LogCaptureFixture, said: bytes
+) -> None:
+    async with (
+        ScriptedServer() as server,
+        accounted(server, 1) as node,
+        node.subscribe(kinds=[ReloadSettings]) as events,
+    ):
+        server.send(said)
+        await until(lambda: node.stats().reconnects)
+        server.send(b"MSG stwt.agora 1 2\r\n\x07\x05\r\n")
+        heard = await collect(events, 1)
+        while heard[-1] != ReloadSettings():
+            assert isinstance(heard[-1], fastcoord.Missed)
+            heard += await collect(events, 1)
+    assert_log_is_clean(log)
+
+
+# ------------------------------------------------------------------------------------- credentials
+
+
+def damaged_credentials() -> dict[str, str]:
+    operator = Operator()
+    user, bearer = operator.user(), operator.bearer()
+    jwt, seed = user.splitlines()[1], user.splitlines()[5]
+    pair = make_pair(0xA0)
+    return {
+        "nothing but blanks": " \n\t\n",
+        "a word": "secret",
+        "a path": "/etc/nats/node.creds",
+        "a seed alone": seed,
+        "a public key alone": public(pair),
+        "a JWT that is no bearer's": jwt,
+        "a JWT of two parts": bearer.rpartition(".")[0],
+        "a JWT without a signature": bearer.rpartition(".")[0] + ".",
+        "a JWT cut off": bearer.partition(".")[0] + "." + bearer.partition(".")[2][:40] + ".x",
+        "dots": "." * 60_000,
+        "the JWT block alone": user.partition("-----BEGIN USER")[0],
+        "the seed block alone": "-----BEGIN USER" + user.partition("-----BEGIN USER")[2],
+        "a seed cut off": user.replace(seed, seed[:-4]),
+        "a seed with a wrong letter": user.replace(seed, seed[:20] + "1" + seed[21:]),
+        "a seed of another user": creds(jwt, pair),
+        "only its marks": re.sub(r"^[^-].*$", "", user, flags=re.M),
+        "an endless line": "A" * 1_000_000,
+        "many lines": "-----BEGIN NATS USER JWT-----\n" * 20_000,
+        "deep JSON": f"e30.{'W' * 50_000}.e30",
+        "control characters": "\x1b[31m\x07",
+    }
+
+
+DAMAGED = damaged_credentials()
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_malformed_credentials_end_at_once_and_are_not_shown(name: str, tmp_path: Path) -> None:
+    text = DAMAGED[name]
+    file = tmp_path / "node.creds"
+    file.write_text(text, encoding="utf-8")
+    config = node_toml([], address="localhost", credentials=f"%{{file:{file}}}%")
+    started = time.perf_counter()
+    with pytest.raises(ConfigError) as caught:
+        parse_config(config)
+    assert time.perf_counter() - started < 0.1
+    said = str(caught.value)
+    assert 'store."nats".credentials: ' in said
+    assert said.isprintable()
+    assert len(said) < 500
+    assert not any(word in said for word in text.split() if len(word) > 20)
