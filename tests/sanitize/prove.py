@@ -9,11 +9,12 @@ from __future__ import annotations
 import ctypes
 import importlib
 import importlib.machinery
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-from instrumentation import BUILDS, SANITIZER_LIBRARIES, compile_library
+from instrumentation import SANITIZER_LIBRARIES, compile_library
 
 PLANTED = {
     "read_past_the_end": (24, "AddressSanitizer: heap-buffer-overflow"),
@@ -28,9 +29,10 @@ def main() -> None:
         _, _, path, function, argument = sys.argv
         getattr(ctypes.CDLL(path), function)(int(argument))
         return
+    library = Path(os.environ["FASTCOORD_BUILD"])
     _prove_the_runtimes_are_loaded()
-    modules = _prove_the_modules_are_sanitized(BUILDS / "sanitized" / "lib")
-    _prove_that_mistakes_are_stopped()
+    modules = _prove_the_modules_are_sanitized(library)
+    _prove_that_mistakes_are_stopped(library)
     print(f"sanitizers active in {', '.join(modules)}; {len(PLANTED)} planted mistakes stopped")
 
 
@@ -59,9 +61,9 @@ def _prove_the_modules_are_sanitized(library: Path) -> list[str]:
     return names
 
 
-def _prove_that_mistakes_are_stopped() -> None:
+def _prove_that_mistakes_are_stopped(build: Path) -> None:
     source = Path(__file__).with_name("planted.c")
-    library = compile_library(source, BUILDS / "sanitized" / "planted.so", sanitize=True)
+    library = compile_library(source, build.parent / "planted.so", sanitize=True)
     for function, (argument, complaint) in PLANTED.items():
         run = subprocess.run(
             [sys.executable, __file__, "--plant", str(library), function, str(argument)],

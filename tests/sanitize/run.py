@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -14,19 +15,36 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from instrumentation import ROOT, build_extensions, environment_for
 
 TESTS = ("tests/unit", "tests/golden", "tests/property")
+REUSING_TESTS = tuple(
+    f"tests/property/test_{name}.py" for name in ("reuse", "runs", "integers", "arrival")
+)
+REUSE = "-DFASTCOORD_POOL_ROOM=64"
+"""Turns the reuse of events' memory on again, which a sanitized build leaves out: memory that is
+never given back hides what is used after its end."""
 
 
 def main() -> int:
-    """Build, prove that the sanitizers watch, and run the tests."""
-    library = build_extensions("sanitized", sanitize=True)
+    """Build, prove that the sanitizers watch, and run the tests; then once more with reuse."""
+    arguments = sys.argv[1:]
+    return _run("sanitized", [], arguments or _existing(TESTS)) or _run(
+        "sanitized-reusing", [REUSE], arguments or _existing(REUSING_TESTS)
+    )
+
+
+def _existing(paths: Sequence[str]) -> list[str]:
+    return [path for path in paths if (ROOT / path).exists()]
+
+
+def _run(name: str, flags: Sequence[str], arguments: Sequence[str]) -> int:
+    library = build_extensions(name, sanitize=True, flags=flags)
     environment = environment_for(library, sanitize=True)
+    print(f"{name}:", flush=True)
     subprocess.run(
         [sys.executable, str(Path(__file__).with_name("prove.py"))],
         cwd=ROOT,
         env=environment,
         check=True,
     )
-    arguments = sys.argv[1:] or [path for path in TESTS if (ROOT / path).is_dir()]
     # Only sys.stderr is captured, not the file behind it: a sanitizer's report, which goes there
     # when it ends the process, must be seen.
     return subprocess.run(

@@ -23,7 +23,7 @@ VARIANTS = {
 """What hides the better ways: processors before 2013, processors that are no x86, other byte
 orders. The fourth way, with everything, is the ordinary build."""
 INSTRUCTIONS = {"without-sse2": ["pmovmskb", "pdep"], "bytes-only": ["pmovmskb", "pdep"]}
-"""What the compiled codec of a variant must not contain, as proof that it is one."""
+"""What the compiled modules of a variant must not contain, as proof that it is one."""
 TESTS = ("tests/golden", "tests/property")
 
 
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def _prove(library: Path, forbidden: list[str]) -> None:
-    for built in library.glob("fastcoord/_codec.*.so"):
+    for built in library.glob("fastcoord/_*.so"):
         code = subprocess.run(
             ["objdump", "--disassemble", str(built)], check=True, capture_output=True, text=True
         ).stdout
