@@ -9,10 +9,10 @@ import pytest
 from fastcoord import AppEvent, ConnectionLost
 from fastcoord.server import LocalCluster, LocalServer
 from support.accounting import accounted
+from support.bare_server import BareServer
 from support.crowd import crowd
 from support.nodes import joined
 from support.proxy import Proxy
-from support.scripted import ScriptedServer
 from support.wait import until
 
 CLUSTER = {"protocol": "fastcoord-1", "heartbeat": "200ms"}
@@ -108,7 +108,7 @@ async def test_a_connection_given_up_is_told_to_everyone_who_waits(server: Local
 )
 async def test_a_connection_that_the_server_ends_for_good_is_made_anew(reason: str) -> None:
     async with (
-        ScriptedServer() as script,
+        BareServer() as script,
         accounted(script, 1, cluster=CLUSTER) as node,
     ):
         await until(lambda: len(script.connects) == 1)
@@ -190,8 +190,8 @@ async def test_a_server_in_lame_duck_mode_is_left_before_it_goes() -> None:
 async def test_pauses_between_attempts_grow_from_50_ms_to_4_s_and_are_never_in_step() -> None:
     pauses = []
     async with (
-        ScriptedServer() as one,
-        ScriptedServer() as two,
+        BareServer() as one,
+        BareServer() as two,
         joined(one, 1, cluster=CLUSTER) as first,
         joined(two, 2, cluster=CLUSTER) as second,
     ):
@@ -213,7 +213,7 @@ async def test_pauses_between_attempts_grow_from_50_ms_to_4_s_and_are_never_in_s
 
 async def test_an_attempt_that_gets_no_answer_ends_after_timeout_connection() -> None:
     async with (
-        ScriptedServer() as script,
+        BareServer() as script,
         joined(script, 1, cluster=CLUSTER, timeout={"connection": "1s"}) as node,
     ):
         script.manner = "mute"

@@ -39,9 +39,12 @@ def client_options(config: Config, url: str, tls_name: str | None) -> dict[str, 
         "max_outstanding_pings": 2,
         "no_echo": settings.no_echo,
         "name": f"fastcoord node {config.cluster.node_id}",
-        "tls": tls_context(config),
         "tls_handshake_first": settings.tls.handshake_first,
     }
+    if settings.tls.ca_file is not None or settings.tls.cert_file is not None:
+        options["tls"] = tls_context(config)
+    # Else nats-py makes the same default context, when the server wants TLS and not before: reading
+    # the system's authorities takes 40 ms and a megabyte, too much for each attempt in the clear.
     if tls_name is not None:
         options["tls_hostname"] = tls_name
     if settings.user is not None and settings.password is not None:
