@@ -104,8 +104,14 @@ cdef class Batcher:
         return len(self.queue) + len(self.window) < self.capacity
 
     def set_limit(self, Py_ssize_t limit):
-        """Change the most bytes of one batch: a server that was joined may allow less."""
+        """Change the most bytes of one batch: a server that was joined may allow less.
+
+        An open batch that is larger is sealed, whatever the capacity, and so is at hand for
+        ``discard_larger``.
+        """
         self.limit = limit
+        if self.open_count and self.writer.used > limit:
+            self.seal_open()
 
     # ---------------------------------------------------------------------------- publishing
 

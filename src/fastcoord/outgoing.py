@@ -256,11 +256,8 @@ class Outgoing:
         batcher.rewind(recent_since)
         self._is_held = hold
         room = link.max_payload - HEADER_ALLOWANCE
-        gone = 0
-        if room < batcher.limit:
-            batcher.seal()
-            gone = batcher.discard_larger(room)
         batcher.set_limit(min(self._batch_bytes, room))
+        gone = batcher.discard_larger(room)
         # Peers learn at once that this node is there, and how far it is; their answers tell it the
         # same of them.
         self.beat("hello")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastcoord._frames import Sealed, compose
 from fastcoord.transport.lane import Lane
 from fastcoord.transport.link import Link, LinkOwner, Note, Server
-from fastcoord.transport.seams import use_transport
+from fastcoord.transport.seams import drop_transport, use_transport
 
 if TYPE_CHECKING:
     from fastcoord._frames import Sink
@@ -77,3 +77,6 @@ class FastLink(Link):
         if self._is_started:
             await self._client.close()
         await self._lane.wait_closed()
+        # The client and the lane hold each other; apart, both go at once and not at the next
+        # collection, and with them what TLS has loaded.
+        drop_transport(self._client)

@@ -18,7 +18,7 @@ from nats.aio.transport import Transport
 
 from fastcoord.transport.lane import Lane
 
-__all__ = ["TRANSPORT_ATTRIBUTE", "fast_lane_is_usable", "use_transport"]
+__all__ = ["TRANSPORT_ATTRIBUTE", "drop_transport", "fast_lane_is_usable", "use_transport"]
 
 TRANSPORT_ATTRIBUTE = "_transport"
 
@@ -28,6 +28,11 @@ logger = logging.getLogger("fastcoord")
 def use_transport(client: Client, transport: Transport) -> None:
     """Have a client that was not connected yet read and write through ``transport``."""
     setattr(client, TRANSPORT_ATTRIBUTE, transport)
+
+
+def drop_transport(client: Client) -> None:
+    """Part a client that is closed from the transport that it was given."""
+    setattr(client, TRANSPORT_ATTRIBUTE, None)
 
 
 def missing_seams(client_class: Any = Client) -> list[str]:
