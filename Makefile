@@ -12,7 +12,7 @@ SOAK_SECONDS ?= 600
 TARGET ?= codec
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test sanitize variants fuzz soak lint types check fmt build wheel clean distclean
+.PHONY: help demo test sanitize variants fuzz soak bench bench-quick lint types check fmt build wheel clean distclean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -43,6 +43,15 @@ test: build ## all tests, on real nats-servers
 
 soak: build ## nodes, churn and faults for SOAK_SECONDS; fails unless every event is accounted for
 	$(BIN)/python tests/soak/run.py --seconds $(SOAK_SECONDS) $(ARGS)
+
+bench: build ## all measurements, side by side, into docs/performance.md; takes long; ARGS=--short
+	$(BIN)/pip install -q --group bench
+	$(BIN)/python -m benchmarks.run --output benchmarks/results/latest.json $(ARGS)
+	$(BIN)/python -m benchmarks.report benchmarks/results/latest.json --docs docs/performance.md
+
+bench-quick: build ## whether the measurements work; no figure is meant
+	$(BIN)/python -m pytest -q benchmarks
+	$(BIN)/python -m benchmarks.run --quick
 
 lint: build ## ruff
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import data, peers, ticker
+from benchmarks import crowd, data, peers, ticker
 
 Job = dict[str, Any]
 
@@ -123,8 +123,13 @@ async def subscribe(job: Job, wire: peers.Wire) -> None:
         if job["mode"] == "check" and problem is None:
             problem = difference(taken, peer.prepare(events_of(wire.kind, count)))
         if job["mode"] == "latency":
-            Path(job["file"]).write_bytes(arrivals.tobytes())
+            write(job["file"], arrivals)
         say(end=end, cpu=used, problem=problem)
+
+
+def write(name: str, arrivals: array[int]) -> None:
+    """Leave pairs of change id and moment in a file."""
+    Path(name).write_bytes(arrivals.tobytes())
 
 
 def difference(taken: list[Any], expected: list[Any]) -> str | None:
@@ -141,7 +146,23 @@ def difference(taken: list[Any], expected: list[Any]) -> str | None:
     )
 
 
-ROLES = {"publish": publish, "publish_paced": publish_paced, "subscribe": subscribe}
+async def subscribe_crowd(job: Job, wire: peers.Wire) -> None:
+    """Consume with many nodes."""
+    await crowd.subscribe(job, wire, say)
+
+
+async def publish_crowd(job: Job, wire: peers.Wire) -> None:
+    """Publish with many nodes."""
+    await crowd.publish(job, wire, say, told_to_begin)
+
+
+ROLES = {
+    "publish": publish,
+    "publish_crowd": publish_crowd,
+    "publish_paced": publish_paced,
+    "subscribe": subscribe,
+    "subscribe_crowd": subscribe_crowd,
+}
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import fastcoord
 from benchmarks import data, msgspec_events
 from benchmarks.micro import Contender, Contest, call
-from fastcoord._batcher import Batcher
+from fastcoord._batcher import Batcher, Outlet
 
 PROTOCOL = "fastcoord-1"
 
@@ -30,6 +30,15 @@ def new_batcher() -> Batcher:
     )
 
 
+class Owner:
+    """Stands where a node would; here, nothing is ever refused and no batch is full."""
+
+    def refuse(self, *unused: object) -> Any:
+        raise AssertionError("this was to be accepted at once")
+
+    publish_rest = turn_round = refuse
+
+
 class HandMade:
     """What a program writes that batches by itself."""
 
@@ -48,7 +57,8 @@ class HandMade:
 
 
 def sealed(batcher: Batcher) -> bytes:
-    """Seal, take and confirm the open batch."""
+    """Do what happens when the loop comes round: seal, take and confirm the open batch."""
+    batcher.begin_turn(0.0)
     batcher.seal()
     batch = batcher.take(1)[0]
     batcher.confirm(batch.offset + batch.count)
@@ -57,13 +67,14 @@ def sealed(batcher: Batcher) -> bytes:
 
 def one_by_one(events: list[Any]) -> Contest:
     """Publish each event with a call of its own, then seal."""
-    batcher, hand_made = new_batcher(), HandMade()
+    batcher, hand_made, outlet = new_batcher(), HandMade(), Outlet()
+    outlet._publish_through(batcher, Owner())
     structs = msgspec_events.as_state_changes(events)
 
     def ours() -> bytes:
-        prepare, add_from = batcher.prepare, batcher.add_from
+        publish = outlet.publish
         for event in events:
-            add_from(prepare((event,)))
+            publish(event)
         return sealed(batcher)
 
     def theirs() -> bytes:
@@ -85,11 +96,12 @@ def one_by_one(events: list[Any]) -> Contest:
 
 def all_at_once(events: list[Any]) -> Contest:
     """Publish a list of events with one call, then seal."""
-    batcher = new_batcher()
+    batcher, outlet = new_batcher(), Outlet()
+    outlet._publish_through(batcher, Owner())
     structs = msgspec_events.as_state_changes(events)
 
     def ours() -> bytes:
-        batcher.add_from(batcher.prepare(events))
+        outlet.publish_many(events)
         return sealed(batcher)
 
     def theirs() -> bytes:

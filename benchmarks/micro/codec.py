@@ -121,16 +121,17 @@ def c_encoder(batches: Batches) -> Contender | None:
     except native.Unavailable:
         return None
     structs = plain_structs([event for events in batches for event in events])
-    room = 64 * data.BATCH
+    size = len(batches[0])
+    room = 64 * size + 8
     buffer = ctypes.create_string_buffer(room)
 
     def run(times: int) -> float:
         start = clock()
-        library.encode_rounds(structs, data.BATCH, len(batches), buffer, room, times)
+        library.encode_rounds(structs, size, len(batches), buffer, room, times)
         return clock() - start
 
-    size = library.encode_rounds(structs, data.BATCH, len(batches), buffer, room, 1)
-    assert buffer.raw[:size] == encode_ours(batches[-1])
+    written = library.encode_rounds(structs, size, len(batches), buffer, room, 1)
+    assert buffer.raw[:written] == encode_ours(batches[-1])
     return Contender(C_LOOP, run, len(structs))
 
 
@@ -143,14 +144,15 @@ def c_decoder(batches: Batches) -> Contender | None:
     encoded = [encode_ours(events) for events in batches]
     payloads = (ctypes.c_char_p * len(encoded))(*encoded)
     sizes = (ctypes.c_size_t * len(encoded))(*map(len, encoded))
-    structs = (native.StateChange * data.BATCH)()
+    size = len(batches[0])
+    structs = (native.StateChange * size)()
 
     def run(times: int) -> float:
         start = clock()
-        library.decode_rounds(payloads, sizes, len(encoded), structs, data.BATCH, times)
+        library.decode_rounds(payloads, sizes, len(encoded), structs, size, times)
         return clock() - start
 
-    count = library.decode_rounds(payloads, sizes, len(encoded), structs, data.BATCH, 1)
+    count = library.decode_rounds(payloads, sizes, len(encoded), structs, size, 1)
     assert count == len(batches[-1])
     for struct, event in zip(structs, batches[-1], strict=True):
         assert (struct.change_id, struct.types) == (event.change_id, event.types)

@@ -12,8 +12,8 @@ A peer is a module with
     an asynchronous context manager; it gives a coroutine function ``publish(objects)``, which sends
     them as a program would, and a coroutine function ``flush()``.
 ``subscriber(wire, take)``
-    an asynchronous context manager; it gives a coroutine function ``consume(count)``, which returns
-    once so many events have arrived as objects. Unless it is ``None``, ``take`` is called with each.
+    an asynchronous context manager; it gives a coroutine function ``consume(count)``, which ends
+    once so many events have arrived as objects. ``take`` is called with each, if it is given.
 """
 
 from __future__ import annotations

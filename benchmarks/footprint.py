@@ -1,0 +1,124 @@
+"""Bytes held for each event that waits, and the time that an import takes."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import statistics
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks import data, msgspec_events
+from fastcoord._ring import Ring
+
+EVENTS = 200_000
+IMPORTS = {
+    "fastcoord": "import fastcoord",
+    "nats-py": "import nats",
+    "nats-py and msgspec": "import nats, msgspec",
+    "fastcoord.encode_batch alone": "from fastcoord import encode_batch",
+}
+CLOCK = (
+    "import time; s = time.perf_counter(), time.process_time(); {};"
+    " print(time.perf_counter() - s[0], time.process_time() - s[1])"
+)
+
+
+def held(fill: Callable[[], Any]) -> int:
+    """Measure the bytes that something holds, as Python's allocators gave them out."""
+    gc.collect()
+    tracemalloc.start()
+    kept = fill()
+    gc.collect()
+    held_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    del kept
+    return held_bytes
+
+
+def ring_of(payloads: Callable[[int], bytes], per_message: int) -> Callable[[], Ring]:
+    """Give what fills a ring with as many events as are measured."""
+
+    def fill() -> Ring:
+        ring = Ring(EVENTS, 1 << 34)
+        for number in range(EVENTS // per_message):
+            ring.put_message(payloads(number), 1, per_message, 2, 1.0)
+        assert ring.buffered == EVENTS // per_message * per_message
+        return ring
+
+    return fill
+
+
+def queue_of(objects: Callable[[int], Any]) -> Callable[[], asyncio.Queue[Any]]:
+    """Give what fills a queue with as many objects as events are measured."""
+
+    def fill() -> asyncio.Queue[Any]:
+        queue: asyncio.Queue[Any] = asyncio.Queue()
+        for number in range(EVENTS):
+            queue.put_nowait(objects(number))
+        return queue
+
+    return fill
+
+
+def memory() -> list[dict[str, Any]]:
+    """Give the bytes that each buffered event takes."""
+    rows = []
+    for per_message in (1, 10, 100, 1_000):
+        batches = [data.state_changes(per_message, data.SEED + number) for number in range(50)]
+        encoded = [data.payload(batch) for batch in batches]
+        # A payload of its own for each message, as they come from a socket.
+        fill = ring_of(lambda number, e=encoded: bytes(bytearray(e[number % 50])), per_message)
+        on_wire = sum(map(len, encoded)) / (50 * per_message)
+        rows.append(
+            {
+                "name": f"fastcoord, {per_message} events a message",
+                "bytes": held(fill) / EVENTS,
+                "wire": on_wire,
+            }
+        )
+    events = data.state_changes(1_000)
+    structs = msgspec_events.as_state_changes(events)
+    msgpack = [msgspec_events.encoder.encode(each) for each in structs]
+    decode = msgspec_events.state_change_decoder.decode
+    rows.append(
+        {
+            "name": "asyncio.Queue of msgspec Structs",
+            "bytes": held(queue_of(lambda number: decode(msgpack[number % 1_000]))) / EVENTS,
+            "wire": sum(map(len, msgpack)) / 1_000,
+        }
+    )
+    return rows
+
+
+def imports(rounds: int) -> list[dict[str, Any]]:
+    """Give the milliseconds that imports take in a fresh interpreter, in turns."""
+    times: dict[str, list[tuple[float, ...]]] = {name: [] for name in IMPORTS}
+    for _ in range(rounds):
+        for name, statement in IMPORTS.items():
+            done = subprocess.run(
+                [sys.executable, "-c", CLOCK.format(statement)],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            times[name].append(tuple(1e3 * float(each) for each in done.stdout.split()))
+    rows = []
+    for name, pairs in times.items():
+        wall, used = zip(*pairs, strict=True)
+        rows.append(
+            {
+                "name": name,
+                "wall": statistics.median(wall),
+                "wall_least": min(wall),
+                "wall_most": max(wall),
+                "cpu": statistics.median(used),
+                "cpu_least": min(used),
+                "cpu_most": max(used),
+                "rounds": rounds,
+            }
+        )
+    return rows

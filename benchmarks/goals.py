@@ -1,0 +1,201 @@
+"""What fastcoord sets out to reach, and whether a run has reached it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.figures import number
+
+Results = dict[str, Any]
+
+
+@dataclass
+class Judged:
+    """One goal, and what a run says of it."""
+
+    what: str
+    written: str
+    goal: str
+    stretch: str
+    verdict: str
+
+
+@dataclass
+class Goal:
+    """One goal.
+
+    :ivar read: finds the figure in results; ``None`` where the run has not measured it.
+    :ivar at_least: the goal where more is better.
+    :ivar at_most: the goal where less is better.
+    :ivar stretch: what would be better still, in the same unit.
+    """
+
+    what: str
+    read: Callable[[Results], float | None]
+    unit: str = " x"
+    at_least: float | None = None
+    at_most: float | None = None
+    stretch: float = 0.0
+
+    def judge(self, results: Results) -> Judged | None:
+        """Compare with a run; ``None`` when it has no such figure."""
+        try:
+            value = self.read(results)
+        except (KeyError, IndexError, StopIteration):
+            value = None
+        if value is None:
+            return None
+        bar = self.at_least if self.at_least is not None else self.at_most
+        assert bar is not None
+        rises = self.at_least is not None
+
+        def reaches(limit: float) -> bool:
+            return value >= limit if rises else value <= limit
+
+        verdict = "stretch" if reaches(self.stretch) else "yes" if reaches(bar) else "no"
+        sign = "" if rises else "at most "
+        return Judged(
+            self.what,
+            f"{number(value)}{self.unit}",
+            f"{sign}{number(bar)}{self.unit}",
+            f"{sign}{number(self.stretch)}{self.unit}",
+            verdict,
+        )
+
+
+def contest(key: str, name: str) -> Callable[[Results], float]:
+    """Find the ratio of a contender of a contest."""
+
+    def read(results: Results) -> float:
+        found = next(each for each in results["micro"] if each["key"] == key)
+        return float(next(each["ratio"] for each in found["figures"] if each["name"] == name))
+
+    return read
+
+
+def slower_than(key: str, name: str) -> Callable[[Results], float]:
+    """Find how many times longer ours takes than a contender."""
+    return lambda results: 1 / contest(key, name)(results)
+
+
+def carried(part: str, ours: str, theirs: str) -> Callable[[Results], float]:
+    """Find how many times more events a second one peer carries than another."""
+
+    def read(results: Results) -> float:
+        rates = {each["name"]: each["median"] for each in results[part]["figures"]["rate"]}
+        return float(rates[ours] / rates[theirs])
+
+    return read
+
+
+def delay(theirs: str, ours: str, rate: str = "1000") -> Callable[[Results], float]:
+    """Find our median delay as a share of another's."""
+
+    def read(results: Results) -> float:
+        ways = {each["name"]: each["percentiles"]["50.0"] for each in results["latency"][rate]}
+        return float(ways[ours] / ways[theirs])
+
+    return read
+
+
+def buffered(results: Results) -> float:
+    """Find the bytes of an event that waits in a batch of 100."""
+    rows = results["footprint"]["memory"]
+    return float(next(row["bytes"] for row in rows if "100 events a message" in row["name"]))
+
+
+def crowd(results: Results) -> float:
+    """Find the publisher's CPU with the most subscribers, as a share of that with one."""
+    rows = results["growth"]["subscribers"]["rows"]
+    first, last = sorted(rows[0]["cores"]), sorted(rows[-1]["cores"])
+    return float(last[len(last) // 2] / first[len(first) // 2])
+
+
+def imported(results: Results) -> float:
+    """Find the milliseconds that our import takes longer than that of nats-py."""
+    rows = {row["name"]: row["cpu"] for row in results["footprint"]["imports"]}
+    return float(rows["fastcoord"] - rows["nats-py"])
+
+
+OURS = "fastcoord"
+MANY = "fastcoord, publish_many and batches"
+NATS_PY = "nats-py, an event a message, msgspec"
+BY_HAND = "nats-py, batches of 100 by hand, msgspec"
+LIBNATS = "libnats (C), an event a message, structs"
+C_LOOP = "checked C loop"
+
+GOALS = (
+    Goal("encode, against msgspec", contest("encode", "msgspec"), at_least=4, stretch=8),
+    Goal("decode, against msgspec", contest("decode", "msgspec"), at_least=8, stretch=12),
+    Goal(
+        "encode, time of a C loop",
+        slower_than("encode", C_LOOP),
+        at_most=1.3,
+        stretch=0.8,
+    ),
+    Goal(
+        "decode, time of a C loop",
+        slower_than("decode", C_LOOP),
+        at_most=1.8,
+        stretch=1.2,
+    ),
+    Goal("encode mixed batches", contest("encode_mixed", "msgspec"), at_least=3, stretch=5),
+    Goal("decode mixed batches", contest("decode_mixed", "msgspec"), at_least=3, stretch=5),
+    Goal("ring, against asyncio.Queue", contest("ring", "asyncio.Queue"), at_least=12, stretch=20),
+    Goal("bytes per buffered event", buffered, unit="", at_most=16, stretch=12),
+    Goal(
+        "messages a second, against nats-py",
+        carried("lane", OURS, NATS_PY),
+        at_least=5,
+        stretch=10,
+    ),
+    Goal("the same, against libnats", carried("lane", OURS, LIBNATS), at_least=1, stretch=1),
+    Goal(
+        "events a second, against nats-py",
+        carried("end_to_end", OURS, NATS_PY),
+        at_least=60,
+        stretch=100,
+    ),
+    Goal(
+        "the same with lists and batches",
+        carried("end_to_end", MANY, NATS_PY),
+        at_least=60,
+        stretch=100,
+    ),
+    Goal(
+        "events a second, against batches by hand",
+        carried("end_to_end", OURS, BY_HAND),
+        at_least=3,
+        stretch=5,
+    ),
+    Goal(
+        "the same with lists and batches",
+        carried("end_to_end", MANY, BY_HAND),
+        at_least=3,
+        stretch=5,
+    ),
+    Goal(
+        "p50 at 1,000 events/s, of that of nats-py",
+        delay(f"{NATS_PY}, asyncio", "fastcoord, asyncio"),
+        at_most=0.5,
+        stretch=0.25,
+    ),
+    Goal(
+        "the same under uvloop",
+        delay(f"{NATS_PY}, uvloop", "fastcoord, uvloop"),
+        at_most=0.5,
+        stretch=0.25,
+    ),
+    Goal(
+        "the same, of that of libnats", delay(LIBNATS, "fastcoord, asyncio"), at_most=1, stretch=1
+    ),
+    Goal("publisher's CPU, 32 subscribers against 1", crowd, at_most=1.1, stretch=1.1),
+    Goal("import, longer than nats-py", imported, unit=" ms", at_most=20, stretch=0),
+)
+
+
+def judged(results: Results) -> list[Judged]:
+    """Judge every goal of which a run has a figure."""
+    return [found for goal in GOALS if (found := goal.judge(results)) is not None]

@@ -1,0 +1,83 @@
+"""The measurements work: what they time is right, and nothing that they use has been renamed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_module(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a module of the benchmarks as a person would, from the project's directory."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Do a quick run of the parts that need several processes or all contests."""
+    output = tmp_path_factory.mktemp("benchmarks") / "results.json"
+    done = run_module(
+        "benchmarks.run", "--quick", "--only", "micro", "end_to_end", "--output", str(output)
+    )
+    assert done.returncode == 0, done.stderr
+    return output
+
+
+def test_a_quick_run_measures_every_contest_and_every_peer(quick_run: Path) -> None:
+    results: dict[str, Any] = json.loads(quick_run.read_text())
+    assert {"encode", "decode", "encode_mixed", "decode_mixed", "ring", "batcher"} <= {
+        contest["key"] for contest in results["micro"]
+    }
+    for contest in results["micro"]:
+        for figure in contest["figures"]:
+            assert 0 < figure["least"] <= figure["median"] <= figure["most"]
+    assert results["end_to_end"]["failed"] == {}
+    carried = [figure["name"] for figure in results["end_to_end"]["figures"]["rate"]]
+    assert carried[0] == "fastcoord"
+    assert any("nats-py" in name for name in carried)
+
+
+def test_a_report_has_a_row_for_each_contender(quick_run: Path) -> None:
+    done = run_module("benchmarks.report", str(quick_run))
+    assert done.returncode == 0, done.stderr
+    for contest in json.loads(quick_run.read_text())["micro"]:
+        assert contest["title"] in done.stdout
+    assert "## goals" in done.stdout
+
+
+def test_figures_of_a_quick_run_are_not_put_into_the_documentation(
+    quick_run: Path, tmp_path: Path
+) -> None:
+    page = tmp_path / "performance.md"
+    page.write_text("<!-- table: micro -->\n<!-- end -->\n")
+    done = run_module("benchmarks.report", str(quick_run), "--docs", str(page))
+    assert done.returncode != 0
+    assert "quick run" in done.stderr
+    assert page.read_text() == "<!-- table: micro -->\n<!-- end -->\n"
+
+
+def test_the_page_has_a_place_for_every_table() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from benchmarks.report import TABLES; print(*TABLES)"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    page = (ROOT / "docs" / "performance.md").read_text()
+    for name in done.stdout.split():
+        assert f"<!-- table: {name} -->" in page
