@@ -14,6 +14,7 @@ from fastcoord.server import LocalServer
 from fastcoord.transport.lane import Lane
 from support.accounting import accounted, assert_accounts, collect
 from support.frames import Frame
+from support.freezing import freeze
 from support.nodes import joined
 from support.proxy import Proxy
 from support.strangers import listening, refused
@@ -51,7 +52,7 @@ async def test_timeout_request_bounds_flush_and_ping(
         accounted(server, 2, cluster=QUIET),
     ):
         assert await node.ping(2) > 0
-        server.freeze()
+        await freeze(server)
         await node.publish(ReloadBlockedIps())
         started = time.monotonic()
         with pytest.raises(RequestTimeout, match=f"{request_of}: .* {seconds:g} s") as caught:

@@ -8,6 +8,7 @@ from typing import Any
 from fastcoord import AppEvent, EmailPush, Event, Node, ReloadBlockedIps, Subscription
 from fastcoord.server import LocalServer
 from support.accounting import accounted, assert_accounts, collect, drain
+from support.freezing import freeze
 from support.wait import until
 
 Cluster = dict[str, Any]
@@ -124,7 +125,7 @@ async def test_a_cancelled_flush_leaves_the_next_one_unharmed(
     server: LocalServer, cluster: Cluster
 ) -> None:
     async with accounted(server, 1, cluster=cluster) as sender:
-        server.freeze()
+        await freeze(server)
         await sender.publish(ReloadBlockedIps())
         flushes = [asyncio.ensure_future(sender.flush()) for _ in range(4)]
         await turns()
