@@ -325,18 +325,21 @@ cdef class Batcher:
                 self.confirmed += batch.count
             self.recent.append(batch)
 
-    def rewind(self, double recent_since):
-        """Put the window back in front of the queue: what was not confirmed is sent again.
-
-        :param recent_since: batches that were confirmed, and sealed after this time on the owner's
-            clock, are sent again as well.
-        """
-        cdef Sealed batch
+    def rewind(self):
+        """Put the window back in front of the queue: what was not confirmed is sent again."""
         self.queue.extendleft(reversed(self.window))
         self.window.clear()
+        self.count_queue()
+
+    def repeat(self, double since):
+        """Put in front of the queue what was confirmed of late.
+
+        :param since: batches that were sealed after this time on the owner's clock are meant.
+        """
+        cdef Sealed batch
         while self.recent:
             batch = self.recent.pop()
-            if batch.sealed_at < recent_since:
+            if batch.sealed_at < since:
                 break
             self.queue.appendleft(batch)
         self.recent.clear()

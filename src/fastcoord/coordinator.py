@@ -36,6 +36,9 @@ __all__ = ["Node"]
 
 DEFAULT_CLOSE_TIMEOUT = 5.0
 LIFE_SIGNS_PER_HEARTBEAT = 2
+LONGEST_RECONNECT_PAUSE = 5.0
+"""Seconds within which a peer that is alive has tried to join again: the longest wait between two
+attempts, and time to connect."""
 HEARTBEATS_UNTIL_DEAD = 1.5
 """Without an answer to a PING for so long, and without a byte read, a connection is dead. With a
 PING every half heartbeat that makes at most two and a half, three with the timer's own delay."""
@@ -305,7 +308,9 @@ class Node(Outlet):
         # to them, so it is kept until everyone who was there is heard again, or counts as down.
         hold = bool(self._sequencer.awaited)
         if hold:
-            patience = HEARTBEATS_UNTIL_DOWN * self._config.cluster.heartbeat
+            patience = max(
+                HEARTBEATS_UNTIL_DOWN * self._config.cluster.heartbeat, LONGEST_RECONNECT_PAUSE
+            )
             self._hold = self._loop.call_later(patience, self.peers_are_back)
         # A Stalwart node cannot tell a repetition; with one around, only what must be is repeated.
         again = 0.0 if self._sequencer.hears_unnumbered else self._config.cluster.heartbeat

@@ -250,10 +250,7 @@ class Outgoing:
         self._link = link
         self.ping_sent_at = None
         batcher = self.batcher
-        # Whatever was handed over before may arrive a second time; all else is new. What an earlier
-        # connection was given may still stand in the queue, if the last one broke before its turn.
-        self._resend_until = max(self._resend_until, self._first_unsent())
-        batcher.rewind(recent_since)
+        batcher.repeat(recent_since)
         self._is_held = hold
         room = link.max_payload - HEADER_ALLOWANCE
         batcher.set_limit(min(self._batch_bytes, room))
@@ -277,6 +274,11 @@ class Outgoing:
         """Keep everything until there is another link."""
         self._link = None
         self.ping_sent_at = None
+        # Whatever was handed over may arrive a second time; all else is new. What an earlier link
+        # was given may still stand in the queue, if the last one broke before its turn.
+        self._resend_until = max(self._resend_until, self._first_unsent())
+        # Back in the queue at once: there it grows old, and makes room, like all that waits.
+        self.batcher.rewind()
 
     # -------------------------------------------------------------------------- flushing
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["EVENTS_SID", "Link", "LinkOwner", "Note", "Server"]
 
 EVENTS_SID = 1
+
+LEAST_MAX_PAYLOAD = 512
+"""Bytes; below it hardly an event fits beside the header."""
 HOST = re.compile(r"[0-9A-Za-z._:%-]{1,253}")
 
 Note = Literal["resend", "goodbye", "hello"] | None
@@ -131,6 +134,11 @@ class Link(ABC):
             raise explain(error) from error
         if not self._client.is_connected:
             raise ConnectError(self._reason or "the server answered something that is not NATS")
+        if self.max_payload < LEAST_MAX_PAYLOAD:
+            raise ConnectError(
+                f"the server's max_payload of {self.max_payload} bytes is too small for batches:"
+                f" at least {LEAST_MAX_PAYLOAD} are needed"
+            )
 
     @abstractmethod
     async def _dial(self) -> None:
