@@ -7,7 +7,8 @@ from typing import Any
 import fastcoord
 from benchmarks import data, msgspec_events
 from benchmarks.micro import Contender, Contest, call
-from fastcoord._batcher import Batcher, Outlet
+from fastcoord._batcher import Batcher
+from fastcoord._outlet import Outlet
 
 PROTOCOL = "fastcoord-1"
 
