@@ -11,10 +11,10 @@
 
 from __future__ import annotations
 
+import importlib as _importlib
+import typing as _typing
+
 from fastcoord._codec import Batch, decode_batch, encode_batch
-from fastcoord._connect import Connecting, connect
-from fastcoord.config import Config, load_config, parse_config
-from fastcoord.coordinator import Node
 from fastcoord.errors import (
     AuthenticationFailed,
     ConfigError,
@@ -65,8 +65,13 @@ from fastcoord.events import (
     from_builtins,
     to_builtins,
 )
-from fastcoord.statistics import Peer, Stats, SubscriptionStats
-from fastcoord.subscription import Subscription
+
+if _typing.TYPE_CHECKING:
+    from fastcoord._connect import Connecting, connect
+    from fastcoord.config import Config, load_config, parse_config
+    from fastcoord.coordinator import Node
+    from fastcoord.statistics import Peer, Stats, SubscriptionStats
+    from fastcoord.subscription import Subscription
 
 __version__ = "0.1.0"
 
@@ -131,3 +136,31 @@ __all__ = [
     "parse_config",
     "to_builtins",
 ]
+
+# What stands on the client library and on the event loop is loaded when it is first asked for: who
+# only wants the codec, or a quick command line, does not pay for the rest.
+_LOADED_LATER = {
+    "Config": "config",
+    "Connecting": "_connect",
+    "Node": "coordinator",
+    "Peer": "statistics",
+    "Stats": "statistics",
+    "Subscription": "subscription",
+    "SubscriptionStats": "statistics",
+    "connect": "_connect",
+    "load_config": "config",
+    "parse_config": "config",
+}
+
+
+def __getattr__(name: str) -> _typing.Any:
+    room = _LOADED_LATER.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(_importlib.import_module(f"{__name__}.{room}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

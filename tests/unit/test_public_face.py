@@ -165,14 +165,27 @@ def test_every_module_can_be_imported_alone() -> None:
     assert json.loads(done.stdout) == [], done.stderr
 
 
-def test_importing_the_package_does_not_import_what_is_for_tools() -> None:
+def test_importing_the_package_loads_neither_tools_nor_the_client_library() -> None:
     done = run_python(
         "import sys, json, fastcoord; print(json.dumps(sorted(sys.modules)))",
     )
     loaded = set(json.loads(done.stdout))
     tools = {"fastcoord.cli", "fastcoord.server", "rich", "argparse", "nats_server", "uvloop"}
-    assert loaded & tools == set()
-    assert "fastcoord.coordinator" in loaded
+    later = {"nats", "nkeys", "tomli", "fastcoord.coordinator", "fastcoord.config"}
+    assert loaded & (tools | later) == set()
+    assert "fastcoord.events" in loaded
+
+
+def test_what_is_loaded_later_is_there_when_asked_for() -> None:
+    done = run_python(
+        "import fastcoord; print(all(hasattr(fastcoord, name) for name in fastcoord.__all__))"
+    )
+    assert done.stdout.strip() == "True", done.stderr
+
+
+def test_an_unknown_name_is_refused_as_ever() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'conect'"):
+        _ = fastcoord.conect  # type: ignore[attr-defined]
 
 
 def test_compiled_modules_come_from_compiled_files() -> None:

@@ -7,7 +7,6 @@ import re
 from typing import Any, NamedTuple
 
 import msgspec
-import nkeys
 
 __all__ = ["Credentials", "check_credentials", "split_credentials"]
 
@@ -131,6 +130,9 @@ def _object(data: bytes, name: str) -> dict[str, Any]:
 
 
 def _public_key(seed: str) -> str:
+    # Only here: it loads a library for cryptography that most configurations never need.
+    import nkeys
+
     try:
         raw = seed.encode("ascii")
         decoded = base64.b32decode(raw + b"=" * (-len(raw) % 8))

@@ -6,8 +6,6 @@ import base64
 import ssl
 from typing import TYPE_CHECKING, Any
 
-import nkeys
-
 from fastcoord.config import split_credentials
 from fastcoord.errors import AuthenticationFailed, TlsError
 from fastcoord.transport.failures import describe
@@ -80,6 +78,8 @@ def credential_options(text: str) -> dict[str, Any]:
     def sign(nonce: str) -> bytes:
         if credentials.seed is None:
             return b""
+        import nkeys  # only here: most nodes never load what it stands on
+
         pair = nkeys.from_seed(bytearray(credentials.seed, "ascii"))
         signature = base64.b64encode(pair.sign(nonce.encode()))
         pair.wipe()
