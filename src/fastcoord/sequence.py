@@ -92,12 +92,8 @@ class Track:
             # None is forgotten: the sender's true place may lie in the oldest.
             self.holes[:2] = [(self.holes[0][0], self.holes[1][1])]
 
-    def has_hole_at(self, offset: int, count: int) -> bool:
-        """Say whether a batch lies where events are missing.
-
-        A heartbeat at the start of a hole does not: it may be from before the loss.
-        """
-        return any(start <= offset < end and (count or offset > start) for start, end in self.holes)
+    def has_hole_at(self, offset: int) -> bool:
+        return any(start <= offset < end for start, end in self.holes)
 
     def go_back(self, offset: int) -> int | None:
         """Take numbering up at ``offset``; what was missing beyond it never was.
@@ -217,7 +213,9 @@ class Sequencer:
             self.down(peer, history, goodbye=True)
         afterwards = None
         if not intact:
-            afterwards = Missed(node_id, count - max(counted, known), "undecodable")
+            readable = max(counted, known)
+            history.track.add_hole(offset + readable, offset + count)
+            afterwards = Missed(node_id, count - readable, "undecodable")
             self.inbox.malformed += 1
             self.count(afterwards)
         return (skip, counted - skip, afterwards)
@@ -253,7 +251,7 @@ class Sequencer:
             return True
         if offset + count > expected:
             return True
-        if track.has_hole_at(offset, count):
+        if track.has_hole_at(offset):
             lost = max(0, offset - track.turn) if track.turn is not None else 0
             track.skipped += lost + count
             track.was_moved = True

@@ -144,6 +144,14 @@ def test_a_tail_that_was_heard_before_is_not_told_as_missing() -> None:
     assert receiver.hear(5, 1) == [5]
 
 
+def test_an_undecodable_batch_that_claims_too_much_does_not_silence_its_sender() -> None:
+    receiver = Receiver()
+    assert receiver.hear(0, 2, claimed=1 << 40, tail=b"\xff") == [0, 1, undecodable((1 << 40) - 2)]
+    assert receiver.hear(3, 1) == []
+    assert receiver.hear(4, 1) == [gap(1), 4]
+    assert receiver.hear(5, 1) == [5]
+
+
 def test_an_unnumbered_batch_with_an_undecodable_tail_hides_nobody_knows_how_many() -> None:
     assert Receiver().hear_unnumbered([1], tail=b"\xff") == [1, undecodable(None)]
 

@@ -132,16 +132,6 @@ def test_a_repetition_without_a_note_is_skipped_even_right_behind_a_loss_of_its_
     assert receiver.hear(3, 1) == [3]
 
 
-def test_heartbeats_from_before_a_loss_that_come_late_prove_nothing() -> None:
-    receiver = Receiver()
-    receiver.hear(0, 1)
-    receiver.hear(1, 0)
-    assert receiver.hear(3, 1) == [gap(2), 3]
-    assert receiver.hear(1, 0) == []
-    assert receiver.hear(1, 0) == []
-    assert receiver.hear(4, 1) == [4]
-
-
 def test_resends_after_an_outage_never_make_a_false_gap() -> None:
     receiver = Receiver()
     receiver.hear(0, 4)
