@@ -141,6 +141,18 @@ GOALS = (
         at_most=1.8,
         stretch=1.2,
     ),
+    Goal(
+        "encode one batch over and over, time of a C loop",
+        slower_than("encode_same", C_LOOP),
+        at_most=1.3,
+        stretch=0.8,
+    ),
+    Goal(
+        "decode one batch over and over, time of a C loop",
+        slower_than("decode_same", C_LOOP),
+        at_most=1.8,
+        stretch=1.2,
+    ),
     Goal("encode mixed batches", contest("encode_mixed", "msgspec"), at_least=3, stretch=5),
     Goal("decode mixed batches", contest("decode_mixed", "msgspec"), at_least=3, stretch=5),
     Goal("ring, against asyncio.Queue", contest("ring", "asyncio.Queue"), at_least=12, stretch=20),

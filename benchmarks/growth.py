@@ -27,7 +27,8 @@ def by_batch_size(rounds: int) -> Rows:
     """Give nanoseconds per event of encoding and decoding, by events in a batch."""
     rows = []
     for size in BATCH_SIZES:
-        batches = [data.state_changes(size, data.SEED + number) for number in range(codec.BATCHES)]
+        several = max(8, codec.BATCHES * data.BATCH // size)
+        batches = [data.state_changes(size, data.SEED + number) for number in range(several)]
         row: dict[str, Any] = {"events": size}
         for key, make in (("encode", codec.one_kind_encode), ("decode", codec.one_kind_decode)):
             contest = make(key, key, batches)

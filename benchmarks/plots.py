@@ -16,7 +16,7 @@ matplotlib.rcParams["grid.alpha"] = 0.3
 import matplotlib.pyplot as plt  # noqa: E402
 from hdrh.histogram import HdrHistogram  # noqa: E402
 
-QUANTILES = (*range(1, 100), 99.5, 99.9)
+QUANTILES = (*range(2, 90, 4), *range(90, 100), 99.5, 99.9)
 PLAIN: dict[str, Any] = {"Date": None, "Creator": None}
 
 

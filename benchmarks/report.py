@@ -127,7 +127,12 @@ def latency(results: Results) -> str:
 
 def columns(rows: list[dict[str, Any]]) -> str:
     """Write rows as they are."""
-    return table(list(rows[0]), [[number(each) for each in row.values()] for row in rows])
+    return table(list(rows[0]), [[plain(each) for each in row.values()] for row in rows])
+
+
+def plain(value: float) -> str:
+    """Write what was chosen exactly, and what was measured with the digits that count."""
+    return f"{value:,}" if isinstance(value, int) else number(value)
 
 
 def crowd(part: dict[str, Any], key: str) -> str:
