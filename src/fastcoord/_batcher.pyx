@@ -303,27 +303,38 @@ cdef class Batcher:
         """
         cdef Py_ssize_t size = 0
         cdef Sealed batch
-        taken = []
-        while self.queue and size < most_bytes:
-            batch = self.queue.popleft()
-            self.window.append(batch)
-            taken.append(batch)
-            size += len(batch.payload)
-        self.queue_bytes -= size
+        cdef list taken
+        if self.queue_bytes <= most_bytes:
+            taken = list(self.queue)
+            self.queue.clear()
+            self.queue_bytes = 0
+        else:
+            taken = []
+            while self.queue and size < most_bytes:
+                batch = self.queue.popleft()
+                taken.append(batch)
+                size += len(batch.payload)
+            self.queue_bytes -= size
+        self.window.extend(taken)
         return taken
 
     def confirm(self, uint64_t up_to):
         """Let go of the batches that end at or before event number ``up_to``."""
         cdef Sealed batch
-        while self.window:
-            batch = self.window[0]
+        cdef Py_ssize_t ended = 0
+        for batch in self.window:
             if batch.offset + batch.count > up_to:
                 break
-            self.window.popleft()
+            ended += 1
             if not batch.is_counted:
                 batch.is_counted = True
                 self.confirmed += batch.count
-            self.recent.append(batch)
+        if ended == len(self.window):
+            self.recent.extend(self.window)
+            self.window.clear()
+        else:
+            for _ in range(ended):
+                self.recent.append(self.window.popleft())
 
     def rewind(self):
         """Put the window back in front of the queue: what was not confirmed is sent again."""

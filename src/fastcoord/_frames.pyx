@@ -6,6 +6,7 @@ read into; it takes MSG and HMSG frames to its sink where they lie and gives eve
 owner, so that the client library sees a connection on which only control lines travel.
 """
 
+cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
@@ -166,6 +167,9 @@ def parse_numbering(bytes block):
 # --------------------------------------------------------------------------------------- writing
 
 
+@cython.final
+@cython.no_gc
+@cython.freelist(512)
 cdef class Sealed:
     """A batch that takes no more events.
 

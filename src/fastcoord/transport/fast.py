@@ -71,6 +71,9 @@ class FastLink(Link):
     def abort(self, reason: str) -> None:
         self._reason = reason
         self._lane.abort()
+        if self._lane.is_closed:
+            # It was gone already, so that nothing else will come and say so.
+            self._lost(None)
 
     async def reap(self) -> None:
         self._lane.abort()

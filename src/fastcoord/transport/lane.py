@@ -103,6 +103,11 @@ class Lane(asyncio.BufferedProtocol, Transport):
             self._pings.append(answered)
             self._stream.write(PING)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether asyncio has said that the connection is gone."""
+        return self._closed.done()
+
     def abort(self) -> None:
         """Drop the connection now, with whatever was not sent."""
         if self._stream is not None:

@@ -92,6 +92,7 @@ class Link(ABC):
         self._is_up = False
         self._is_done = False
         self._is_started = False
+        self._was_lost_early = False
         self._reason: str | None = None
         self._client = Client()
 
@@ -109,6 +110,8 @@ class Link(ABC):
         """
         try:
             await within(self._open(), self._config.nats.timeout.connection)
+            if self._was_lost_early:
+                raise ConnectError(f"lost right after the handshake: {self._reason}")
         except BaseException:
             await self.close()
             raise
@@ -239,10 +242,15 @@ class Link(ABC):
         """Wait until nothing of a connection that was lost or dropped is left."""
 
     def _lost(self, error: Exception | None) -> None:
-        if self._is_done or not self._is_up:
+        if self._is_done:
+            return
+        self._reason = self._reason or describe(error or self._client.last_error)
+        if not self._is_up:
+            # Nobody uses it yet: whoever opens it is told there.
+            self._was_lost_early = True
             return
         self._is_done = True
-        self._owner.link_lost(self, self._reason or describe(error or self._client.last_error))
+        self._owner.link_lost(self, self._reason)
 
     async def _on_error(self, error: Exception) -> None:
         if self._is_up and not self._is_done and "permissions violation" in str(error).lower():

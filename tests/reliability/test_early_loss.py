@@ -1,0 +1,88 @@
+"""A connection that breaks while it is being opened is never taken for one that stands."""
+
+import asyncio
+import json
+
+import pytest
+
+import fastcoord
+from fastcoord import ConnectError
+from fastcoord._frames import Collector
+from fastcoord.transport.fast import FastLink
+from fastcoord.transport.link import Server
+from support.nodes import node_toml
+from support.wait import until
+
+INFO = json.dumps({"server_id": "brief", "version": "2.12.0", "max_payload": 1 << 20})
+
+
+class BriefServer:
+    """Complete the handshake, and close the connection ``turns`` turns of the loop later."""
+
+    def __init__(self, turns: int) -> None:
+        self.turns = turns
+        self.url = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"INFO {INFO}\r\n".encode())
+        await reader.readuntil(b"PING\r\n")
+        writer.write(b"PONG\r\n")
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
+        writer.close()
+
+    async def __aenter__(self) -> "BriefServer":
+        self.listener = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        port = self.listener.sockets[0].getsockname()[1]
+        self.url = f"nats://127.0.0.1:{port}"
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self.listener.close()
+        await self.listener.wait_closed()
+
+
+class Owner:
+    def __init__(self) -> None:
+        self.lost: list[str] = []
+
+    def link_read(self) -> None: ...
+
+    def link_writable(self) -> None: ...
+
+    def link_leaving(self, link: object) -> None: ...
+
+    def link_servers(self, link: object) -> None: ...
+
+    def link_refused(self, link: object, reason: str) -> None: ...
+
+    def link_lost(self, link: object, reason: str) -> None:
+        self.lost.append(reason)
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_whoever_opens_a_link_hears_of_its_loss_whenever_that_comes(turns: int) -> None:
+    async with BriefServer(turns) as server:
+        config = fastcoord.parse_config(node_toml(server))
+        for _ in range(20):
+            owner = Owner()
+            link = FastLink(config, Server(config.nats.address[0]), Collector(), owner)
+            try:
+                await link.open()
+            except ConnectError:
+                assert owner.lost == []
+            else:
+                await until(lambda owner=owner: owner.lost)
+            await link.close()
+
+
+async def test_a_link_that_is_dropped_after_its_end_is_reported_all_the_same() -> None:
+    async with BriefServer(30) as server:
+        config = fastcoord.parse_config(node_toml(server))
+        owner = Owner()
+        link = FastLink(config, Server(config.nats.address[0]), Collector(), owner)
+        await link.open()
+        await until(lambda: owner.lost)
+        link.abort("no sign of life")
+        assert len(owner.lost) == 1
+        await link.close()
