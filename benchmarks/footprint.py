@@ -19,7 +19,8 @@ IMPORTS = {
     "fastcoord": "import fastcoord",
     "nats-py": "import nats",
     "nats-py and msgspec": "import nats, msgspec",
-    "fastcoord.encode_batch alone": "from fastcoord import encode_batch",
+    "fastcoord, and its codec used": "import fastcoord; fastcoord.encode_batch",
+    "fastcoord, ready to connect": "import fastcoord; fastcoord.connect, fastcoord.Node",
 }
 CLOCK = (
     "import time; s = time.perf_counter(), time.process_time(); {};"
