@@ -16,6 +16,8 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 cdef enum:
     FIRST_ROOM = 16
+    # So many notices more than messages may wait, that a small ring keeps them in their places too.
+    NOTICES_BESIDE = 16
 
 
 cdef class Ring:
@@ -184,7 +186,7 @@ cdef class Ring:
             self.append(self.overflow, 0, 0, 0, 0.0)
             self.overflow = {}
         # Notices have a bound too: past it the oldest ones are folded together.
-        while self.used - self.buffered_messages >= self.capacity_messages:
+        while self.used - self.buffered_messages >= self.capacity_messages + NOTICES_BESIDE:
             self.fold_oldest_notice()
         self.append(notice, 0, 0, 0, 0.0)
         self.wake()

@@ -1,0 +1,118 @@
+"""What a ring must do, written slowly and plainly: lists that are searched and added up anew."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+NOTICES_BESIDE = 16
+"""How many more notices than messages may wait in their places."""
+
+
+class Message(NamedTuple):
+    """A message as ``Ring.take_next`` gives it."""
+
+    payload: bytes
+    start: int
+    count: int
+    node_id: int
+    received_at: float
+
+
+class RingModel:
+    """A ring with the same bounds and the same rule.
+
+    :ivar items: messages, notices and the episodes of drop-newest that are over, oldest first.
+    :ivar episode: the dropped events of the episode that is going on, by node id.
+    :ivar carried: notices that had to give up their place, to be told first.
+    """
+
+    def __init__(self, capacity_messages: int, capacity_bytes: int, drop_newest: bool) -> None:
+        self.capacity_messages = capacity_messages
+        self.capacity_bytes = capacity_bytes
+        self.drop_newest = drop_newest
+        self.items: list[Any] = []
+        self.episode: dict[int, int] = {}
+        self.carried: list[Any] = []
+        self.is_closed = False
+        self.arrived = self.missed = self.taken = self.high_water = 0
+
+    @property
+    def messages(self) -> list[Message]:
+        return [item for item in self.items if isinstance(item, Message)]
+
+    @property
+    def notices(self) -> list[Any]:
+        return [item for item in self.items if not isinstance(item, Message)]
+
+    @property
+    def buffered(self) -> int:
+        return sum(message.count for message in self.messages)
+
+    @property
+    def buffered_bytes(self) -> int:
+        return sum(len(message.payload) for message in self.messages)
+
+    def __len__(self) -> int:
+        return len(self.carried) + bool(self.episode) + len(self.items)
+
+    def fits(self, message: Message) -> bool:
+        return (
+            len(self.messages) < self.capacity_messages
+            and self.buffered_bytes + len(message.payload) <= self.capacity_bytes
+        )
+
+    def put_message(self, message: Message) -> None:
+        if self.is_closed:
+            return
+        self.arrived += message.count
+        if self.drop_newest and not self.fits(message):
+            self._miss(message)
+        elif len(message.payload) > self.capacity_bytes:
+            self.missed += message.count
+            self.put_notice({message.node_id: message.count})
+        else:
+            while not self.fits(message):
+                self._drop(self.items.pop(0))
+            self._end_episode()
+            self.items.append(message)
+        self.high_water = max(self.high_water, len(self.messages))
+
+    def put_notice(self, notice: Any) -> None:
+        if self.is_closed:
+            return
+        self._end_episode()
+        while len(self.notices) >= self.capacity_messages + NOTICES_BESIDE:
+            self.carried.append(self.items.pop(self._place_of_oldest_notice()))
+        self.items.append(notice)
+
+    def take_next(self) -> Any:
+        if self.carried:
+            return self.carried.pop(0)
+        if self.episode and (not self.drop_newest or not self.items):
+            episode, self.episode = self.episode, {}
+            return episode
+        if not self.items:
+            return None
+        item = self.items.pop(0)
+        if isinstance(item, Message):
+            self.taken += item.count
+        return item
+
+    def _drop(self, item: Any) -> None:
+        if isinstance(item, Message):
+            self._miss(item)
+        else:
+            self.carried.append(item)
+
+    def _miss(self, message: Message) -> None:
+        self.missed += message.count
+        self.episode[message.node_id] = self.episode.get(message.node_id, 0) + message.count
+
+    def _end_episode(self) -> None:
+        """An episode of drop-newest ends when something is put behind it."""
+        if self.drop_newest and self.episode:
+            self.items.append(self.episode)
+            self.episode = {}
+
+    def _place_of_oldest_notice(self) -> int:
+        return next(place for place, item in enumerate(self.items) if not isinstance(item, Message))
