@@ -13,7 +13,7 @@ class Message(NamedTuple):
 
     payload: bytes
     start: int
-    count: int
+    events: int
     node_id: int
     received_at: float
 
@@ -46,7 +46,7 @@ class RingModel:
 
     @property
     def buffered(self) -> int:
-        return sum(message.count for message in self.messages)
+        return sum(message.events for message in self.messages)
 
     @property
     def buffered_bytes(self) -> int:
@@ -64,12 +64,12 @@ class RingModel:
     def put_message(self, message: Message) -> None:
         if self.is_closed:
             return
-        self.arrived += message.count
+        self.arrived += message.events
         if self.drop_newest and not self.fits(message):
             self._miss(message)
         elif len(message.payload) > self.capacity_bytes:
-            self.missed += message.count
-            self.put_notice({message.node_id: message.count})
+            self.missed += message.events
+            self.put_notice({message.node_id: message.events})
         else:
             while not self.fits(message):
                 self._drop(self.items.pop(0))
@@ -95,7 +95,7 @@ class RingModel:
             return None
         item = self.items.pop(0)
         if isinstance(item, Message):
-            self.taken += item.count
+            self.taken += item.events
         return item
 
     def _drop(self, item: Any) -> None:
@@ -105,8 +105,8 @@ class RingModel:
             self.carried.append(item)
 
     def _miss(self, message: Message) -> None:
-        self.missed += message.count
-        self.episode[message.node_id] = self.episode.get(message.node_id, 0) + message.count
+        self.missed += message.events
+        self.episode[message.node_id] = self.episode.get(message.node_id, 0) + message.events
 
     def _end_episode(self) -> None:
         """An episode of drop-newest ends when something is put behind it."""

@@ -140,7 +140,7 @@ class RingMachine(RuleBasedStateMachine):
             message = Message(*taken)
             if not self.may_be_out_of_place:
                 assert self.accounted[message.node_id] == message.received_at, "loss out of place"
-            self.accounted[message.node_id] += message.count
+            self.accounted[message.node_id] += message.events
 
     @contextmanager
     def _watching_places(self) -> Iterator[None]:

@@ -112,7 +112,8 @@ def test_a_message_larger_than_the_ring_is_told_behind_what_came_before_it(
 
 @pytest.mark.parametrize("drop_newest", [False, True])
 def test_a_consumer_that_waits_hears_of_a_message_larger_than_the_ring(drop_newest: bool) -> None:
-    ring, wakes = Ring(1, 1, drop_newest=drop_newest), []
+    ring = Ring(1, 1, drop_newest=drop_newest)
+    wakes: list[int] = []
     ring.wait(lambda: wakes.append(1))
     put(ring, 1, size=2)
     assert wakes == [1]
@@ -177,7 +178,8 @@ def test_notices_that_a_consumer_did_not_ask_for_are_not_put() -> None:
 
 
 def test_the_waker_is_called_once_and_only_when_the_ring_was_empty() -> None:
-    ring, wakes = Ring(10, 100), []
+    ring = Ring(10, 100)
+    wakes: list[int] = []
     put(ring, 1)
     assert wakes == []
     take_all(ring)
@@ -190,14 +192,16 @@ def test_the_waker_is_called_once_and_only_when_the_ring_was_empty() -> None:
 
 
 def test_who_waits_at_a_ring_that_is_not_empty_is_woken_at_once() -> None:
-    ring, wakes = Ring(10, 100), []
+    ring = Ring(10, 100)
+    wakes: list[int] = []
     ring.put_notice("notice")
     ring.wait(lambda: wakes.append(1))
     assert wakes == [1]
 
 
 def test_a_closed_ring_takes_nothing_in_and_gives_what_it_holds() -> None:
-    ring, wakes = Ring(10, 100), []
+    ring = Ring(10, 100)
+    wakes: list[int] = []
     put(ring, 1)
     take_all(ring)
     ring.wait(lambda: wakes.append(1))
