@@ -1,5 +1,5 @@
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, final
 
 from typing_extensions import Buffer, disjoint_base
 
@@ -38,7 +38,7 @@ class Splitter:
     def feed_bytes(self, data: Buffer) -> None: ...
     def release(self) -> None: ...
 
-@disjoint_base
+@final
 class Sealed:
     def __init__(self, payload: bytes, offset: int, count: int, sealed_at: float = 0.0) -> None: ...
     @property
