@@ -133,13 +133,17 @@ cdef void read_numbering(
     cdef const uint8_t* line_end
     numbering.state = NUMBERING_ABSENT
     numbering.is_resend = numbering.is_goodbye = numbering.is_hello = False
-    if size > header_start_size and memcmp(block, header_start, header_start_size) == 0:
+    if (
+        size > header_start_size
+        and memcmp(block, header_start, header_start_size) == 0
+        and 48 <= block[header_start_size] <= 57
+    ):
         read_numbers(block + header_start_size, end, numbering)
         return
     while line < end:
         line_end = <const uint8_t*>memchr(line, 10, end - line)
         if line_end == NULL:
-            return
+            line_end = end
         if line_end - line > 10 and memcmp(line, header_name, 10) == 0:
             line += 10
             while line < line_end and (line[0] == 32 or line[0] == 9):
@@ -444,14 +448,16 @@ cdef class Splitter:
             line = self.buffer + self.start
             ready = self.end - self.start
             line_end = <const uint8_t*>memchr(line, 10, ready)
+            # Looked at with and without its end: how the reads were cut must make no difference.
+            line_size = ready if line_end == NULL else line_end - line
+            if line_size > MAX_CONTROL_LINE or (
+                line_size > MAX_MESSAGE_LINE and (line[0] == 77 or line[0] == 72)
+            ):
+                raise FrameError(f"a protocol line runs on past {line_size} bytes")
             if line_end == NULL:
-                if ready > MAX_CONTROL_LINE or (
-                    ready > MAX_MESSAGE_LINE and (line[0] == 77 or line[0] == 72)
-                ):
-                    raise FrameError(f"a protocol line runs on past {ready} bytes")
                 self.wanted = 0
                 return 0
-            line_size = line_end - line + 1
+            line_size += 1
             if ready >= 4 and memcmp(line, b"MSG ", 4) == 0:
                 taken = self.split_message(line + 4, line_size - 4, False, ready - line_size)
             elif ready >= 5 and memcmp(line, b"HMSG ", 5) == 0:

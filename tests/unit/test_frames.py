@@ -1,0 +1,289 @@
+"""Frames in small cases: splitting, the lent buffer, what is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fastcoord._frames import (
+    HEADER_ALLOWANCE,
+    Collector,
+    FrameError,
+    Sealed,
+    Splitter,
+    compose,
+    parse_numbering,
+)
+from fastcoord._inbox import Inbox
+from frame_streams import Splitting
+from reference_frames import Message
+
+HEADER = b"NATS/1.0\r\nFastcoord: 1.2.3.4\r\n\r\n"
+MOST = (1 << 64) - 1
+
+
+def hmsg(block: bytes, payload: bytes = b"", reply: bytes = b"") -> bytes:
+    words = [b"HMSG", b"a", b"1", *([reply] if reply else [])]
+    sizes = [b"%d" % len(block), b"%d" % (len(block) + len(payload))]
+    return b" ".join([*words, *sizes]) + b"\r\n" + block + payload + b"\r\n"
+
+
+def split(stream: bytes, **options: Any) -> list[Message | bytes]:
+    splitting = Splitting(max(1, len(stream)), **options)
+    splitting.read(stream)
+    return splitting.out
+
+
+# --------------------------------------------------------------------------------- splitting
+
+
+def test_messages_and_control_lines_come_out_in_order() -> None:
+    stream = b"PING\r\nMSG a 1 2\r\nhi\r\n+OK\r\n" + hmsg(HEADER, b"ho", b"reply") + b"-ERR\r\n"
+    assert split(stream) == [
+        b"PING\r\n",
+        Message(1, b"", None, b"hi"),
+        b"+OK\r\n",
+        Message(1, b"reply", (1, 2, 3, 4), b"ho"),
+        b"-ERR\r\n",
+    ]
+
+
+def test_a_payload_that_looks_like_frames_is_a_payload() -> None:
+    payload = b"\r\nPING\r\nMSG a 1 2\r\nhi\r\n"
+    assert split(b"MSG a 1 %d\r\n%b\r\n" % (len(payload), payload)) == [
+        Message(1, b"", None, payload)
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"MSG \r\n",
+        b"MSG a\r\n",
+        b"MSG a 1\r\n",
+        b"MSG a b c d 5\r\n",
+        b"MSG a b c d e 5\r\n",
+        b"MSG a x 5\r\n",
+        b"MSG a 1 x\r\n",
+        b"MSG a 1 5x\r\n",
+        b"MSG a 1 -5\r\n",
+        b"MSG a 1 5 \r\n",
+        b"MSG a 1 18446744073709551616\r\n",
+        b"MSG a 99999999999999999999999 5\r\n",
+        b"MSG a 1 4097\r\n",
+        b"HMSG a 1 5\r\n",
+        b"HMSG a 1 x 5\r\n",
+        b"HMSG a 1 6 5\r\n",
+        b"HMSG a 1 18446744073709551615 18446744073709551615\r\n",
+        b"HMSG a 1 r x 5 5\r\n",
+        b"MSG a 1 2\r\nabc\r\n",
+        b"MSG a 1 2\r\nab\n\r",
+        b"M" * 4097,
+        b"MSG " + b"a" * 5000 + b" 1 0\r\n\r\n",
+        b"x" * ((1 << 20) + 1),
+    ],
+)
+def test_what_is_not_the_protocol_is_an_error_that_says_so(line: bytes) -> None:
+    with pytest.raises(FrameError, match=r"message|line"):
+        split(line, max_payload=4096)
+
+
+def test_what_came_before_an_error_was_delivered() -> None:
+    splitting = Splitting(100)
+    with pytest.raises(FrameError):
+        splitting.read(b"MSG a 1 2\r\nhi\r\nPING\r\nMSG a 1 x\r\n")
+    assert splitting.out == [Message(1, b"", None, b"hi"), b"PING\r\n"]
+
+
+def test_a_message_as_large_as_allowed_passes_and_one_byte_more_does_not() -> None:
+    assert len(split(b"MSG a 1 10\r\n0123456789\r\n", max_payload=10)) == 1
+    with pytest.raises(FrameError, match="claims 11 bytes"):
+        split(b"MSG a 1 11\r\n", max_payload=10)
+
+
+def test_a_large_message_is_put_together_from_small_reads() -> None:
+    payload = bytes(range(256)) * 400
+    splitting = Splitting(1000, max_payload=1 << 20)
+    stream = b"MSG a 1 %d\r\n%b\r\nPING\r\n" % (len(payload), payload)
+    for start in range(0, len(stream), 999):
+        splitting.read(stream[start : start + 999])
+    assert splitting.out == [Message(1, b"", None, payload), b"PING\r\n"]
+    assert splitting.splitter.held == 0
+
+
+def test_before_the_handshake_everything_is_control() -> None:
+    splitting = Splitting(100)
+    splitting.splitter.is_bypassed = True
+    splitting.read(b"INFO {}\r\nMSG a 1 ")
+    splitting.read(b"2\r\nhi\r\n")
+    assert splitting.out == [b"INFO {}\r\nMSG a 1 ", b"2\r\nhi\r\n"]
+    splitting.splitter.is_bypassed = False
+    splitting.read(b"MSG a 1 2\r\nhi\r\n")
+    assert splitting.out[2:] == [Message(1, b"", None, b"hi")]
+
+
+def test_a_control_line_may_turn_the_rest_into_control() -> None:
+    lines: list[bytes] = []
+
+    def control(line: bytes) -> None:
+        lines.append(line)
+        splitter.is_bypassed = True
+
+    splitter = Splitter(Collector(), control, read_size=100)
+    splitter.feed_bytes(b"PING\r\nMSG a 1 2\r\nhi\r\n")
+    assert lines == [b"PING\r\n", b"MSG a 1 2\r\nhi\r\n"]
+    assert splitter.held == 0
+
+
+# ---------------------------------------------------------------------------- the lent buffer
+
+
+def test_the_buffer_is_lent_writable_and_of_the_read_size() -> None:
+    splitter = Splitter(Collector(), print, read_size=64)
+    with memoryview(splitter) as lent:
+        assert len(lent) == 64
+        assert not lent.readonly
+
+
+def test_memory_that_is_lent_does_not_move() -> None:
+    splitter = Splitter(Collector(), print, read_size=64)
+    lent = memoryview(splitter)
+    lent[:] = b"MSG a 1 1000\r\n" + b"x" * 50
+    splitter.feed(64)
+    assert bytes(lent[:14]) == b"MSG a 1 1000\r\n"
+    # What is behind it of the first allocation can be lent as well, and then no more.
+    another = memoryview(splitter)
+    another[:] = b"x" * 64
+    splitter.feed(64)
+    with pytest.raises(BufferError, match="still lent"):
+        memoryview(splitter)
+    assert bytes(lent[:14]) == b"MSG a 1 1000\r\n"
+    lent.release()
+    another.release()
+    memoryview(splitter).release()
+
+
+@pytest.mark.parametrize("size", [-1, 65])
+def test_more_than_was_lent_cannot_have_been_read(size: int) -> None:
+    splitter = Splitter(Collector(), print, read_size=64)
+    with pytest.raises(ValueError, match="more bytes than"):
+        splitter.feed(size)
+
+
+def test_a_read_of_nothing_is_refused_from_the_start() -> None:
+    with pytest.raises(ValueError, match="at least one byte"):
+        Splitter(Collector(), print, read_size=0)
+
+
+def test_what_control_raises_comes_out_and_the_rest_is_not_lost() -> None:
+    lines: list[bytes] = []
+
+    def control(line: bytes) -> None:
+        lines.append(line)
+        if line == b"PING\r\n":
+            raise LookupError("control")
+
+    splitter = Splitter(Collector(), control, read_size=100)
+    with pytest.raises(LookupError, match="control"):
+        splitter.feed_bytes(b"PING\r\nPONG\r\n")
+    splitter.feed_bytes(b"+OK\r\n")
+    assert lines == [b"PING\r\n", b"PONG\r\n", b"+OK\r\n"]
+
+
+# --------------------------------------------------------------------------------- the header
+
+
+@pytest.mark.parametrize(
+    ("block", "numbers"),
+    [
+        (HEADER, (1, 2, 3, 4)),
+        (b"NATS/1.0\r\nX: y\r\nFastcoord:1.2.3.4\r\n\r\n", (1, 2, 3, 4)),
+        (b"NATS/1.0\r\nFastcoord:   1.2.3.4 \t\r\n\r\n", (1, 2, 3, 4)),
+        (b"NATS/1.0 503\r\n\r\n", None),
+        (b"NATS/1.0\r\nX-Fastcoord: 1.2.3.4\r\n\r\n", None),
+        (b"", None),
+        (b"NATS/1.0\r\nFastcoord: %d.%d.0.%d\r\n\r\n" % (MOST, MOST, MOST), (MOST, MOST, 0, MOST)),
+    ],
+)
+def test_the_numbering_is_found_wherever_it_stands(
+    block: bytes, numbers: tuple[int, int, int, int] | None
+) -> None:
+    assert parse_numbering(block) == numbers
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "1.2.3",
+        "1.2.3.",
+        "1.2.3.4.5",
+        "1.2.3.4x",
+        "-1.2.3.4",
+        "1..3.4",
+        "a.b.c.d",
+        "1.2.3.4\n",
+        f"{MOST + 1}.2.3.4",
+        f"1.{MOST}.1.4",
+        f"1.2.3.{10**30}",
+    ],
+)
+def test_what_is_not_four_numbers_is_malformed(value: str) -> None:
+    with pytest.raises(ValueError, match=r"<incarnation>\.<offset>"):
+        parse_numbering(f"NATS/1.0\r\nFastcoord: {value}\r\n\r\n".encode())
+
+
+# ------------------------------------------------------------------------------- what is written
+
+
+def test_a_composed_frame_is_this() -> None:
+    frames = compose(b"a.b", 1, 4, [Sealed(b"payload", 2, 3)])
+    assert frames == (b"HPUB a.b 32 39\r\nNATS/1.0\r\nFastcoord: 1.2.3.4\r\n\r\npayload\r\n")
+
+
+def test_nothing_composed_is_nothing() -> None:
+    assert compose(b"a", 1, 1, []) == b""
+    assert compose(b"a", 1, 1, [], ping=True) == b"PING\r\n"
+
+
+@pytest.mark.parametrize("note", ["resend", "goodbye", "hello", None])
+def test_a_note_reaches_the_judge(note: str | None) -> None:
+    heard: list[tuple[Any, ...]] = []
+
+    class Judge:
+        def numbered(self, *arguments: Any) -> tuple[int, int, None]:
+            heard.append(arguments)
+            return 0, 0, None
+
+    inbox = Inbox(
+        node_id=1,
+        incarnation=1,
+        protocol="stalwart-0.15",
+        hear_own=False,
+        sequencer=Judge(),
+        on_request=print,
+    )
+    inbox.events_sid = 7
+    frames = compose(b"a", 5, 1, [Sealed(b"\x09", 2, 0)], note=note)
+    splitter = Splitter(inbox, print, read_size=100)
+    splitter.feed_bytes(frames.replace(b"HPUB a ", b"HMSG a 7 "))
+    assert [each[:8] for each in heard] == [(9, 5, 2, 0, 1, 0, True, note)]
+
+
+def test_a_note_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ValueError, match="no note 'farewell'"):
+        compose(b"a", 1, 1, [Sealed(b"", 0, 0)], note="farewell")
+
+
+def test_what_is_no_batch_is_refused() -> None:
+    with pytest.raises(TypeError):
+        compose(b"a", 1, 1, [(b"", 0, 0)])  # type: ignore[list-item]
+
+
+def test_the_largest_header_stays_within_its_allowance() -> None:
+    batch = Sealed(b"", MOST, (1 << 32) - 1)
+    for note in ("resend", "goodbye", "hello"):
+        frames = compose(b"a", MOST, MOST, [batch], note=note)
+        header_size = int(frames.split(b" ", 3)[2])
+        assert header_size <= HEADER_ALLOWANCE
