@@ -40,8 +40,9 @@ LONGEST_RECONNECT_PAUSE = 5.0
 """Seconds within which a peer that is alive has tried to join again: the longest wait between two
 attempts, and time to connect."""
 HEARTBEATS_UNTIL_DEAD = 1.5
-"""Without an answer to a PING for so long, and without a byte read, a connection is dead. With a
-PING every half heartbeat that makes at most two and a half, three with the timer's own delay."""
+"""Without an answer to a PING for so long, and with no byte read or taken in the meantime, a
+connection is dead. With a PING every half heartbeat that makes at most two and a half, three with
+the timer's own delay."""
 
 logger = logging.getLogger("fastcoord")
 
@@ -85,7 +86,7 @@ class Node(Outlet):
         self._subscriptions: list[Subscription] = []
         self._losses = LossLog(self._name)
         self._duplicates: set[int] = set()
-        self._last_read = 0.0
+        self._last_sign = 0.0
         self._last_tick = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._ended: Exception | None = None
@@ -104,7 +105,7 @@ class Node(Outlet):
         :raises ConnectError: no server could be joined.
         """
         await self._supervisor.start()
-        self._last_tick = self._last_read = self._loop.time()
+        self._last_tick = self._last_sign = self._loop.time()
         self._schedule_tick()
         seconds = self._config.nats.timeout.connection
         try:
@@ -291,17 +292,19 @@ class Node(Outlet):
 
     def link_read(self) -> None:
         inbox = self._inbox
-        inbox.now = self._last_read = self._loop.time()
+        inbox.now = self._last_sign = self._loop.time()
         inbox.received_at = time.time()
 
     def link_writable(self) -> None:
+        # A line that takes what was held up is alive, however long its answers are.
+        self._last_sign = self._loop.time()
         self._outgoing.writable()
 
     def connection_up(self, link: Link) -> None:
         link.subscribe(self._config.cluster.subject, EVENTS_SID)
         self._requests.subscribe(link)
         now = self._loop.time()
-        self._inbox.now = self._last_read = now
+        self._inbox.now = self._last_sign = now
         self._inbox.received_at = time.time()
         self._sequencer.joined_the_bus(now)
         # After an outage the peers come back one by one. What is sent before they listen is lost
@@ -356,7 +359,7 @@ class Node(Outlet):
             dead_since = now - HEARTBEATS_UNTIL_DEAD * heartbeat
             if was_suspended:
                 self._outgoing.ping_sent_at = now if asked_at is not None else None
-            elif asked_at is not None and asked_at < dead_since and self._last_read < dead_since:
+            elif asked_at is not None and asked_at < dead_since and self._last_sign < dead_since:
                 link.abort(f"no sign of life from the server for {now - asked_at:.1f} s")
             self._outgoing.check_alive()
             if not was_suspended:
@@ -366,7 +369,8 @@ class Node(Outlet):
             logger.warning(
                 "%s: %d events discarded: they waited longer than cluster.max-age", self._name, gone
             )
-        self._schedule_tick()
+        if self._ended is None:
+            self._schedule_tick()
 
     # ---------------------------------------------------------------------------- ending
 
