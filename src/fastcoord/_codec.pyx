@@ -35,12 +35,20 @@ cdef class Batch:
         come from a subscription.
     """
 
+    def __cinit__(self):
+        self.events = ()
+
     def __init__(self, node_id, events, received_at=None):
+        if self.is_made:
+            raise TypeError("Batch is immutable")
+        if isinstance(node_id, bool) or not isinstance(node_id, int):
+            raise TypeError(f"node_id must be an integer, not {type(node_id).__name__}")
         if not 0 <= node_id <= 0xffff:
             raise ValueError(f"node_id must be from 0 to 65535, not {node_id!r}")
         self.node_id = node_id
         self.events = tuple(events)
         self.received_at = received_at
+        self.is_made = True
 
     def __len__(self):
         return PyTuple_GET_SIZE(self.events)
@@ -88,6 +96,7 @@ cdef Batch make_batch(uint16_t node_id, received_at, tuple events):
     batch.node_id = node_id
     batch.received_at = received_at
     batch.events = events
+    batch.is_made = True
     return batch
 
 

@@ -130,7 +130,9 @@ cdef extern from *:
     """
     #ifndef FASTCOORD_POOL_H
     #define FASTCOORD_POOL_H
-    #if defined(__SANITIZE_ADDRESS__)
+    #if defined(FASTCOORD_POOL_ROOM)
+    /* chosen by whoever builds */
+    #elif defined(__SANITIZE_ADDRESS__)
     #define FASTCOORD_POOL_ROOM 0   /* the sanitizer is to see every lifetime as it is */
     #else
     #define FASTCOORD_POOL_ROOM 2048

@@ -50,13 +50,20 @@ cdef extern from *:
        are compiled for themselves and chosen at run time; where they are microcoded and slow (AMD
        before Zen 3), or not there, the folds serve. */
     #if FASTCOORD_SIXTEEN && defined(__x86_64__)
+    #include <cpuid.h>
     #include <immintrin.h>
     #define FASTCOORD_BMI2 __attribute__((unused, target("bmi,bmi2,lzcnt")))
     static int fastcoord_bmi2 = -1;
+    /* Without it the same bytes are another instruction, which gives other numbers; compilers do not
+       all know its name in __builtin_cpu_supports, so the processor itself is asked. */
+    static inline int fastcoord_has_lzcnt(void) {
+        unsigned int eax, ebx, ecx, edx;
+        return __get_cpuid(0x80000001u, &eax, &ebx, &ecx, &edx) && (ecx & (1u << 5)) != 0;
+    }
     static inline int fastcoord_has_bmi2(void) {
         if (FASTCOORD_LIKELY(fastcoord_bmi2 >= 0)) return fastcoord_bmi2;
         __builtin_cpu_init();
-        return fastcoord_bmi2 = __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("bmi")
+        return fastcoord_bmi2 = __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("bmi") && fastcoord_has_lzcnt()
             && !__builtin_cpu_is("znver1") && !__builtin_cpu_is("znver2");
     }
     FASTCOORD_BMI2 static inline uint8_t* fastcoord_put_bmi2(uint8_t* position, uint64_t value) {

@@ -156,11 +156,11 @@ def from_builtins(plain: dict[str, Any]) -> Event:
     wanted = kind.__match_args__
     if set(fields) != set(wanted):
         missing = sorted(set(wanted) - set(fields))
-        unknown = sorted(set(fields) - set(wanted))
+        unknown = sorted(map(str, set(fields) - set(wanted)))
         raise TypeError(
             f"{name} takes the fields {', '.join(wanted) or 'none'}"
             + (f"; missing: {', '.join(missing)}" if missing else "")
-            + (f"; unknown: {', '.join(map(str, unknown))}" if unknown else "")
+            + (f"; unknown: {', '.join(unknown)}" if unknown else "")
         )
     if kind is AppEvent and isinstance(fields["payload"], str):
         try:

@@ -62,7 +62,7 @@ class Track:
 
     def __init__(self, taken_up_at: int) -> None:
         self.holes: list[tuple[int, int]] = [(0, taken_up_at)] if taken_up_at else []
-        """Ranges of offsets that were reported missing, in order."""
+        """Ranges of offsets that were reported missing, or may be."""
         self.turn: int | None = None
         """Where numbering would go on if the last jump was damage and not loss."""
         self.suspect: tuple[int, int, int] | None = None
@@ -90,7 +90,8 @@ class Track:
         self.holes.append((start, end))
         if len(self.holes) > REMEMBERED_HOLES:
             # None is forgotten: the sender's true place may lie in the oldest.
-            self.holes[:2] = [(self.holes[0][0], self.holes[1][1])]
+            first, second = self.holes[:2]
+            self.holes[:2] = [(min(first[0], second[0]), max(first[1], second[1]))]
 
     def has_hole_at(self, offset: int) -> bool:
         return any(start <= offset < end for start, end in self.holes)
@@ -249,14 +250,17 @@ class Sequencer:
                 self.tell(peer.node_id, skipped, "gap")
             peer.expected = offset
             return True
-        if offset + count > expected:
-            return True
         if track.has_hole_at(offset):
             lost = max(0, offset - track.turn) if track.turn is not None else 0
             track.skipped += lost + count
             track.was_moved = True
             track.expect(offset + count, batch)
             peer.steady = False
+            return False
+        if offset + count > expected:
+            # No sender of ours cuts its batches anew: what was skipped may never have been heard.
+            track.add_hole(offset, expected)
+            return True
         return False
 
     def jump(self, peer: PeerState, track: Track, batch: tuple[int, int, int], grown: int) -> None:
