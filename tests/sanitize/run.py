@@ -1,6 +1,7 @@
 """``make sanitize``: the tests without servers, on extensions built with ASan and UBSan.
 
-Arguments are handed to pytest; without any, the unit, golden and property tests run.
+Arguments are handed to pytest. If they name no tests, the golden and property tests run, and the unit
+tests of compiled code; those of configuration, command line and documents have nothing to show here.
 """
 
 from __future__ import annotations
@@ -14,7 +15,25 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from instrumentation import ROOT, build_extensions, environment_for
 
-TESTS = ("tests/unit", "tests/golden", "tests/property")
+UNCOMPILED = (
+    "architecture",
+    "benchmarks",
+    "cli",
+    "config",
+    "demo",
+    "documents",
+    "public",
+    "support",
+)
+TESTS = (
+    *(
+        str(path.relative_to(ROOT))
+        for path in sorted((ROOT / "tests" / "unit").glob("test_*.py"))
+        if not path.stem.removeprefix("test_").startswith(UNCOMPILED)
+    ),
+    "tests/golden",
+    "tests/property",
+)
 REUSING_TESTS = tuple(
     f"tests/property/test_{name}.py" for name in ("reuse", "runs", "integers", "arrival")
 )
@@ -26,8 +45,10 @@ never given back hides what is used after its end."""
 def main() -> int:
     """Build, prove that the sanitizers watch, and run the tests; then once more with reuse."""
     arguments = sys.argv[1:]
-    return _run("sanitized", [], arguments or _existing(TESTS)) or _run(
-        "sanitized-reusing", [REUSE], arguments or _existing(REUSING_TESTS)
+    if any((ROOT / argument.partition("::")[0]).exists() for argument in arguments):
+        return _run("sanitized", [], arguments) or _run("sanitized-reusing", [REUSE], arguments)
+    return _run("sanitized", [], [*arguments, *_existing(TESTS)]) or _run(
+        "sanitized-reusing", [REUSE], [*arguments, *_existing(REUSING_TESTS)]
     )
 
 
