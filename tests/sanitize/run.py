@@ -1,7 +1,8 @@
 """``make sanitize``: the tests without servers, on extensions built with ASan and UBSan.
 
-Arguments are handed to pytest. If they name no tests, the golden and property tests run, and the unit
-tests of compiled code; those of configuration, command line and documents have nothing to show here.
+Arguments are handed to pytest. If they name no tests, the golden and property tests run, and the
+unit tests of compiled code; those of configuration, command line and documents have nothing to show
+here.
 """
 
 from __future__ import annotations
