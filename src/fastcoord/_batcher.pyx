@@ -202,6 +202,8 @@ cdef class Batcher:
             self.writer.used = self.prefix + size
             self.accepted += 1
             self.open_count = 1
+            # Mostly somebody has asked already; not if the open batch found no room in its turn.
+            self.note_open()
             if self.queue_bytes >= BYTES_PER_WRITE:
                 self.on_seal()
             return True

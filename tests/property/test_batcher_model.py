@@ -1,0 +1,272 @@
+"""Any order of publishing, sending, confirming and discarding: the batcher does as the model."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from batcher_model import NODE_ID, PREFIX, PROTOCOL, BatcherModel, TooLargeError, encode, size_of
+from fastcoord import (
+    CalendarAlert,
+    EmailPush,
+    Event,
+    InvalidateAccessTokens,
+    ReloadSettings,
+    StateChange,
+)
+from fastcoord._batcher import Batcher
+from fastcoord._frames import Sealed
+from fastcoord.errors import EventTooLarge
+
+U32 = st.one_of(st.integers(0, 200), st.integers(0, (1 << 32) - 1))
+U64 = st.one_of(st.integers(0, 200), st.integers(0, (1 << 64) - 1))
+LISTS = st.builds(InvalidateAccessTokens, st.lists(U32, max_size=60).map(tuple))
+EVENTS: st.SearchStrategy[Event] = st.one_of(
+    st.builds(StateChange, U32, U64, U64),
+    st.builds(StateChange, U32, U64, U64),
+    st.just(ReloadSettings()),
+    st.builds(EmailPush, U32, U32, U64),
+    LISTS,
+    st.builds(CalendarAlert, U32, U32, st.just(None), st.text(max_size=40), st.just("")),
+)
+SMALLEST = 13
+"""Below this not even a list of one member is sure to fit."""
+LIMITS = st.one_of(st.integers(SMALLEST, 60), st.integers(60, 400))
+
+
+class BatcherMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.turns_asked_for = 0
+        self.largest_limit = 0
+        self.over_capacity = 0
+
+    @initialize(limit=LIMITS, capacity=st.integers(1, 6))
+    def begin(self, limit: int, capacity: int) -> None:
+        self.largest_limit = limit
+        self.model = BatcherModel(limit, capacity)
+        self.batcher = Batcher(
+            node_id=NODE_ID,
+            protocol=PROTOCOL,
+            limit=limit,
+            capacity=capacity,
+            on_open=self._asked_for_a_turn,
+            on_seal=lambda: None,
+        )
+
+    # ----------------------------------------------------------------------- publishing
+
+    @rule(events=st.lists(EVENTS, max_size=12), always=st.booleans())
+    def publish(self, events: list[Event], always: bool) -> None:
+        prepared = self._prepare(events)
+        if prepared is None:
+            return
+        before = self.batcher.accepted
+        if always:
+            self.batcher.add_always(prepared)
+            self.model.add_always(prepared)
+        else:
+            done = self.batcher.add_from(prepared)
+            assert done == self.model.add_from(prepared)
+        if self.batcher.accepted > before:
+            assert self.batcher.turn_is_due
+
+    @rule(events=st.lists(EVENTS, min_size=1, max_size=5), limit=st.integers(SMALLEST, 60))
+    def publish_what_was_prepared_under_another_limit(
+        self, events: list[Event], limit: int
+    ) -> None:
+        prepared = self._prepare(events)
+        self.set_limit(limit)
+        if prepared is None:
+            return
+        try:
+            expected = self.model.add_from(prepared)
+        except TooLargeError:
+            with pytest.raises(EventTooLarge, match="the server that was joined allows"):
+                self.batcher.add_from(prepared)
+        else:
+            assert self.batcher.add_from(prepared) == expected
+
+    def _prepare(self, events: list[Event]) -> tuple[Event, ...] | None:
+        """Prepare events; ``None`` if one of them is rightly refused."""
+        room = self.model.limit - PREFIX
+        large = [event for event in events if size_of(event) > room]
+        if not all(isinstance(event, InvalidateAccessTokens) for event in large):
+            with pytest.raises(EventTooLarge, match=f"a batch holds {room}"):
+                self.batcher.prepare(tuple(events))
+            return None
+        prepared = self.batcher.prepare(tuple(events))
+        assert all(size_of(event) <= room for event in prepared)
+        assert _joined(prepared, events)
+        return prepared
+
+    # --------------------------------------------------------------- sealing and sending
+
+    @rule(seconds=st.integers(0, 3))
+    def begin_turn(self, seconds: int) -> None:
+        self.model.now += seconds
+        self.batcher.begin_turn(self.model.now)
+        self.turns_asked_for = 0
+
+    @rule()
+    def seal(self) -> None:
+        assert self.batcher.seal() == self.model.seal()
+
+    @rule(most_bytes=st.integers(0, 500))
+    def take(self, most_bytes: int) -> None:
+        _assert_same(self.batcher.take(most_bytes), self.model.take(most_bytes))
+
+    @rule(data=st.data())
+    def confirm(self, data: st.DataObject) -> None:
+        ends = [batch.end for batch in self.model.window]
+        up_to = data.draw(st.sampled_from([*ends, len(self.model.accepted), 0]))
+        up_to = max(0, up_to + data.draw(st.integers(-1, 1)))
+        self.batcher.confirm(up_to)
+        self.model.confirm(up_to)
+
+    @rule(seconds=st.one_of(st.none(), st.integers(0, 5)))
+    def lose_the_connection(self, seconds: int | None) -> None:
+        self.batcher.rewind()
+        self.model.rewind()
+        if seconds is not None:
+            self.batcher.repeat(self.model.now - seconds)
+            self.model.repeat(self.model.now - seconds)
+
+    # ------------------------------------------------------------------------ discarding
+
+    @rule()
+    def discard_oldest(self) -> None:
+        assert self.batcher.discard_oldest() == self.model.discard_oldest()
+
+    @rule(seconds=st.integers(-1, 5))
+    def discard_before(self, seconds: int) -> None:
+        deadline = self.model.now - seconds
+        assert self.batcher.discard_before(deadline) == self.model.discard_before(deadline)
+
+    @rule(limit=LIMITS)
+    def join_a_server_that_takes_less(self, limit: int) -> None:
+        self.set_limit(limit)
+        assert self.batcher.discard_larger(limit) == self.model.discard_larger(limit)
+        assert all(len(batch.payload) <= limit for batch in self.batcher.queue)
+
+    @rule(limit=LIMITS)
+    def set_limit(self, limit: int) -> None:
+        self.over_capacity += self.batcher.is_full
+        self.largest_limit = max(self.largest_limit, limit)
+        self.batcher.set_limit(limit)
+        self.model.set_limit(limit)
+
+    # -------------------------------------------------------------------- what must hold
+
+    @invariant()
+    def it_is_as_the_model(self) -> None:
+        if not hasattr(self, "batcher"):
+            return
+        batcher, model = self.batcher, self.model
+        assert batcher.accepted == len(model.accepted)
+        assert (batcher.confirmed, batcher.discarded) == (model.confirmed, model.discarded)
+        assert (batcher.open_count, batcher.sealed_batches) == (len(model.open), model.sealed)
+        assert batcher.open_bytes == len(encode(model.open)) - PREFIX
+        assert batcher.is_full == (not model.has_room)
+        assert batcher.offset == len(model.accepted) - len(model.open)
+        assert batcher.queue_bytes == sum(len(batch.payload) for batch in batcher.queue)
+        _assert_same(batcher.queue, model.queue)
+        _assert_same(batcher.window, model.window)
+        _assert_same(batcher.recent, model.recent)
+
+    @invariant()
+    def every_event_is_in_one_place(self) -> None:
+        if not hasattr(self, "batcher"):
+            return
+        batcher, model = self.batcher, self.model
+        assert batcher.accepted == batcher.confirmed + batcher.waiting + batcher.discarded
+        assert batcher.waiting == model.waiting
+        assert batcher.empty_payload() == encode([])
+
+    @invariant()
+    def what_is_sent_is_what_was_accepted(self) -> None:
+        if not hasattr(self, "batcher"):
+            return
+        on_the_way = [*self.batcher.window, *self.batcher.queue]
+        for batch in on_the_way:
+            events = self.model.accepted[batch.offset : batch.offset + batch.count]
+            assert batch.payload == encode(events)
+            assert batch.count > 0
+            assert len(batch.payload) <= self.largest_limit
+        for before, after in pairwise(on_the_way):
+            assert before.offset + before.count <= after.offset
+
+    @invariant()
+    def the_capacity_holds(self) -> None:
+        if not hasattr(self, "batcher"):
+            return
+        again = sum(batch.is_counted for batch in self.model.queue + self.model.window)
+        sealed = len(self.batcher.queue) + len(self.batcher.window)
+        assert sealed <= self.model.capacity + again + self.over_capacity
+
+    @invariant()
+    def a_turn_is_asked_for_once(self) -> None:
+        if not hasattr(self, "batcher"):
+            return
+        assert self.turns_asked_for == self.batcher.turn_is_due
+
+    def _asked_for_a_turn(self) -> None:
+        self.turns_asked_for += 1
+
+
+def _joined(pieces: tuple[Event, ...], events: list[Event]) -> bool:
+    """Say whether pieces are the events, with lists cut but not changed."""
+    left = list(pieces)
+    for event in events:
+        if left and left[0] == event:
+            left.pop(0)
+            continue
+        assert isinstance(event, InvalidateAccessTokens)
+        ids: tuple[int, ...] = ()
+        while len(ids) < len(event.account_ids):
+            piece = left.pop(0)
+            assert isinstance(piece, InvalidateAccessTokens)
+            ids += piece.account_ids
+        assert ids == event.account_ids
+    return not left
+
+
+def _assert_same(found: object, expected: object) -> None:
+    plain = [(each.payload, each.offset, each.count, each.sealed_at) for each in _sealed(found)]
+    assert plain == [
+        (batch.payload, batch.offset, len(batch.events), batch.sealed_at)
+        for batch in expected  # type: ignore[attr-defined]
+    ]
+
+
+def _sealed(batches: object) -> list[Sealed]:
+    return list(batches)  # type: ignore[call-overload, no-any-return]
+
+
+BatcherMachine.TestCase.settings = settings(
+    max_examples=2 * settings().max_examples, stateful_step_count=40
+)
+TestBatcher = BatcherMachine.TestCase
+
+
+@given(event=LISTS, limit=LIMITS)
+def test_a_list_is_cut_into_no_more_pieces_than_members_of_the_largest_size_take(
+    event: InvalidateAccessTokens, limit: int
+) -> None:
+    batcher = Batcher(
+        node_id=NODE_ID,
+        protocol=PROTOCOL,
+        limit=limit,
+        capacity=1,
+        on_open=lambda: None,
+        on_seal=lambda: None,
+    )
+    pieces = batcher.prepare((event,))
+    assert _joined(pieces, [event])
+    assert all(PREFIX + size_of(piece) <= limit for piece in pieces)
+    per_piece = (limit - PREFIX - 6) // 5
+    assert len(pieces) <= max(1, -(-len(event.account_ids) // per_piece))
