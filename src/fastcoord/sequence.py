@@ -258,8 +258,8 @@ class Sequencer:
             peer.steady = False
             return False
         if offset + count > expected:
-            # No sender of ours cuts its batches anew: what was skipped may never have been heard.
-            track.add_hole(offset, expected)
+            # No sender of ours cuts its batches anew: this offset may be the wrong one.
+            track.add_hole(offset, offset + count)
             return True
         return False
 

@@ -47,6 +47,15 @@ def test_an_idle_sender_tells_by_its_heartbeats_alone_what_was_lost_behind_damag
     assert receiver.hear(4, 0) == []
 
 
+def test_an_offset_damaged_into_an_overlap_hides_nothing_of_the_batch_that_comes_again() -> None:
+    receiver = Receiver()
+    receiver.hear(0, 8)
+    assert receiver.hear_payload((INCARNATION, 7, 2, 0), payload([8, 9])) == [9]
+    assert receiver.hear(8, 2) == []
+    assert receiver.hear(10, 0) == [gap(1)]
+    assert receiver.hear(10, 1) == [10]
+
+
 def test_a_damaged_first_header_does_not_silence_its_sender() -> None:
     receiver = Receiver(settled=False)
     receiver.hear_payload((INCARNATION, 1 << 60, 1, 0), payload([0]))
