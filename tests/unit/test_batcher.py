@@ -1,0 +1,287 @@
+"""The batcher in small cases: what is refused, what is asked of the owner, what is let go."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from typing import Any
+
+import pytest
+
+import fastcoord
+from fastcoord import (
+    CalendarAlert,
+    Event,
+    InvalidateAccessTokens,
+    RegistryReload,
+    ReloadBlockedIps,
+    ReloadSettings,
+    StateChange,
+)
+from fastcoord._batcher import Batcher
+from fastcoord.errors import EventTooLarge, UnsupportedEvent
+
+PROTOCOL = "stalwart-0.15"
+ONE = ReloadSettings()
+
+
+class Owner:
+    """Counts what a batcher asks of its owner."""
+
+    def __init__(self, *, limit: int = 100, capacity: int = 10, node_id: int = 7) -> None:
+        self.turns = 0
+        self.writes = 0
+        self.batcher = Batcher(
+            node_id=node_id,
+            protocol=PROTOCOL,
+            limit=limit,
+            capacity=capacity,
+            on_open=self._turn,
+            on_seal=self._write,
+        )
+
+    def _turn(self) -> None:
+        self.turns += 1
+
+    def _write(self) -> None:
+        self.writes += 1
+
+    def publish(self, *events: Event) -> int:
+        return self.batcher.add_from(self.batcher.prepare(events))
+
+    def sealed(self, batches: int, events: int = 1) -> Batcher:
+        """Publish and seal this many batches."""
+        for second in range(batches):
+            self.batcher.begin_turn(float(second))
+            self.publish(*[ONE] * events)
+            assert self.batcher.seal()
+        return self.batcher
+
+
+def offsets(batches: Any) -> list[int]:
+    return [batch.offset for batch in batches]
+
+
+def test_a_sealed_batch_is_what_encode_batch_gives() -> None:
+    owner = Owner(node_id=65535)
+    events = (StateChange(1, 2, 3), ONE, InvalidateAccessTokens((1, 2)))
+    owner.publish(*events)
+    owner.batcher.begin_turn(5.0)
+    assert owner.batcher.seal()
+    (batch,) = owner.batcher.queue
+    assert batch.payload == fastcoord.encode_batch(events, node_id=65535, protocol=PROTOCOL)
+    assert (batch.offset, batch.count, batch.sealed_at) == (0, 3, 5.0)
+
+
+def test_nothing_is_not_sealed() -> None:
+    owner = Owner()
+    assert not owner.batcher.seal()
+    assert owner.publish() == 0
+    assert not owner.batcher.seal()
+    assert owner.turns == 0
+
+
+@pytest.mark.parametrize(("limit", "capacity"), [(10, 1), (100, 0), (-1, 1)])
+def test_a_batcher_without_room_is_refused(limit: int, capacity: int) -> None:
+    with pytest.raises(ValueError, match="at least 11 bytes and a capacity of 1"):
+        Owner(limit=limit, capacity=capacity)
+
+
+@pytest.mark.parametrize("node_id", [-1, 65536])
+def test_a_node_id_that_is_none_is_refused(node_id: int) -> None:
+    with pytest.raises(OverflowError):
+        Owner(node_id=node_id)
+
+
+@pytest.mark.parametrize(
+    ("refused", "error"),
+    [
+        (RegistryReload(1), UnsupportedEvent),
+        ("no event", TypeError),
+        (None, TypeError),
+        (StateChange, TypeError),
+        (CalendarAlert(1, 2, None, "x" * 100, ""), EventTooLarge),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_if_one_event_is_refused_none_is_accepted(
+    refused: Any, error: type[Exception], place: int
+) -> None:
+    owner = Owner()
+    events: list[Any] = [ONE, StateChange(1, 2, 3)]
+    events.insert(place, refused)
+    with pytest.raises(error):
+        owner.publish(*events)
+    assert owner.batcher.accepted == owner.batcher.open_bytes == owner.turns == 0
+
+
+def test_an_event_that_was_never_made_is_refused() -> None:
+    with pytest.raises(TypeError):
+        Owner().publish(StateChange.__new__(StateChange))
+
+
+def test_a_turn_is_asked_for_once_until_it_has_come() -> None:
+    owner = Owner()
+    for _ in range(3):
+        owner.publish(ONE, ONE)
+    assert owner.turns == 1
+    owner.batcher.begin_turn(1.0)
+    assert owner.turns == 1
+    owner.publish(ONE)
+    assert owner.turns == 2
+
+
+def test_an_open_batch_that_found_no_room_in_its_turn_gets_another() -> None:
+    owner = Owner(limit=11, capacity=1)
+    owner.publish(*[ONE] * 20)
+    owner.batcher.begin_turn(1.0)
+    assert not owner.batcher.seal()
+    owner.batcher.discard_oldest()
+    owner.publish(ONE)
+    assert owner.turns == 2
+
+
+def test_a_write_is_asked_for_when_there_is_enough_for_one() -> None:
+    owner = Owner(limit=16 * 1024, capacity=100)
+    owner.publish(*[ONE] * (64 * 1024 + 10))
+    assert owner.writes == 1
+
+
+def test_a_full_batcher_accepts_as_much_as_it_has_room_for() -> None:
+    owner = Owner(limit=11, capacity=2)
+    assert owner.publish(*[ONE] * 100) == 30
+    assert owner.batcher.is_full
+    assert owner.publish(ONE) == 0
+    assert owner.batcher.accepted == 30
+    owner.batcher.discard_oldest()
+    assert owner.publish(ONE) == 1
+
+
+def test_publishing_always_discards_the_oldest() -> None:
+    owner = Owner(limit=11, capacity=2)
+    owner.batcher.add_always([ONE] * 100)
+    assert (owner.batcher.accepted, owner.batcher.discarded) == (100, 70)
+    assert offsets(owner.batcher.queue) == [70, 80]
+
+
+def test_what_is_on_its_way_is_discarded_last() -> None:
+    batcher = Owner().sealed(3, events=2)
+    batcher.take(1)
+    assert batcher.discard_oldest() == 2
+    assert offsets(batcher.window) == [0]
+    assert offsets(batcher.queue) == [4]
+    assert [batcher.discard_oldest() for _ in range(3)] == [2, 2, 0]
+
+
+def test_taking_stops_behind_the_batch_that_reaches_the_bytes() -> None:
+    batcher = Owner().sealed(5, events=9)
+    assert offsets(batcher.take(0)) == []
+    assert offsets(batcher.take(11)) == [0, 9]
+    assert offsets(batcher.take(10)) == [18]
+    assert offsets(batcher.take(1000)) == [27, 36]
+    assert offsets(batcher.take(1000)) == []
+    assert batcher.queue_bytes == 0
+
+
+def test_only_whole_batches_are_confirmed() -> None:
+    batcher = Owner().sealed(3, events=2)
+    batcher.take(1000)
+    batcher.confirm(3)
+    assert (batcher.confirmed, offsets(batcher.window)) == (2, [2, 4])
+    batcher.confirm(6)
+    assert (batcher.confirmed, batcher.waiting, offsets(batcher.window)) == (6, 0, [])
+
+
+def test_what_was_not_taken_is_not_confirmed() -> None:
+    batcher = Owner().sealed(2)
+    batcher.take(1)
+    batcher.confirm(100)
+    assert (batcher.confirmed, batcher.waiting) == (1, 1)
+
+
+def test_what_is_not_confirmed_goes_before_what_waits() -> None:
+    batcher = Owner().sealed(4)
+    batcher.take(1)
+    batcher.take(1)
+    batcher.rewind()
+    assert offsets(batcher.queue) == [0, 1, 2, 3]
+    assert offsets(batcher.window) == []
+    assert batcher.queue_bytes == 8
+
+
+def test_what_was_confirmed_of_late_can_be_repeated_and_is_counted_once() -> None:
+    batcher = Owner().sealed(5)
+    batcher.take(1000)
+    batcher.confirm(4)
+    batcher.rewind()
+    batcher.repeat(2.0)
+    assert offsets(batcher.queue) == [2, 3, 4]
+    batcher.take(1000)
+    batcher.confirm(5)
+    assert (batcher.accepted, batcher.confirmed, batcher.discarded) == (5, 5, 0)
+
+
+def test_a_repetition_that_is_discarded_was_confirmed_all_the_same() -> None:
+    batcher = Owner().sealed(2)
+    batcher.take(1000)
+    batcher.confirm(2)
+    batcher.repeat(0.0)
+    assert batcher.discard_oldest() == 0
+    assert batcher.discard_larger(1) == 0
+    assert (batcher.confirmed, batcher.discarded, batcher.waiting) == (2, 0, 0)
+
+
+def test_no_more_than_256_confirmed_batches_are_remembered() -> None:
+    batcher = Owner(capacity=1000).sealed(300)
+    batcher.take(100_000)
+    batcher.confirm(300)
+    assert offsets(batcher.recent) == list(range(44, 300))
+
+
+def test_what_is_too_old_is_discarded_from_the_queue_only() -> None:
+    batcher = Owner().sealed(5)
+    batcher.take(1)
+    assert batcher.discard_before(3.0) == 2
+    assert offsets(batcher.window) == [0]
+    assert offsets(batcher.queue) == [3, 4]
+
+
+def test_an_open_batch_that_is_too_large_for_a_new_limit_is_at_hand_to_be_discarded() -> None:
+    owner = Owner(limit=100, capacity=1)
+    owner.sealed(1)
+    owner.publish(*[ONE] * 50)
+    owner.batcher.set_limit(30)
+    assert owner.batcher.open_count == 0
+    assert owner.batcher.discard_larger(30) == 50
+    assert owner.batcher.waiting == 1
+
+
+def test_a_lowered_limit_tells_what_it_refuses() -> None:
+    owner = Owner()
+    prepared = owner.batcher.prepare((ONE, CalendarAlert(1, 2, None, "x" * 50, "")))
+    owner.batcher.set_limit(20)
+    with pytest.raises(EventTooLarge, match="the server that was joined allows 19"):
+        owner.batcher.add_from(prepared)
+    assert owner.batcher.accepted == owner.batcher.open_count == 1
+
+
+def test_a_long_list_becomes_several_events() -> None:
+    owner = Owner(limit=50)
+    prepared = owner.batcher.prepare((InvalidateAccessTokens(tuple(range(1000))),))
+    assert len(prepared) > 10
+    assert sum((event.account_ids for event in prepared), ()) == tuple(range(1000))  # type: ignore[attr-defined]
+
+
+def test_what_was_let_go_is_let_go() -> None:
+    owner = Owner(capacity=1000)
+    event = ReloadBlockedIps()
+    before = sys.getrefcount(event)
+    owner.publish(*[event] * 500)
+    owner.batcher.seal()
+    batches = owner.batcher.take(1 << 20)
+    payload = batches[0].payload
+    owner.batcher.confirm(500)
+    del batches, owner
+    gc.collect()
+    assert sys.getrefcount(event) == before
+    assert sys.getrefcount(payload) == 2

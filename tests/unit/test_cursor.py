@@ -1,0 +1,214 @@
+"""The cursor in small cases: one event at a time, batches, filters, fairness, awaitables."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+import fastcoord
+from fastcoord import Event, Missed, ReloadSettings, StateChange
+from fastcoord._cursor import Cursor
+from fastcoord._ring import Ring
+from fastcoord.subscription import overflow_notices
+from receiving import PROTOCOL
+
+EVENTS_PER_TURN = 4096
+
+
+def change(number: int) -> StateChange:
+    return StateChange(1, number, 0)
+
+
+class Consumer:
+    """A cursor on a ring, and how often it had to wait."""
+
+    def __init__(
+        self, *, kinds: list[type[Event]] | None = None, capacity: int = 100, **options: Any
+    ) -> None:
+        self.waits = 0
+        self.ring = Ring(capacity, 1 << 24, **options)
+        self.cursor = Cursor(
+            self.ring,
+            protocol=PROTOCOL,
+            kinds=kinds,
+            as_notices=overflow_notices,
+            wait_for_event=self._wait,
+            wait_for_batch=self._wait,
+        )
+
+    async def _wait(self) -> Any:
+        self.waits += 1
+        raise StopAsyncIteration
+
+    def put(self, *events: Event, node_id: int = 7) -> None:
+        content = fastcoord.encode_batch(events, node_id=node_id, protocol=PROTOCOL)
+        self.ring.put_message(content, 1, len(events), node_id, 5.0)
+
+    def take_all(self) -> list[Any]:
+        out = []
+        while (item := self.cursor.take_event()) is not None:
+            out.append(item)
+        return out
+
+    def assert_sum(self) -> None:
+        cursor, ring = self.cursor, self.ring
+        assert ring.arrived == (cursor.delivered + cursor.buffered + cursor.filtered + ring.missed)
+
+
+def test_events_come_out_one_at_a_time_and_are_counted() -> None:
+    consumer = Consumer()
+    consumer.put(change(1), ReloadSettings(), change(2))
+    consumer.put(change(3))
+    taken = []
+    while (event := consumer.cursor.take_event()) is not None:
+        taken.append(event)
+        consumer.assert_sum()
+        assert consumer.cursor.delivered == len(taken)
+    assert taken == [change(1), ReloadSettings(), change(2), change(3)]
+    assert consumer.cursor.buffered == 0
+
+
+def test_batches_come_out_whole() -> None:
+    consumer = Consumer()
+    consumer.put(change(1), change(2))
+    consumer.put(change(3), node_id=9)
+    first, second = consumer.cursor.take_batch(), consumer.cursor.take_batch()
+    assert isinstance(first, fastcoord.Batch)
+    assert isinstance(second, fastcoord.Batch)
+    assert (first.node_id, list(first)) == (7, [change(1), change(2)])
+    assert (second.node_id, list(second)) == (9, [change(3)])
+    assert consumer.cursor.take_batch() is None
+    consumer.assert_sum()
+
+
+def test_a_batch_taken_within_a_message_is_its_rest() -> None:
+    consumer = Consumer()
+    consumer.put(change(1), change(2), change(3))
+    assert consumer.cursor.take_event() == change(1)
+    rest = consumer.cursor.take_batch()
+    assert isinstance(rest, fastcoord.Batch)
+    assert list(rest) == [change(2), change(3)]
+    consumer.assert_sum()
+
+
+def test_what_is_filtered_is_counted_and_never_made() -> None:
+    consumer = Consumer(kinds=[ReloadSettings])
+    consumer.put(change(1), ReloadSettings(), change(2))
+    consumer.put(change(3))
+    consumer.put(ReloadSettings())
+    assert consumer.take_all() == [ReloadSettings(), ReloadSettings()]
+    assert (consumer.cursor.delivered, consumer.cursor.filtered) == (2, 3)
+    consumer.assert_sum()
+
+
+def test_a_batch_of_which_nothing_is_wanted_does_not_come_out() -> None:
+    consumer = Consumer(kinds=[ReloadSettings])
+    consumer.put(change(1))
+    consumer.put(change(2), ReloadSettings())
+    batch = consumer.cursor.take_batch()
+    assert isinstance(batch, fastcoord.Batch)
+    assert list(batch) == [ReloadSettings()]
+    assert consumer.cursor.take_batch() is None
+    assert consumer.cursor.filtered == 2
+
+
+@pytest.mark.parametrize("drop_newest", [False, True])
+def test_a_loss_is_told_where_it_is_for_each_node(drop_newest: bool) -> None:
+    consumer = Consumer(capacity=2, drop_newest=drop_newest)
+    consumer.put(change(1), change(2), node_id=1)
+    consumer.put(change(3), node_id=2)
+    assert consumer.cursor.take_event() == change(1)
+    for number in (4, 5, 6):
+        consumer.put(change(number), node_id=number % 2)
+    losses = [Missed(node, 1, "overflow") for node in ((0, 1) if drop_newest else (2, 0))]
+    if drop_newest:
+        losses = [Missed(1, 1, "overflow"), Missed(0, 1, "overflow")]
+        expected = [change(2), change(3), change(4), *losses]
+    else:
+        expected = [change(2), *losses, change(5), change(6)]
+    assert consumer.take_all() == expected
+    consumer.assert_sum()
+
+
+def test_notices_come_out_between_events_and_between_batches() -> None:
+    for in_batches in (False, True):
+        consumer = Consumer()
+        consumer.put(change(1))
+        consumer.ring.put_notice(Missed(7, 2, "gap"))
+        consumer.put(change(4))
+        take = consumer.cursor.take_batch if in_batches else consumer.cursor.take_event
+        taken = [take() for _ in range(4)]
+        assert taken[1] == Missed(7, 2, "gap")
+        assert taken[3] is None
+
+
+async def test_what_waits_is_given_without_waiting() -> None:
+    consumer = Consumer()
+    consumer.put(change(1), change(2))
+    assert [event async for event in consumer.cursor] == [change(1), change(2)]
+    assert consumer.waits == 1
+    consumer.put(change(3))
+    assert [list(batch) async for batch in consumer.cursor.batches()] == [  # type: ignore[arg-type]
+        [change(3)]
+    ]
+
+
+async def test_awaitables_that_are_kept_keep_their_own_events() -> None:
+    consumer = Consumer()
+    consumer.put(*[change(number) for number in range(10)])
+    kept = [consumer.cursor.__anext__() for _ in range(10)]
+    assert [await each for each in reversed(kept)] == [
+        change(number) for number in reversed(range(10))
+    ]
+
+
+async def test_an_awaitable_that_is_never_awaited_costs_its_own_event_only() -> None:
+    consumer = Consumer()
+    consumer.put(*[change(number) for number in range(4)])
+    assert await consumer.cursor.__anext__() == change(0)
+    consumer.cursor.__anext__()
+    assert await consumer.cursor.__anext__() == change(2)
+    assert [event async for event in consumer.cursor] == [change(3)]
+
+
+async def test_an_event_can_be_waited_for_with_a_timeout_and_in_a_task() -> None:
+    consumer = Consumer()
+    consumer.put(change(1), change(2))
+
+    async def take() -> Any:
+        return await consumer.cursor.__anext__()
+
+    assert await asyncio.wait_for(take(), 5) == change(1)
+    assert await asyncio.create_task(take()) == change(2)
+
+
+async def test_a_consumer_that_takes_and_takes_lets_the_loop_turn() -> None:
+    consumer = Consumer()
+    for start in range(0, 2 * EVENTS_PER_TURN, 512):
+        consumer.put(*[change(start + number) for number in range(512)])
+    taken = 0
+    async for _ in consumer.cursor:
+        taken += 1
+    assert taken == EVENTS_PER_TURN
+    assert consumer.cursor.must_pause
+    consumer.cursor.resume()
+    assert len([event async for event in consumer.cursor]) == EVENTS_PER_TURN
+    assert consumer.waits == 2
+
+
+def test_a_cursor_that_was_dropped_gives_nothing_more() -> None:
+    consumer = Consumer(capacity=1)
+    consumer.put(change(1), change(2))
+    assert consumer.cursor.take_event() == change(1)
+    consumer.ring.clear()
+    consumer.cursor.drop()
+    assert consumer.cursor.take_event() is None
+    assert consumer.cursor.buffered == 0
+
+
+@pytest.mark.parametrize("kinds", [[], [int], [Missed], ["StateChange"], [StateChange(1, 2, 3)]])
+def test_kinds_that_are_none_are_refused(kinds: list[Any]) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        Consumer(kinds=kinds)

@@ -1,0 +1,282 @@
+"""A subscription without a node: waiting, ending, adding up, folding."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+import fastcoord
+from fastcoord import (
+    ConnectionLost,
+    DuplicateNodeId,
+    Event,
+    Missed,
+    Notice,
+    PeerDown,
+    PeerUp,
+    ReloadSettings,
+    StateChange,
+)
+from fastcoord.subscription import Overflow, Subscription, fold, split_kinds
+from receiving import PROTOCOL
+from support.wait import until
+
+
+class Bench:
+    """A subscription and what the node would put into it."""
+
+    def __init__(
+        self,
+        *,
+        kinds: Any = None,
+        overflow: Overflow = "drop-oldest",
+        peers: bool = False,
+        capacity: int = 100,
+    ) -> None:
+        self.closed: list[Subscription] = []
+        self.subscription = Subscription(
+            protocol=PROTOCOL,
+            kinds=kinds,
+            overflow=overflow,
+            peers=peers,
+            capacity_messages=capacity,
+            capacity_bytes=1 << 20,
+            on_close=self.closed.append,
+        )
+
+    def put(self, *events: Event, node_id: int = 7) -> None:
+        content = fastcoord.encode_batch(events, node_id=node_id, protocol=PROTOCOL)
+        self.subscription.ring.put_message(content, 1, len(events), node_id, 0.0)
+
+    def assert_sum(self) -> None:
+        stats = self.subscription.stats()
+        assert stats.arrived == stats.delivered + stats.buffered + stats.filtered + stats.missed
+
+
+def change(number: int) -> StateChange:
+    return StateChange(1, number, 0)
+
+
+async def take(subscription: Subscription) -> Any:
+    return await subscription.__anext__()
+
+
+async def is_waiting(bench: Bench) -> None:
+    await until(lambda: bench.subscription.ring.waker is not None, because="the consumer waits")
+
+
+async def test_a_consumer_that_waits_gets_what_comes() -> None:
+    bench = Bench()
+    task = asyncio.create_task(take(bench.subscription))
+    await is_waiting(bench)
+    bench.put(change(1))
+    assert await task == change(1)
+
+
+async def test_two_consumers_share_what_comes() -> None:
+    bench = Bench()
+    tasks = [asyncio.create_task(take(bench.subscription)) for _ in range(2)]
+    await is_waiting(bench)
+    bench.put(change(1))
+    await until(lambda: any(task.done() for task in tasks), because="one of them has got it")
+    await is_waiting(bench)
+    bench.put(change(2))
+    assert sorted([(await task).change_id for task in tasks]) == [1, 2]
+
+
+async def test_what_comes_when_a_consumer_is_cancelled_is_not_lost() -> None:
+    bench = Bench()
+    task = asyncio.create_task(take(bench.subscription))
+    await is_waiting(bench)
+    bench.put(change(1))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await take(bench.subscription) == change(1)
+    bench.assert_sum()
+
+
+async def test_a_consumer_gives_way_to_the_other_tasks_now_and_then() -> None:
+    bench = Bench()
+    for _ in range(50):
+        bench.put(*[change(number) for number in range(500)])
+    bench.subscription.end(None)
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    taken = [event async for event in bench.subscription]
+    task.cancel()
+    assert len(taken) == 25_000
+    assert turns >= 5
+    bench.assert_sum()
+
+
+async def test_closing_ends_an_iteration_that_waits() -> None:
+    bench = Bench()
+
+    async def consume() -> list[Any]:
+        return [event async for event in bench.subscription]
+
+    task = asyncio.create_task(consume())
+    await is_waiting(bench)
+    bench.subscription.close()
+    assert await task == []
+    assert bench.closed == [bench.subscription]
+
+
+async def test_a_closed_subscription_gives_nothing_and_still_adds_up() -> None:
+    bench = Bench()
+    bench.put(change(1), change(2), change(3))
+    bench.put(change(4))
+    assert await take(bench.subscription) == change(1)
+    bench.subscription.close()
+    bench.subscription.close()
+    with pytest.raises(StopAsyncIteration):
+        await bench.subscription.__anext__()
+    bench.assert_sum()
+    assert bench.subscription.stats().buffered == 3
+
+
+async def test_leaving_the_context_closes() -> None:
+    bench = Bench()
+    async with bench.subscription as events:
+        assert events is bench.subscription
+    assert bench.closed == [bench.subscription]
+    with pytest.raises(StopAsyncIteration):
+        await events.__anext__()
+
+
+async def test_what_was_buffered_is_given_before_the_end() -> None:
+    bench = Bench()
+    bench.put(change(1))
+    bench.subscription.end(None)
+    bench.put(change(2))
+    assert [event async for event in bench.subscription] == [change(1)]
+
+
+async def test_what_was_buffered_is_given_before_the_failure_which_comes_every_time() -> None:
+    bench = Bench()
+    bench.put(change(1))
+    bench.subscription.end(ConnectionLost("gone"))
+    batches = bench.subscription.batches()
+    batch = await batches.__anext__()
+    assert isinstance(batch, fastcoord.Batch)
+    assert list(batch) == [change(1)]
+    for _ in range(2):
+        with pytest.raises(ConnectionLost, match="gone"):
+            await batches.__anext__()
+        with pytest.raises(ConnectionLost, match="gone"):
+            await bench.subscription.__anext__()
+
+
+async def test_statistics_add_up_at_every_step() -> None:
+    for overflow in ("drop-oldest", "drop-newest"):
+        bench = Bench(kinds=[StateChange], overflow=overflow, capacity=3)
+        for number in range(12):
+            bench.put(change(number), ReloadSettings(), change(number))
+            bench.assert_sum()
+            if number % 3 == 0:
+                await take(bench.subscription)
+                bench.assert_sum()
+        bench.subscription.end(None)
+        taken = [event async for event in bench.subscription]
+        bench.assert_sum()
+        stats = bench.subscription.stats()
+        told = sum(item.events or 0 for item in taken if isinstance(item, Missed))
+        assert told <= stats.missed
+        assert stats.buffered == 0
+        assert stats.high_water_messages == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "heard"),
+    [
+        ({}, [Missed(1, 1, "gap")]),
+        ({"peers": True}, [PeerUp(1), Missed(1, 1, "gap"), PeerDown(1, True)]),
+        ({"kinds": [StateChange, PeerDown]}, [Missed(1, 1, "gap"), PeerDown(1, True)]),
+    ],
+)
+def test_losses_are_always_told_and_peers_to_who_asked(
+    options: dict[str, Any], heard: list[Notice]
+) -> None:
+    bench = Bench(**options)
+    for notice in (PeerUp(1), Missed(1, 1, "gap"), PeerDown(1, True)):
+        bench.subscription.ring.put_notice(notice)
+    told = []
+    while (notice := bench.subscription.ring.take_next()) is not None:
+        told.append(notice)
+    assert told == heard
+
+
+def test_an_overflow_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match='"drop-oldest" or "drop-newest", not \'block\''):
+        Bench(overflow="block")  # type: ignore[arg-type]
+
+
+def test_kinds_are_told_apart() -> None:
+    assert split_kinds(None) == (None, [])
+    assert split_kinds([StateChange, PeerUp]) == ([StateChange], [PeerUp])
+    assert split_kinds(kind for kind in (PeerUp,)) == ([], [PeerUp])
+
+
+# ---------------------------------------------------------------------------------- folding
+
+
+def folded(*notices: Any) -> list[Notice]:
+    carried: dict[object, Notice] = {}
+    for notice in notices:
+        fold(carried, notice)
+    return list(carried.values())
+
+
+def test_losses_of_one_node_and_cause_become_one() -> None:
+    assert folded(
+        Missed(1, 2, "gap"), Missed(2, 3, "gap"), Missed(1, 4, "gap"), Missed(1, 5, "discarded")
+    ) == [Missed(1, 6, "gap"), Missed(2, 3, "gap"), Missed(1, 5, "discarded")]
+
+
+def test_a_loss_of_unknown_size_makes_the_sum_unknown() -> None:
+    for losses in ((None, 4), (4, None), (None, None)):
+        missed = [Missed(1, events, "gap") for events in losses]
+        assert folded(*missed) == [Missed(1, None, "gap")]
+
+
+def test_overflows_are_folded_by_node() -> None:
+    assert folded({1: 2, 2: 3}, {2: 4}, Missed(1, 5, "overflow")) == [
+        Missed(1, 7, "overflow"),
+        Missed(2, 7, "overflow"),
+    ]
+
+
+def test_the_last_word_on_a_peer_counts() -> None:
+    assert folded(PeerUp(1), PeerUp(2), PeerDown(1, False), PeerUp(1), PeerDown(2, True)) == [
+        PeerUp(1),
+        PeerDown(2, True),
+    ]
+
+
+def test_a_duplicate_id_is_told_once() -> None:
+    assert folded(DuplicateNodeId(1), DuplicateNodeId(1), DuplicateNodeId(2)) == [
+        DuplicateNodeId(1),
+        DuplicateNodeId(2),
+    ]
+
+
+def test_an_absence_is_told_once() -> None:
+    absence = Missed(None, None, "disconnect")
+    assert folded(absence, absence) == [absence]
+
+
+def test_what_cannot_be_folded_is_kept() -> None:
+    class Other(Notice, frozen=True):
+        pass
+
+    assert folded(Other(), Other()) == [Other(), Other()]
