@@ -68,7 +68,7 @@ sanitize: build ## unit, golden and property tests under AddressSanitizer and UB
 variants: build ## golden and property tests on the codec as other processors run it
 	$(BIN)/python tests/variants/run.py $(ARGS)
 
-fuzz: build ## random payloads against the reference codec, FUZZ_SECONDS long; SANITIZE=1, TARGET=codec
+fuzz: build ## random input against the references, FUZZ_SECONDS long; SANITIZE=1, TARGET=codec or splitter
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS) $(if $(SANITIZE),--sanitize) $(TARGET)
 
 check: lint types test ## everything that must hold before a commit

@@ -18,11 +18,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from engine import Coverage, Engine, Target
 from mutation import MAXIMUM_SIZE
 
 from instrumentation import BUILDS, ROOT, build_extensions, compile_library, environment_for
 
-TARGETS = ("codec",)
+TARGETS = ("codec", "splitter")
 COUNT_EDGES = "-fsanitize-coverage=trace-pc"
 """Has every basic block call ``__sanitizer_cov_trace_pc``, which ``coverage.c`` provides."""
 STUCK = 60.0
@@ -105,18 +106,15 @@ def watch(child: subprocess.Popen[bytes], last_input: LastInput, target: str) ->
 
 
 def _fuzz(arguments: argparse.Namespace) -> int:
-    from engine import Coverage, Engine
-
     coverage = Coverage(Path(arguments.inside))
     # Only now: the counters must be there when the extensions are loaded.
-    from codec_target import CodecTarget
-
+    target = _target(arguments.target)
     from fastcoord import _codec
 
     if not _codec.__file__.startswith(os.environ["FASTCOORD_BUILD"]):
         raise SystemExit(f"fuzzing {_codec.__file__} instead of the build")
     engine = Engine(
-        CodecTarget(),
+        target,
         seed=arguments.seed,
         coverage=coverage,
         before_each=LastInput(Path(arguments.last_input)).write,
@@ -131,6 +129,16 @@ def _fuzz(arguments: argparse.Namespace) -> int:
     print(f"FINDING: {report.finding.reason}")
     print(f"the input: {_save(report.finding.data, arguments.target)}")
     return 1
+
+
+def _target(name: str) -> Target:
+    if name == "splitter":
+        from splitter_target import SplitterTarget
+
+        return SplitterTarget()
+    from codec_target import CodecTarget
+
+    return CodecTarget()
 
 
 def _save(data: bytes, target: str) -> Path:

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from codec_target import CodecTarget
 from engine import Engine
+from splitter_target import SplitterTarget
 
 import fuzz
 import reference
+import reference_frames
 from comparison import assert_same_outcome
 
 SEED = 20260
@@ -24,6 +26,22 @@ def test_two_thousand_inputs_are_read_alike_by_both_codecs() -> None:
     assert report.finding is None
     assert report.executions == 2_000
     assert report.kinds > 100
+
+
+def test_two_thousand_streams_are_split_as_the_reference_splits_them() -> None:
+    report = Engine(SplitterTarget(), seed=SEED).run(executions=2_000)
+    assert report.finding is None
+    assert report.kinds > 30
+
+
+@pytest.mark.parametrize("wrong", [4, 1 << 62])
+def test_a_wrong_limit_of_the_splitter_is_found(
+    wrong: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference_frames, "U64", wrong)
+    finding = Engine(SplitterTarget(), seed=SEED).run(executions=20_000).finding
+    assert finding is not None
+    assert "the reference" in finding.reason
 
 
 @pytest.mark.parametrize(("bits", "wrong"), [(16, 2), (16, 4), (32, 4), (32, 6), (64, 9), (64, 11)])
