@@ -85,6 +85,16 @@ def test_damage_that_agrees_with_damage_does_not_silence_its_sender() -> None:
     assert receiver.hear(5, 1) == [gap(1), 5]
 
 
+def test_a_loss_behind_damage_that_looked_sound_is_told_though_nobody_knows_its_size() -> None:
+    receiver = Receiver()
+    receiver.hear(0, 1)
+    receiver.hear_payload((INCARNATION, 1001, 1, 0), payload([1]))
+    receiver.hear_payload((INCARNATION, 1002, 1, 0), payload([2]))
+    assert receiver.hear(4, 0) == []
+    assert receiver.hear(4, 0) == [gap(None)]
+    assert receiver.hear(4, 1) == [4]
+
+
 def test_a_place_from_long_ago_is_still_known_after_many_losses() -> None:
     receiver = Receiver()
     receiver.hear(0, 1)
