@@ -289,7 +289,10 @@ class LocalServer:
 
     def freeze(self) -> None:
         """Stop the process in its tracks: connections stay open, nothing is read or answered."""
-        self._running().send_signal(signal.SIGSTOP)
+        process = self._running()
+        process.send_signal(signal.SIGSTOP)
+        # The signal takes a moment to reach every thread, and one that still runs may answer.
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def thaw(self) -> None:
         """Let a frozen server go on."""
