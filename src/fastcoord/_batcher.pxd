@@ -1,10 +1,16 @@
 # cython: language_level=3
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastcoord._protocol cimport Protocol
 from fastcoord._events cimport Event
 from fastcoord._frames cimport Sealed
 from fastcoord._wire cimport Writer
+
+cdef enum Appending:
+    APPENDING_FAILED = -1
+    APPENDED
+    NO_ROOM      # for another batch, now
+    TOO_LARGE    # for any batch
 
 cdef class Batcher:
     cdef Protocol protocol
@@ -29,6 +35,7 @@ cdef class Batcher:
     cdef readonly double now           # stamps sealed batches; as of the last loop round
 
     cdef bint has_state_change
+    cdef uint8_t state_change_tag
     cdef bint has_room(self)
     cdef Py_ssize_t add_run(self, tuple events, Py_ssize_t start) except -1
     cdef tuple prepare_members(self, tuple events)
@@ -36,6 +43,8 @@ cdef class Batcher:
     cdef int note_open(self) except -1
     cdef int count_queue(self) except -1
     cdef int check(self, object event) except -1
+    cdef bint add_one(self, object event) except -1
+    cdef Appending append(self, Event event) except APPENDING_FAILED
     cdef bint add(self, Event event) except -1
     cdef tuple fit(self, Event event)
     cdef int seal_open(self) except -1

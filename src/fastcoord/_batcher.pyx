@@ -25,6 +25,7 @@ from fastcoord._protocol cimport get_protocol, knows
 from fastcoord._wire cimport (
     BYTES_U16,
     Writer,
+    put_three,
     put_uint,
     reserve,
     writer_advance,
@@ -33,6 +34,7 @@ from fastcoord._wire cimport (
 )
 
 from collections import deque
+from itertools import islice
 
 from fastcoord.errors import EventTooLarge
 cdef extern from "Python.h":
@@ -40,7 +42,10 @@ cdef extern from "Python.h":
 
 cdef enum:
     MOST_RECENT = 256            # confirmed batches that are remembered
-    BYTES_PER_WRITE = 64 * 1024  # sealed and unsent, at which the owner is asked to send
+    # Sealed and unsent, at which the owner is asked to send: so many bytes, or so much of the
+    # capacity, that small batches are under way before there is no room for more of them.
+    BYTES_PER_WRITE = 64 * 1024
+    WRITES_PER_CAPACITY = 8
 
 
 cdef class Batcher:
@@ -53,7 +58,7 @@ cdef class Batcher:
     :param on_open: called without arguments when something was published for the first time since
         ``begin_turn``.
     :param on_seal: called without arguments when a batch was sealed because it was full, and enough
-        for a write is in the queue.
+        for a write is in the queue, or a good part of the capacity.
     """
 
     def __init__(self, *, node_id, protocol, Py_ssize_t limit, Py_ssize_t capacity, on_open, on_seal):
@@ -61,6 +66,7 @@ cdef class Batcher:
             raise ValueError("a batch needs at least 11 bytes and a capacity of 1")
         self.protocol = get_protocol(protocol)
         self.has_state_change = self.protocol.tag_of[<int>STATE_CHANGE] >= 0
+        self.state_change_tag = <uint8_t>self.protocol.tag_of[<int>STATE_CHANGE]
         self.node_id = node_id
         self.limit = limit
         self.capacity = capacity
@@ -180,8 +186,50 @@ cdef class Batcher:
             fitting.extend(self.fit(<Event>event))
         return tuple(fitting)
 
+    cdef bint add_one(self, object event) except -1:
+        """Check and encode one event if that is simple; give False, with nothing changed, if not."""
+        cdef uint8_t* position
+        if type(event) is StateChange:
+            if (
+                self.has_state_change
+                and (<StateChange>event).code
+                and self.writer.used + FIXED_SIZE <= self.limit
+            ):
+                reserve(&self.writer, FIXED_SIZE)
+                position = writer_end(&self.writer)
+                position[0] = self.state_change_tag
+                writer_advance(
+                    &self.writer,
+                    put_three(
+                        position + 1,
+                        (<StateChange>event).change_id,
+                        (<StateChange>event).types,
+                        (<StateChange>event).account_id,
+                    ),
+                )
+                self.accepted += 1
+                self.open_count += 1
+                if not self.turn_is_due:
+                    self.note_open()
+                return True
+            return False
+        if not is_event(event) or not knows(self.protocol, <Event>event):
+            return False
+        return self.append(<Event>event) == APPENDED
+
     cdef bint add(self, Event event) except -1:
         """Encode one prepared event; give False, with nothing changed, when there is no room."""
+        cdef Appending outcome = self.append(event)
+        if outcome == TOO_LARGE:
+            # Only when the limit was lowered between checking and adding.
+            raise EventTooLarge(
+                f"{type(event).__name__} is larger than what the server that was joined allows,"
+                f" {self.limit - self.prefix} bytes"
+            )
+        return outcome == APPENDED
+
+    cdef Appending append(self, Event event) except APPENDING_FAILED:
+        """Encode one event into the open batch, or into a new one behind it."""
         cdef Py_ssize_t before = self.writer.used
         cdef Py_ssize_t size
         encode_event(self.protocol, &self.writer, event)
@@ -189,13 +237,9 @@ cdef class Batcher:
             size = self.writer.used - before
             self.writer.used = before
             if size > self.limit - self.prefix:
-                # Only when the limit was lowered between checking and adding.
-                raise EventTooLarge(
-                    f"{type(event).__name__} takes {size} bytes, and the server that was joined"
-                    f" allows {self.limit - self.prefix}"
-                )
+                return TOO_LARGE
             if not self.has_room():
-                return False
+                return NO_ROOM
             self.seal_open()
             # The event's bytes still stand behind the batch that was just copied out.
             memmove(self.writer.start + self.prefix, self.writer.start + before, size)
@@ -204,13 +248,16 @@ cdef class Batcher:
             self.open_count = 1
             # Mostly somebody has asked already; not if the open batch found no room in its turn.
             self.note_open()
-            if self.queue_bytes >= BYTES_PER_WRITE:
+            if (
+                self.queue_bytes >= BYTES_PER_WRITE
+                or len(self.queue) * WRITES_PER_CAPACITY >= self.capacity
+            ):
                 self.on_seal()
-            return True
+            return APPENDED
         self.accepted += 1
         self.open_count += 1
         self.note_open()
-        return True
+        return APPENDED
 
     cdef int note_open(self) except -1:
         """Have the owner come round, once, for everything that is published until it does."""
@@ -332,7 +379,8 @@ cdef class Batcher:
                 batch.is_counted = True
                 self.confirmed += batch.count
         if ended == len(self.window):
-            self.recent.extend(self.window)
+            for batch in islice(self.window, max(0, ended - MOST_RECENT), None):
+                self.recent.append(batch)
             self.window.clear()
         else:
             for _ in range(ended):

@@ -1,10 +1,15 @@
 # cython: language_level=3
+from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastcoord._awaitable cimport Ready
 from fastcoord._protocol cimport Protocol
 from fastcoord._ring cimport Ring, Slot
 from fastcoord._wire cimport Reader
+
+cdef enum:
+    # The commonest events are decoded in runs of so many; few enough to stay in the nearest cache.
+    EVENTS_AHEAD = 32
 
 cdef class Cursor:
     cdef readonly Ring ring
@@ -20,11 +25,18 @@ cdef class Cursor:
     cdef Reader reader
     cdef Slot slot
     cdef uint32_t left             # events of it that were not looked at yet
+    cdef PyObject* ahead[EVENTS_AHEAD]   # events of it that are decoded and were not given yet
+    cdef Py_ssize_t ahead_at
+    cdef Py_ssize_t ahead_end
     cdef Py_ssize_t until_pause    # events that may still be given before the loop must turn
     cdef Ready ready
 
+    cdef int forget_ahead(self) except -1
+    cdef object next_ahead(self)
     cdef object next_notice(self)
     cdef bint open_message(self) except -1
     cdef object next_event(self)
     cdef object next_batch(self)
+    cdef object rest_of_batch(self)
+    cdef int take_chosen(self, list chosen) except -1
     cdef object answer(self, object value)

@@ -16,6 +16,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from fastcoord._awaitable cimport Ready
 from fastcoord._codec cimport make_batch
 from fastcoord._decode cimport decode_event, decode_run, skip_event
+from fastcoord._events cimport STATE_CHANGE, owned
 from fastcoord._protocol cimport Protocol, get_protocol, kinds_mask
 from fastcoord._ring cimport Ring, Slot
 from fastcoord._wire cimport Reader, reader_init
@@ -52,10 +53,13 @@ cdef class Cursor:
         self.notices = []
         self.until_pause = EVENTS_PER_TURN
 
+    def __dealloc__(self):
+        self.forget_ahead()
+
     @property
     def buffered(self):
         """How many events wait: in the ring, and in the message that is being taken apart."""
-        return self.ring.buffered + self.left
+        return self.ring.buffered + self.left + self.ahead_end - self.ahead_at
 
     def resume(self):
         """Say that the loop has turned: this many events may be given without waiting again."""
@@ -63,6 +67,7 @@ cdef class Cursor:
 
     def drop(self):
         """Forget the message and the notices at hand: the consumer has left."""
+        self.forget_ahead()
         self.left = 0
         self.payload = None
         self.notices.clear()
@@ -93,6 +98,19 @@ cdef class Cursor:
     def batches(self):
         """Iterate over whole batches instead of events."""
         return BatchCursor(self)
+
+    cdef int forget_ahead(self) except -1:
+        while self.ahead_at < self.ahead_end:
+            self.ahead_at += 1
+            Py_DECREF(<object>self.ahead[self.ahead_at - 1])
+        return 0
+
+    cdef object next_ahead(self):
+        """Give the next of the events that are decoded already."""
+        self.ahead_at += 1
+        self.delivered += 1
+        self.until_pause -= 1
+        return owned(self.ahead[self.ahead_at - 1])
 
     cdef object answer(self, object value):
         cdef Ready ready = self.ready
@@ -134,13 +152,26 @@ cdef class Cursor:
         return True
 
     cdef object next_event(self):
+        cdef int code
+        if self.ahead_at < self.ahead_end:
+            return self.next_ahead()
         while True:
             while self.left:
-                self.left -= 1
-                if self.mask >> self.protocol.code_of[self.reader.position[0]] & 1:
+                code = self.protocol.code_of[self.reader.position[0]]
+                if self.mask >> code & 1:
+                    if code == STATE_CHANGE:
+                        self.ahead_at = 0
+                        self.ahead_end = decode_run(
+                            self.protocol, &self.reader, self.ahead, min(<Py_ssize_t>self.left, EVENTS_AHEAD)
+                        )
+                        if self.ahead_end:
+                            self.left -= self.ahead_end
+                            return self.next_ahead()
+                    self.left -= 1
                     self.delivered += 1
                     self.until_pause -= 1
                     return decode_event(self.protocol, &self.reader)
+                self.left -= 1
                 self.filtered += 1
                 skip_event(self.protocol, &self.reader)
             self.payload = None
@@ -150,9 +181,32 @@ cdef class Cursor:
             if not self.open_message():
                 return None
 
+    cdef object rest_of_batch(self):
+        """Give as a batch what is left of a message that was begun event by event."""
+        chosen = []
+        while self.ahead_at < self.ahead_end:
+            chosen.append(self.next_ahead())
+        while self.left:
+            self.take_chosen(chosen)
+        return make_batch(self.slot.node_id, self.slot.received_at, tuple(chosen))
+
+    cdef int take_chosen(self, list chosen) except -1:
+        """Add the next event of the message to those that the consumer asked for, or pass over it."""
+        self.left -= 1
+        if self.mask >> self.protocol.code_of[self.reader.position[0]] & 1:
+            self.delivered += 1
+            self.until_pause -= 1
+            chosen.append(decode_event(self.protocol, &self.reader))
+        else:
+            self.filtered += 1
+            skip_event(self.protocol, &self.reader)
+        return 0
+
     cdef object next_batch(self):
         cdef tuple events
         cdef Py_ssize_t wanted, index
+        if self.ahead_at < self.ahead_end:
+            return self.rest_of_batch()
         while True:
             while self.left:
                 if self.mask == <uint64_t>0xffffffffffffffff:
@@ -172,21 +226,15 @@ cdef class Cursor:
                             PyTuple_SET_ITEM(events, index, event)
                             index += 1
                     self.left = 0
+                    self.delivered += wanted
+                    self.until_pause -= wanted
                 else:
                     chosen = []
                     while self.left:
-                        self.left -= 1
-                        if self.mask >> self.protocol.code_of[self.reader.position[0]] & 1:
-                            chosen.append(decode_event(self.protocol, &self.reader))
-                        else:
-                            self.filtered += 1
-                            skip_event(self.protocol, &self.reader)
+                        self.take_chosen(chosen)
                     if not chosen:
                         break
                     events = tuple(chosen)
-                    wanted = len(chosen)
-                self.delivered += wanted
-                self.until_pause -= wanted
                 return make_batch(self.slot.node_id, self.slot.received_at, events)
             self.payload = None
             notice = self.next_notice()

@@ -320,21 +320,40 @@ cdef Py_ssize_t decode_run(
 ) except -1:
     """Read up to ``count`` consecutive StateChange, the way ``encode_run`` writes them.
 
-    It gives how many were read, each a new reference in ``events``; what follows them, or what
-    needs a closer look, is for ``decode_event``.
+    It gives how many were read, each a new reference in ``events``. It stops at any other event and
+    at a malformed one, which is for ``decode_event``.
     """
-    if not has_bmi2() or protocol.tag_of[<int>STATE_CHANGE] < 0:
+    cdef int tag = protocol.tag_of[<int>STATE_CHANGE]
+    cdef Py_ssize_t done = 0
+    cdef const uint8_t* where
+    cdef Event event
+    if tag < 0:
         return 0
-    state_change_record.tag = <uint8_t>protocol.tag_of[<int>STATE_CHANGE]
-    return take_records_bmi2(
-        &reader.position,
-        reader.end,
-        events,
-        count,
-        &state_change_record,
-        state_changes.items,
-        &state_changes.used,
-    )
+    state_change_record.tag = <uint8_t>tag
+    while done < count:
+        if has_bmi2():
+            done += take_records_bmi2(
+                &reader.position,
+                reader.end,
+                events + done,
+                count - done,
+                &state_change_record,
+                state_changes.items,
+                &state_changes.used,
+            )
+        # One that takes a closer look, or new memory.
+        where = reader.position
+        if done == count or where == reader.end or where[0] != tag:
+            break
+        reader.position += 1
+        event = decode_state_change(reader)
+        if event is None:
+            reader.position = where
+            break
+        Py_INCREF(event)
+        events[done] = <PyObject*>event
+        done += 1
+    return done
 
 
 cdef bint skip_text(Reader* reader):
@@ -442,9 +461,14 @@ cdef Py_ssize_t count_events(Protocol protocol, Reader* reader):
     After a fault, ``position`` is where the malformed event starts.
     """
     cdef Py_ssize_t count = 0
+    cdef int tag = protocol.tag_of[<int>STATE_CHANGE]
     cdef const uint8_t* where
     while reader.position < reader.end:
         where = reader.position
+        if where[0] == tag:
+            count += skip_records(&reader.position, reader.end, <uint8_t>tag)
+            if reader.position > where:
+                continue
         if not skip_event(protocol, reader):
             reader.position = where
             return count

@@ -135,7 +135,7 @@ cdef extern from *:
     #elif defined(__SANITIZE_ADDRESS__)
     #define FASTCOORD_POOL_ROOM 0   /* the sanitizer is to see every lifetime as it is */
     #else
-    #define FASTCOORD_POOL_ROOM 2048
+    #define FASTCOORD_POOL_ROOM 8192
     #endif
     typedef struct {
         Py_ssize_t used;

@@ -49,19 +49,22 @@ HEADER_ALLOWANCE = MAX_HEADER
 # ------------------------------------------------------------------------------- decimal numbers
 
 
-cdef inline Py_ssize_t put_decimal(uint8_t* target, uint64_t number) noexcept nogil:
-    cdef uint8_t digits[DECIMAL_SIZE]
-    cdef Py_ssize_t size = 0
-    cdef Py_ssize_t index
-    while True:
-        digits[size] = 48 + <uint8_t>(number % 10)
-        size += 1
+cdef inline int decimal_size(uint64_t number) noexcept nogil:
+    cdef int size = 1
+    while number >= 10:
         number //= 10
-        if number == 0:
-            break
-    for index in range(size):
-        target[index] = digits[size - 1 - index]
+        size += 1
     return size
+
+
+cdef inline uint8_t* put_decimal(uint8_t* target, uint64_t number, int size) noexcept nogil:
+    """Write ``size`` digits, as many as the number has, and give the position behind them."""
+    cdef uint8_t* position = target + size
+    while position > target:
+        position -= 1
+        position[0] = 48 + <uint8_t>(number % 10)
+        number //= 10
+    return target + size
 
 
 cdef inline const uint8_t* read_decimal(
@@ -183,7 +186,7 @@ cdef class Sealed:
     :ivar sealed_at: when it was sealed, on the owner's clock.
     """
 
-    def __init__(self, bytes payload, offset, count, sealed_at=0.0):
+    def __init__(self, bytes payload not None, offset, count, sealed_at=0.0):
         self.payload = payload
         self.offset = offset
         self.count = count
@@ -199,35 +202,22 @@ cdef Sealed seal_payload(bytes payload, uint64_t offset, uint32_t count, double 
     return batch
 
 
-cdef inline uint8_t* put_literal(uint8_t* position, const char* text, Py_ssize_t size) noexcept:
-    memcpy(position, text, size)
-    return position + size
+cdef inline uint8_t* put_all(uint8_t* position, bytes text) noexcept:
+    memcpy(position, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+    return position + PyBytes_GET_SIZE(text)
 
 
-cdef Py_ssize_t put_header(
-    uint8_t* header, uint64_t incarnation, Sealed batch, uint64_t discarded, note
-) except -1:
-    cdef uint8_t* position = put_literal(header, <char*>header_start, header_start_size)
-    position += put_decimal(position, incarnation)
-    position = put_literal(position, b".", 1)
-    position += put_decimal(position, batch.offset)
-    position = put_literal(position, b".", 1)
-    position += put_decimal(position, batch.count)
-    position = put_literal(position, b".", 1)
-    position += put_decimal(position, discarded)
-    position = put_literal(position, b"\r\n", 2)
+cdef bytes note_line(note):
+    """Give the header line for a note."""
     if note is None:
-        pass
-    elif note == "resend":
-        position = put_literal(position, note_resend, 24)
-    elif note == "goodbye":
-        position = put_literal(position, note_goodbye, 25)
-    elif note == "hello":
-        position = put_literal(position, note_hello, 23)
-    else:
-        raise ValueError(f"there is no note {note!r}")
-    position = put_literal(position, b"\r\n", 2)
-    return position - header
+        return b""
+    if note == "resend":
+        return note_resend
+    if note == "goodbye":
+        return note_goodbye
+    if note == "hello":
+        return note_hello
+    raise ValueError(f"there is no note {note!r}")
 
 
 def compose(bytes subject, uint64_t incarnation, uint64_t discarded, batches, *, note=None, ping=False):
@@ -241,39 +231,53 @@ def compose(bytes subject, uint64_t incarnation, uint64_t discarded, batches, *,
     :param ping: whether a PING follows them.
     :return: the frames, ready for one write.
     """
-    cdef Py_ssize_t size = 16
-    cdef Py_ssize_t subject_size = PyBytes_GET_SIZE(subject)
+    # What all of them begin and end with is written once.
+    cdef bytes command = b"HPUB " + subject + b" "
+    cdef bytes beginning = HEADER_START + b"%d." % incarnation
+    cdef bytes ending = b".%d\r\n" % discarded + note_line(note) + b"\r\n"
+    cdef Py_ssize_t fixed_header = PyBytes_GET_SIZE(beginning) + 1 + PyBytes_GET_SIZE(ending)
+    cdef Py_ssize_t size = 8
     cdef Py_ssize_t header_size, payload_size
-    cdef uint8_t header[MAX_HEADER]
+    cdef int offset_size, count_size
     cdef uint8_t* start
     cdef uint8_t* position
     cdef PyObject* frames
     cdef Sealed batch
     cdef list members = list(batches)
     for batch in members:
-        size += PyBytes_GET_SIZE(batch.payload) + subject_size + MAX_HEADER + 2 * DECIMAL_SIZE + 16
+        size += (
+            PyBytes_GET_SIZE(batch.payload) + PyBytes_GET_SIZE(command) + fixed_header
+            + 4 * DECIMAL_SIZE + 8
+        )
     # Composed in the object that is handed to the socket; what was reserved too much is cut off.
     frames = PyBytes_FromStringAndSize(NULL, size)
     start = position = <uint8_t*>PyBytes_AS_STRING(<object>frames)
-    try:
-        for batch in members:
-            payload_size = PyBytes_GET_SIZE(batch.payload)
-            header_size = put_header(header, incarnation, batch, discarded, note)
-            position = put_literal(position, b"HPUB ", 5)
-            position = put_literal(position, PyBytes_AS_STRING(subject), subject_size)
-            position = put_literal(position, b" ", 1)
-            position += put_decimal(position, <uint64_t>header_size)
-            position = put_literal(position, b" ", 1)
-            position += put_decimal(position, <uint64_t>(header_size + payload_size))
-            position = put_literal(position, b"\r\n", 2)
-            position = put_literal(position, <char*>header, header_size)
-            position = put_literal(position, PyBytes_AS_STRING(batch.payload), payload_size)
-            position = put_literal(position, b"\r\n", 2)
-        if ping:
-            position = put_literal(position, b"PING\r\n", 6)
-    except BaseException:
-        Py_XDECREF(frames)
-        raise
+    for batch in members:
+        payload_size = PyBytes_GET_SIZE(batch.payload)
+        offset_size = decimal_size(batch.offset)
+        count_size = decimal_size(batch.count)
+        header_size = fixed_header + offset_size + count_size
+        position = put_all(position, command)
+        position = put_decimal(position, header_size, decimal_size(header_size))
+        position[0] = 32
+        position += 1
+        position = put_decimal(
+            position, header_size + payload_size, decimal_size(header_size + payload_size)
+        )
+        position[0] = 13
+        position[1] = 10
+        position = put_all(position + 2, beginning)
+        position = put_decimal(position, batch.offset, offset_size)
+        position[0] = 46
+        position = put_decimal(position + 1, batch.count, count_size)
+        position = put_all(position, ending)
+        position = put_all(position, batch.payload)
+        position[0] = 13
+        position[1] = 10
+        position += 2
+    if ping:
+        memcpy(position, b"PING\r\n", 6)
+        position += 6
     _PyBytes_Resize(&frames, position - start)
     return owned(frames)
 

@@ -1,11 +1,16 @@
 # cython: language_level=3, embedsignature=True, binding=False, embedsignature.format=clinic
 """Where programs publish: from the call to the batcher without a Python frame in between."""
 
+cimport cython
+
 from fastcoord._awaitable cimport DONE
 from fastcoord._batcher cimport Batcher
 
 cdef enum:
     BYTES_PER_TURN = 64 * 1024   # sealed by one task before the loop has to turn
+
+
+cdef object NOTHING = object()
 
 
 cdef class Outlet:
@@ -40,8 +45,13 @@ cdef class Outlet:
             return self.owner.turn_round()
         return DONE
 
-    def publish(self, *events):
-        """Publish events to every other node, waiting for room when the outgoing side is full.
+    # With one argument of its own a function is called without a tuple of them being made.
+    @cython.embedsignature(False)
+    def publish(self, event=NOTHING, /, *others):
+        """publish($self, *events)
+        --
+
+        Publish events to every other node, waiting for room when the outgoing side is full.
 
         The events are accepted, in their order, before this returns to the caller or, when there
         is no room, before the await ends. What is accepted is kept until the server has confirmed
@@ -54,7 +64,11 @@ cdef class Outlet:
         :raises ConnectionLost: the connection is gone for good.
         :raises NodeClosed: the node was closed.
         """
-        return self.accept(events)
+        if not others and not self._is_blocked and self.batcher.add_one(event):
+            if self.batcher.turn_bytes >= BYTES_PER_TURN:
+                return self.owner.turn_round()
+            return DONE
+        return self.accept(others if event is NOTHING else (event, *others))
 
     def publish_many(self, events):
         """Publish a list of events; like ``publish(*events)``, without unpacking.
@@ -69,8 +83,12 @@ cdef class Outlet:
         # A tuple: while this waits for room, the caller may change a list.
         return self.accept(tuple(events))
 
-    def publish_nowait(self, *events):
-        """Publish events without waiting, from any thread; never fails because of the bus.
+    @cython.embedsignature(False)
+    def publish_nowait(self, event=NOTHING, /, *others):
+        """publish_nowait($self, *events)
+        --
+
+        Publish events without waiting, from any thread; never fails because of the bus.
 
         When the outgoing side is full the oldest unsent batch makes room. It is counted in
         ``stats().discarded``, and the peers hear ``Missed`` with the cause ``"discarded"``.
@@ -82,4 +100,8 @@ cdef class Outlet:
         """
         if self._is_closed:
             self.owner.refuse()
-        self.batcher.add_always(self.batcher.prepare(events))
+        if not others and self.batcher.add_one(event):
+            return
+        self.batcher.add_always(
+            self.batcher.prepare(others if event is NOTHING else (event, *others))
+        )

@@ -40,6 +40,33 @@ cdef extern from *:
     #define FASTCOORD_SIXTEEN 0
     #define fastcoord_find_ends(position) 0u
     #endif
+    #if FASTCOORD_SIXTEEN
+    /* Steps over records of a tag, two u64 and one u32, as long as each lies within 16 bytes and
+       cannot be malformed; gives how many. A tag ends an integer too, so a record has four ends. */
+    static inline Py_ssize_t fastcoord_skip_records(
+        const uint8_t** position, const uint8_t* end, uint8_t tag
+    ) {
+        const uint8_t* source = *position;
+        Py_ssize_t count = 0;
+        while (end - source >= 17 && *source == tag) {
+            uint32_t ends = fastcoord_find_ends(source + 1);
+            uint32_t later = ends & (ends - 1);
+            uint32_t last = later & (later - 1);
+            unsigned int first_end, second_end, third_end;
+            if (last == 0) break;
+            first_end = (unsigned int)__builtin_ctz(ends);
+            second_end = (unsigned int)__builtin_ctz(later);
+            third_end = (unsigned int)__builtin_ctz(last);
+            if (first_end >= 9 || second_end - first_end > 9 || third_end - second_end > 4) break;
+            source += third_end + 2;
+            count++;
+        }
+        *position = source;
+        return count;
+    }
+    #else
+    #define fastcoord_skip_records(position, end, tag) 0
+    #endif
     /* Objects of one type with two u64 and one u32, and where in the object they lie. */
     typedef struct {
         PyTypeObject* type;
@@ -174,6 +201,9 @@ cdef extern from *:
     const bint FASTCOORD_WORDS
     const bint FASTCOORD_SIXTEEN
     uint32_t find_ends "fastcoord_find_ends"(const uint8_t* position) noexcept nogil
+    Py_ssize_t skip_records "fastcoord_skip_records"(
+        const uint8_t** position, const uint8_t* end, uint8_t tag
+    ) noexcept nogil
     bint has_bmi2 "fastcoord_has_bmi2"() noexcept nogil
     uint8_t* put_three_bmi2 "fastcoord_put_three_bmi2"(
         uint8_t* position, uint64_t first, uint64_t second, uint64_t third

@@ -355,10 +355,10 @@ class Node(Outlet):
         if link is not None:
             if now - self._outgoing.last_sent >= heartbeat * 0.75:
                 self._outgoing.beat()
-            asked_at = self._outgoing.ping_sent_at
+            asked_at = self._outgoing.asked_at
             dead_since = now - HEARTBEATS_UNTIL_DEAD * heartbeat
             if was_suspended:
-                self._outgoing.ping_sent_at = now if asked_at is not None else None
+                self._outgoing.wait_anew(now)
             elif asked_at is not None and asked_at < dead_since and self._last_sign < dead_since:
                 link.abort(f"no sign of life from the server for {now - asked_at:.1f} s")
             self._outgoing.check_alive()

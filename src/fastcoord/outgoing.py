@@ -31,6 +31,10 @@ CONFIRMATION_PAUSE = 0.005
 WINDOW_TO_CONFIRM = 16
 """Unconfirmed batches at which confirmation is requested without such a pause."""
 
+PINGS_UNDER_WAY = 8
+"""Requests for confirmation that may be unanswered at once. Each lets go of its part of the window,
+so that small batches never wait for a whole window to go there and back."""
+
 
 class Outgoing:
     """The sending side of a node.
@@ -47,22 +51,25 @@ class Outgoing:
         self._outlet = outlet
         self.sent_bytes = 0
         self.last_sent = 0.0
-        self.ping_sent_at: float | None = None
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._request_timeout = config.nats.timeout.request
         self._batch_bytes = config.nats.capacity.batch_bytes
+        capacity = config.nats.capacity.client
+        self._batches_per_ping = max(WINDOW_TO_CONFIRM, capacity // PINGS_UNDER_WAY)
         self.batcher = Batcher(
             node_id=node_id,
             protocol=protocol,
             limit=self._batch_bytes,
-            capacity=config.nats.capacity.client,
+            capacity=capacity,
             on_open=self._opened,
             on_seal=self._sealed,
         )
         outlet._publish_through(self.batcher, self)
         self._empty = self.batcher.empty_payload()
+        self._pings: deque[float] = deque()
         self._last_ping = 0.0
+        self._sent_since_ping = 0
         self._confirmation: asyncio.TimerHandle | None = None
         self._link: Link | None = None
         self._resend_until = 0
@@ -136,6 +143,7 @@ class Outgoing:
         while batcher.queue and link.is_writable:
             resend = batcher.queue[0].offset < self._resend_until
             taken = batcher.take(BYTES_PER_WRITE if not resend else 1)
+            self._sent_since_ping += len(taken)
             answered = None
             if self._confirmation_is_due(now):
                 last = taken[-1]
@@ -153,11 +161,14 @@ class Outgoing:
     def _confirmation_is_due(self, now: float) -> bool:
         """Say whether a PING should go with what is sent now.
 
-        One is under way at a time. Under load it follows the one before at once; a single event now
-        and then shares one with those of the next few milliseconds.
+        A single event now and then shares one with those of the next few milliseconds. Under load
+        one follows the other at once, and more are under way where batches are many and small.
         """
-        if self.ping_sent_at is not None:
-            return False
+        if self._pings:
+            return (
+                self._sent_since_ping >= self._batches_per_ping
+                and len(self._pings) < PINGS_UNDER_WAY
+            )
         return (
             bool(self._flushes)
             or len(self.batcher.window) >= WINDOW_TO_CONFIRM
@@ -165,19 +176,30 @@ class Outgoing:
         )
 
     def _confirm_later(self) -> None:
-        if self.batcher.window and self.ping_sent_at is None and self._confirmation is None:
+        if self.batcher.window and not self._pings and self._confirmation is None:
             self._confirmation = self._loop.call_later(CONFIRMATION_PAUSE, self._confirm)
 
     def _confirm(self) -> None:
         """Ask for the confirmation of everything that is in the window."""
         self._confirmation = None
         window = self.batcher.window
-        if self._link is not None and self.ping_sent_at is None and window:
+        if self._link is not None and not self._pings and window:
             last = window[-1]
             self._ping(self._link, last.offset + last.count)
 
+    @property
+    def asked_at(self) -> float | None:
+        """When the oldest PING that is not answered was sent; ``None`` when all are."""
+        return self._pings[0] if self._pings else None
+
+    def wait_anew(self, now: float) -> None:
+        """Count the time that PINGs wait for their answers from now on."""
+        self._pings = deque([now] * len(self._pings))
+
     def _expect(self, link: Link, up_to: int, now: float) -> Callable[[], None]:
-        self.ping_sent_at = self._last_ping = now
+        self._pings.append(now)
+        self._last_ping = now
+        self._sent_since_ping = 0
         return lambda: self._answered(link, up_to)
 
     def _ping(self, link: Link, up_to: int) -> None:
@@ -186,7 +208,7 @@ class Outgoing:
     def _answered(self, link: Link, up_to: int) -> None:
         if link is not self._link:
             return
-        self.ping_sent_at = None
+        self._pings.popleft()
         self.batcher.confirm(up_to)
         for flush in [flush for flush in self._flushes if flush[0] <= up_to]:
             self._flushes.remove(flush)
@@ -197,7 +219,7 @@ class Outgoing:
             self.batcher.seal()
             self._pump()
         self._wake_next()
-        if self.ping_sent_at is None:
+        if not self._pings:
             if self._flushes:
                 self._ping(link, self._first_unsent())
             elif len(self.batcher.window) >= WINDOW_TO_CONFIRM:
@@ -215,7 +237,7 @@ class Outgoing:
 
     def check_alive(self) -> None:
         """Have a PING under way, so that a server that has gone silent is found out."""
-        if self._link is not None and self.ping_sent_at is None:
+        if self._link is not None and not self._pings:
             self._ping(self._link, self._first_unsent())
 
     def beat(self, note: Note = None) -> None:
@@ -248,7 +270,7 @@ class Outgoing:
         :return: how many events had to be discarded because this server takes no message so large.
         """
         self._link = link
-        self.ping_sent_at = None
+        self._pings.clear()
         batcher = self.batcher
         batcher.repeat(recent_since)
         self._is_held = hold
@@ -273,7 +295,7 @@ class Outgoing:
     def disconnected(self) -> None:
         """Keep everything until there is another link."""
         self._link = None
-        self.ping_sent_at = None
+        self._pings.clear()
         # Whatever was handed over may arrive a second time; all else is new. What an earlier link
         # was given may still stand in the queue, if the last one broke before its turn.
         self._resend_until = max(self._resend_until, self._first_unsent())
