@@ -223,8 +223,8 @@ cdef class Batcher:
         if outcome == TOO_LARGE:
             # Only when the limit was lowered between checking and adding.
             raise EventTooLarge(
-                f"{type(event).__name__} is larger than what the server that was joined allows,"
-                f" {self.limit - self.prefix} bytes"
+                f"{type(event).__name__} is too large: the server that was joined allows"
+                f" {self.limit - self.prefix} bytes a batch"
             )
         return outcome == APPENDED
 

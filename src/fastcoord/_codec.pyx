@@ -2,18 +2,19 @@
 """Whole batches to bytes and back, byte for byte as WIRE describes the four protocols."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.exc cimport PyErr_Clear
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.tuple cimport PyTuple_GET_SIZE, PyTuple_New
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from fastcoord._decode cimport decode_event, decode_run, explain
 from fastcoord._encode cimport encode_event, encode_run
 from fastcoord._events cimport Event, is_event
-from fastcoord._protocol cimport Protocol, get_protocol, knows
+from fastcoord._protocol cimport ALL_KINDS, Protocol, get_protocol, knows
 from fastcoord._wire cimport *
 
 import collections.abc
@@ -22,6 +23,7 @@ from fastcoord._protocol import PROTOCOLS
 from fastcoord.errors import DecodeError
 
 cdef extern from "Python.h":
+    unsigned long long PyLong_AsUnsignedLongLong(object) noexcept
     const Py_ssize_t PY_SSIZE_T_MAX
     PyObject** PySequence_Fast_ITEMS(object) noexcept
     Py_ssize_t PySequence_Fast_GET_SIZE(object) noexcept
@@ -100,12 +102,44 @@ cdef Batch make_batch(uint16_t node_id, received_at, tuple events):
     return batch
 
 
-cdef inline int encode_checked(Protocol tables, Writer* writer, object event) except -1:
+cdef int encode_checked(Protocol tables, Writer* writer, object event) except -1:
+    """Encode an event at which a run stopped, or say what is wrong with it."""
     if not is_event(event):
         raise TypeError(f"not an event: {type(event).__name__} ({event!r:.60})")
     if not knows(tables, <Event>event):
         tables.refuse(<Event>event)
     return encode_event(tables, writer, <Event>event)
+
+
+# Decoded events until their number is known; then they move, not copied, into a tuple.
+cdef struct Vector:
+    PyObject** start
+    Py_ssize_t used
+    Py_ssize_t room
+
+
+# Memory for the next call, unless a call is under way in it: small batches would otherwise cost more
+# by what is allocated for them than by what is in them.
+cdef Writer spare_writer
+cdef Vector spare_vector
+
+cdef enum:
+    MOST_BYTES_KEPT = 64 * 1024
+
+
+cdef inline void take_writer(Writer* writer) noexcept:
+    writer[0] = spare_writer
+    writer.used = 0
+    spare_writer.start = NULL
+    spare_writer.capacity = 0
+
+
+cdef inline void return_writer(Writer* writer) noexcept:
+    if spare_writer.start == NULL and writer.capacity <= MOST_BYTES_KEPT:
+        spare_writer.start = writer.start
+        spare_writer.capacity = writer.capacity
+    else:
+        writer_free(writer)
 
 
 def encode_batch(events, *, node_id, protocol):
@@ -122,21 +156,23 @@ def encode_batch(events, *, node_id, protocol):
     """
     cdef Protocol tables = get_protocol(protocol)
     cdef Writer writer
+    cdef uint64_t sender
     cdef Py_ssize_t index = 0
     cdef Py_ssize_t count
     if type(node_id) is not int and (
         not isinstance(node_id, int) or isinstance(node_id, bool)
     ):
         raise TypeError(f"node_id must be an integer, not {type(node_id).__name__}")
-    if not 0 <= node_id <= 0xffff:
+    sender = PyLong_AsUnsignedLongLong(node_id)
+    if sender > 0xffff:
+        PyErr_Clear()
         raise ValueError(f"node_id must be from 0 to 65535, not {node_id}")
-    writer.start = NULL
-    writer.used = writer.capacity = 0
+    if type(events) is not list:
+        events = tuple(events)
+    take_writer(&writer)
     try:
         reserve(&writer, BYTES_U16)
-        writer_advance(&writer, put_uint(writer_end(&writer), <uint64_t>node_id))
-        if type(events) is not list:
-            events = tuple(events)
+        writer_advance(&writer, put_uint(writer_end(&writer), sender))
         # Nothing in between runs Python code, so that a list cannot change under way.
         count = PySequence_Fast_GET_SIZE(events)
         while index < count:
@@ -148,14 +184,7 @@ def encode_batch(events, *, node_id, protocol):
                 index += 1
         return PyBytes_FromStringAndSize(<char*>writer.start, writer.used)
     finally:
-        writer_free(&writer)
-
-
-# Decoded events until their number is known; then they move, not copied, into a tuple.
-cdef struct Vector:
-    PyObject** start
-    Py_ssize_t used
-    Py_ssize_t room
+        return_writer(&writer)
 
 
 cdef int vector_reserve(Vector* vector) except -1:
@@ -171,12 +200,6 @@ cdef int vector_reserve(Vector* vector) except -1:
     return 0
 
 
-cdef inline void vector_append(Vector* vector, object item) noexcept:
-    Py_INCREF(item)
-    vector.start[vector.used] = <PyObject*>item
-    vector.used += 1
-
-
 cdef tuple vector_take(Vector* vector):
     cdef tuple items = PyTuple_New(vector.used)
     # The tuple takes over the vector's references.
@@ -186,11 +209,23 @@ cdef tuple vector_take(Vector* vector):
     return items
 
 
-cdef void vector_free(Vector* vector) noexcept:
+cdef inline void take_vector(Vector* vector) noexcept:
+    vector[0] = spare_vector
+    vector.used = 0
+    spare_vector.start = NULL
+    spare_vector.room = 0
+
+
+cdef void return_vector(Vector* vector) noexcept:
     cdef Py_ssize_t index
     for index in range(vector.used):
         Py_DECREF(<object>vector.start[index])
-    PyMem_Free(vector.start)
+    vector.used = 0
+    if spare_vector.start == NULL and vector.room * sizeof(PyObject*) <= MOST_BYTES_KEPT:
+        spare_vector.start = vector.start
+        spare_vector.room = vector.room
+    else:
+        PyMem_Free(vector.start)
 
 
 def decode_batch(payload, *, protocol):
@@ -210,11 +245,16 @@ def decode_batch(payload, *, protocol):
     cdef uint64_t node_id = 0
     cdef const uint8_t* event_at
     cdef Vector vector
-    PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
-    vector.start = NULL
-    vector.used = vector.room = 0
-    try:
+    memset(&view, 0, sizeof(view))
+    if type(payload) is bytes:
+        reader_init(
+            &reader, <const uint8_t*>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload)
+        )
+    else:
+        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
         reader_init(&reader, <const uint8_t*>view.buf, view.len)
+    take_vector(&vector)
+    try:
         if not read_u16(&reader, &node_id):
             raise DecodeError(
                 explain(tables, &reader, NULL), reader.fault_at - reader.start, (), None
@@ -222,21 +262,19 @@ def decode_batch(payload, *, protocol):
         while reader.position < reader.end:
             vector_reserve(&vector)
             vector.used += decode_run(
-                tables, &reader, vector.start + vector.used, vector.room - vector.used - 1
+                tables, &reader, vector.start + vector.used, vector.room - vector.used, ALL_KINDS
             )
-            if reader.position == reader.end:
-                break
+            if vector.used == vector.room or reader.position == reader.end:
+                continue
             event_at = reader.position
-            event = decode_event(tables, &reader)
-            if event is None:
-                raise DecodeError(
-                    explain(tables, &reader, event_at),
-                    reader.fault_at - reader.start,
-                    vector_take(&vector),
-                    node_id,
-                )
-            vector_append(&vector, event)
+            decode_event(tables, &reader)
+            raise DecodeError(
+                explain(tables, &reader, event_at),
+                reader.fault_at - reader.start,
+                vector_take(&vector),
+                node_id,
+            )
         return make_batch(<uint16_t>node_id, None, vector_take(&vector))
     finally:
-        vector_free(&vector)
+        return_vector(&vector)
         PyBuffer_Release(&view)

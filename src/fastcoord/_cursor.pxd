@@ -37,6 +37,5 @@ cdef class Cursor:
     cdef bint open_message(self) except -1
     cdef object next_event(self)
     cdef object next_batch(self)
-    cdef object rest_of_batch(self)
-    cdef int take_chosen(self, list chosen) except -1
+    cdef tuple rest_of_message(self)
     cdef object answer(self, object value)

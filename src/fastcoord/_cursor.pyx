@@ -9,14 +9,15 @@ tasks of the loop, go through a real coroutine, which the owner supplies.
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT
-from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
+from cpython.ref cimport Py_DECREF, Py_REFCNT
+from cpython.tuple cimport PyTuple_New
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from fastcoord._awaitable cimport Ready
 from fastcoord._codec cimport make_batch
-from fastcoord._decode cimport decode_event, decode_run, skip_event
-from fastcoord._events cimport STATE_CHANGE, owned
+from fastcoord._decode cimport decode_run, skip_event
+from fastcoord._pool cimport owned
 from fastcoord._protocol cimport Protocol, get_protocol, kinds_mask
 from fastcoord._ring cimport Ring, Slot
 from fastcoord._wire cimport Reader, reader_init
@@ -152,25 +153,21 @@ cdef class Cursor:
         return True
 
     cdef object next_event(self):
-        cdef int code
         if self.ahead_at < self.ahead_end:
             return self.next_ahead()
         while True:
             while self.left:
-                code = self.protocol.code_of[self.reader.position[0]]
-                if self.mask >> code & 1:
-                    if code == STATE_CHANGE:
-                        self.ahead_at = 0
-                        self.ahead_end = decode_run(
-                            self.protocol, &self.reader, self.ahead, min(<Py_ssize_t>self.left, EVENTS_AHEAD)
-                        )
-                        if self.ahead_end:
-                            self.left -= self.ahead_end
-                            return self.next_ahead()
-                    self.left -= 1
-                    self.delivered += 1
-                    self.until_pause -= 1
-                    return decode_event(self.protocol, &self.reader)
+                self.ahead_at = 0
+                self.ahead_end = decode_run(
+                    self.protocol,
+                    &self.reader,
+                    self.ahead,
+                    min(<Py_ssize_t>self.left, EVENTS_AHEAD),
+                    self.mask,
+                )
+                if self.ahead_end:
+                    self.left -= <uint32_t>self.ahead_end
+                    return self.next_ahead()
                 self.left -= 1
                 self.filtered += 1
                 skip_event(self.protocol, &self.reader)
@@ -181,61 +178,35 @@ cdef class Cursor:
             if not self.open_message():
                 return None
 
-    cdef object rest_of_batch(self):
-        """Give as a batch what is left of a message that was begun event by event."""
-        chosen = []
-        while self.ahead_at < self.ahead_end:
-            chosen.append(self.next_ahead())
-        while self.left:
-            self.take_chosen(chosen)
-        return make_batch(self.slot.node_id, self.slot.received_at, tuple(chosen))
-
-    cdef int take_chosen(self, list chosen) except -1:
-        """Add the next event of the message to those that the consumer asked for, or pass over it."""
-        self.left -= 1
-        if self.mask >> self.protocol.code_of[self.reader.position[0]] & 1:
-            self.delivered += 1
-            self.until_pause -= 1
-            chosen.append(decode_event(self.protocol, &self.reader))
-        else:
-            self.filtered += 1
-            skip_event(self.protocol, &self.reader)
-        return 0
+    cdef tuple rest_of_message(self):
+        """Decode what is left of the message at hand, of the kinds that were asked for."""
+        cdef Py_ssize_t ahead = self.ahead_end - self.ahead_at
+        cdef Py_ssize_t taken = ahead
+        cdef Py_ssize_t room = ahead + self.left
+        cdef tuple events = PyTuple_New(room)
+        cdef PyObject** items = PySequence_Fast_ITEMS(events)
+        memcpy(items, self.ahead + self.ahead_at, ahead * sizeof(PyObject*))
+        self.ahead_at = self.ahead_end
+        while taken < ahead + self.left:
+            taken += decode_run(
+                self.protocol, &self.reader, items + taken, ahead + self.left - taken, self.mask
+            )
+            if taken < ahead + self.left:
+                self.left -= 1
+                self.filtered += 1
+                skip_event(self.protocol, &self.reader)
+        self.left = 0
+        self.delivered += taken
+        self.until_pause -= taken
+        return events if taken == room else events[:taken]
 
     cdef object next_batch(self):
         cdef tuple events
-        cdef Py_ssize_t wanted, index
-        if self.ahead_at < self.ahead_end:
-            return self.rest_of_batch()
         while True:
-            while self.left:
-                if self.mask == <uint64_t>0xffffffffffffffff:
-                    wanted = self.left
-                    events = PyTuple_New(wanted)
-                    index = 0
-                    while index < wanted:
-                        index += decode_run(
-                            self.protocol,
-                            &self.reader,
-                            PySequence_Fast_ITEMS(events) + index,
-                            wanted - index,
-                        )
-                        if index < wanted:
-                            event = decode_event(self.protocol, &self.reader)
-                            Py_INCREF(event)
-                            PyTuple_SET_ITEM(events, index, event)
-                            index += 1
-                    self.left = 0
-                    self.delivered += wanted
-                    self.until_pause -= wanted
-                else:
-                    chosen = []
-                    while self.left:
-                        self.take_chosen(chosen)
-                    if not chosen:
-                        break
-                    events = tuple(chosen)
-                return make_batch(self.slot.node_id, self.slot.received_at, events)
+            if self.left or self.ahead_at < self.ahead_end:
+                events = self.rest_of_message()
+                if events:
+                    return make_batch(self.slot.node_id, self.slot.received_at, events)
             self.payload = None
             notice = self.next_notice()
             if notice is not None:

@@ -1,6 +1,6 @@
 # cython: language_level=3
 from cpython.object cimport PyObject
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from fastcoord._events cimport Event
 from fastcoord._protocol cimport Protocol
@@ -8,7 +8,7 @@ from fastcoord._wire cimport Reader
 
 cdef Event decode_event(Protocol protocol, Reader* reader)
 cdef Py_ssize_t decode_run(
-    Protocol protocol, Reader* reader, PyObject** events, Py_ssize_t count
+    Protocol protocol, Reader* reader, PyObject** events, Py_ssize_t count, uint64_t mask
 ) except -1
 cdef bint skip_event(Protocol protocol, Reader* reader)
 cdef Py_ssize_t count_events(Protocol protocol, Reader* reader)

@@ -8,15 +8,26 @@ object, ``skip_event`` makes the same checks and none.
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
-from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from fastcoord._events cimport *
+from fastcoord._fields cimport (
+    ITEM_COUNT,
+    ITEM_EMAIL_NEGATIVE,
+    LARGEST_U32,
+    unpack_accounts,
+    unpack_items,
+)
 from fastcoord._protocol cimport Protocol
 from fastcoord._wire cimport *
 
 from fastcoord._events import EVENT_TYPES
+
+cdef extern from "Python.h":
+    str PyUnicode_New(Py_ssize_t size, Py_UCS4 largest)
+    void* PyUnicode_DATA(object) noexcept
 
 
 cdef str read_text(Reader* reader):
@@ -25,6 +36,11 @@ cdef str read_text(Reader* reader):
     cdef str text
     if not read_length(reader, &size, 1):
         return None
+    if is_ascii(reader.position, size):
+        text = PyUnicode_New(size, 127)
+        memcpy(PyUnicode_DATA(text), reader.position, size)
+        reader.position += size
+        return text
     try:
         text = PyUnicode_DecodeUTF8(<char*>reader.position, size, NULL)
     except UnicodeDecodeError:
@@ -32,55 +48,6 @@ cdef str read_text(Reader* reader):
         return None
     reader.position += size
     return text
-
-
-cdef tuple read_accounts(Reader* reader):
-    cdef Py_ssize_t count = 0
-    cdef Py_ssize_t index
-    cdef uint64_t number = 0
-    cdef tuple accounts
-    if not read_length(reader, &count, 1):
-        return None
-    accounts = PyTuple_New(count)
-    for index in range(count):
-        if not read_u32(reader, &number):
-            return None
-        account = <object><uint32_t>number
-        Py_INCREF(account)
-        PyTuple_SET_ITEM(accounts, index, account)
-    return accounts
-
-
-cdef tuple read_items(Reader* reader):
-    cdef Py_ssize_t count = 0
-    cdef Py_ssize_t index
-    cdef uint64_t first = 0
-    cdef uint64_t second = 0
-    cdef uint8_t marker
-    cdef tuple items, item
-    if not read_length(reader, &count, 2):
-        return None
-    items = PyTuple_New(count)
-    for index in range(count):
-        if remaining(reader) < 1:
-            fail(reader, FAULT_TRUNCATED, reader.position)
-            return None
-        marker = reader.position[0]
-        if marker >= ITEM_COUNT:
-            fail(reader, FAULT_ITEM, reader.position)
-            return None
-        reader.position += 1
-        if not read_u32(reader, &first):
-            return None
-        if marker == ITEM_EMAIL_NEGATIVE:
-            if not read_u32(reader, &second):
-                return None
-            item = (ITEM_NAMES[marker], <uint32_t>first, <uint32_t>second)
-        else:
-            item = (ITEM_NAMES[marker], <uint32_t>first)
-        Py_INCREF(item)
-        PyTuple_SET_ITEM(items, index, item)
-    return items
 
 
 cdef bytes read_bytes(Reader* reader):
@@ -108,7 +75,7 @@ cdef Event decode_state_change(Reader* reader):
         and second - first <= 8
         and third - second <= 4
     ):
-        event = new_state_change()
+        event = <StateChange>new_event(STATE_CHANGE)
         event.code = STATE_CHANGE
         fold_three(
             reader.position, first, second, third, &event.change_id, &event.types, &account_id
@@ -120,7 +87,7 @@ cdef Event decode_state_change(Reader* reader):
         read_u64(reader, &change_id) and read_u64(reader, &types) and read_u32(reader, &account_id)
     ):
         return None
-    event = new_state_change()
+    event = <StateChange>new_event(STATE_CHANGE)
     event.code = STATE_CHANGE
     event.change_id = change_id
     event.types = types
@@ -148,7 +115,7 @@ cdef Event decode_email_push(Reader* reader):
         read_u32(reader, &account_id) and read_u32(reader, &email_id) and read_u64(reader, &change_id)
     ):
         return None
-    event = new_email_push()
+    event = <EmailPush>new_event(EMAIL_PUSH)
     event.code = EMAIL_PUSH
     event.account_id = <uint32_t>account_id
     event.email_id = <uint32_t>email_id
@@ -173,7 +140,7 @@ cdef Event decode_calendar_alert(Reader* reader):
     alert_id = read_text(reader)
     if alert_id is None:
         return None
-    event = CalendarAlert.__new__(CalendarAlert)
+    event = <CalendarAlert>new_event(CALENDAR_ALERT)
     event.code = CALENDAR_ALERT
     event.account_id = <uint32_t>account_id
     event.event_id = <uint32_t>event_id
@@ -183,17 +150,31 @@ cdef Event decode_calendar_alert(Reader* reader):
     return event
 
 
-cdef Event decode_accounts(Reader* reader, int code):
-    cdef AccountList event
-    accounts = read_accounts(reader)
-    if accounts is None:
+cdef Event decode_list(Reader* reader, int code):
+    """Check a list of integers or items and keep its bytes; who reads it has it unpacked then."""
+    cdef Py_ssize_t count = 0
+    cdef bint is_shortest = True
+    cdef const uint8_t* first
+    cdef ListEvent event
+    if not read_length(reader, &count, 2 if code == CACHE_INVALIDATE else 1):
         return None
-    if code == INVALIDATE_ACCESS_TOKENS:
-        event = InvalidateAccessTokens.__new__(InvalidateAccessTokens)
-    else:
-        event = InvalidateGroupwareCache.__new__(InvalidateGroupwareCache)
+    first = reader.position
+    if code == CACHE_INVALIDATE:
+        if not skip_items(reader, count, &is_shortest):
+            return None
+    elif not skip_accounts(reader, count, &is_shortest):
+        return None
+    event = <ListEvent>new_event(code)
     event.code = code
-    event.account_ids = accounts
+    event.count = <uint32_t>count
+    event.packed = PyBytes_FromStringAndSize(<char*>first, reader.position - first)
+    if not is_shortest or <uint64_t>count > LARGEST_U32:
+        # Bytes are kept only in the form in which this event would be written.
+        if code == CACHE_INVALIDATE:
+            event.members = unpack_items(event.packed, count)
+        else:
+            event.members = unpack_accounts(event.packed, count)
+        event.packed = None
     return event
 
 
@@ -202,10 +183,7 @@ cdef Event decode_account(Reader* reader, int code):
     cdef uint64_t account_id = 0
     if not read_u32(reader, &account_id):
         return None
-    if code == RELOAD_PUSH_SERVERS:
-        event = ReloadPushServers.__new__(ReloadPushServers)
-    else:
-        event = PushServerUpdate.__new__(PushServerUpdate)
+    event = <AccountEvent>new_event(code)
     event.code = code
     event.account_id = <uint32_t>account_id
     return event
@@ -217,10 +195,7 @@ cdef Event decode_registry(Reader* reader, int code):
     cdef uint64_t id = 0
     if not (read_u16(reader, &number) and read_u64(reader, &id)):
         return None
-    if code == REGISTRY_INSERT:
-        event = RegistryInsert.__new__(RegistryInsert)
-    else:
-        event = RegistryDelete.__new__(RegistryDelete)
+    event = <RegistryEntry>new_event(code)
     event.code = code
     event.object = <uint16_t>number
     event.id = id
@@ -232,20 +207,9 @@ cdef Event decode_registry_reload(Reader* reader):
     cdef uint64_t number = 0
     if not read_u16(reader, &number):
         return None
-    event = RegistryReload.__new__(RegistryReload)
+    event = <RegistryReload>new_event(REGISTRY_RELOAD)
     event.code = REGISTRY_RELOAD
     event.object = <uint16_t>number
-    return event
-
-
-cdef Event decode_cache_invalidate(Reader* reader):
-    cdef CacheInvalidate event
-    items = read_items(reader)
-    if items is None:
-        return None
-    event = CacheInvalidate.__new__(CacheInvalidate)
-    event.code = CACHE_INVALIDATE
-    event.items = items
     return event
 
 
@@ -257,16 +221,15 @@ cdef Event decode_app_event(Reader* reader):
     payload = read_bytes(reader)
     if payload is None:
         return None
-    event = AppEvent.__new__(AppEvent)
+    event = <AppEvent>new_event(APP_EVENT)
     event.code = APP_EVENT
     event.kind = <uint16_t>kind
     event.payload = payload
     return event
 
 
-# Events without fields are all alike, so each exists once. A list by code: a tuple could not hold
-# None for the others and be indexed by code at the same time.
-cdef list _signals = [None] * CODE_COUNT
+# Events without fields are all alike, so each exists once, for ever.
+cdef PyObject* signals[CODE_COUNT]
 for _kind in (
     ReloadSettings,
     ReloadBlockedIps,
@@ -277,7 +240,9 @@ for _kind in (
     TaskQueueRefresh,
     IndexQueueRefresh,
 ):
-    _signals[EVENT_TYPES.index(_kind)] = _kind()
+    _signal = _kind()
+    Py_INCREF(_signal)
+    signals[EVENT_TYPES.index(_kind)] = <PyObject*>_signal
 cdef Event _queue_started = MtaQueueStatus(True)
 cdef Event _queue_stopped = MtaQueueStatus(False)
 
@@ -290,63 +255,66 @@ cdef Event decode_event(Protocol protocol, Reader* reader):
     reader.position += 1
     if code == STATE_CHANGE:
         return decode_state_change(reader)
-    if code == EMAIL_PUSH:
+    elif code == EMAIL_PUSH:
         return decode_email_push(reader)
-    if code == CALENDAR_ALERT:
+    elif code == CALENDAR_ALERT:
         return decode_calendar_alert(reader)
-    if code == INVALIDATE_ACCESS_TOKENS or code == INVALIDATE_GROUPWARE_CACHE:
-        return decode_accounts(reader, code)
-    if code == RELOAD_PUSH_SERVERS or code == PUSH_SERVER_UPDATE:
+    elif (
+        code == INVALIDATE_ACCESS_TOKENS
+        or code == INVALIDATE_GROUPWARE_CACHE
+        or code == CACHE_INVALIDATE
+    ):
+        return decode_list(reader, code)
+    elif code == RELOAD_PUSH_SERVERS or code == PUSH_SERVER_UPDATE:
         return decode_account(reader, code)
-    if code == REGISTRY_INSERT or code == REGISTRY_DELETE:
+    elif code == REGISTRY_INSERT or code == REGISTRY_DELETE:
         return decode_registry(reader, code)
-    if code == REGISTRY_RELOAD:
+    elif code == REGISTRY_RELOAD:
         return decode_registry_reload(reader)
-    if code == CACHE_INVALIDATE:
-        return decode_cache_invalidate(reader)
-    if code == MTA_QUEUE_STATUS:
+    elif code == MTA_QUEUE_STATUS:
         return _queue_started if tag == protocol.tag_of[<int>MTA_QUEUE_STATUS] else _queue_stopped
-    if code == APP_EVENT:
+    elif code == APP_EVENT:
         return decode_app_event(reader)
-    if code == UNMADE:
+    elif code == UNMADE:
         reader.position = where
         fail(reader, FAULT_TAG, where)
         return None
-    return <Event>_signals[code]
+    return <Event>signals[code]
 
 
 cdef Py_ssize_t decode_run(
-    Protocol protocol, Reader* reader, PyObject** events, Py_ssize_t count
+    Protocol protocol, Reader* reader, PyObject** events, Py_ssize_t count, uint64_t mask
 ) except -1:
-    """Read up to ``count`` consecutive StateChange, the way ``encode_run`` writes them.
+    """Read up to ``count`` consecutive events of the kinds in ``mask``.
 
-    It gives how many were read, each a new reference in ``events``. It stops at any other event and
-    at a malformed one, which is for ``decode_event``.
+    It gives how many were read, each a new reference in ``events``. It stops at an event of another
+    kind and at a malformed one, with the position at its start.
     """
-    cdef int tag = protocol.tag_of[<int>STATE_CHANGE]
     cdef Py_ssize_t done = 0
+    cdef Py_ssize_t taken
     cdef const uint8_t* where
+    cdef int code
     cdef Event event
-    if tag < 0:
-        return 0
-    state_change_record.tag = <uint8_t>tag
-    while done < count:
-        if has_bmi2():
-            done += take_records_bmi2(
+    state_change_record.tag = <uint8_t>protocol.tag_of[<int>STATE_CHANGE]
+    while done < count and reader.position < reader.end:
+        where = reader.position
+        code = protocol.code_of[where[0]]
+        if not mask >> code & 1:
+            break
+        if code == STATE_CHANGE and has_bmi2():
+            taken = take_records_bmi2(
                 &reader.position,
                 reader.end,
                 events + done,
                 count - done,
                 &state_change_record,
-                state_changes.items,
-                &state_changes.used,
+                pools[<int>STATE_CHANGE].items,
+                &pools[<int>STATE_CHANGE].used,
             )
-        # One that takes a closer look, or new memory.
-        where = reader.position
-        if done == count or where == reader.end or where[0] != tag:
-            break
-        reader.position += 1
-        event = decode_state_change(reader)
+            done += taken
+            if taken:
+                continue
+        event = decode_event(protocol, reader)
         if event is None:
             reader.position = where
             break
@@ -369,12 +337,28 @@ cdef bint skip_text(Reader* reader):
     return True
 
 
-cdef bint skip_items(Reader* reader) noexcept nogil:
-    cdef Py_ssize_t count = 0
+cdef inline bint is_padded(const uint8_t* first, const uint8_t* end) noexcept nogil:
+    """Whether an integer takes more bytes than it needs: its last one adds nothing."""
+    return end - first > 1 and (end - 1)[0] == 0
+
+
+cdef bint skip_accounts(Reader* reader, Py_ssize_t count, bint* is_shortest) noexcept nogil:
     cdef uint64_t number = 0
+    cdef const uint8_t* first
+    while count > 0:
+        first = reader.position
+        if not read_u32(reader, &number):
+            return False
+        if is_padded(first, reader.position):
+            is_shortest[0] = False
+        count -= 1
+    return True
+
+
+cdef bint skip_items(Reader* reader, Py_ssize_t count, bint* is_shortest) noexcept nogil:
+    cdef uint64_t number = 0
+    cdef const uint8_t* first
     cdef uint8_t marker
-    if not read_length(reader, &count, 2):
-        return False
     while count > 0:
         if remaining(reader) < 1:
             return fail(reader, FAULT_TRUNCATED, reader.position)
@@ -382,10 +366,17 @@ cdef bint skip_items(Reader* reader) noexcept nogil:
         if marker >= ITEM_COUNT:
             return fail(reader, FAULT_ITEM, reader.position)
         reader.position += 1
+        first = reader.position
         if not read_u32(reader, &number):
             return False
-        if marker == ITEM_EMAIL_NEGATIVE and not read_u32(reader, &number):
-            return False
+        if is_padded(first, reader.position):
+            is_shortest[0] = False
+        if marker == ITEM_EMAIL_NEGATIVE:
+            first = reader.position
+            if not read_u32(reader, &number):
+                return False
+            if is_padded(first, reader.position):
+                is_shortest[0] = False
         count -= 1
     return True
 
@@ -396,6 +387,7 @@ cdef bint skip_event(Protocol protocol, Reader* reader):
     cdef int code = protocol.code_of[where[0]]
     cdef uint64_t number = 0
     cdef Py_ssize_t count = 0
+    cdef bint is_shortest = True
     cdef const uint8_t* first
     cdef const uint8_t* second
     cdef const uint8_t* third
@@ -410,7 +402,7 @@ cdef bint skip_event(Protocol protocol, Reader* reader):
             reader.position = third + 1
             return True
         return read_u64(reader, &number) and read_u64(reader, &number) and read_u32(reader, &number)
-    if code == EMAIL_PUSH:
+    elif code == EMAIL_PUSH:
         if (
             find_three(reader, &first, &second, &third)
             and first - reader.position < 4
@@ -420,7 +412,7 @@ cdef bint skip_event(Protocol protocol, Reader* reader):
             reader.position = third + 1
             return True
         return read_u32(reader, &number) and read_u32(reader, &number) and read_u64(reader, &number)
-    if code == CALENDAR_ALERT:
+    elif code == CALENDAR_ALERT:
         return (
             read_u32(reader, &number)
             and read_u32(reader, &number)
@@ -428,28 +420,22 @@ cdef bint skip_event(Protocol protocol, Reader* reader):
             and skip_text(reader)
             and skip_text(reader)
         )
-    if code == INVALIDATE_ACCESS_TOKENS or code == INVALIDATE_GROUPWARE_CACHE:
-        if not read_length(reader, &count, 1):
-            return False
-        while count > 0:
-            if not read_u32(reader, &number):
-                return False
-            count -= 1
-        return True
-    if code == RELOAD_PUSH_SERVERS or code == PUSH_SERVER_UPDATE:
+    elif code == INVALIDATE_ACCESS_TOKENS or code == INVALIDATE_GROUPWARE_CACHE:
+        return read_length(reader, &count, 1) and skip_accounts(reader, count, &is_shortest)
+    elif code == RELOAD_PUSH_SERVERS or code == PUSH_SERVER_UPDATE:
         return read_u32(reader, &number)
-    if code == REGISTRY_INSERT or code == REGISTRY_DELETE:
+    elif code == REGISTRY_INSERT or code == REGISTRY_DELETE:
         return read_u16(reader, &number) and read_u64(reader, &number)
-    if code == REGISTRY_RELOAD:
+    elif code == REGISTRY_RELOAD:
         return read_u16(reader, &number)
-    if code == CACHE_INVALIDATE:
-        return skip_items(reader)
-    if code == APP_EVENT:
+    elif code == CACHE_INVALIDATE:
+        return read_length(reader, &count, 2) and skip_items(reader, count, &is_shortest)
+    elif code == APP_EVENT:
         if not (read_u16(reader, &number) and read_length(reader, &count, 1)):
             return False
         reader.position += count
         return True
-    if code == UNMADE:
+    elif code == UNMADE:
         reader.position = where
         return fail(reader, FAULT_TAG, where)
     return True

@@ -16,7 +16,9 @@ class Event:
     def __hash__(self) -> int: ...
 
 @disjoint_base
-class AccountList(Event):
+class ListEvent(Event): ...
+
+class AccountList(ListEvent):
     @property
     def account_ids(self) -> tuple[int, ...]: ...
 
@@ -106,7 +108,7 @@ class RegistryReload(Event):
     def object(self) -> int: ...
 
 @final
-class CacheInvalidate(Event):
+class CacheInvalidate(ListEvent):
     def __init__(self, items: Iterable[_CacheItem | Sequence[str | int]]) -> None: ...
     @property
     def items(self) -> tuple[_CacheItem, ...]: ...

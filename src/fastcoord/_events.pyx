@@ -6,140 +6,31 @@ fields and their widths; the order of the arguments is the order in which one sp
 """
 
 cimport cython
-from cpython.long cimport PyLong_Check, PyLong_CheckExact
-from cpython.exc cimport PyErr_Clear, PyErr_Occurred
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from cpython.object cimport PyObject
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
-from fastcoord._wire cimport Record
-
-cdef extern from "Python.h":
-    unsigned long long PyLong_AsUnsignedLongLong(object) noexcept
-    long long PyLong_AsLongLong(object) noexcept
-    object PyNumber_Index(object)
-    const char* PyUnicode_AsUTF8AndSize(object, Py_ssize_t*) except NULL
-
-cdef enum:
-    LARGEST_U16 = 0xffff
-
-cdef uint64_t LARGEST_U32 = 0xffffffff
-cdef uint64_t LARGEST_U64 = 0xffffffffffffffff
-cdef uint64_t INVALID = 0xffffffffffffffff
-
-ITEM_NAMES = (
-    "AccessToken",
-    "DavResources",
-    "Domain",
-    "Account",
-    "DkimSignature",
-    "Tenant",
-    "Role",
-    "List",
-    "DomainLogo",
-    "TenantLogo",
-    "EmailNegative",
-    "DomainNegative",
+from fastcoord._fields cimport (
+    LARGEST_U16,
+    LARGEST_U32,
+    LARGEST_U64,
+    as_accounts,
+    as_items,
+    as_recurrence,
+    as_text,
+    as_uint,
+    refuse_type,
+    unpack_accounts,
+    unpack_items,
 )
-cdef dict ITEM_MARKERS = {name: marker for marker, name in enumerate(ITEM_NAMES)}
-
-
-cdef refuse_type(Event event, str field, value, str wanted):
-    raise TypeError(
-        f"{type(event).__name__}.{field} must be {wanted}, not {type(value).__name__} ({value!r:.60})"
-    )
-
-
-cdef refuse_range(Event event, str field, value, lowest, largest):
-    raise ValueError(
-        f"{type(event).__name__}.{field} must be from {lowest} to {largest}, not {value!r:.60}"
-    )
-
-
-cdef object as_integer(Event event, str field, value):
-    """Give the plain int behind an IntFlag, an IntEnum or anything with ``__index__``."""
-    # True is an int to Python, but an account id of True is a mistake in every program.
-    if isinstance(value, bool) or not (PyLong_Check(value) or hasattr(value, "__index__")):
-        refuse_type(event, field, value, "an integer")
-    return PyNumber_Index(value)
-
-
-cdef inline uint64_t as_uint(Event event, str field, value, uint64_t largest) except? 0xffffffffffffffff:
-    cdef unsigned long long number
-    if not PyLong_CheckExact(value):
-        value = as_integer(event, field, value)
-    number = PyLong_AsUnsignedLongLong(value)
-    if number == INVALID and PyErr_Occurred():
-        PyErr_Clear()
-        refuse_range(event, field, value, 0, largest)
-    if number > largest:
-        refuse_range(event, field, value, 0, largest)
-    return number
-
-
-cdef int64_t as_recurrence(Event event, value) except? -1:
-    """Read a recurrence id; on the wire, and so in memory, 0 stands for none."""
-    cdef str field = "recurrence_id"
-    cdef long long number
-    if value is None:
-        return 0
-    if not PyLong_CheckExact(value):
-        value = as_integer(event, field, value)
-    number = PyLong_AsLongLong(value)
-    if number == -1 and PyErr_Occurred():
-        PyErr_Clear()
-        refuse_range(event, field, value, -(1 << 63), (1 << 63) - 1)
-    return number
-
-
-cdef str as_text(Event event, str field, value):
-    cdef Py_ssize_t size
-    if type(value) is not str:
-        if not isinstance(value, str):
-            refuse_type(event, field, value, "a str")
-        value = str.__str__(value)
-    try:
-        PyUnicode_AsUTF8AndSize(value, &size)
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"{type(event).__name__}.{field} has no UTF-8 form: character {error.start} is a lone"
-            f" surrogate ({value[error.start]!r})"
-        ) from None
-    return value
-
-
-cdef tuple as_accounts(Event event, value):
-    cdef list accounts = []
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
-        refuse_type(event, "account_ids", value, "an iterable of integers")
-    for account in value:
-        accounts.append(as_uint(event, "account_ids", account, LARGEST_U32))
-    return tuple(accounts)
-
-
-cdef tuple as_item(Event event, Py_ssize_t index, item):
-    cdef str field = f"items[{index}]"
-    cdef uint64_t marker
-    if isinstance(item, str) or not isinstance(item, (tuple, list)) or len(item) < 2:
-        refuse_type(event, field, item, 'a tuple such as ("Domain", 5)')
-    name = item[0]
-    if not isinstance(name, str) or name not in ITEM_MARKERS:
-        raise ValueError(
-            f"{type(event).__name__}.{field} has no item {name!r:.60}; it must be one of"
-            f" {', '.join(ITEM_NAMES)}"
-        )
-    marker = ITEM_MARKERS[name]
-    if len(item) != (3 if marker == ITEM_EMAIL_NEGATIVE else 2):
-        wanted = (
-            '("EmailNegative", id, local_part_hash)'
-            if marker == ITEM_EMAIL_NEGATIVE
-            else f'("{name}", id)'
-        )
-        raise ValueError(f"{type(event).__name__}.{field} must be {wanted}, not {item!r:.60}")
-    first = as_uint(event, field, item[1], LARGEST_U32)
-    name = ITEM_NAMES[marker]
-    if marker == ITEM_EMAIL_NEGATIVE:
-        return (name, first, as_uint(event, field, item[2], LARGEST_U32))
-    return (name, first)
-
+from fastcoord._pool cimport (
+    LARGE_POOL_ROOM,
+    SMALL_POOL_ROOM,
+    Pool,
+    destructor,
+    pool_keep,
+    set_to_none,
+)
+from fastcoord._wire cimport Record
 
 cdef inline int refuse_again(Event event) except -1:
     """Stand first in every ``__init__``: a second call would change a value that others hold.
@@ -267,8 +158,20 @@ cdef class EmailPush(Event):
 
 
 @cython.no_gc
-cdef class AccountList(Event):
+cdef class ListEvent(Event):
+    """An event that is a list: of one decoded, the members are made when somebody reads them."""
+
+
+@cython.no_gc
+cdef class AccountList(ListEvent):
     __match_args__ = ("account_ids",)
+
+    @property
+    def account_ids(self):
+        """The accounts, a tuple of integers."""
+        if self.members is None:
+            self.members = () if self.packed is None else unpack_accounts(self.packed, self.count)
+        return self.members
 
     cdef tuple values(self):
         return (self.account_ids,)
@@ -284,7 +187,7 @@ cdef class InvalidateAccessTokens(AccountList):
 
     def __init__(self, account_ids):
         refuse_again(self)
-        self.account_ids = as_accounts(self, account_ids)
+        self.members = as_accounts(self, account_ids)
         self.code = INVALIDATE_ACCESS_TOKENS
 
 
@@ -298,7 +201,7 @@ cdef class InvalidateGroupwareCache(AccountList):
 
     def __init__(self, account_ids):
         refuse_again(self)
-        self.account_ids = as_accounts(self, account_ids)
+        self.members = as_accounts(self, account_ids)
         self.code = INVALIDATE_GROUPWARE_CACHE
 
 
@@ -392,7 +295,7 @@ cdef class RegistryReload(Event):
 
 @cython.final
 @cython.no_gc
-cdef class CacheInvalidate(Event):
+cdef class CacheInvalidate(ListEvent):
     """Cached objects are stale.
 
     :param items: an iterable of tuples, kept as a tuple: a name and an id, for example
@@ -404,10 +307,15 @@ cdef class CacheInvalidate(Event):
 
     def __init__(self, items):
         refuse_again(self)
-        if isinstance(items, (str, bytes)) or not hasattr(items, "__iter__"):
-            refuse_type(self, "items", items, 'an iterable of tuples such as ("Domain", 5)')
-        self.items = tuple([as_item(self, index, item) for index, item in enumerate(items)])
+        self.members = as_items(self, items)
         self.code = CACHE_INVALIDATE
+
+    @property
+    def items(self):
+        """What is stale, a tuple of tuples."""
+        if self.members is None:
+            self.members = () if self.packed is None else unpack_items(self.packed, self.count)
+        return self.members
 
     cdef tuple values(self):
         return (self.items,)
@@ -561,37 +469,53 @@ EVENT_TYPES = (
 
 # ------------------------------------------------------------------------------------------ pools
 
-cdef extern from *:
-    """
-    static FastcoordPool fastcoord_state_changes, fastcoord_email_pushes;
-    static void fastcoord_end_state_change(PyObject* item) {
-        if (!fastcoord_pool_keep(&fastcoord_state_changes, item))
-            fastcoord_state_changes.free_one(item);
-    }
-    static void fastcoord_end_email_push(PyObject* item) {
-        if (!fastcoord_pool_keep(&fastcoord_email_pushes, item))
-            fastcoord_email_pushes.free_one(item);
-    }
-    """
-    Pool pool_of_state_changes "fastcoord_state_changes"
-    Pool pool_of_email_pushes "fastcoord_email_pushes"
-    void end_state_change "fastcoord_end_state_change"(PyObject*) noexcept
-    void end_email_push "fastcoord_end_email_push"(PyObject*) noexcept
-
 cdef extern from "Python.h":
-    ctypedef struct DeallocType "PyTypeObject":
+    ctypedef struct FullType "PyTypeObject"
+    ctypedef PyObject* (*newfunc)(FullType*, PyObject*, PyObject*)
+    ctypedef struct FullType "PyTypeObject":
         destructor tp_dealloc
+        newfunc tp_new
+        Py_ssize_t tp_basicsize
+    FullType* full_type "Py_TYPE"(PyObject*) noexcept
 
-state_changes = &pool_of_state_changes
-email_pushes = &pool_of_email_pushes
-# Both classes are final and hold no objects, so that an instance's memory can wait as it is.
-state_changes.free_one = (<DeallocType*>StateChange).tp_dealloc
-email_pushes.free_one = (<DeallocType*>EmailPush).tp_dealloc
-(<DeallocType*>StateChange).tp_dealloc = end_state_change
-(<DeallocType*>EmailPush).tp_dealloc = end_email_push
+# By code: the class, where its objects' references lie in them (0 for none), and how an object was
+# freed before its class was given `end`.
+cdef struct Kind:
+    FullType* type
+    Py_ssize_t references[2]
+    destructor free_one
+
+cdef Kind kinds[CODE_COUNT]
+cdef Pool all_pools[CODE_COUNT]
+cdef PyObject* pool_memory[LARGE_POOL_ROOM + CODE_COUNT * SMALL_POOL_ROOM + 1]
+cdef Py_ssize_t code_at = 0
+cdef tuple no_arguments = ()
 
 
-# The loops that write and read runs of StateChange need to know how one lies in memory.
+cdef void end(PyObject* item) noexcept:
+    """Keep the memory of an event that nobody holds any more, or give it back."""
+    cdef int code = (<uint8_t*>item + code_at)[0]
+    cdef int index
+    if code != UNMADE and pool_keep(&all_pools[code], item):
+        for index in range(2):
+            if kinds[code].references[index] == 0:
+                break
+            set_to_none(<PyObject**>(<char*>item + kinds[code].references[index]))
+        return
+    if code == UNMADE:
+        # Its making failed, so that it does not know itself what it is.
+        for code in range(1, <int>CODE_COUNT):
+            if kinds[code].type == full_type(item):
+                break
+    kinds[code].free_one(item)
+
+
+cdef PyObject* make(int code) except NULL:
+    """Make an event of a kind in new memory; its fields are to be set."""
+    return kinds[code].type.tp_new(kinds[code].type, <PyObject*>no_arguments, NULL)
+
+
+# How a StateChange lies in memory, for the loops that write and read runs of them.
 cdef describe_state_change():
     cdef StateChange sample = StateChange.__new__(StateChange)
     cdef char* base = <char*><PyObject*>sample
@@ -603,4 +527,46 @@ cdef describe_state_change():
     state_change_record.third_at = <char*>&sample.account_id - base
 
 
+cdef Py_ssize_t place_of(Event event, value) except -1:
+    """Find where in an event the only reference to a value lies."""
+    cdef char* base = <char*><PyObject*>event
+    cdef Py_ssize_t place = full_type(<PyObject*>event).tp_basicsize - sizeof(PyObject*)
+    while (<PyObject**>(base + place))[0] != <PyObject*>value:
+        place -= sizeof(PyObject*)
+    return place
+
+
+cdef describe_kinds():
+    global code_at
+    cdef int code
+    cdef ListEvent members
+    cdef PyObject** room = pool_memory
+    code_at = state_change_record.code_at
+    text, other = "a text that is met nowhere else", "and another"
+    alert = CalendarAlert(0, 0, None, text, other)
+    kinds[<int>CALENDAR_ALERT].references = [place_of(alert, text), place_of(alert, other)]
+    for members in (
+        InvalidateAccessTokens([1]), InvalidateGroupwareCache([1]), CacheInvalidate([("Domain", 1)])
+    ):
+        members.packed = b"bytes that are met nowhere else"
+        kinds[<int>members.code].references = [
+            place_of(members, members.members), place_of(members, members.packed)
+        ]
+    app = AppEvent(0, b"a payload that is met nowhere else")
+    kinds[<int>APP_EVENT].references[0] = place_of(app, app.payload)
+    for code in range(1, <int>CODE_COUNT):
+        all_pools[code].items = room
+        all_pools[code].room = LARGE_POOL_ROOM if code == STATE_CHANGE else SMALL_POOL_ROOM
+        room += all_pools[code].room
+        # Every one of these classes is final, so that an object's memory can wait as it is.
+        kinds[code].type = <FullType*><PyObject*>EVENT_TYPES[code]
+        kinds[code].free_one = kinds[code].type.tp_dealloc
+    for code in range(1, <int>CODE_COUNT):
+        kinds[code].type.tp_dealloc = end
+
+
 describe_state_change()
+describe_kinds()
+pools = &all_pools[0]
+end_event = end
+make_event = make

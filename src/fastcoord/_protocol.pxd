@@ -3,6 +3,12 @@ from libc.stdint cimport int16_t, uint8_t, uint64_t
 
 from fastcoord._events cimport CODE_COUNT, Event
 
+cdef extern from *:
+    """
+    #define FASTCOORD_ALL_KINDS 0xffffffffffffffffull
+    """
+    const uint64_t ALL_KINDS "FASTCOORD_ALL_KINDS"
+
 cdef class Protocol:
     cdef readonly str name
     cdef uint8_t code_of[256]        # by tag; UNMADE where the protocol has no such tag

@@ -16,6 +16,13 @@ import strategies
 from comparison import assert_as_good_as_new, event_of
 
 POOLED = [fastcoord.StateChange, fastcoord.EmailPush]
+WITH_REFERENCES = [
+    fastcoord.CalendarAlert(1, 2, None, "uid \u00fc", "alert"),
+    fastcoord.InvalidateAccessTokens([1, 300, 4_000_000_000]),
+    fastcoord.InvalidateGroupwareCache([7]),
+    fastcoord.CacheInvalidate([("Domain", 5), ("EmailNegative", 6, 7)]),
+    fastcoord.AppEvent(3, b"payload"),
+]
 
 
 @pytest.mark.parametrize("protocol", reference.PROTOCOLS)
@@ -80,3 +87,55 @@ def test_an_event_made_after_others_died_has_only_its_own_fields(kind: Any) -> N
         fastcoord.encode_batch([kind.__new__(kind)], node_id=1, protocol="stalwart-0.15")
     unmade = kind.__new__(kind)
     assert [getattr(unmade, name) for name in kind.__match_args__] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("event", WITH_REFERENCES, ids=lambda event: type(event).__name__)
+def test_memory_that_is_used_again_holds_on_to_nothing(event: Any) -> None:
+    payload = fastcoord.encode_batch([event] * 700, node_id=1, protocol="fastcoord-1")
+    fields = [getattr(event, name) for name in event.__match_args__]
+    objects = [field for field in fields if isinstance(field, str | tuple | bytes)]
+    held = [sys.getrefcount(each) for each in objects]
+    for _ in range(3):
+        batch = fastcoord.decode_batch(payload, protocol="fastcoord-1")
+        assert_as_good_as_new(batch, [event] * 700, "fastcoord-1")
+        del batch
+        # Made, not decoded: these hold the very objects that they were given.
+        made = [type(event)(*fields) for _ in range(700)]
+        assert set(made) == {event}
+        del made
+    assert [sys.getrefcount(each) for each in objects] == held
+
+
+@pytest.mark.parametrize("event", WITH_REFERENCES, ids=lambda event: type(event).__name__)
+def test_what_was_never_made_can_be_looked_at_and_let_go(event: Any) -> None:
+    kind = type(event)
+    for _ in range(700):
+        unmade = kind.__new__(kind)
+        assert len([getattr(unmade, name) for name in kind.__match_args__]) == len(
+            kind.__match_args__
+        )
+        with pytest.raises(TypeError, match=kind.__name__):
+            fastcoord.encode_batch([unmade], node_id=1, protocol="fastcoord-1")
+    assert kind(*[getattr(event, name) for name in kind.__match_args__]) == event
+
+
+PADDED_LISTS = {
+    # count, then members; 83 80 00 and 85 00 take more bytes than 3 and 5 need.
+    "count": ("tokens", "82000506", [5, 6]),
+    "member": ("tokens", "0285800006", [5, 6]),
+    "item": ("cache", "01028500", [("Domain", 5)]),
+    "second": ("cache", "010a058600", [("EmailNegative", 5, 6)]),
+}
+
+
+@pytest.mark.parametrize("what", PADDED_LISTS)
+def test_a_list_that_came_padded_is_written_in_its_shortest_form(what: str) -> None:
+    name, written, members = PADDED_LISTS[what]
+    kind = {"tokens": fastcoord.InvalidateAccessTokens, "cache": fastcoord.CacheInvalidate}[name]
+    event = kind(members)  # type: ignore[operator]
+    shortest = fastcoord.encode_batch([event], node_id=1, protocol="fastcoord-1")
+    padded = shortest[:2] + bytes.fromhex(written)
+    assert len(padded) > len(shortest)
+    batch = fastcoord.decode_batch(padded, protocol="fastcoord-1")
+    assert list(batch) == [event]
+    assert fastcoord.encode_batch(batch, node_id=1, protocol="fastcoord-1") == shortest

@@ -20,8 +20,9 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
         "errors",
-        "_wire _names _awaitable _deadline",
-        "_events _ring _frames",
+        "_wire _pool _names _awaitable _deadline",
+        "_fields _ring _frames",
+        "_events",
         "_protocol",
         "_encode _decode",
         "_codec",

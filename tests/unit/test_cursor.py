@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import fastcoord
-from fastcoord import Event, Missed, ReloadSettings, StateChange
+from fastcoord import EmailPush, Event, Missed, ReloadSettings, StateChange
 from fastcoord._cursor import Cursor
 from fastcoord._ring import Ring
 from fastcoord.subscription import overflow_notices
@@ -91,6 +91,47 @@ def test_a_batch_taken_within_a_message_is_its_rest() -> None:
     assert isinstance(rest, fastcoord.Batch)
     assert list(rest) == [change(2), change(3)]
     consumer.assert_sum()
+
+
+@pytest.mark.parametrize("kinds", [None, [StateChange], [ReloadSettings, EmailPush]])
+@pytest.mark.parametrize("first", [0, 1, 31, 32, 33, 64, 99])
+def test_events_and_batches_taken_in_turns_are_all_there_is(
+    kinds: list[type[Event]] | None, first: int
+) -> None:
+    """Events are decoded some way ahead; whoever takes a batch then gets these too."""
+    events: list[Event] = [
+        ReloadSettings()
+        if number % 7 == 3
+        else EmailPush(1, 2, number)
+        if number % 5 == 4
+        else change(number)
+        for number in range(100)
+    ]
+    wanted = [event for event in events if kinds is None or type(event) in kinds]
+    consumer = Consumer(kinds=kinds)
+    consumer.put(*events)
+    consumer.put(*events)
+    taken: list[Any] = []
+    for _ in range(min(first, len(wanted))):
+        taken.append(consumer.cursor.take_event())
+        consumer.assert_sum()
+    while (batch := consumer.cursor.take_batch()) is not None:
+        assert isinstance(batch, fastcoord.Batch)
+        taken += batch
+        consumer.assert_sum()
+    assert taken == [*wanted, *wanted]
+    assert consumer.cursor.delivered == len(taken)
+    assert consumer.cursor.filtered == 200 - len(taken)
+
+
+def test_what_was_decoded_ahead_goes_with_the_consumer() -> None:
+    consumer = Consumer()
+    consumer.put(*[change(number) for number in range(100)])
+    assert consumer.cursor.take_event() == change(0)
+    assert consumer.cursor.buffered == 99
+    consumer.cursor.drop()
+    assert consumer.cursor.buffered == 0
+    assert consumer.cursor.take_event() is None
 
 
 def test_what_is_filtered_is_counted_and_never_made() -> None:

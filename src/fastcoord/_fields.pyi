@@ -1,0 +1,1 @@
+ITEM_NAMES: tuple[str, ...]
