@@ -1,12 +1,16 @@
 """Every way to publish: from threads, lists, waiting and not; each event arrives exactly once."""
 
+import asyncio
 import threading
 from collections import defaultdict
 from typing import Any
 
-from fastcoord import EmailPush, Event, ReloadBlockedIps, ReloadPushServers
+from fastcoord import AppEvent, EmailPush, Event, ReloadBlockedIps, ReloadPushServers
 from fastcoord.server import LocalServer
 from support.accounting import accounted, collect
+from support.frames import Frame
+from support.proxy import Proxy
+from support.wait import until
 
 Cluster = dict[str, Any]
 
@@ -120,3 +124,34 @@ def in_order(events: list[Any]) -> dict[int, list[int]]:
         assert isinstance(event, EmailPush), event
         heard[event.account_id].append(event.email_id)
     return dict(heard)
+
+
+async def test_small_batches_are_confirmed_in_parts_while_others_follow(
+    server: LocalServer, cluster: Cluster
+) -> None:
+    """With one confirmation at a time, a whole window would have to go there and back."""
+    asked: list[int] = []
+    batches: list[Frame] = []
+
+    def note(frame: Frame) -> Frame:
+        if frame.verb == "PING":
+            asked.append(len(batches))
+        elif frame.is_message and frame.payload.count(b"x"):
+            batches.append(frame)
+        return frame
+
+    async with Proxy(server.host, server.port) as proxy:
+        capacity = {"client": 64, "batch_bytes": 64}
+        async with accounted(proxy, 1, cluster=cluster, capacity=capacity) as sender:
+            await sender.flush()
+            proxy.to_server.filter = note
+            proxy.to_client.pause()
+            for number in range(60):
+                await sender.publish(AppEvent(number, b"x" * 40))
+                await asyncio.sleep(0)
+            await until(lambda: len(batches) == 60)
+            assert len([position for position in asked if position <= 48]) >= 3, asked
+            assert sender.stats().confirmed == 0
+            proxy.to_client.resume()
+            await sender.flush()
+            assert sender.stats().confirmed == 60

@@ -76,6 +76,8 @@ async def test_of_a_publish_cancelled_half_way_a_prefix_is_sent_and_counted(
         accounted(server, 2, cluster=cluster) as hearer,
         hearer.subscribe() as events,
     ):
+        # A sender waits after an outage for the peers that it knew.
+        await until(lambda: bool(sender.peers()))
         server.kill()
         await until(lambda: not sender.is_connected)
         publishing = asyncio.ensure_future(sender.publish(*map(full, range(50))))
