@@ -46,27 +46,24 @@ class Ticker:
             raise OSError(ctypes.get_errno(), "timerfd_settime")
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
+        self._ticked = 0
         self._loop.add_reader(self._file, self._readable)
 
     def _readable(self) -> None:
+        self._ticked += struct.unpack("q", os.read(self._file, 8))[0]
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-        else:
-            # Nobody waits yet: what has ticked is read by the next one who does.
-            self._loop.remove_reader(self._file)
 
     async def wait(self) -> int:
         """Wait for the next tick.
 
         :return: how many there were since the last call, 1 if it came in time.
         """
-        while True:
-            try:
-                return int(struct.unpack("q", os.read(self._file, 8))[0])
-            except BlockingIOError:
-                self._waiter = self._loop.create_future()
-                self._loop.add_reader(self._file, self._readable)
-                await self._waiter
+        if not self._ticked:
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        ticked, self._ticked = self._ticked, 0
+        return ticked
 
     def __enter__(self) -> Ticker:
         return self

@@ -56,8 +56,9 @@ class Subscription:
             protocol=protocol,
             kinds=events,
             as_notices=overflow_notices,
-            wait_for_event=self._wait_for_event,
-            wait_for_batch=self._wait_for_batch,
+            # No coroutines of their own: a consumer that waited is awakened through each of them.
+            wait_for_event=lambda: self._wait(self.cursor.take_event),
+            wait_for_batch=lambda: self._wait(self.cursor.take_batch),
         )
         self._on_close = on_close
         self._failure: Exception | None = None
@@ -81,12 +82,6 @@ class Subscription:
         :raises ConnectionLost: while iterating, when the node has given up its connection.
         """
         return self.cursor.batches()
-
-    async def _wait_for_event(self) -> Event | Notice:
-        return await self._wait(self.cursor.take_event)  # type: ignore[no-any-return]
-
-    async def _wait_for_batch(self) -> Batch | Notice:
-        return await self._wait(self.cursor.take_batch)  # type: ignore[no-any-return]
 
     async def _wait(self, take: Callable[[], Any]) -> Any:
         while True:
