@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from hypothesis import strategies as st
 
-from fastcoord._frames import Collector, FrameError, Splitter
+from fastcoord._splitter import Collector, FrameError, Splitter
 from reference_frames import BrokenProtocolError, Message, Stream
 
 MAX_PAYLOAD = 1 << 16

@@ -16,10 +16,11 @@ from libc.string cimport memcpy
 
 from fastcoord._awaitable cimport Ready
 from fastcoord._codec cimport make_batch
-from fastcoord._decode cimport decode_run, skip_event
+from fastcoord._decode cimport decode_run
 from fastcoord._pool cimport owned
 from fastcoord._protocol cimport Protocol, get_protocol, kinds_mask
 from fastcoord._ring cimport Ring, Slot
+from fastcoord._skip cimport skip_event
 from fastcoord._wire cimport Reader, reader_init
 
 cdef extern from "Python.h":

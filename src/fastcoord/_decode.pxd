@@ -10,6 +10,4 @@ cdef Event decode_event(Protocol protocol, Reader* reader)
 cdef Py_ssize_t decode_run(
     Protocol protocol, Reader* reader, PyObject** events, Py_ssize_t count, uint64_t mask
 ) except -1
-cdef bint skip_event(Protocol protocol, Reader* reader)
-cdef Py_ssize_t count_events(Protocol protocol, Reader* reader)
 cdef str explain(Protocol protocol, Reader* reader, const uint8_t* event_at)

@@ -2,7 +2,8 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastcoord._protocol cimport Protocol
-from fastcoord._frames cimport Numbering, Sink
+from fastcoord._numbering cimport Numbering
+from fastcoord._splitter cimport Sink
 
 cdef class PeerState:
     cdef readonly uint16_t node_id

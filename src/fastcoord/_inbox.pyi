@@ -3,8 +3,8 @@ from typing import Any
 
 from typing_extensions import disjoint_base
 
-from fastcoord._frames import Sink
 from fastcoord._ring import Ring
+from fastcoord._splitter import Sink
 
 @disjoint_base
 class PeerState:

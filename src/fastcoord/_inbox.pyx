@@ -10,16 +10,11 @@ judged here; everything else is put before the sequencer, which is plain Python 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastcoord._decode cimport count_events, skip_event
-from fastcoord._frames cimport (
-    NUMBERING_ABSENT,
-    NUMBERING_MALFORMED,
-    NUMBERING_PRESENT,
-    Numbering,
-    Sink,
-)
+from fastcoord._numbering cimport NUMBERING_ABSENT, NUMBERING_MALFORMED, NUMBERING_PRESENT, Numbering
 from fastcoord._protocol cimport Protocol, get_protocol
 from fastcoord._ring cimport Ring
+from fastcoord._skip cimport count_events, skip_event
+from fastcoord._splitter cimport Sink
 from fastcoord._wire cimport Reader, read_u16, reader_init
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Hashable, Sequence
 
-from fastcoord._frames import parse_numbering
+from fastcoord._numbering import parse_numbering
 from frame_streams import by_reference, by_splitter, in_reads_of
 from reference_frames import Message, read_header
 

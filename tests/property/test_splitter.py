@@ -7,7 +7,8 @@ from itertools import pairwise
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fastcoord._frames import Sealed, compose, parse_numbering
+from fastcoord._frames import Sealed, compose
+from fastcoord._numbering import parse_numbering
 from frame_streams import (
     CONTROL,
     MAX_PAYLOAD,

@@ -7,7 +7,7 @@ import pytest
 
 import fastcoord
 from fastcoord import ConnectError
-from fastcoord._frames import Collector
+from fastcoord._splitter import Collector
 from fastcoord.transport.fast import FastLink
 from fastcoord.transport.link import Server
 from support.nodes import node_toml

@@ -20,11 +20,12 @@ FLOORS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
         "errors",
-        "_wire _pool _names _awaitable _deadline",
-        "_fields _ring _frames",
+        "_wire _pool _names _numbering _awaitable _deadline",
+        "_fields _ring _frames _splitter",
         "_events",
         "_protocol",
-        "_encode _decode",
+        "_encode _skip",
+        "_decode",
         "_codec",
         "_batcher _inbox _cursor events config statistics",
         "_outlet sequence subscription diagnostics transport",

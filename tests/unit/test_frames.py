@@ -6,16 +6,10 @@ from typing import Any
 
 import pytest
 
-from fastcoord._frames import (
-    HEADER_ALLOWANCE,
-    Collector,
-    FrameError,
-    Sealed,
-    Splitter,
-    compose,
-    parse_numbering,
-)
+from fastcoord._frames import HEADER_ALLOWANCE, Sealed, compose
 from fastcoord._inbox import Inbox
+from fastcoord._numbering import parse_numbering
+from fastcoord._splitter import Collector, FrameError, Splitter
 from frame_streams import Splitting
 from reference_frames import Message
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from fastcoord._frames import Sink
+from fastcoord._splitter import Sink
 from fastcoord.cli.running import CommandFailed, run_until_interrupted
 from fastcoord.config import describe, load_config
 from fastcoord.errors import RequestTimeout

@@ -11,7 +11,7 @@ from fastcoord.transport.link import Link, LinkOwner, Note, Server
 from fastcoord.transport.seams import drop_transport, use_transport
 
 if TYPE_CHECKING:
-    from fastcoord._frames import Sink
+    from fastcoord._splitter import Sink
     from fastcoord.config import Config
 
 __all__ = ["FastLink"]

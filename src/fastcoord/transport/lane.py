@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from nats.aio.transport import Transport
 
-from fastcoord._frames import FrameError, Splitter
+from fastcoord._splitter import FrameError, Splitter
 from fastcoord.errors import TlsError
 
 if TYPE_CHECKING:
     from urllib.parse import ParseResult
 
-    from fastcoord._frames import Sink
+    from fastcoord._splitter import Sink
 
 __all__ = ["Lane"]
 

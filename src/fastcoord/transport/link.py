@@ -17,7 +17,7 @@ from fastcoord.transport.failures import describe, explain
 from fastcoord.transport.options import client_options
 
 if TYPE_CHECKING:
-    from fastcoord._frames import Sink
+    from fastcoord._splitter import Sink
     from fastcoord.config import Address, Config
 
 __all__ = ["EVENTS_SID", "Link", "LinkOwner", "Note", "Server"]

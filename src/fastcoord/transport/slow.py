@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, cast
 from nats.aio.msg import Msg
 
 from fastcoord._deadline import within
-from fastcoord._frames import Sealed, Sink
+from fastcoord._frames import Sealed
+from fastcoord._splitter import Sink
 from fastcoord.errors import TlsError
 from fastcoord.transport.failures import describe
 from fastcoord.transport.link import Link, LinkOwner, Note, Server

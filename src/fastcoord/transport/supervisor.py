@@ -21,7 +21,7 @@ from fastcoord.transport.seams import fast_lane_is_usable
 from fastcoord.transport.slow import SlowLink
 
 if TYPE_CHECKING:
-    from fastcoord._frames import Sink
+    from fastcoord._splitter import Sink
     from fastcoord.config import Config
 
 __all__ = ["Supervisor", "SupervisorOwner"]
