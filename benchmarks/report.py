@@ -125,6 +125,12 @@ def latency(results: Results) -> str:
     return table(("rate", "microseconds", *names, "longest", "p50 of the rounds"), rows)
 
 
+def stages(results: Results) -> str:
+    """Write where the time of a lone event goes."""
+    rows = [(each["name"], number(each["median"])) for each in results["stages"]]
+    return table(("median of each stage", "microseconds"), rows)
+
+
 def columns(rows: list[dict[str, Any]]) -> str:
     """Write rows as they are."""
     return table(list(rows[0]), [[plain(each) for each in row.values()] for row in rows])
@@ -183,6 +189,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "end_to_end": lambda results: exchanged(results["end_to_end"]),
     "lane": lambda results: exchanged(results["lane"]),
     "latency": latency,
+    "stages": stages,
     "footprint": footprint,
     "growth_batch_size": lambda results: grown(results, "batch_size"),
     "growth_batch_bytes": lambda results: grown(results, "batch_bytes"),

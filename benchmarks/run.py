@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import fastcoord
-from benchmarks import exchange, footprint, growth, latency, processes, report
+from benchmarks import exchange, footprint, growth, latency, processes, report, stages
 from benchmarks.micro import batching, codec, hold, passing
 from benchmarks.peers import MODULES
 from fastcoord.server import LocalServer
@@ -117,6 +117,11 @@ def delays(effort: Effort, server: LocalServer, say: Say) -> dict[str, Any]:
     )
 
 
+def path(effort: Effort, server: LocalServer, say: Say) -> list[dict[str, Any]]:
+    """Measure the stages of a lone event's way."""
+    return stages.measure(server.url, effort.seconds)
+
+
 def grown(effort: Effort, server: LocalServer, say: Say) -> dict[str, Any]:
     """Measure how costs grow."""
     if effort.quick:
@@ -140,6 +145,7 @@ PARTS: dict[str, Callable[[Effort, LocalServer, Say], Any]] = {
     "end_to_end": end_to_end,
     "lane": lane,
     "latency": delays,
+    "stages": path,
     "growth": grown,
     "footprint": small,
 }

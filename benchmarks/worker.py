@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import crowd, data, peers, ticker
+from benchmarks import crowd, data, peers, stages, ticker
 
 Job = dict[str, Any]
 
@@ -156,12 +156,24 @@ async def publish_crowd(job: Job, wire: peers.Wire) -> None:
     await crowd.publish(job, wire, say, told_to_begin)
 
 
+async def publish_stages(job: Job, wire: peers.Wire) -> None:
+    """Note what an event passes on its way out."""
+    await stages.publish(job, wire, say, told_to_begin)
+
+
+async def subscribe_stages(job: Job, wire: peers.Wire) -> None:
+    """Note what an event passes on its way in."""
+    await stages.subscribe(job, wire, say)
+
+
 ROLES = {
     "publish": publish,
     "publish_crowd": publish_crowd,
     "publish_paced": publish_paced,
+    "publish_stages": publish_stages,
     "subscribe": subscribe,
     "subscribe_crowd": subscribe_crowd,
+    "subscribe_stages": subscribe_stages,
 }
 
 
