@@ -33,12 +33,18 @@ class Process:
     def __init__(self, job: dict[str, Any]) -> None:
         self.job = job
         self._process = subprocess.Popen(
-            libnats_command(job) if job["peer"] == LIBNATS else python_command(job),
+            self.command(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=HERE.parent,
+        )
+
+    def command(self) -> list[str]:
+        """Give what is run."""
+        return (
+            libnats_command(self.job) if self.job["peer"] == LIBNATS else python_command(self.job)
         )
 
     def hear(self) -> dict[str, Any]:
