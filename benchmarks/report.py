@@ -80,14 +80,14 @@ def exchanged(part: dict[str, Any]) -> str:
         for quantity in ("publisher", "subscriber")
     }
     rows = []
-    for place, figure in enumerate(part["figures"]["rate"]):
+    for figure in part["figures"]["rate"]:
         name = figure["name"]
         rows.append(
             (
                 name,
                 number(figure["median"]),
                 spread(figure),
-                times(figure["ratio"]) if place else "",
+                times(figure["ratio"]) if not name.startswith("fastcoord") else "",
                 number(processor["publisher"][name]["median"]),
                 number(processor["subscriber"][name]["median"]),
             )

@@ -124,9 +124,10 @@ cdef class Batcher:
     cdef int check(self, object event) except -1:
         """Refuse what could not be sent, before anything of the same call is accepted."""
         if not is_event(event):
+            hint = "; publish_many takes lists" if isinstance(event, (list, tuple)) else ""
             raise TypeError(
                 f"only events can be published, such as StateChange, not {type(event).__name__}"
-                f" ({event!r:.60})"
+                f" ({event!r:.60}){hint}"
             )
         if not knows(self.protocol, <Event>event):
             self.protocol.refuse(<Event>event)

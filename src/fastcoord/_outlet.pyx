@@ -5,6 +5,7 @@ cimport cython
 
 from fastcoord._awaitable cimport DONE
 from fastcoord._batcher cimport Batcher
+from fastcoord._events cimport is_event
 
 cdef enum:
     BYTES_PER_TURN = 64 * 1024   # sealed by one task before the loop has to turn
@@ -80,6 +81,10 @@ cdef class Outlet:
         :raises ConnectionLost: the connection is gone for good.
         :raises NodeClosed: the node was closed.
         """
+        if is_event(events):
+            raise TypeError(
+                f"publish_many takes a list of events, not one {type(events).__name__}: use publish"
+            )
         # A tuple: while this waits for room, the caller may change a list.
         return self.accept(tuple(events))
 

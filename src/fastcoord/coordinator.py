@@ -129,7 +129,10 @@ class Node(Outlet):
     async def flush(self) -> None:
         """Wait until the server has confirmed everything that was accepted before this call.
 
-        :raises RequestTimeout: that took longer than ``timeout.request``.
+        What was discarded before (``stats().discarded``) cannot be waited for.
+
+        :raises RequestTimeout: that took longer than ``timeout.request``, or some of it was
+            discarded meanwhile.
         :raises ConnectionLost: the connection is gone for good.
         :raises NodeClosed: the node was closed.
         """
@@ -244,6 +247,8 @@ class Node(Outlet):
 
         :param node_id: the node to ask.
         :return: the round trip, in seconds.
+        :raises TypeError: the node id is no integer.
+        :raises ValueError: no other node can have this id.
         :raises RequestTimeout: it did not answer within ``timeout.request``.
         :raises ConnectionLost: the connection is gone for good.
         :raises NodeClosed: the node was closed.
@@ -394,7 +399,8 @@ class Node(Outlet):
         first call.
 
         :param timeout: seconds.
-        :return: how many accepted events were not confirmed by the server, 0 when all were.
+        :return: how many of the events that this node still kept could not be handed over: they
+            were not confirmed by the server, or grew too old meanwhile. 0 when all were confirmed.
         """
         if self._closing is None:
             self._closing = asyncio.create_task(
@@ -405,6 +411,8 @@ class Node(Outlet):
     async def _close(self, timeout: float) -> int:
         # A tenth of the time is for leaving, whatever the connection does until then.
         deadline = self._loop.time() + timeout * 0.9
+        batcher = self._outgoing.batcher
+        discarded = batcher.discarded
         if self._ended is None:
             try:
                 await self._outgoing.close(deadline)
@@ -412,7 +420,7 @@ class Node(Outlet):
                 logger.debug("%s: closing without confirmation", self._name)
         self._end(NodeClosed(f"node {self.node_id} is closed"))
         await self._supervisor.close()
-        undelivered = self._outgoing.batcher.waiting
+        undelivered = batcher.waiting + batcher.discarded - discarded
         if undelivered:
             logger.warning(
                 "%s: closed with %d events that the server did not confirm", self._name, undelivered

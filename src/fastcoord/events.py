@@ -80,17 +80,18 @@ class Missed(Notice, frozen=True):
     """Events did not reach this subscription; whoever caches must drop what it cannot prove fresh.
 
     It arrives before anything newer from the same node.
+
+    :ivar node_id: the node whose events are missing; ``None`` when that cannot be known.
+    :ivar events: how many are missing; ``None`` when that cannot be known.
+    :ivar cause: ``"gap"``: the network or the server lost them. ``"overflow"``: this subscription
+        was too slow. ``"discarded"``: their sender threw them away to make room, or because they
+        were too old. ``"disconnect"``: this node was off the bus, and not every peer numbers its
+        events. ``"undecodable"``: they arrived, and their bytes cannot be read.
     """
 
     node_id: int | None
-    """The node whose events are missing; ``None`` when that cannot be known."""
     events: int | None
-    """How many are missing; ``None`` when that cannot be known."""
     cause: Cause
-    """``"gap"``: the network or the server lost them. ``"overflow"``: this subscription was too
-    slow. ``"discarded"``: their sender threw them away to make room, or because they were too old.
-    ``"disconnect"``: this node was off the bus, and not every peer numbers its events.
-    ``"undecodable"``: they arrived, and their bytes cannot be read."""
 
 
 class PeerUp(Notice, frozen=True):

@@ -323,8 +323,11 @@ class Outgoing:
         except TimeoutError:
             waiting = self.batcher.waiting
             state = "the server did not confirm" if self._link else "there is no connection"
+            gone = self.batcher.discarded - discarded
+            lost = f", {gone} were discarded" if gone else ""
             raise RequestTimeout(
                 f"flush: {state} within {seconds:g} s; {waiting} events are kept and sent again"
+                f"{lost}"
             ) from None
         finally:
             if flush in self._flushes:

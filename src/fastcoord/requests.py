@@ -17,6 +17,7 @@ __all__ = ["Requests"]
 
 PING_SID = 2
 PONG_SID = 3
+LARGEST_NODE_ID = 0xFFFF
 TOKEN = re.compile(rb"[0-9a-f]{16}")
 
 
@@ -62,8 +63,16 @@ class Requests:
         """Ask a node and wait for its answer.
 
         :return: the round trip, in seconds.
+        :raises TypeError: the node id is no integer.
+        :raises ValueError: no other node can have this id.
         :raises RequestTimeout: there is no connection, or no answer came in time.
         """
+        if isinstance(node_id, bool) or not isinstance(node_id, int):
+            raise TypeError(f"node_id must be an integer, not {type(node_id).__name__}")
+        if not 0 <= node_id <= LARGEST_NODE_ID:
+            raise ValueError(f"node_id must be from 0 to {LARGEST_NODE_ID}, not {node_id}")
+        if node_id == self._node_id:
+            raise ValueError(f"node_id must be that of another node; {node_id} is this one")
         if link is None:
             raise RequestTimeout(f"ping: node {node_id} cannot be asked without a connection")
         loop = asyncio.get_running_loop()

@@ -42,7 +42,14 @@ class Subscription:
     ) -> None:
         if overflow not in ("drop-oldest", "drop-newest"):
             raise ValueError(f'overflow must be "drop-oldest" or "drop-newest", not {overflow!r}')
+        if not isinstance(peers, bool):
+            raise TypeError(
+                f"peers must be True or False, not {type(peers).__name__}: it says whether PeerUp"
+                " and PeerDown are told"
+            )
         events, notices = split_kinds(kinds)
+        if events is not None and not events and not notices:
+            raise ValueError("kinds is empty: nothing would ever arrive; leave it out for all")
         unwanted: tuple[type[Notice], ...] = () if peers else (PeerUp, PeerDown)
         self.ring = Ring(
             capacity_messages,

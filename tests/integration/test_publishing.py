@@ -5,6 +5,8 @@ import threading
 from collections import defaultdict
 from typing import Any
 
+import pytest
+
 from fastcoord import AppEvent, EmailPush, Event, ReloadBlockedIps, ReloadPushServers
 from fastcoord.server import LocalServer
 from support.accounting import accounted, collect
@@ -155,3 +157,14 @@ async def test_small_batches_are_confirmed_in_parts_while_others_follow(
             proxy.to_client.resume()
             await sender.flush()
             assert sender.stats().confirmed == 60
+
+
+async def test_who_mixes_up_one_event_and_a_list_is_told_the_other_call(
+    shared_server: LocalServer, cluster: Cluster
+) -> None:
+    async with accounted(shared_server, 1, cluster=cluster) as node:
+        with pytest.raises(TypeError, match="not one ReloadBlockedIps: use publish"):
+            await node.publish_many(ReloadBlockedIps())  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="publish_many takes lists"):
+            await node.publish([ReloadBlockedIps()])  # type: ignore[arg-type]
+        assert node.stats().accepted == 0

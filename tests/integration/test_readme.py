@@ -79,8 +79,8 @@ async def test_the_program_hears_another_node_and_is_heard(
         the_program(folder) as program,
     ):
         first = await asyncio.wait_for(anext(aiter(events.batches())), 20)
-        assert (first.node_id, list(first)) == (5, [ReloadBlockedIps()])
-        await peer.publish(StateChange(account_id=7, change_id=42, types=1))
+        assert (first.node_id, list(first)) == (5, [StateChange(7, 42, 1)])
+        await peer.publish(*first)
         assert await next_line(program) == "account 7 has changed"
 
 

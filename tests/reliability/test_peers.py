@@ -3,6 +3,7 @@
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,6 +45,23 @@ async def test_ping_gives_the_round_trip_and_peers_keeps_it(server: LocalServer)
         assert 0 < seconds < 5
         trips = {peer.node_id: peer.round_trip for peer in first.peers()}
         assert trips == {2: seconds, 3: None}
+
+
+@pytest.mark.parametrize(
+    ("node_id", "error", "said"),
+    [
+        ("7", TypeError, "node_id must be an integer, not str"),
+        (True, TypeError, "not bool"),
+        (70_000, ValueError, "node_id must be from 0 to 65535, not 70000"),
+        (1, ValueError, "1 is this one"),
+    ],
+)
+async def test_a_ping_to_what_can_be_no_other_node_is_refused_at_once(
+    server: LocalServer, node_id: Any, error: type[Exception], said: str
+) -> None:
+    async with joined(server, 1) as node:
+        with pytest.raises(error, match=said):
+            await node.ping(node_id)
 
 
 async def test_a_ping_without_an_answer_raises_within_timeout_request(

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from config_texts import DATA, creds, problems_of, read, the_problem, toml
 
+import fastcoord
 import fastcoord.config
 from fastcoord.config import (
     Address,
@@ -288,3 +289,18 @@ def test_without_a_cluster_section_a_near_name_is_offered() -> None:
 def test_the_problems_of_the_only_store_are_told_even_without_a_coordinator() -> None:
     found = problems_of('[store.n]\ntype = "nats"\naddress = 1')
     assert [problem.key for problem in found] == ['store."n".address', "cluster.coordinator"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ('[store."nats"]\npassword = "s3cret"\n', "the text of a configuration was given"),
+        ("nats://node:s3cret@127.0.0.1:4222", "an address was given"),
+    ],
+)
+def test_what_is_no_path_is_refused_without_being_shown(given: str, said: str) -> None:
+    for load in (load_config, fastcoord.connect):
+        with pytest.raises(ConfigError, match=said) as caught:
+            load(given)
+        assert "parse_config" in str(caught.value)
+        assert "s3cret" not in str(caught.value)

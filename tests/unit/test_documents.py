@@ -7,6 +7,7 @@ import pytest
 
 import fastcoord
 from fastcoord import events
+from fastcoord._events import EVENT_TYPES
 from fastcoord.config import describe
 from fastcoord.config._settings import CLUSTER, STORE, Setting
 
@@ -84,6 +85,28 @@ def sample(name: str, fields: str) -> fastcoord.Event:
 def test_the_tags_of_our_protocol_are_those_on_the_wire(tag: str, name: str, fields: str) -> None:
     payload = fastcoord.encode_batch([sample(name, fields)], node_id=1, protocol="fastcoord-1")
     assert payload[1] == int(tag)
+
+
+WHERE = "| event | `stalwart-0.15` | `stalwart-0.16` | `stalwart-1.0` | `fastcoord-1` |"
+
+
+@pytest.mark.parametrize(("name", "said"), [(row[0], row[1:]) for row in table("wire.md", WHERE)])
+def test_an_event_exists_in_the_protocols_that_are_said_to_have_it(
+    name: str, said: list[str]
+) -> None:
+    found = []
+    for protocol in re.findall(r"`([^`]+)`", WHERE):
+        try:
+            fastcoord.encode_batch([sample(name, "")], node_id=1, protocol=protocol)
+            found.append("yes")
+        except fastcoord.UnsupportedEvent:
+            found.append("")
+    assert found == said
+
+
+def test_every_event_is_said_to_exist_somewhere() -> None:
+    kinds = {kind.__name__ for kind in EVENT_TYPES if kind is not None}
+    assert {row[0] for row in table("wire.md", WHERE)} == kinds
 
 
 def test_no_tag_of_our_protocol_is_left_out() -> None:

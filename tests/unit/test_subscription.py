@@ -201,6 +201,8 @@ async def test_statistics_add_up_at_every_step() -> None:
     [
         ({}, [Missed(1, 1, "gap")]),
         ({"peers": True}, [PeerUp(1), Missed(1, 1, "gap"), PeerDown(1, True)]),
+        ({"kinds": PeerUp}, [PeerUp(1), Missed(1, 1, "gap")]),
+        ({"kinds": [Missed]}, [Missed(1, 1, "gap")]),
         ({"kinds": [StateChange, PeerDown]}, [Missed(1, 1, "gap"), PeerDown(1, True)]),
     ],
 )
@@ -219,6 +221,26 @@ def test_losses_are_always_told_and_peers_to_who_asked(
 def test_an_overflow_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match='"drop-oldest" or "drop-newest", not \'block\''):
         Bench(overflow="block")  # type: ignore[arg-type]
+
+
+def test_who_asked_for_notices_alone_hears_no_event() -> None:
+    bench = Bench(kinds=[PeerDown])
+    bench.put(change(1), change(2))
+    bench.subscription.ring.put_notice(PeerDown(7, True))
+    assert bench.subscription.cursor.take_event() == PeerDown(7, True)
+    assert bench.subscription.cursor.take_event() is None
+    assert bench.subscription.stats().filtered == 2
+    bench.assert_sum()
+
+
+def test_kinds_without_any_are_refused() -> None:
+    with pytest.raises(ValueError, match="kinds is empty"):
+        Bench(kinds=[])
+
+
+def test_peers_is_no_list_of_nodes() -> None:
+    with pytest.raises(TypeError, match="peers must be True or False, not list"):
+        Bench(peers=[6])  # type: ignore[arg-type]
 
 
 def test_kinds_are_told_apart() -> None:

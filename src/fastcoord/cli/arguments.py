@@ -32,7 +32,7 @@ Secrets are never shown.
 
 LISTEN = """\
 Join the cluster of a configuration as one more node and print what the other nodes publish, until
-Ctrl-C. The node needs an id that no other node has.
+Ctrl-C. The node needs an id that no other node has: one is drawn unless you give it.
 """
 
 
@@ -120,7 +120,9 @@ def _describe_demo(demo: argparse.ArgumentParser) -> None:
 def _describe_check(check: argparse.ArgumentParser) -> None:
     check.add_argument("file", metavar="FILE", help="the configuration, TOML or JSON")
     check.add_argument(
-        "--connect", action="store_true", help="also connect to the server and say what happened"
+        "--connect",
+        action="store_true",
+        help="also connect to the server and say what happened; exits with 1 if that fails",
     )
 
 
@@ -130,7 +132,7 @@ def _describe_listen(listen: argparse.ArgumentParser) -> None:
         "--node-id",
         type=_number(int, 0, 65535),
         metavar="ID",
-        help="the id to join with (default: the configuration's cluster.node-id)",
+        help="the id to join with (default: one drawn from 32768 to 65535, never the file's)",
     )
     listen.add_argument(
         "--kinds",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,13 +44,25 @@ heartbeat = "500ms"
 NEXT = """\
 The configuration of every node: {config}
 Try next:
-  fastcoord check {config}
+  {command} check {config}
   {listen}
-  fastcoord demo --seconds 10 --rate 20000
-  python -m pydoc fastcoord"""
+  {command} demo --seconds 10 --rate 20000"""
 
-LISTEN_LATER = "fastcoord demo --keep                  keeps the cluster up, for `fastcoord listen`"
-LISTEN_NOW = "fastcoord listen {config} --node-id {guest}     in another terminal"
+LISTEN_LATER = "{command} demo --keep      keeps the cluster up, for `fastcoord listen`"
+LISTEN_NOW = "{command} listen {config} --node-id {guest}     in another terminal"
+
+
+def command_word() -> str:
+    """Give what to type for this command: with its folder where a shell would not find it."""
+    if shutil.which("fastcoord") is not None:
+        return "fastcoord"
+    beside = Path(sys.executable).with_name("fastcoord")
+    if not beside.exists():
+        return f"{sys.executable} -m fastcoord.cli"
+    try:
+        return str(beside.relative_to(Path.cwd()))
+    except ValueError:
+        return str(beside)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,9 +172,8 @@ class Demo:
     def _tell_next(self, config: Path) -> None:
         listen = LISTEN_NOW if self._options.keep else LISTEN_LATER
         self._view.say()
-        self._view.say(
-            NEXT.format(config=config, listen=listen.format(config=config, guest=GUEST_ID))
-        )
+        words = {"command": command_word(), "config": config, "guest": GUEST_ID}
+        self._view.say(NEXT.format(listen=listen.format(**words), **words))
 
     async def _stay_up(self) -> None:
         self._view.say()

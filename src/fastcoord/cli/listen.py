@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import random
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -34,13 +35,16 @@ def run_listen(
     """Join a cluster and print what arrives, until Ctrl-C.
 
     :param file: the configuration.
-    :param node_id: the id to join with, instead of the configuration's.
+    :param node_id: the id to join with; ``None`` draws one, never the configuration's.
     :param kinds: names of the events to print; ``None`` for all.
     :param as_json: whether each line is a JSON object; it always is when standard output is not
         a terminal.
     :return: the exit status.
     """
     config = fastcoord.load_config(file)
+    if node_id is None:
+        # That of the file belongs to the node whose file it is.
+        node_id = random.randint(32_768, 65_535)
     write = _json_line if as_json or not sys.stdout.isatty() else _readable_line
     wanted = None if kinds is None else [getattr(fastcoord, name) for name in kinds]
 

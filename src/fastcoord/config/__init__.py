@@ -127,6 +127,13 @@ def _read(text: str, name: str, folder: str) -> Config:
 
 
 def _text_of(name: str) -> str:
+    if "\n" in name or "://" in name:
+        # Nothing of it is shown: it may be a whole configuration, passwords included.
+        what = "an address" if "\n" not in name else "the text of a configuration"
+        _refuse(
+            "<path>",
+            f"the path of a file is wanted here, and {what} was given; parse_config takes text",
+        )
     if "\0" in name:
         _refuse(name.replace("\0", "\\0"), "a file's name cannot hold a NUL character")
     try:
