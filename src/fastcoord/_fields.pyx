@@ -91,11 +91,13 @@ cdef tuple as_accounts(object event, value):
     if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
         refuse_type(event, "account_ids", value, "an iterable of integers")
     for account in value:
-        if PyLong_CheckExact(account) and 0 <= account <= LARGEST_U32:
-            accounts.append(account)
-        else:
-            field = f"account_ids[{len(accounts)}]"
-            accounts.append(as_uint(event, field, account, LARGEST_U32))
+        if PyLong_CheckExact(account):
+            if PyLong_AsUnsignedLongLong(account) <= LARGEST_U32:
+                accounts.append(account)
+                continue
+            PyErr_Clear()
+        field = f"account_ids[{len(accounts)}]"
+        accounts.append(as_uint(event, field, account, LARGEST_U32))
     return tuple(accounts)
 
 
