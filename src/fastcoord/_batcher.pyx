@@ -28,6 +28,7 @@ from fastcoord._wire cimport (
     put_three,
     put_uint,
     reserve,
+    trim,
     writer_advance,
     writer_end,
     writer_free,
@@ -238,6 +239,8 @@ cdef class Batcher:
             size = self.writer.used - before
             self.writer.used = before
             if size > self.limit - self.prefix:
+                # What it took is given back: no event that can be sent needs so much.
+                trim(&self.writer, 2 * self.limit)
                 return TOO_LARGE
             if not self.has_room():
                 return NO_ROOM
@@ -263,8 +266,14 @@ cdef class Batcher:
     cdef int note_open(self) except -1:
         """Have the owner come round, once, for everything that is published until it does."""
         if not self.turn_is_due:
+            # Before the call: another thread may come round already while this one asks for it.
             self.turn_is_due = True
-            self.on_open()
+            try:
+                self.on_open()
+            except:
+                # A signal's handler raised in between: nobody was asked.
+                self.turn_is_due = False
+                raise
         return 0
 
     def begin_turn(self, double now):

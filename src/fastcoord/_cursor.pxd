@@ -38,4 +38,5 @@ cdef class Cursor:
     cdef object next_event(self)
     cdef object next_batch(self)
     cdef tuple rest_of_message(self)
+    cdef int pass_over(self) except -1
     cdef object answer(self, object value)

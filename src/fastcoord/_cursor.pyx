@@ -12,10 +12,10 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_REFCNT
 from cpython.tuple cimport PyTuple_New
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from fastcoord._awaitable cimport Ready
-from fastcoord._codec cimport make_batch
+from fastcoord._codec cimport Batch, make_batch
 from fastcoord._decode cimport decode_run
 from fastcoord._pool cimport owned
 from fastcoord._protocol cimport Protocol, get_protocol, kinds_mask
@@ -169,9 +169,7 @@ cdef class Cursor:
                 if self.ahead_end:
                     self.left -= <uint32_t>self.ahead_end
                     return self.next_ahead()
-                self.left -= 1
-                self.filtered += 1
-                skip_event(self.protocol, &self.reader)
+                self.pass_over()
             self.payload = None
             notice = self.next_notice()
             if notice is not None:
@@ -186,28 +184,58 @@ cdef class Cursor:
         cdef Py_ssize_t room = ahead + self.left
         cdef tuple events = PyTuple_New(room)
         cdef PyObject** items = PySequence_Fast_ITEMS(events)
-        memcpy(items, self.ahead + self.ahead_at, ahead * sizeof(PyObject*))
+        cdef tuple chosen = events
+        # Nothing is taken before all is decoded: for want of memory it may have to be tried again.
+        cdef const uint8_t* start = self.reader.position
+        cdef uint32_t left = self.left
+        cdef uint64_t filtered = self.filtered
+        try:
+            while taken < ahead + self.left:
+                taken += decode_run(
+                    self.protocol, &self.reader, items + taken, ahead + self.left - taken, self.mask
+                )
+                if taken < ahead + self.left:
+                    self.pass_over()
+            if taken < room:
+                chosen = PyTuple_New(taken)
+                memcpy(
+                    PySequence_Fast_ITEMS(chosen) + ahead,
+                    items + ahead,
+                    (taken - ahead) * sizeof(PyObject*),
+                )
+                memset(items + ahead, 0, (taken - ahead) * sizeof(PyObject*))
+        except:
+            self.reader.position = start
+            self.left = left
+            self.filtered = filtered
+            raise
+        memcpy(
+            PySequence_Fast_ITEMS(chosen), self.ahead + self.ahead_at, ahead * sizeof(PyObject*)
+        )
         self.ahead_at = self.ahead_end
-        while taken < ahead + self.left:
-            taken += decode_run(
-                self.protocol, &self.reader, items + taken, ahead + self.left - taken, self.mask
-            )
-            if taken < ahead + self.left:
-                self.left -= 1
-                self.filtered += 1
-                skip_event(self.protocol, &self.reader)
         self.left = 0
         self.delivered += taken
         self.until_pause -= taken
-        return events if taken == room else events[:taken]
+        return chosen
+
+    cdef int pass_over(self) except -1:
+        """Step over the next event of the message, which is of a kind that was not asked for."""
+        if self.reader.position == self.reader.end:
+            raise AssertionError("a message holds fewer events than were counted when it arrived")
+        self.left -= 1
+        self.filtered += 1
+        skip_event(self.protocol, &self.reader)
+        return 0
 
     cdef object next_batch(self):
-        cdef tuple events
+        cdef Batch batch
         while True:
             if self.left or self.ahead_at < self.ahead_end:
-                events = self.rest_of_message()
-                if events:
-                    return make_batch(self.slot.node_id, self.slot.received_at, events)
+                # Made first: what is taken out of the message must not be lost for want of it.
+                batch = make_batch(self.slot.node_id, self.slot.received_at, ())
+                batch.events = self.rest_of_message()
+                if batch.events:
+                    return batch
             self.payload = None
             notice = self.next_notice()
             if notice is not None:

@@ -6,7 +6,7 @@ Nothing is allocated on the word of a length that the payload cannot hold.
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
@@ -282,8 +282,10 @@ cdef Py_ssize_t decode_run(
     """Read up to ``count`` consecutive events of the kinds in ``mask``.
 
     It gives how many were read, each a new reference in ``events``. It stops at an event of another
-    kind and at a malformed one, with the position at its start.
+    kind and at a malformed one, with the position at its start. When there is no memory, nothing of the
+    run was read.
     """
+    cdef const uint8_t* start = reader.position
     cdef Py_ssize_t done = 0
     cdef Py_ssize_t taken
     cdef const uint8_t* where
@@ -308,7 +310,15 @@ cdef Py_ssize_t decode_run(
             done += taken
             if taken:
                 continue
-        event = decode_event(protocol, reader)
+        try:
+            event = decode_event(protocol, reader)
+        except:
+            reader.position = start
+            while done > 0:
+                done -= 1
+                Py_DECREF(<object>events[done])
+                events[done] = NULL
+            raise
         if event is None:
             reader.position = where
             break

@@ -433,7 +433,8 @@ cdef class AppEvent(Event):
         self.kind = <uint16_t>as_uint(self, "kind", kind, LARGEST_U16)
         if not isinstance(payload, (bytes, bytearray, memoryview)):
             refuse_type(self, "payload", payload, "bytes")
-        self.payload = payload if type(payload) is bytes else bytes(payload)
+        # By way of a view: bytes() of a subclass may give the subclass again.
+        self.payload = payload if type(payload) is bytes else bytes(memoryview(payload))
         self.code = APP_EVENT
 
     cdef tuple values(self):

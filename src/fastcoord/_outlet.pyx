@@ -28,15 +28,26 @@ cdef class Outlet:
     cdef public bint _is_blocked   # somebody waits for room, or it has ended
     cdef public bint _is_closed
 
+    def __cinit__(self):
+        # What was never set up has nothing to publish through.
+        self._is_blocked = self._is_closed = True
+
     def _publish_through(self, Batcher batcher, owner):
         self.batcher = batcher
         self.owner = owner
+        self._is_blocked = self._is_closed = False
+
+    cdef int refuse(self) except -1:
+        if self.owner is None:
+            raise RuntimeError("this node was never set up: fastcoord.connect makes nodes")
+        self.owner.refuse()
+        return 0
 
     cdef object accept(self, tuple events):
         cdef tuple prepared
         cdef Py_ssize_t done = 0
         if self._is_blocked:
-            self.owner.refuse()
+            self.refuse()
             return self.owner.publish_rest(self.batcher.prepare(events), 0)
         prepared = self.batcher.prepare_members(events)
         done = self.batcher.add_members(prepared, 0)
@@ -104,7 +115,7 @@ cdef class Outlet:
         :raises NodeClosed: the node was closed.
         """
         if self._is_closed:
-            self.owner.refuse()
+            self.refuse()
         if not others and self.batcher.add_one(event):
             return
         self.batcher.add_always(

@@ -467,6 +467,17 @@ cdef inline int reserve(Writer* writer, Py_ssize_t room) except -1:
     return 0
 
 
+cdef inline void trim(Writer* writer, Py_ssize_t capacity) noexcept:
+    """Give back what a buffer takes beyond ``capacity`` bytes and its slack."""
+    cdef void* smaller
+    capacity += WORD_SLACK
+    if writer.capacity > capacity and writer.used + WORD_SLACK <= capacity:
+        smaller = PyMem_Realloc(writer.start, capacity)
+        if smaller != NULL:
+            writer.start = <uint8_t*>smaller
+            writer.capacity = capacity
+
+
 cdef inline void writer_free(Writer* writer) noexcept:
     PyMem_Free(writer.start)
     writer.start = NULL

@@ -139,24 +139,35 @@ class Outgoing:
         batcher = self.batcher
         if link is None or self._is_held or not batcher.queue:
             return
-        now = self._loop.time()
-        while batcher.queue and link.is_writable:
-            resend = batcher.queue[0].offset < self._resend_until
-            taken = batcher.take(BYTES_PER_WRITE if not resend else 1)
-            self._sent_since_ping += len(taken)
-            answered = None
-            if self._confirmation_is_due(now):
-                last = taken[-1]
-                answered = self._expect(link, last.offset + last.count, now)
-            self.sent_bytes += link.publish(
-                self.incarnation,
-                batcher.discarded,
-                taken,
-                note="resend" if resend else None,
-                answered=answered,
-            )
-            self.last_sent = now
+        try:
+            while batcher.queue and link.is_writable:
+                self._send(link)
+        except BaseException:
+            # A signal's handler raised, or there is no memory: what was taken may not be written,
+            # and no PONG of this link may confirm it.
+            link.abort("sending was interrupted")
+            raise
         self._confirm_later()
+
+    def _send(self, link: Link) -> None:
+        """Hand what one write carries to a link."""
+        batcher = self.batcher
+        now = self._loop.time()
+        resend = batcher.queue[0].offset < self._resend_until
+        taken = batcher.take(BYTES_PER_WRITE if not resend else 1)
+        self._sent_since_ping += len(taken)
+        answered = None
+        if self._confirmation_is_due(now):
+            last = taken[-1]
+            answered = self._expect(link, last.offset + last.count, now)
+        self.sent_bytes += link.publish(
+            self.incarnation,
+            batcher.discarded,
+            taken,
+            note="resend" if resend else None,
+            answered=answered,
+        )
+        self.last_sent = now
 
     def _confirmation_is_due(self, now: float) -> bool:
         """Say whether a PING should go with what is sent now.
@@ -220,7 +231,7 @@ class Outgoing:
             self._pump()
         self._wake_next()
         if not self._pings:
-            if self._flushes:
+            if self._flushes and self._first_unsent() > up_to:
                 self._ping(link, self._first_unsent())
             elif len(self.batcher.window) >= WINDOW_TO_CONFIRM:
                 self._confirm()

@@ -6,15 +6,20 @@ import gc
 import sys
 import tracemalloc
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 import fastcoord
 from comparison import event_of
+from fastcoord._cursor import Cursor
+from fastcoord._ring import Ring
 from malformed import MALFORMED
 from stalwart_vectors import CASES
 
 ROUNDS = 300
+WARM_UP = 600
+"""More rounds than memory of dead events is kept for the next ones of their kind."""
 NOISE = 8_000
 """Bytes that Python itself may keep between two looks; the smallest leak would be twice that."""
 
@@ -23,7 +28,7 @@ def _growth(work: Callable[[], object]) -> int:
     """Count the bytes that many rounds leave behind."""
     tracemalloc.start()
     try:
-        for _ in range(20):
+        for _ in range(WARM_UP):
             work()
         gc.collect()
         before, _ = tracemalloc.get_traced_memory()
@@ -109,3 +114,42 @@ def test_common_objects_keep_their_reference_counts() -> None:
         fastcoord.MtaQueueStatus(True)
     after = [sys.getrefcount(each) for each in counted]
     assert all(abs(now - then) < 100 for now, then in zip(after, before, strict=True))
+
+
+@pytest.mark.parametrize("as_batches", [False, True])
+def test_a_consumer_that_ran_out_of_memory_goes_on_where_it_stood(as_batches: bool) -> None:
+    """Within the events lies what looks like events: who goes on in the middle would find it."""
+    testcapi = pytest.importorskip("_testcapi")
+    forged = fastcoord.encode_batch(
+        [fastcoord.StateChange(666, 666, 666)] * 8, node_id=1, protocol="fastcoord-1"
+    )
+    events = [fastcoord.AppEvent(7, forged[1:])] * 20 + [fastcoord.StateChange(1, 2, 3)] * 20
+    payload = fastcoord.encode_batch(events, node_id=1, protocol="fastcoord-1")
+    failures = 0
+    for spared in range(1, 60):
+        ring = Ring(10, 1 << 20)
+        cursor = Cursor(
+            ring,
+            protocol="fastcoord-1",
+            kinds=None,
+            as_notices=list,
+            wait_for_event=None,  # type: ignore[arg-type]
+            wait_for_batch=None,  # type: ignore[arg-type]
+        )
+        ring.put_message(payload, 1, len(events), 1, 0.0)
+        first = cursor.take_event()
+        take = cursor.take_batch if as_batches else cursor.take_event
+        taken: Any = None
+        testcapi.set_nomemory(spared, spared + 1)
+        try:
+            taken = take()
+        except MemoryError:
+            failures += 1
+        finally:
+            testcapi.remove_mem_hooks()
+        rest = [first, *(taken if as_batches and taken is not None else [taken] if taken else [])]
+        while (event := cursor.take_event()) is not None:
+            rest.append(event)
+        assert rest == events
+        assert (cursor.delivered, cursor.filtered, cursor.buffered) == (len(events), 0, 0)
+    assert failures or not as_batches

@@ -9,6 +9,7 @@ import pytest
 
 from fastcoord import PeerDown, PeerUp
 from fastcoord.server import LocalServer
+from fastcoord.transport.fast import FastLink
 from support.crowd import Crowd, crowd
 from support.frames import Frame
 from support.node_process import node_process
@@ -195,3 +196,59 @@ async def test_a_process_that_is_paused_for_longer_than_three_heartbeats_recover
         await until(lambda: hearing.place(2) == book["sent"])
         assert hearing.line(2).faults == []
         assert hearing.missed(2) == {}
+
+
+async def test_a_flush_of_what_is_held_asks_now_and_then_and_not_all_the_time(
+    server: LocalServer,
+) -> None:
+    async with (
+        Proxy(server.host, server.port) as near,
+        Proxy(server.host, server.port) as far,
+        crowd([near, far], count=2, cluster=CLUSTER) as nodes,
+    ):
+        pings = 0
+
+        def count(frame: Frame) -> Frame:
+            nonlocal pings
+            pings += frame.verb == "PING"
+            return frame
+
+        far.refuse()
+        near.cut()
+        far.cut()
+        sender = nodes.nodes[0]
+        await until(lambda: not sender.is_connected)
+        await until(lambda: sender.is_connected)
+        near.to_server.filter = count
+        await nodes.ledger.publish(sender)
+        flushing = asyncio.ensure_future(sender.flush())
+        await asyncio.wait([flushing], timeout=3 * HEARTBEAT)
+        assert not flushing.done(), "it was not held: nothing is shown"
+        # Two in a heartbeat are what finds out a silent server.
+        assert pings < 20
+        await far.accept()
+        await flushing
+        await nodes.even()
+
+
+async def test_what_an_exception_kept_from_being_written_is_sent_all_the_same(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a signal's handler that raises in the wrong moment."""
+    async with crowd(server, count=2) as nodes:
+        sender = nodes.nodes[0]
+        publish = FastLink.publish
+        interrupted = asyncio.Event()
+
+        def interrupt(link: FastLink, *given: Any, **more: Any) -> int:
+            monkeypatch.setattr(FastLink, "publish", publish)
+            interrupted.set()
+            raise InterruptedError("for the test")
+
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        monkeypatch.setattr(FastLink, "publish", interrupt)
+        await nodes.ledger.publish(sender)
+        await interrupted.wait()
+        await nodes.even()
+        assert nodes.ledger.missed() == {}
+        assert sender.stats().confirmed == sender.stats().accepted == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from fastcoord import (
     StateChange,
 )
 from fastcoord._batcher import Batcher
+from fastcoord._outlet import Outlet
 from fastcoord.errors import EventTooLarge, UnsupportedEvent
 
 PROTOCOL = "stalwart-0.15"
@@ -285,3 +287,60 @@ def test_what_was_let_go_is_let_go() -> None:
     gc.collect()
     assert sys.getrefcount(event) == before
     assert sys.getrefcount(payload) == 2
+
+
+def test_an_owner_that_could_not_be_asked_is_asked_again() -> None:
+    """A signal's handler may raise at any call of the program's thread, also within ``on_open``."""
+    asked: list[bool] = []
+
+    def interrupted() -> None:
+        asked.append(True)
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+
+    batcher = Batcher(
+        node_id=7,
+        protocol=PROTOCOL,
+        limit=100,
+        capacity=10,
+        on_open=interrupted,
+        on_seal=lambda: None,
+    )
+    with pytest.raises(KeyboardInterrupt):
+        batcher.add_from((ONE,))
+    batcher.add_from((ONE,))
+    assert len(asked) == 2
+    assert batcher.accepted == 2
+
+
+def test_what_was_refused_as_too_large_leaves_no_memory_behind() -> None:
+    owner = Owner()
+    large = CalendarAlert(1, 2, None, "x" * 10_000_000, "")
+    tracemalloc.start()
+    try:
+        with pytest.raises(EventTooLarge):
+            publish_one(owner, large)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 100_000
+
+
+def publish_one(owner: Owner, event: Event) -> None:
+    """Publish as a node does when it is given one event."""
+
+    class Refused:
+        def publish_rest(self, prepared: tuple[Event, ...], done: int) -> None:
+            raise AssertionError("it was taken for one that waits for room")
+
+    outlet = Outlet()
+    outlet._publish_through(owner.batcher, Refused())
+    outlet.publish(event)
+
+
+def test_an_outlet_that_leads_nowhere_says_so() -> None:
+    for call in (Outlet().publish, Outlet().publish_nowait):
+        with pytest.raises(RuntimeError, match="never set up"):
+            call(ONE)
+    with pytest.raises(RuntimeError, match="never set up"):
+        Outlet().publish_many([ONE])
