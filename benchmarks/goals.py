@@ -212,6 +212,12 @@ GOALS = (
         stretch=1,
     ),
     Goal(
+        "p50 under uvloop, share of that of libnats",
+        delay(LIBNATS, "fastcoord, uvloop"),
+        at_most=1,
+        stretch=1,
+    ),
+    Goal(
         "publisher's CPU with 32 subscribers, share of that with 1", crowd, at_most=1.1, stretch=1.1
     ),
     Goal("import, longer than nats-py", imported("fastcoord"), unit=" ms", at_most=20, stretch=0),
