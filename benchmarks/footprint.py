@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks import data, msgspec_events
-from fastcoord._ring import Ring
+from fastcoord.receiving.ring import Ring
 
 EVENTS = 200_000
 IMPORTS = {

@@ -19,7 +19,7 @@ import fastcoord
 from benchmarks import data, peers, ticker
 from benchmarks.latency import LEAD
 from benchmarks.processes import Process
-from fastcoord.transport.lane import Lane
+from fastcoord.nats.transport import MessageTransport
 
 RATE = 1_000
 STAGES = (
@@ -41,14 +41,16 @@ async def publish(
     events = data.numbered(job["count"])
     writes = array("q")
     moments = array("q")
-    send = Lane.send
+    send = MessageTransport.send
 
-    def timed(lane: Lane, frames: bytes, answered: Callable[[], None] | None = None) -> None:
+    def timed(
+        lane: MessageTransport, frames: bytes, answered: Callable[[], None] | None = None
+    ) -> None:
         before = now()
         send(lane, frames, answered)
         writes.extend((before, now()))
 
-    Lane.send = timed  # type: ignore[method-assign]
+    MessageTransport.send = timed  # type: ignore[method-assign]
     async with fastcoord.connect(configuration(wire), node_id=1) as node:
         say(ready=True)
         start = int(json.loads(await told())["start"])
@@ -77,14 +79,14 @@ async def subscribe(job: dict[str, Any], wire: peers.Wire, say: Say) -> None:
     now = time.monotonic_ns
     moments = array("q")
     read_at = 0
-    updated = Lane.buffer_updated
+    updated = MessageTransport.buffer_updated
 
-    def timed(lane: Lane, size: int) -> None:
+    def timed(lane: MessageTransport, size: int) -> None:
         nonlocal read_at
         read_at = now()
         updated(lane, size)
 
-    Lane.buffer_updated = timed  # type: ignore[method-assign]
+    MessageTransport.buffer_updated = timed  # type: ignore[method-assign]
     async with (
         fastcoord.connect(configuration(wire), node_id=2) as node,
         node.subscribe() as events,

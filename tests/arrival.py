@@ -1,4 +1,4 @@
-"""A payload on the way that a message from the network takes: inbox, ring, cursor.
+"""A payload on the way that a message from the network takes: receiver, ring, cursor.
 
 There it is walked over without making an object, counted, and only read when a consumer takes its
 events; the second reading trusts the first. So both must see the same in every payload, and the
@@ -12,9 +12,10 @@ from typing import Any, NamedTuple, NoReturn
 
 import fastcoord
 from comparison import assert_as_good_as_new, by_reference, event_of
-from fastcoord._cursor import Cursor
-from fastcoord._inbox import Inbox
-from fastcoord._ring import Ring
+from fastcoord.receiving.cursor import Cursor
+from fastcoord.receiving.receiver import Receiver
+from fastcoord.receiving.ring import Ring
+from support.messages import deliver
 
 EVENTS_SUBSCRIPTION = 1
 
@@ -23,9 +24,9 @@ class Arrived(NamedTuple):
     """What came out at the consumer's side."""
 
     node_id: int | None
-    """``None`` when the inbox could not tell the sender."""
+    """``None`` when the receiver could not tell the sender."""
     counted: int
-    """How many events the inbox saw before the first malformed one."""
+    """How many events the receiver saw before the first malformed one."""
     is_intact: bool
     events: list[fastcoord.Event]
     """Those that the consumer's filter let through."""
@@ -33,7 +34,7 @@ class Arrived(NamedTuple):
 
 
 class _Sequencer:
-    """Takes everything that the inbox finds readable, and notes what it says of it."""
+    """Takes everything that the receiver finds readable, and notes what it says of it."""
 
     def __init__(self) -> None:
         self.said: tuple[int, int, bool] | None = None
@@ -50,31 +51,31 @@ def arrive(
     payload: bytes,
     protocol: str,
     *,
-    receiver: int,
+    receiver_id: int,
     kinds: Iterable[type[fastcoord.Event]] | None = None,
     in_batches: bool = False,
 ) -> Arrived:
-    """Send one message without a header through inbox, ring and cursor.
+    """Send one message without a header through receiver, ring and cursor.
 
     :param payload: the message.
     :param protocol: of the receiving node.
-    :param receiver: the receiving node's id, which must not be the sender's.
+    :param receiver_id: the receiving node's id, which must not be the sender's.
     :param kinds: what the consumer wants to hear.
     :param in_batches: take whole batches instead of single events.
     """
-    sequencer = _Sequencer()
-    inbox = Inbox(
-        node_id=receiver,
+    gap_detector = _Sequencer()
+    receiver = Receiver(
+        node_id=receiver_id,
         incarnation=1,
         protocol=protocol,
         hear_own=False,
-        sequencer=sequencer,
+        gap_detector=gap_detector,
         on_request=_unexpected,
     )
-    inbox.events_sid = EVENTS_SUBSCRIPTION
+    receiver.events_sid = EVENTS_SUBSCRIPTION
     ring = Ring(16, 1 << 20)
-    inbox.add_ring(ring)
-    inbox.accept(EVENTS_SUBSCRIPTION, b"", None, payload)
+    receiver.add_ring(ring)
+    deliver(receiver, EVENTS_SUBSCRIPTION, payload)
     cursor = Cursor(
         ring,
         protocol=protocol,
@@ -83,7 +84,7 @@ def arrive(
         wait_for_event=_unexpected,
         wait_for_batch=_unexpected,
     )
-    node_id, counted, intact = sequencer.said or (None, 0, False)
+    node_id, counted, intact = gap_detector.said or (None, 0, False)
     events = _take_batches(cursor, node_id) if in_batches else _take_events(cursor)
     return Arrived(node_id, counted, intact, events, cursor.filtered)
 
@@ -103,7 +104,7 @@ def assert_arrives_as_the_reference_reads_it(
     readable = [event_of(event) for event in expected.events]
     wanted = [event for event in readable if kinds is None or type(event) in kinds]
     receiver = ((expected.node_id or 0) + 1) % (1 << 16)
-    arrived = arrive(payload, protocol, receiver=receiver, kinds=kinds, in_batches=in_batches)
+    arrived = arrive(payload, protocol, receiver_id=receiver, kinds=kinds, in_batches=in_batches)
     assert arrived == (
         expected.node_id,
         len(readable),

@@ -66,7 +66,7 @@ class BatcherModel:
         self.confirmed = self.discarded = self.sealed = 0
 
     @property
-    def has_room(self) -> bool:
+    def has_capacity(self) -> bool:
         return len(self.queue) + len(self.window) < self.capacity
 
     @property
@@ -83,7 +83,7 @@ class BatcherModel:
         if PREFIX + size_of(event) > self.limit:
             raise TooLargeError
         if len(encode([*self.open, event])) > self.limit:
-            if not self.has_room:
+            if not self.has_capacity:
                 return False
             self._seal()
         self.open.append(event)
@@ -102,7 +102,7 @@ class BatcherModel:
                 self.discard_oldest()
 
     def seal(self) -> bool:
-        if not self.open or not self.has_room:
+        if not self.open or not self.has_capacity:
             return False
         self._seal()
         return True

@@ -1,4 +1,4 @@
-"""Streams of NATS frames: how to make them, and the splitter held against the reference."""
+"""Streams of NATS frames: how to make them, and the parser held against the reference."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from hypothesis import strategies as st
 
-from fastcoord._splitter import Collector, FrameError, Splitter
+from fastcoord.nats.parser import FrameError, Parser
 from reference_frames import BrokenProtocolError, Message, Stream
+from support.messages import Collector
 
 MAX_PAYLOAD = 1 << 16
 
@@ -32,12 +33,12 @@ def by_reference(reads: Iterable[bytes]) -> tuple[Out, bool]:
 
 
 class Splitting:
-    """The splitter at work, as a connection uses it: lent for a read, then told how much came."""
+    """The parser at work, as a connection uses it: lent for a read, then told how much came."""
 
     def __init__(self, read_size: int, max_payload: int = MAX_PAYLOAD) -> None:
         self.collector = Collector()
         self._lines: list[tuple[int, bytes]] = []
-        self.splitter = Splitter(
+        self.parser = Parser(
             self.collector, self._control, read_size=read_size, max_payload=max_payload
         )
 
@@ -45,9 +46,9 @@ class Splitting:
         self._lines.append((len(self.collector.messages), line))
 
     def read(self, data: bytes) -> None:
-        with memoryview(self.splitter) as lent:
+        with memoryview(self.parser) as lent:
             lent[: len(data)] = data
-            self.splitter.feed(len(data))
+            self.parser.feed(len(data))
 
     @property
     def out(self) -> Out:
@@ -59,7 +60,7 @@ class Splitting:
 
 
 def by_splitter(reads: Iterable[bytes], read_size: int) -> tuple[Out, bool]:
-    """Give what the compiled splitter makes of a stream, and whether it breaks the protocol."""
+    """Give what the compiled parser makes of a stream, and whether it breaks the protocol."""
     splitting = Splitting(read_size)
     try:
         for read in reads:

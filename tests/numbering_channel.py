@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fastcoord import DuplicateNodeId, Missed
-from receiving import INCARNATION, Receiver, payload
+from receiving import INCARNATION, ReceivingSide, payload
 
 KEYS = 8
 """The key of event number n is n modulo this, as in ``receiving``."""
@@ -58,7 +58,7 @@ class Exchange:
     """
 
     def __init__(self, *, settled: bool = True, base: int = 0) -> None:
-        self.receiver = Receiver(settled=settled)
+        self.receiver = ReceivingSide(settled=settled)
         self.heard: list[int | Missed] = []
         self.truth = dict.fromkeys(range(KEYS), -1)
         self.cache: dict[int, int] = {}

@@ -1,7 +1,7 @@
 """The arriving side of one node without a network: what is heard goes in, what is consumed out.
 
-Inbox, sequencer, ring and cursor are the real ones; only the clock is a number, and who watches the
-cluster is a list.
+Receiver, gap detector, ring and cursor are the real ones. The clock is a number, and the watcher is
+a list.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from typing import Any
 
 import fastcoord
 from fastcoord import DuplicateNodeId, Missed, PeerDown, PeerUp, StateChange
-from fastcoord._cursor import Cursor
-from fastcoord._inbox import Inbox
-from fastcoord._ring import Ring
-from fastcoord.sequence import Sequencer
-from fastcoord.subscription import fold, overflow_notices
+from fastcoord.receiving.consumer import fold, overflow_notices
+from fastcoord.receiving.cursor import Cursor
+from fastcoord.receiving.gaps import GapDetector
+from fastcoord.receiving.receiver import Receiver
+from fastcoord.receiving.ring import Ring
+from support.messages import deliver
 
 PROTOCOL = "stalwart-0.15"
 RECEIVER = 1
@@ -29,7 +30,7 @@ Heard = int | Missed | PeerUp | PeerDown | DuplicateNodeId
 
 
 class Watching:
-    """Keeps what the sequencer notices about the cluster."""
+    """Keeps what the gap_detector notices about the cluster."""
 
     def __init__(self) -> None:
         self.losses: list[Missed] = []
@@ -50,7 +51,7 @@ class Watching:
         self.returns += 1
 
 
-class Receiver:
+class ReceivingSide:
     """A node that hears others.
 
     Events are ``StateChange``; their ``change_id`` is the number under which they come out.
@@ -63,20 +64,20 @@ class Receiver:
         self, *, settled: bool = True, peers: bool = False, hear_own: bool = False
     ) -> None:
         self.watching = Watching()
-        self.sequencer = Sequencer(heartbeat=HEARTBEAT, started_at=0.0, watcher=self.watching)
-        self.inbox = Inbox(
+        self.gap_detector = GapDetector(heartbeat=HEARTBEAT, started_at=0.0, watcher=self.watching)
+        self.receiver = Receiver(
             node_id=RECEIVER,
             incarnation=INCARNATION,
             protocol=PROTOCOL,
             hear_own=hear_own,
-            sequencer=self.sequencer,
+            gap_detector=self.gap_detector,
             on_request=_unexpected,
         )
-        self.inbox.events_sid = EVENTS_SUBSCRIPTION
-        self.sequencer.inbox = self.inbox
+        self.receiver.events_sid = EVENTS_SUBSCRIPTION
+        self.gap_detector.receiver = self.receiver
         self.now = 100.0 if settled else 0.0
         self.ring = Ring(1 << 16, 1 << 30, unwanted=() if peers else (PeerUp, PeerDown), fold=fold)
-        self.inbox.add_ring(self.ring)
+        self.receiver.add_ring(self.ring)
         self.cursor = Cursor(
             self.ring,
             protocol=PROTOCOL,
@@ -88,11 +89,11 @@ class Receiver:
 
     @property
     def now(self) -> float:
-        return self.inbox.now
+        return self.receiver.now
 
     @now.setter
     def now(self, now: float) -> None:
-        self.inbox.now = now
+        self.receiver.now = now
 
     def hear(
         self,
@@ -130,7 +131,7 @@ class Receiver:
         note: str | None = None,
     ) -> list[Heard]:
         """Hear any message."""
-        self.inbox.accept(EVENTS_SUBSCRIPTION, b"", numbers, content, note)
+        deliver(self.receiver, EVENTS_SUBSCRIPTION, content, numbers, note=note)
         return self.taken()
 
     def taken(self) -> list[Heard]:

@@ -1,4 +1,4 @@
-"""The NATS protocol as a client reads it, slowly and plainly: the oracle for the splitter."""
+"""The NATS protocol as a client reads it, slowly and plainly: the oracle for the parser."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LONGEST_MESSAGE_LINE = 4096
 LONGEST_CONTROL_LINE = 1 << 20
 U64 = 1 << 64
 
-Numbering = tuple[int, int, int, int] | str | None
+SequenceHeader = tuple[int, int, int, int] | str | None
 
 
 class BrokenProtocolError(Exception):
@@ -19,7 +19,7 @@ class BrokenProtocolError(Exception):
 class Message(NamedTuple):
     sid: int
     reply: bytes
-    numbering: Numbering
+    numbering: SequenceHeader
     payload: bytes
 
 
@@ -90,7 +90,7 @@ def read_number(word: bytes) -> int:
     return int(digits)
 
 
-def read_header(block: bytes) -> Numbering:
+def read_header(block: bytes) -> SequenceHeader:
     """Find the numbering in a header block.
 
     :return: four numbers; ``"malformed"`` if what is there is none, ``None`` if nothing is.

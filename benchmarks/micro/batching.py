@@ -7,8 +7,9 @@ from typing import Any
 import fastcoord
 from benchmarks import data, msgspec_events
 from benchmarks.micro import Contender, Contest, call
-from fastcoord._batcher import Batcher
-from fastcoord._outlet import Outlet
+from fastcoord.publishing.batcher import Batcher
+from fastcoord.publishing.node_state import NodeState
+from fastcoord.publishing.publisher import Publisher
 
 PROTOCOL = "fastcoord-1"
 
@@ -37,7 +38,7 @@ class Owner:
     def refuse(self, *unused: object) -> Any:
         raise AssertionError("this was to be accepted at once")
 
-    publish_rest = turn_round = refuse
+    publish_rest = yield_to_loop = refuse
 
 
 class HandMade:
@@ -59,7 +60,7 @@ class HandMade:
 
 def sealed(batcher: Batcher) -> bytes:
     """Do what happens when the loop comes round: seal, take and confirm the open batch."""
-    batcher.begin_turn(0.0)
+    batcher.begin_flush(0.0)
     batcher.seal()
     batch = batcher.take(1)[0]
     batcher.confirm(batch.offset + batch.count)
@@ -68,12 +69,12 @@ def sealed(batcher: Batcher) -> bytes:
 
 def one_by_one(events: list[Any]) -> Contest:
     """Publish each event with a call of its own, then seal."""
-    batcher, hand_made, outlet = new_batcher(), HandMade(), Outlet()
-    outlet._publish_through(batcher, Owner())
+    batcher, hand_made, publisher = new_batcher(), HandMade(), Publisher()
+    publisher._attach(NodeState(), batcher, Owner())
     structs = msgspec_events.as_state_changes(events)
 
     def ours() -> bytes:
-        publish = outlet.publish
+        publish = publisher.publish
         for event in events:
             publish(event)
         return sealed(batcher)
@@ -97,12 +98,12 @@ def one_by_one(events: list[Any]) -> Contest:
 
 def all_at_once(events: list[Any]) -> Contest:
     """Publish a list of events with one call, then seal."""
-    batcher, outlet = new_batcher(), Outlet()
-    outlet._publish_through(batcher, Owner())
+    batcher, publisher = new_batcher(), Publisher()
+    publisher._attach(NodeState(), batcher, Owner())
     structs = msgspec_events.as_state_changes(events)
 
     def ours() -> bytes:
-        outlet.publish_many(events)
+        publisher.publish_many(events)
         return sealed(batcher)
 
     def theirs() -> bytes:

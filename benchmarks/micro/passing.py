@@ -8,8 +8,8 @@ from typing import Any
 from benchmarks import data, native
 from benchmarks.micro import Contender, Contest, clock, drive
 from fastcoord._codec import decode_batch
-from fastcoord._cursor import Cursor
-from fastcoord._ring import Ring
+from fastcoord.receiving.cursor import Cursor
+from fastcoord.receiving.ring import Ring
 
 PROTOCOL = "fastcoord-1"
 QUEUE = "asyncio.Queue"
@@ -100,7 +100,7 @@ def ring_contest() -> Contest:
 
     ours = Contender("fastcoord ring", run, data.BATCH)
     note = (
-        "The ring is called from compiled code, as it is by the inbox and the cursor;"
+        "The ring is called from compiled code, as it is by the receiver and the cursor;"
         " the queue by put_nowait and get_nowait."
     )
     return Contest("ring", title, [ours, *contenders], note=note)

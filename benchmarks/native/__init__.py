@@ -73,13 +73,13 @@ def ring_loop() -> ModuleType:
     """Give the extension module that drives a ring from compiled code."""
     from Cython.Compiler.Main import compile as cythonize
 
-    import fastcoord._ring
+    import fastcoord.receiving.ring
 
     source = HERE / "ring_loop.pyx"
-    packages = Path(fastcoord._ring.__file__).parents[1]
+    packages = Path(fastcoord.receiving.ring.__file__).parents[2]
     BUILT.mkdir(parents=True, exist_ok=True)
     # The layout of Ring is part of the result: a new one is a new file.
-    layout = (packages / "fastcoord" / "_ring.pxd").read_bytes() + source.read_bytes()
+    layout = (packages / "fastcoord" / "receiving" / "ring.pxd").read_bytes() + source.read_bytes()
     generated = BUILT / f"ring_loop-{hashlib.sha256(layout).hexdigest()[:12]}" / "ring_loop.c"
     if not generated.exists():
         generated.parent.mkdir(exist_ok=True)

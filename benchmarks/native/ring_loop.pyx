@@ -4,7 +4,7 @@
 from cpython.ref cimport Py_DECREF
 from libc.stdint cimport uint32_t
 
-from fastcoord._ring cimport Ring, Slot
+from fastcoord.receiving.ring cimport Ring, Slot
 
 
 def put_and_take(Ring ring, bytes payload, Py_ssize_t at_once, Py_ssize_t rounds):

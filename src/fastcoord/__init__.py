@@ -25,6 +25,7 @@ from fastcoord.errors import (
     DecodeError,
     EventTooLarge,
     FastcoordError,
+    IncompatibleNatsPy,
     NodeClosed,
     RequestTimeout,
     ServerError,
@@ -69,9 +70,9 @@ from fastcoord.events import (
 if _typing.TYPE_CHECKING:
     from fastcoord._connect import Connecting, connect
     from fastcoord.config import Config, load_config, parse_config
-    from fastcoord.coordinator import Node
-    from fastcoord.statistics import Peer, Stats, SubscriptionStats
-    from fastcoord.subscription import Subscription
+    from fastcoord.node import Node
+    from fastcoord.receiving.subscription import Subscription
+    from fastcoord.stats import Peer, Stats, SubscriptionStats
 
 __version__ = "0.1.0"
 
@@ -97,6 +98,7 @@ __all__ = [
     "Event",
     "EventTooLarge",
     "FastcoordError",
+    "IncompatibleNatsPy",
     "IndexQueueRefresh",
     "InvalidateAccessTokens",
     "InvalidateGroupwareCache",
@@ -142,11 +144,11 @@ __all__ = [
 _LOADED_LATER = {
     "Config": "config",
     "Connecting": "_connect",
-    "Node": "coordinator",
-    "Peer": "statistics",
-    "Stats": "statistics",
-    "Subscription": "subscription",
-    "SubscriptionStats": "statistics",
+    "Node": "node",
+    "Peer": "stats",
+    "Stats": "stats",
+    "Subscription": "receiving.subscription",
+    "SubscriptionStats": "stats",
     "connect": "_connect",
     "load_config": "config",
     "parse_config": "config",
@@ -154,10 +156,10 @@ _LOADED_LATER = {
 
 
 def __getattr__(name: str) -> _typing.Any:
-    room = _LOADED_LATER.get(name)
-    if room is None:
+    module = _LOADED_LATER.get(name)
+    if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(_importlib.import_module(f"{__name__}.{room}"), name)
+    value = getattr(_importlib.import_module(f"{__name__}.{module}"), name)
     globals()[name] = value
     return value
 

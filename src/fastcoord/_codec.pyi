@@ -3,8 +3,8 @@ from typing import Any, overload
 
 from typing_extensions import Buffer, disjoint_base
 
-from fastcoord._events import Event
-from fastcoord._protocol import PROTOCOLS as PROTOCOLS
+from fastcoord.wire.events import Event
+from fastcoord.wire.protocol import PROTOCOLS as PROTOCOLS
 
 @disjoint_base
 class Batch(Sequence[Event]):

@@ -11,15 +11,15 @@ from cpython.tuple cimport PyTuple_GET_SIZE, PyTuple_New
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastcoord._decode cimport decode_event, decode_run, explain
-from fastcoord._encode cimport encode_event, encode_run
-from fastcoord._events cimport Event, is_event
-from fastcoord._protocol cimport ALL_KINDS, Protocol, get_protocol, knows
-from fastcoord._wire cimport *
+from fastcoord.wire.decode cimport decode_event, decode_run, explain
+from fastcoord.wire.encode cimport encode_event, encode_run
+from fastcoord.wire.events cimport Event, is_event
+from fastcoord.wire.protocol cimport ALL_KINDS, Protocol, get_protocol, knows
+from fastcoord.wire.primitives cimport *
 
 import collections.abc
 
-from fastcoord._protocol import PROTOCOLS
+from fastcoord.wire.protocol import PROTOCOLS
 from fastcoord.errors import DecodeError
 
 cdef extern from "Python.h":

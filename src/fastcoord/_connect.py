@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
+from fastcoord._session import Session
 from fastcoord.config import Config, load_config
-from fastcoord.coordinator import Node
+from fastcoord.node import Node
 
 __all__ = ["Connecting", "connect"]
 
@@ -23,9 +24,9 @@ class Connecting:
         self._node: Node | None = None
 
     async def _connect(self) -> Node:
-        node = Node(self._config)
-        await node.start()
-        return node
+        session = Session(self._config)
+        await session.start()
+        return Node(session)
 
     def __await__(self) -> Generator[Any, None, Node]:
         return self._connect().__await__()

@@ -14,6 +14,7 @@
     ├── ConnectionLost (ConnectionError)  the connection is gone and will not be tried again
     ├── RequestTimeout (TimeoutError)     no answer within ``timeout.request``
     ├── NodeClosed (RuntimeError)         the node was closed before
+    ├── IncompatibleNatsPy (ImportError)  the installed nats-py cannot be used
     └── ServerError (RuntimeError)        a local nats-server did not do what it was started for
         └── ServerNotFound (FileNotFoundError)
 
@@ -38,6 +39,7 @@ __all__ = [
     "DecodeError",
     "EventTooLarge",
     "FastcoordError",
+    "IncompatibleNatsPy",
     "NodeClosed",
     "RequestTimeout",
     "ServerError",
@@ -137,6 +139,10 @@ class RequestTimeout(FastcoordError, TimeoutError):
 
 class NodeClosed(FastcoordError, RuntimeError):
     """The node was closed before this call."""
+
+
+class IncompatibleNatsPy(FastcoordError, ImportError):
+    """The installed nats-py lacks attributes that fastcoord uses."""
 
 
 class ServerError(FastcoordError, RuntimeError):

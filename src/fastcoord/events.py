@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from fastcoord._events import (
+from fastcoord.wire.events import (
     EVENT_TYPES,
     AppEvent,
     CacheInvalidate,
@@ -32,7 +32,7 @@ from fastcoord._events import (
     StateChange,
     TaskQueueRefresh,
 )
-from fastcoord._names import DataType, ObjectType
+from fastcoord.wire.names import DataType, ObjectType
 
 __all__ = [
     "AppEvent",

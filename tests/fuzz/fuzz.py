@@ -23,7 +23,7 @@ from mutation import MAXIMUM_SIZE
 
 from instrumentation import BUILDS, ROOT, build_extensions, compile_library, environment_for
 
-TARGETS = ("codec", "splitter")
+TARGETS = ("codec", "parser")
 COUNT_EDGES = "-fsanitize-coverage=trace-pc"
 """Has every basic block call ``__sanitizer_cov_trace_pc``, which ``coverage.c`` provides."""
 STUCK = 60.0
@@ -132,7 +132,7 @@ def _fuzz(arguments: argparse.Namespace) -> int:
 
 
 def _target(name: str) -> Target:
-    if name == "splitter":
+    if name == "parser":
         from splitter_target import SplitterTarget
 
         return SplitterTarget()

@@ -1,4 +1,4 @@
-"""The splitter as a fuzz target: a stream in reads of some size, and through the reference at once.
+"""The parser as a fuzz target: a stream in reads of some size, and through the reference at once.
 
 The first byte of an input chooses the size of a read, the others are what a server sends. The same
 bytes are also read as a header block.
@@ -9,9 +9,9 @@ from __future__ import annotations
 import random
 from collections.abc import Hashable, Sequence
 
-from fastcoord._numbering import parse_numbering
 from frame_streams import by_reference, by_splitter, in_reads_of
 from reference_frames import Message, read_header
+from support import messages
 
 READ_SIZES = (1, 2, 3, 5, 7, 16, 33, 64, 100, 255, 1000, 4096, 65535)
 
@@ -21,7 +21,7 @@ FOREIGN = b"NATS/1.0 503\r\nX: y\r\nFastcoord:\t9.8.7.6 \t\r\n\r\n"
 
 
 class SplitterTarget:
-    """``Splitter`` and ``parse_numbering``."""
+    """``Parser`` and the sequence header."""
 
     tokens: Sequence[bytes] = (
         b"MSG ",
@@ -89,12 +89,8 @@ class SplitterTarget:
             f"reads of {size} of {stream!r}:\n  the reference: {expected}\n  fastcoord:     {found}"
         )
         block = read_header(stream)
-        try:
-            numbering = parse_numbering(stream)
-        except ValueError:
-            assert block == "malformed", f"{stream!r}: malformed, the reference reads {block}"
-        else:
-            assert numbering == block, f"{stream!r}: {numbering}, the reference reads {block}"
+        numbers = messages.read_header(stream)
+        assert numbers == block, f"{stream!r}: {numbers}, the reference reads {block}"
         kinds = tuple(sorted({_kind(each) for each in out}))
         return is_broken, kinds, len(out).bit_length(), type(block)
 

@@ -10,8 +10,8 @@ import pytest
 
 import fastcoord
 from fastcoord import AppEvent, ConnectionLost, Event, ReloadBlockedIps, RequestTimeout
+from fastcoord.nats.transport import MessageTransport
 from fastcoord.server import LocalServer
-from fastcoord.transport.lane import Lane
 from support.accounting import accounted, assert_accounts, collect
 from support.frames import Frame
 from support.freezing import freeze
@@ -243,14 +243,14 @@ async def test_capacity_subscription_is_how_many_messages_wait(
 async def test_capacity_read_buffer_is_what_one_read_may_bring(
     shared_server: LocalServer, cluster: Cluster, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reads: list[tuple[Lane, int]] = []
-    original = Lane.buffer_updated
+    reads: list[tuple[MessageTransport, int]] = []
+    original = MessageTransport.buffer_updated
 
-    def count(lane: Lane, nbytes: int) -> None:
+    def count(lane: MessageTransport, nbytes: int) -> None:
         reads.append((lane, nbytes))
         original(lane, nbytes)
 
-    monkeypatch.setattr(Lane, "buffer_updated", count)
+    monkeypatch.setattr(MessageTransport, "buffer_updated", count)
     events: list[Event] = [AppEvent(1, b"x" * 10_000)] * (1 if size == 1 else 200)
     async with (
         joined(shared_server, 1, cluster=cluster) as sender,
@@ -261,7 +261,7 @@ async def test_capacity_read_buffer_is_what_one_read_may_bring(
         await sender.publish_many(events)
         assert await collect(subscription, len(events)) == events
         # The sender's connection reads PONGs; the hearer's is the one that reads the events.
-        totals: Counter[Lane] = Counter()
+        totals: Counter[MessageTransport] = Counter()
         for lane, nbytes in reads:
             totals[lane] += nbytes
         hearing = totals.most_common(1)[0][0]

@@ -18,9 +18,9 @@ from fastcoord import (
     ReloadSettings,
     StateChange,
 )
-from fastcoord._batcher import Batcher
-from fastcoord._frames import Sealed
 from fastcoord.errors import EventTooLarge
+from fastcoord.publishing.batcher import Batcher
+from fastcoord.wire.sealed_batch import SealedBatch
 
 U32 = st.one_of(st.integers(0, 200), st.integers(0, (1 << 32) - 1))
 U64 = st.one_of(st.integers(0, 200), st.integers(0, (1 << 64) - 1))
@@ -73,7 +73,7 @@ class BatcherMachine(RuleBasedStateMachine):
             done = self.batcher.add_from(prepared)
             assert done == self.model.add_from(prepared)
         if self.batcher.accepted > before:
-            assert self.batcher.turn_is_due
+            assert self.batcher.is_flush_scheduled
 
     @rule(events=st.lists(EVENTS, min_size=1, max_size=5), limit=st.integers(SMALLEST, 60))
     def publish_what_was_prepared_under_another_limit(
@@ -107,9 +107,9 @@ class BatcherMachine(RuleBasedStateMachine):
     # --------------------------------------------------------------- sealing and sending
 
     @rule(seconds=st.integers(0, 3))
-    def begin_turn(self, seconds: int) -> None:
+    def begin_flush(self, seconds: int) -> None:
         self.model.now += seconds
-        self.batcher.begin_turn(self.model.now)
+        self.batcher.begin_flush(self.model.now)
         self.turns_asked_for = 0
 
     @rule()
@@ -171,7 +171,7 @@ class BatcherMachine(RuleBasedStateMachine):
         assert (batcher.confirmed, batcher.discarded) == (model.confirmed, model.discarded)
         assert (batcher.open_count, batcher.sealed_batches) == (len(model.open), model.sealed)
         assert batcher.open_bytes == len(encode(model.open)) - PREFIX
-        assert batcher.is_full == (not model.has_room)
+        assert batcher.is_full == (not model.has_capacity)
         assert batcher.offset == len(model.accepted) - len(model.open)
         assert batcher.queue_bytes == sum(len(batch.payload) for batch in batcher.queue)
         _assert_same(batcher.queue, model.queue)
@@ -212,7 +212,7 @@ class BatcherMachine(RuleBasedStateMachine):
     def a_turn_is_asked_for_once(self) -> None:
         if not hasattr(self, "batcher"):
             return
-        assert self.turns_asked_for == self.batcher.turn_is_due
+        assert self.turns_asked_for == self.batcher.is_flush_scheduled
 
     def _asked_for_a_turn(self) -> None:
         self.turns_asked_for += 1
@@ -243,7 +243,7 @@ def _assert_same(found: object, expected: object) -> None:
     ]
 
 
-def _sealed(batches: object) -> list[Sealed]:
+def _sealed(batches: object) -> list[SealedBatch]:
     return list(batches)  # type: ignore[call-overload, no-any-return]
 
 

@@ -12,8 +12,8 @@ import pytest
 
 import fastcoord
 from comparison import event_of
-from fastcoord._cursor import Cursor
-from fastcoord._ring import Ring
+from fastcoord.receiving.cursor import Cursor
+from fastcoord.receiving.ring import Ring
 from malformed import MALFORMED
 from stalwart_vectors import CASES
 

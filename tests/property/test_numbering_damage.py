@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from fastcoord import Missed
 from numbering_channel import FAR, KEYS, Exchange, Step, random_steps
-from receiving import Receiver, payload
+from receiving import ReceivingSide, payload
 
 EVENTS = st.integers(0, 5)
 THROWN = st.sampled_from([0, 0, 0, 1, 4])
@@ -188,7 +188,7 @@ def test_no_header_whatever_stops_the_node_or_silences_its_sender(
     settled: bool,
     place: int,
 ) -> None:
-    receiver = Receiver(settled=settled)
+    receiver = ReceivingSide(settled=settled)
     for numbers, count, agrees, is_intact, note in junk:
         if agrees and isinstance(numbers, tuple) and numbers[1]:
             offset = min(numbers[1], (1 << 64) - 1 - count)

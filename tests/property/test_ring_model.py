@@ -11,7 +11,7 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from fastcoord._ring import Ring
+from fastcoord.receiving.ring import Ring
 from ring_model import NOTICES_BESIDE, Message, RingModel
 
 NODES = st.integers(0, 3)

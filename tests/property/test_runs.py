@@ -19,8 +19,8 @@ import reference
 import strategies
 from arrival import assert_arrives_as_the_reference_reads_it
 from comparison import assert_same_outcome, event_of
-from fastcoord._batcher import Batcher
-from fastcoord._frames import Sealed
+from fastcoord.publishing.batcher import Batcher
+from fastcoord.wire.sealed_batch import SealedBatch
 
 EDGES = sorted({(1 << bits) + change for bits in range(0, 65, 7) for change in (-1, 0)} | {1 << 63})
 
@@ -98,7 +98,7 @@ def _batcher(protocol: str, limit: int, *, node_id: int = 300) -> Batcher:
     )
 
 
-def _publish(batcher: Batcher, calls: Iterable[Sequence[fastcoord.Event]]) -> list[Sealed]:
+def _publish(batcher: Batcher, calls: Iterable[Sequence[fastcoord.Event]]) -> list[SealedBatch]:
     for events in calls:
         prepared = batcher.prepare(events)
         assert batcher.add_from(prepared) == len(prepared)
@@ -118,7 +118,9 @@ def _members(events: Iterable[reference.Event]) -> list[Any]:
     return found
 
 
-def _check(batches: list[Sealed], events: list[reference.Event], protocol: str, limit: int) -> None:
+def _check(
+    batches: list[SealedBatch], events: list[reference.Event], protocol: str, limit: int
+) -> None:
     found: list[reference.Event] = []
     offset = 0
     for batch in batches:

@@ -7,9 +7,9 @@ import pytest
 
 import fastcoord
 from fastcoord import ConnectError
-from fastcoord._splitter import Collector
-from fastcoord.transport.fast import FastLink
-from fastcoord.transport.link import Server
+from fastcoord.nats.connection import Connection
+from fastcoord.nats.servers import Server
+from support.messages import Collector
 from support.nodes import node_toml
 from support.wait import until
 
@@ -46,17 +46,15 @@ class Owner:
     def __init__(self) -> None:
         self.lost: list[str] = []
 
-    def link_read(self) -> None: ...
+    def connection_writable(self) -> None: ...
 
-    def link_writable(self) -> None: ...
+    def connection_leaving(self, connection: object) -> None: ...
 
-    def link_leaving(self, link: object) -> None: ...
+    def connection_servers(self, connection: object) -> None: ...
 
-    def link_servers(self, link: object) -> None: ...
+    def connection_refused(self, connection: object, reason: str) -> None: ...
 
-    def link_refused(self, link: object, reason: str) -> None: ...
-
-    def link_lost(self, link: object, reason: str) -> None:
+    def connection_lost(self, connection: object, reason: str) -> None:
         self.lost.append(reason)
 
 
@@ -66,23 +64,23 @@ async def test_whoever_opens_a_link_hears_of_its_loss_whenever_that_comes(turns:
         config = fastcoord.parse_config(node_toml(server))
         for _ in range(20):
             owner = Owner()
-            link = FastLink(config, Server(config.nats.address[0]), Collector(), owner)
+            connection = Connection(config, Server(config.nats.address[0]), Collector(), owner)
             try:
-                await link.open()
+                await connection.open()
             except ConnectError:
                 assert owner.lost == []
             else:
                 await until(lambda owner=owner: owner.lost)
-            await link.close()
+            await connection.close()
 
 
 async def test_a_link_that_is_dropped_after_its_end_is_reported_all_the_same() -> None:
     async with BriefServer(30) as server:
         config = fastcoord.parse_config(node_toml(server))
         owner = Owner()
-        link = FastLink(config, Server(config.nats.address[0]), Collector(), owner)
-        await link.open()
+        connection = Connection(config, Server(config.nats.address[0]), Collector(), owner)
+        await connection.open()
         await until(lambda: owner.lost)
-        link.abort("no sign of life")
+        connection.abort("no sign of life")
         assert len(owner.lost) == 1
-        await link.close()
+        await connection.close()

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fastcoord import PeerDown, PeerUp
+from fastcoord.nats.connection import Connection
 from fastcoord.server import LocalServer
-from fastcoord.transport.fast import FastLink
 from support.crowd import Crowd, crowd
 from support.frames import Frame
 from support.node_process import node_process
@@ -237,16 +237,16 @@ async def test_what_an_exception_kept_from_being_written_is_sent_all_the_same(
     """Such as a signal's handler that raises in the wrong moment."""
     async with crowd(server, count=2) as nodes:
         sender = nodes.nodes[0]
-        publish = FastLink.publish
+        publish = Connection.publish
         interrupted = asyncio.Event()
 
-        def interrupt(link: FastLink, *given: Any, **more: Any) -> int:
-            monkeypatch.setattr(FastLink, "publish", publish)
+        def interrupt(link: Connection, *given: Any, **more: Any) -> int:
+            monkeypatch.setattr(Connection, "publish", publish)
             interrupted.set()
             raise InterruptedError("for the test")
 
         asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
-        monkeypatch.setattr(FastLink, "publish", interrupt)
+        monkeypatch.setattr(Connection, "publish", interrupt)
         await nodes.ledger.publish(sender)
         await interrupted.wait()
         await nodes.even()

@@ -63,6 +63,6 @@ async def collect(events: Any, count: int, *, seconds: float = 30.0) -> list[Any
 def drain(events: fastcoord.Subscription) -> list[Any]:
     """Take everything that waits in a subscription, without waiting for more."""
     taken = []
-    while (value := events.cursor.take_event()) is not None:
+    while (value := events._consumer.cursor.take_event()) is not None:
         taken.append(value)
     return taken

@@ -88,9 +88,9 @@ class BareServer:
             del self._writers[task]
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        splitter = FrameSplitter()
+        parser = FrameSplitter()
         while data := await reader.read(65536):
-            for frame in splitter.feed(data):
+            for frame in parser.feed(data):
                 if not isinstance(frame, Frame):
                     continue
                 self.frames.append(frame)

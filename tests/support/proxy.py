@@ -198,12 +198,12 @@ class Proxy:
 async def _pump(
     direction: Direction, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    splitter = FrameSplitter()
+    parser = FrameSplitter()
     while data := await reader.read(65536):
-        for piece in splitter.feed(data):
+        for piece in parser.feed(data):
             await direction._pass(piece, writer)
         await writer.drain()
-    await direction._pass(splitter.rest(), writer)
+    await direction._pass(parser.rest(), writer)
     await writer.drain()
 
 

@@ -1,7 +1,7 @@
-"""The floors of the house, read from the imports themselves.
+"""The import order, read from the imports themselves.
 
-A module imports only from floors below its own; the rooms of one package may import each other. An
-import for annotations alone counts like any other.
+A module imports only from layers below its own; the modules of one package may import each
+other. An import for annotations alone counts like any other.
 """
 
 import ast
@@ -16,29 +16,24 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src"
 PACKAGE = "fastcoord"
 
-FLOORS: tuple[frozenset[str], ...] = tuple(
+LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
         "errors",
-        "_wire _pool _names _numbering _awaitable _deadline",
-        "_fields _ring _frames _splitter",
-        "_events",
-        "_protocol",
-        "_encode _skip",
-        "_decode",
-        "_codec",
-        "_batcher _inbox _cursor events config statistics",
-        "_outlet sequence subscription diagnostics transport",
-        "outgoing requests",
-        "coordinator",
+        "_awaitable _deadline wire",
+        "_codec config events stats",
+        "_loss_log nats",
+        "_ping publishing receiving",
+        "_liveness",
+        "_session",
+        "node",
         "_connect",
         "__init__",
         "server",
-        "tuning",
         "cli",
     )
 )
-FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
 # What would give compiled code a clock, a socket, a log or a thread of its own.
 BARRED_FROM_COMPILED = {
@@ -51,12 +46,11 @@ ALLOWED_HEADERS = frozenset({"*", '"Python.h"'})
 # Packages of others, and where their imports may stand; "" is everywhere.
 FOREIGN = {
     "msgspec": "",
-    "nats": "transport",
-    "nkeys": "config transport",
-    "prometheus_client": "metrics",
+    "nats": "nats",
+    "nkeys": "config nats",
     "rich": "cli",
     "tomli": "config",
-    "uvloop": "cli tuning",
+    "uvloop": "cli",
 }
 
 CYTHON_IMPORT = re.compile(
@@ -82,7 +76,7 @@ def module_of(path: Path) -> str:
 MODULES = {module_of(path) for path in files(".py", ".pyx", ".pxd")}
 
 
-def room_of(module: str) -> str:
+def package_of(module: str) -> str:
     """Give the word by which the table knows a module: that of its package, if it stands in one."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else "__init__"
@@ -144,13 +138,17 @@ def graph() -> dict[str, set[str]]:
     return edges
 
 
-def test_every_module_has_its_floor() -> None:
-    unknown = sorted({room_of(module) for module in MODULES} - set(FLOOR_OF))
-    assert not unknown, f"give these a floor in the table of this test: {', '.join(unknown)}"
+def test_every_module_has_its_layer() -> None:
+    unknown = sorted({package_of(module) for module in MODULES} - set(LAYER_OF))
+    assert not unknown, f"give these a layer in the table of this test: {', '.join(unknown)}"
 
 
-def test_no_module_stands_on_two_floors() -> None:
-    assert len(FLOOR_OF) == sum(len(names) for names in FLOORS)
+def test_every_entry_of_the_table_exists() -> None:
+    assert sorted(set(LAYER_OF) - {package_of(module) for module in MODULES}) == []
+
+
+def test_no_module_stands_on_two_layers() -> None:
+    assert len(LAYER_OF) == sum(len(names) for names in LAYERS)
 
 
 def test_every_import_goes_to_a_module_that_is_there() -> None:
@@ -158,23 +156,23 @@ def test_every_import_goes_to_a_module_that_is_there() -> None:
     assert missing == []
 
 
-def test_a_module_imports_only_from_floors_below() -> None:
+def test_a_module_imports_only_from_layers_below() -> None:
     climbing = [
-        f"{module} (floor {FLOOR_OF.get(room_of(module))}) imports {used}"
-        f" (floor {FLOOR_OF.get(room_of(used))})"
+        f"{module} (layer {LAYER_OF.get(package_of(module))}) imports {used}"
+        f" (layer {LAYER_OF.get(package_of(used))})"
         for module, all_used in graph().items()
         for used in sorted(all_used)
-        if room_of(used) != room_of(module)
-        and FLOOR_OF.get(room_of(used), len(FLOORS)) >= FLOOR_OF.get(room_of(module), -1)
+        if package_of(used) != package_of(module)
+        and LAYER_OF.get(package_of(used), len(LAYERS)) >= LAYER_OF.get(package_of(module), -1)
     ]
     assert climbing == []
 
 
-def test_no_circle_exists() -> None:
+def test_no_cycle_exists() -> None:
     try:
         TopologicalSorter(graph()).prepare()
     except CycleError as error:
-        pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
+        pytest.fail(f"a cycle: {' -> '.join(error.args[1])}")
 
 
 def test_packages_of_others_are_imported_only_where_they_belong() -> None:
@@ -184,20 +182,22 @@ def test_packages_of_others_are_imported_only_where_they_belong() -> None:
             root = name.split(".")[0]
             if root == PACKAGE or root in sys.stdlib_module_names:
                 continue
-            rooms = FOREIGN.get(root)
-            if rooms is None or (rooms and room_of(module_of(path)) not in rooms.split()):
+            packages = FOREIGN.get(root)
+            if packages is None or (
+                packages and package_of(module_of(path)) not in packages.split()
+            ):
                 astray.append(f"{path.relative_to(SOURCE)} imports {name}")
     assert astray == []
 
 
-def test_only_the_transport_imports_the_nats_client_even_for_annotations() -> None:
+def test_only_one_package_imports_the_nats_client_even_for_annotations() -> None:
     importers = {
-        room_of(module_of(path))
+        package_of(module_of(path))
         for path in files(".py", ".pyx", ".pxd")
         for name in imports(path)
         if name.split(".")[0] == "nats"
     }
-    assert importers == {"transport"}
+    assert importers == {"nats"}
 
 
 def test_compiled_modules_know_no_clock_socket_log_or_event_loop() -> None:
@@ -234,21 +234,21 @@ def test_every_compiled_module_has_a_stub() -> None:
     assert bare == []
 
 
-def test_the_floors_of_the_page_are_these() -> None:
+def test_the_layers_of_the_page_are_these() -> None:
     page = (SOURCE.parent / "docs" / "architecture.md").read_text("utf-8")
     rows = re.findall(r"^\| (\d+) \| (.*) \|$", page, re.MULTILINE)
     described = [
         {"__init__" if name == PACKAGE else name for name in re.findall(r"`(\w+)`", names)}
         for _, names in rows
     ]
-    assert [int(number) for number, _ in rows] == list(range(len(FLOORS)))
-    assert described == list(FLOORS)
+    assert [int(number) for number, _ in rows] == list(range(len(LAYERS)))
+    assert described == list(LAYERS)
 
 
 def test_the_page_has_a_sentence_about_every_module() -> None:
     page = (SOURCE.parent / "docs" / "architecture.md").read_text("utf-8")
     described = set(re.findall(r"^\| `(\w+)` \| \S", page, re.MULTILINE))
-    assert described >= {room_of(module) for module in MODULES} - {"__init__"}
+    assert described >= {package_of(module) for module in MODULES} - {"__init__"}
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_the_page_has_a_sentence_about_every_module() -> None:
         ("import time, os.path as p\n", [("time", []), ("os.path", [])]),
         ("    from libc.time cimport time\n", [("libc.time", ["time"])]),
         ("from a.b cimport (\n    c,\n    d as e,\n)\n", [("a.b", ["c", "d"])]),
-        ("from fastcoord._wire cimport *\n", [("fastcoord._wire", ["*"])]),
+        ("from fastcoord.wire.primitives cimport *\n", [("fastcoord.wire.primitives", ["*"])]),
         ('cdef extern from "Python.h":\n    pass\n', []),
     ],
 )

@@ -19,9 +19,10 @@ from fastcoord import (
     ReloadSettings,
     StateChange,
 )
-from fastcoord._batcher import Batcher
-from fastcoord._outlet import Outlet
 from fastcoord.errors import EventTooLarge, UnsupportedEvent
+from fastcoord.publishing.batcher import Batcher
+from fastcoord.publishing.node_state import NodeState
+from fastcoord.publishing.publisher import Publisher
 
 PROTOCOL = "stalwart-0.15"
 ONE = ReloadSettings()
@@ -54,7 +55,7 @@ class Owner:
     def sealed(self, batches: int, events: int = 1) -> Batcher:
         """Publish and seal this many batches."""
         for second in range(batches):
-            self.batcher.begin_turn(float(second))
+            self.batcher.begin_flush(float(second))
             self.publish(*[ONE] * events)
             assert self.batcher.seal()
         return self.batcher
@@ -68,7 +69,7 @@ def test_a_sealed_batch_is_what_encode_batch_gives() -> None:
     owner = Owner(node_id=65535)
     events = (StateChange(1, 2, 3), ONE, InvalidateAccessTokens((1, 2)))
     owner.publish(*events)
-    owner.batcher.begin_turn(5.0)
+    owner.batcher.begin_flush(5.0)
     assert owner.batcher.seal()
     (batch,) = owner.batcher.queue
     assert batch.payload == fastcoord.encode_batch(events, node_id=65535, protocol=PROTOCOL)
@@ -127,7 +128,7 @@ def test_a_turn_is_asked_for_once_until_it_has_come() -> None:
     for _ in range(3):
         owner.publish(ONE, ONE)
     assert owner.turns == 1
-    owner.batcher.begin_turn(1.0)
+    owner.batcher.begin_flush(1.0)
     assert owner.turns == 1
     owner.publish(ONE)
     assert owner.turns == 2
@@ -136,7 +137,7 @@ def test_a_turn_is_asked_for_once_until_it_has_come() -> None:
 def test_an_open_batch_that_found_no_room_in_its_turn_gets_another() -> None:
     owner = Owner(limit=11, capacity=1)
     owner.publish(*[ONE] * 20)
-    owner.batcher.begin_turn(1.0)
+    owner.batcher.begin_flush(1.0)
     assert not owner.batcher.seal()
     owner.batcher.discard_oldest()
     owner.publish(ONE)
@@ -333,14 +334,14 @@ def publish_one(owner: Owner, event: Event) -> None:
         def publish_rest(self, prepared: tuple[Event, ...], done: int) -> None:
             raise AssertionError("it was taken for one that waits for room")
 
-    outlet = Outlet()
-    outlet._publish_through(owner.batcher, Refused())
-    outlet.publish(event)
+    publisher = Publisher()
+    publisher._attach(NodeState(), owner.batcher, Refused())
+    publisher.publish(event)
 
 
-def test_an_outlet_that_leads_nowhere_says_so() -> None:
-    for call in (Outlet().publish, Outlet().publish_nowait):
+def test_unattached_publisher_is_refused() -> None:
+    for call in (Publisher().publish, Publisher().publish_nowait):
         with pytest.raises(RuntimeError, match="never set up"):
             call(ONE)
     with pytest.raises(RuntimeError, match="never set up"):
-        Outlet().publish_many([ONE])
+        Publisher().publish_many([ONE])

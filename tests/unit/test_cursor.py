@@ -9,9 +9,9 @@ import pytest
 
 import fastcoord
 from fastcoord import EmailPush, Event, Missed, ReloadSettings, StateChange
-from fastcoord._cursor import Cursor
-from fastcoord._ring import Ring
-from fastcoord.subscription import overflow_notices
+from fastcoord.receiving.consumer import overflow_notices
+from fastcoord.receiving.cursor import Cursor
+from fastcoord.receiving.ring import Ring
 from receiving import PROTOCOL
 
 EVENTS_PER_TURN = 4096

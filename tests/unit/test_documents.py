@@ -7,9 +7,9 @@ import pytest
 
 import fastcoord
 from fastcoord import events
-from fastcoord._events import EVENT_TYPES
 from fastcoord.config import describe
 from fastcoord.config._settings import CLUSTER, STORE, Setting
+from fastcoord.wire.events import EVENT_TYPES
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("[a-z]*/*.md"))]

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from fastcoord._frames import HEADER_ALLOWANCE, Sealed, compose
-from fastcoord._inbox import Inbox
-from fastcoord._numbering import parse_numbering
-from fastcoord._splitter import Collector, FrameError, Splitter
+from fastcoord.nats.frames import HEADER_ALLOWANCE, compose
+from fastcoord.nats.parser import FrameError, Parser
+from fastcoord.receiving.receiver import Receiver
+from fastcoord.wire.sealed_batch import SealedBatch
 from frame_streams import Splitting
 from reference_frames import Message
+from support.messages import Collector, read_header
 
 HEADER = b"NATS/1.0\r\nFastcoord: 1.2.3.4\r\n\r\n"
 MOST = (1 << 64) - 1
@@ -103,16 +104,16 @@ def test_a_large_message_is_put_together_from_small_reads() -> None:
     for start in range(0, len(stream), 999):
         splitting.read(stream[start : start + 999])
     assert splitting.out == [Message(1, b"", None, payload), b"PING\r\n"]
-    assert splitting.splitter.held == 0
+    assert splitting.parser.held == 0
 
 
 def test_before_the_handshake_everything_is_control() -> None:
     splitting = Splitting(100)
-    splitting.splitter.is_bypassed = True
+    splitting.parser.is_bypassed = True
     splitting.read(b"INFO {}\r\nMSG a 1 ")
     splitting.read(b"2\r\nhi\r\n")
     assert splitting.out == [b"INFO {}\r\nMSG a 1 ", b"2\r\nhi\r\n"]
-    splitting.splitter.is_bypassed = False
+    splitting.parser.is_bypassed = False
     splitting.read(b"MSG a 1 2\r\nhi\r\n")
     assert splitting.out[2:] == [Message(1, b"", None, b"hi")]
 
@@ -122,52 +123,52 @@ def test_a_control_line_may_turn_the_rest_into_control() -> None:
 
     def control(line: bytes) -> None:
         lines.append(line)
-        splitter.is_bypassed = True
+        parser.is_bypassed = True
 
-    splitter = Splitter(Collector(), control, read_size=100)
-    splitter.feed_bytes(b"PING\r\nMSG a 1 2\r\nhi\r\n")
+    parser = Parser(Collector(), control, read_size=100)
+    parser.feed_bytes(b"PING\r\nMSG a 1 2\r\nhi\r\n")
     assert lines == [b"PING\r\n", b"MSG a 1 2\r\nhi\r\n"]
-    assert splitter.held == 0
+    assert parser.held == 0
 
 
 # ---------------------------------------------------------------------------- the lent buffer
 
 
 def test_the_buffer_is_lent_writable_and_of_the_read_size() -> None:
-    splitter = Splitter(Collector(), print, read_size=64)
-    with memoryview(splitter) as lent:
+    parser = Parser(Collector(), print, read_size=64)
+    with memoryview(parser) as lent:
         assert len(lent) == 64
         assert not lent.readonly
 
 
 def test_memory_that_is_lent_does_not_move() -> None:
-    splitter = Splitter(Collector(), print, read_size=64)
-    lent = memoryview(splitter)
+    parser = Parser(Collector(), print, read_size=64)
+    lent = memoryview(parser)
     lent[:] = b"MSG a 1 1000\r\n" + b"x" * 50
-    splitter.feed(64)
+    parser.feed(64)
     assert bytes(lent[:14]) == b"MSG a 1 1000\r\n"
     # What is behind it of the first allocation can be lent as well, and then no more.
-    another = memoryview(splitter)
+    another = memoryview(parser)
     another[:] = b"x" * 64
-    splitter.feed(64)
+    parser.feed(64)
     with pytest.raises(BufferError, match="still lent"):
-        memoryview(splitter)
+        memoryview(parser)
     assert bytes(lent[:14]) == b"MSG a 1 1000\r\n"
     lent.release()
     another.release()
-    memoryview(splitter).release()
+    memoryview(parser).release()
 
 
 @pytest.mark.parametrize("size", [-1, 65])
 def test_more_than_was_lent_cannot_have_been_read(size: int) -> None:
-    splitter = Splitter(Collector(), print, read_size=64)
+    parser = Parser(Collector(), print, read_size=64)
     with pytest.raises(ValueError, match="more bytes than"):
-        splitter.feed(size)
+        parser.feed(size)
 
 
 def test_a_read_of_nothing_is_refused_from_the_start() -> None:
     with pytest.raises(ValueError, match="at least one byte"):
-        Splitter(Collector(), print, read_size=0)
+        Parser(Collector(), print, read_size=0)
 
 
 def test_what_control_raises_comes_out_and_the_rest_is_not_lost() -> None:
@@ -178,10 +179,10 @@ def test_what_control_raises_comes_out_and_the_rest_is_not_lost() -> None:
         if line == b"PING\r\n":
             raise LookupError("control")
 
-    splitter = Splitter(Collector(), control, read_size=100)
+    parser = Parser(Collector(), control, read_size=100)
     with pytest.raises(LookupError, match="control"):
-        splitter.feed_bytes(b"PING\r\nPONG\r\n")
-    splitter.feed_bytes(b"+OK\r\n")
+        parser.feed_bytes(b"PING\r\nPONG\r\n")
+    parser.feed_bytes(b"+OK\r\n")
     assert lines == [b"PING\r\n", b"PONG\r\n", b"+OK\r\n"]
 
 
@@ -203,7 +204,7 @@ def test_what_control_raises_comes_out_and_the_rest_is_not_lost() -> None:
 def test_the_numbering_is_found_wherever_it_stands(
     block: bytes, numbers: tuple[int, int, int, int] | None
 ) -> None:
-    assert parse_numbering(block) == numbers
+    assert read_header(block) == numbers
 
 
 @pytest.mark.parametrize(
@@ -224,15 +225,15 @@ def test_the_numbering_is_found_wherever_it_stands(
     ],
 )
 def test_what_is_not_four_numbers_is_malformed(value: str) -> None:
-    with pytest.raises(ValueError, match=r"<incarnation>\.<offset>"):
-        parse_numbering(f"NATS/1.0\r\nFastcoord: {value}\r\n\r\n".encode())
+    block = f"NATS/1.0\r\nFastcoord: {value}\r\n\r\n".encode()
+    assert read_header(block) == "malformed"
 
 
 # ------------------------------------------------------------------------------- what is written
 
 
 def test_a_composed_frame_is_this() -> None:
-    frames = compose(b"a.b", 1, 4, [Sealed(b"payload", 2, 3)])
+    frames = compose(b"a.b", 1, 4, [SealedBatch(b"payload", 2, 3)])
     assert frames == (b"HPUB a.b 32 39\r\nNATS/1.0\r\nFastcoord: 1.2.3.4\r\n\r\npayload\r\n")
 
 
@@ -250,24 +251,24 @@ def test_a_note_reaches_the_judge(note: str | None) -> None:
             heard.append(arguments)
             return 0, 0, None
 
-    inbox = Inbox(
+    receiver = Receiver(
         node_id=1,
         incarnation=1,
         protocol="stalwart-0.15",
         hear_own=False,
-        sequencer=Judge(),
+        gap_detector=Judge(),
         on_request=print,
     )
-    inbox.events_sid = 7
-    frames = compose(b"a", 5, 1, [Sealed(b"\x09", 2, 0)], note=note)
-    splitter = Splitter(inbox, print, read_size=100)
-    splitter.feed_bytes(frames.replace(b"HPUB a ", b"HMSG a 7 "))
+    receiver.events_sid = 7
+    frames = compose(b"a", 5, 1, [SealedBatch(b"\x09", 2, 0)], note=note)
+    parser = Parser(receiver, print, read_size=100)
+    parser.feed_bytes(frames.replace(b"HPUB a ", b"HMSG a 7 "))
     assert [each[:8] for each in heard] == [(9, 5, 2, 0, 1, 0, True, note)]
 
 
 def test_a_note_that_there_is_not_is_refused() -> None:
     with pytest.raises(ValueError, match="no note 'farewell'"):
-        compose(b"a", 1, 1, [Sealed(b"", 0, 0)], note="farewell")
+        compose(b"a", 1, 1, [SealedBatch(b"", 0, 0)], note="farewell")
 
 
 def test_what_is_no_batch_is_refused() -> None:
@@ -276,7 +277,7 @@ def test_what_is_no_batch_is_refused() -> None:
 
 
 def test_the_largest_header_stays_within_its_allowance() -> None:
-    batch = Sealed(b"", MOST, (1 << 32) - 1)
+    batch = SealedBatch(b"", MOST, (1 << 32) - 1)
     for note in ("resend", "goodbye", "hello"):
         frames = compose(b"a", MOST, MOST, [batch], note=note)
         header_size = int(frames.split(b" ", 3)[2])

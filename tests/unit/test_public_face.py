@@ -171,7 +171,7 @@ def test_importing_the_package_loads_neither_tools_nor_the_client_library() -> N
     )
     loaded = set(json.loads(done.stdout))
     tools = {"fastcoord.cli", "fastcoord.server", "rich", "argparse", "nats_server", "uvloop"}
-    later = {"nats", "nkeys", "tomli", "fastcoord.coordinator", "fastcoord.config"}
+    later = {"nats", "nkeys", "tomli", "fastcoord.node", "fastcoord.config"}
     assert loaded & (tools | later) == set()
     assert "fastcoord.events" in loaded
 

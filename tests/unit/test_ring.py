@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from fastcoord import Missed, PeerDown, PeerUp
-from fastcoord._ring import Ring
-from fastcoord.subscription import fold
+from fastcoord.receiving.consumer import fold
+from fastcoord.receiving.ring import Ring
 
 
 def put(ring: Ring, *numbers: int, node_id: int = 1, count: int = 1, size: int = 1) -> None:

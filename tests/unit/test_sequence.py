@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fastcoord import Missed
-from receiving import HEARTBEAT, INCARNATION, SENDER, Receiver
+from receiving import HEARTBEAT, INCARNATION, SENDER, ReceivingSide
 
 OTHER = INCARNATION + 1
 
@@ -22,31 +22,31 @@ def discarded(events: int) -> Missed:
 
 
 def test_batches_in_order_are_delivered_and_nothing_is_told() -> None:
-    receiver = Receiver()
+    receiver = ReceivingSide()
     assert receiver.hear(0, 2) == [0, 1]
     assert receiver.hear(2, 0) == []
     assert receiver.hear(2, 3) == [2, 3, 4]
-    assert receiver.inbox.peers[SENDER].expected == 5
+    assert receiver.receiver.peers[SENDER].expected == 5
     assert receiver.watching.losses == []
 
 
 def test_a_gap_is_told_exactly_and_before_what_follows_it() -> None:
-    receiver = Receiver()
+    receiver = ReceivingSide()
     receiver.hear(0, 2)
     assert receiver.hear(7, 1) == [gap(5), 7]
     assert receiver.hear(8, 1) == [8]
-    assert receiver.inbox.peers[SENDER].missed == 5
+    assert receiver.receiver.peers[SENDER].missed == 5
 
 
 def test_a_lost_tail_is_told_by_the_heartbeat() -> None:
-    receiver = Receiver()
+    receiver = ReceivingSide()
     receiver.hear(0, 2)
     assert receiver.hear(5, 0) == [gap(3)]
     assert receiver.hear(5, 0) == []
 
 
 def test_every_gap_is_told_by_itself() -> None:
-    receiver = Receiver()
+    receiver = ReceivingSide()
     assert receiver.hear(1, 1) == [gap(1), 1]
     assert receiver.hear(4, 1) == [gap(2), 4]
     assert receiver.hear(8, 1) == [gap(3), 8]
@@ -54,7 +54,7 @@ def test_every_gap_is_told_by_itself() -> None:
 
 
 def test_two_senders_are_numbered_apart() -> None:
-    receiver = Receiver()
+    receiver = ReceivingSide()
     assert receiver.hear(0, 2, node_id=2) == [0, 1]
     assert receiver.hear(0, 2, node_id=3) == [0, 1]
     assert receiver.hear(3, 1, node_id=3) == [Missed(3, 1, "gap"), 3]
@@ -72,20 +72,20 @@ def test_two_senders_are_numbered_apart() -> None:
 def test_what_the_sender_discarded_is_told_as_its_doing(
     thrown: int, lost: int, told: list[Missed]
 ) -> None:
-    receiver = Receiver()
+    receiver = ReceivingSide()
     receiver.hear(0, 1, discarded=0)
     assert receiver.hear(1 + thrown + lost, 1, discarded=thrown) == [*told, 1 + thrown + lost]
     assert receiver.hear(10, 1, discarded=thrown)[0] == gap(8 - thrown - lost)
 
 
 def test_more_discarded_than_missing_explains_no_more_than_what_is_missing() -> None:
-    receiver = Receiver()
+    receiver = ReceivingSide()
     receiver.hear(0, 1)
     assert receiver.hear(2, 1, discarded=50) == [discarded(1), 2]
 
 
 def test_a_batch_that_looks_back_says_nothing_of_what_was_discarded() -> None:
-    receiver = Receiver()
+    receiver = ReceivingSide()
     receiver.hear(0, 1)
     assert receiver.hear(0, 0, discarded=1, note="hello") == []
     assert receiver.hear(0, 1, discarded=1, note="resend") == []
@@ -98,25 +98,25 @@ def test_a_batch_that_looks_back_says_nothing_of_what_was_discarded() -> None:
 
 
 def test_a_batch_that_was_heard_is_skipped_and_counted() -> None:
-    receiver = Receiver()
+    receiver = ReceivingSide()
     receiver.hear(0, 3)
     receiver.hear(3, 2)
     assert receiver.hear(0, 3) == []
     assert receiver.hear(3, 2) == []
-    assert receiver.inbox.duplicates == 5
+    assert receiver.receiver.duplicates == 5
     assert receiver.hear(5, 1) == [5]
 
 
 def test_of_a_batch_that_overlaps_only_the_new_events_are_delivered() -> None:
-    receiver = Receiver()
+    receiver = ReceivingSide()
     receiver.hear(0, 3)
     assert receiver.hear(1, 5, note="resend") == [3, 4, 5]
-    assert receiver.inbox.duplicates == 2
+    assert receiver.receiver.duplicates == 2
     assert receiver.hear(6, 1) == [6]
 
 
 def test_what_was_told_as_missing_is_not_delivered_late() -> None:
-    receiver = Receiver()
+    receiver = ReceivingSide()
     receiver.hear(0, 1)
     receiver.hear(3, 1)
     assert receiver.hear(1, 2, note="resend") == []
@@ -125,7 +125,7 @@ def test_what_was_told_as_missing_is_not_delivered_late() -> None:
 
 
 def test_a_repetition_without_a_note_is_skipped_even_right_behind_a_loss_of_its_size() -> None:
-    receiver = Receiver()
+    receiver = ReceivingSide()
     receiver.hear(0, 1)
     assert receiver.hear(2, 1) == [gap(1), 2]
     assert receiver.hear(2, 1) == []
@@ -133,10 +133,10 @@ def test_a_repetition_without_a_note_is_skipped_even_right_behind_a_loss_of_its_
 
 
 def test_resends_after_an_outage_never_make_a_false_gap() -> None:
-    receiver = Receiver()
+    receiver = ReceivingSide()
     receiver.hear(0, 4)
-    receiver.sequencer.left_the_bus()
-    receiver.sequencer.joined_the_bus(receiver.now)
+    receiver.gap_detector.left_the_bus()
+    receiver.gap_detector.joined_the_bus(receiver.now)
     assert receiver.hear(2, 0, note="hello") == []
     assert receiver.hear(2, 1, note="resend") == []
     assert receiver.hear(3, 2, note="resend") == [4]
@@ -148,20 +148,20 @@ def test_resends_after_an_outage_never_make_a_false_gap() -> None:
 
 
 def test_a_sender_heard_within_two_heartbeats_may_begin_anywhere() -> None:
-    receiver = Receiver(settled=False)
+    receiver = ReceivingSide(settled=False)
     receiver.now = 2 * HEARTBEAT
     assert receiver.hear(1000, 1) == [1000]
     assert receiver.hear(1002, 1) == [gap(1), 1002]
 
 
 def test_a_sender_first_heard_later_began_at_the_beginning() -> None:
-    receiver = Receiver(settled=False)
+    receiver = ReceivingSide(settled=False)
     receiver.now = 2 * HEARTBEAT + 0.01
     assert receiver.hear(3, 1) == [gap(3), 3]
 
 
 def test_a_sender_that_was_taken_up_anywhere_is_held_to_its_numbering_from_then_on() -> None:
-    receiver = Receiver(settled=False)
+    receiver = ReceivingSide(settled=False)
     receiver.hear(1000, 0)
     receiver.now = 100.0
     assert receiver.hear(1001, 1) == [gap(1), 1001]
@@ -171,7 +171,7 @@ def test_a_sender_that_was_taken_up_anywhere_is_held_to_its_numbering_from_then_
 
 
 def test_a_restart_is_not_a_gap() -> None:
-    receiver = Receiver()
+    receiver = ReceivingSide()
     receiver.hear(0, 50)
     assert receiver.hear(0, 2, incarnation=OTHER) == [0, 1]
     assert receiver.hear(2, 1, incarnation=OTHER) == [2]
@@ -179,30 +179,30 @@ def test_a_restart_is_not_a_gap() -> None:
 
 
 def test_what_a_restarted_sender_loses_first_is_told() -> None:
-    receiver = Receiver()
+    receiver = ReceivingSide()
     receiver.hear(0, 50)
     assert receiver.hear(4, 1, incarnation=OTHER) == [gap(4), 4]
 
 
 def test_a_sender_that_restarted_while_this_node_was_away_may_have_ended_anywhere() -> None:
-    receiver = Receiver()
+    receiver = ReceivingSide()
     receiver.hear(0, 1)
-    receiver.sequencer.left_the_bus()
-    receiver.sequencer.joined_the_bus(receiver.now)
+    receiver.gap_detector.left_the_bus()
+    receiver.gap_detector.joined_the_bus(receiver.now)
     assert receiver.hear(0, 1, incarnation=OTHER) == [gap(None), 0]
 
 
 def test_a_sender_that_said_goodbye_before_it_restarted_left_nothing_open() -> None:
-    receiver = Receiver()
+    receiver = ReceivingSide()
     receiver.hear(0, 1)
     receiver.hear(1, 0, note="goodbye")
-    receiver.sequencer.left_the_bus()
-    receiver.sequencer.joined_the_bus(receiver.now)
+    receiver.gap_detector.left_the_bus()
+    receiver.gap_detector.joined_the_bus(receiver.now)
     assert receiver.hear(0, 1, incarnation=OTHER) == [0]
 
 
 def test_the_new_incarnations_count_of_discarded_events_starts_anew() -> None:
-    receiver = Receiver()
+    receiver = ReceivingSide()
     receiver.hear(0, 1, discarded=40)
     receiver.hear(0, 1, incarnation=OTHER, discarded=0)
     assert receiver.hear(3, 1, incarnation=OTHER, discarded=2) == [discarded(2), 3]

@@ -19,7 +19,8 @@ from fastcoord import (
     ReloadSettings,
     StateChange,
 )
-from fastcoord.subscription import Overflow, Subscription, fold, split_kinds
+from fastcoord.receiving.consumer import Consumer, Overflow, fold, split_kinds
+from fastcoord.receiving.subscription import Subscription
 from receiving import PROTOCOL
 from support.wait import until
 
@@ -35,8 +36,8 @@ class Bench:
         peers: bool = False,
         capacity: int = 100,
     ) -> None:
-        self.closed: list[Subscription] = []
-        self.subscription = Subscription(
+        self.closed: list[Consumer] = []
+        self.consumer = Consumer(
             protocol=PROTOCOL,
             kinds=kinds,
             overflow=overflow,
@@ -45,10 +46,11 @@ class Bench:
             capacity_bytes=1 << 20,
             on_close=self.closed.append,
         )
+        self.subscription = Subscription(self.consumer)
 
     def put(self, *events: Event, node_id: int = 7) -> None:
         content = fastcoord.encode_batch(events, node_id=node_id, protocol=PROTOCOL)
-        self.subscription.ring.put_message(content, 1, len(events), node_id, 0.0)
+        self.consumer.ring.put_message(content, 1, len(events), node_id, 0.0)
 
     def assert_sum(self) -> None:
         stats = self.subscription.stats()
@@ -64,7 +66,7 @@ async def take(subscription: Subscription) -> Any:
 
 
 async def is_waiting(bench: Bench) -> None:
-    await until(lambda: bench.subscription.ring.waker is not None, because="the consumer waits")
+    await until(lambda: bench.consumer.ring.waker is not None, because="the consumer waits")
 
 
 async def test_a_consumer_that_waits_gets_what_comes() -> None:
@@ -102,7 +104,7 @@ async def test_a_consumer_gives_way_to_the_other_tasks_now_and_then() -> None:
     bench = Bench()
     for _ in range(50):
         bench.put(*[change(number) for number in range(500)])
-    bench.subscription.end(None)
+    bench.consumer.end(None)
     turns = 0
 
     async def other() -> None:
@@ -129,7 +131,7 @@ async def test_closing_ends_an_iteration_that_waits() -> None:
     await is_waiting(bench)
     bench.subscription.close()
     assert await task == []
-    assert bench.closed == [bench.subscription]
+    assert bench.closed == [bench.consumer]
 
 
 async def test_a_closed_subscription_gives_nothing_and_still_adds_up() -> None:
@@ -149,7 +151,7 @@ async def test_leaving_the_context_closes() -> None:
     bench = Bench()
     async with bench.subscription as events:
         assert events is bench.subscription
-    assert bench.closed == [bench.subscription]
+    assert bench.closed == [bench.consumer]
     with pytest.raises(StopAsyncIteration):
         await events.__anext__()
 
@@ -157,7 +159,7 @@ async def test_leaving_the_context_closes() -> None:
 async def test_what_was_buffered_is_given_before_the_end() -> None:
     bench = Bench()
     bench.put(change(1))
-    bench.subscription.end(None)
+    bench.consumer.end(None)
     bench.put(change(2))
     assert [event async for event in bench.subscription] == [change(1)]
 
@@ -165,7 +167,7 @@ async def test_what_was_buffered_is_given_before_the_end() -> None:
 async def test_what_was_buffered_is_given_before_the_failure_which_comes_every_time() -> None:
     bench = Bench()
     bench.put(change(1))
-    bench.subscription.end(ConnectionLost("gone"))
+    bench.consumer.end(ConnectionLost("gone"))
     batches = bench.subscription.batches()
     batch = await batches.__anext__()
     assert isinstance(batch, fastcoord.Batch)
@@ -186,7 +188,7 @@ async def test_statistics_add_up_at_every_step() -> None:
             if number % 3 == 0:
                 await take(bench.subscription)
                 bench.assert_sum()
-        bench.subscription.end(None)
+        bench.consumer.end(None)
         taken = [event async for event in bench.subscription]
         bench.assert_sum()
         stats = bench.subscription.stats()
@@ -211,9 +213,9 @@ def test_losses_are_always_told_and_peers_to_who_asked(
 ) -> None:
     bench = Bench(**options)
     for notice in (PeerUp(1), Missed(1, 1, "gap"), PeerDown(1, True)):
-        bench.subscription.ring.put_notice(notice)
+        bench.consumer.ring.put_notice(notice)
     told = []
-    while (notice := bench.subscription.ring.take_next()) is not None:
+    while (notice := bench.consumer.ring.take_next()) is not None:
         told.append(notice)
     assert told == heard
 
@@ -226,9 +228,9 @@ def test_an_overflow_that_is_none_is_refused() -> None:
 def test_who_asked_for_notices_alone_hears_no_event() -> None:
     bench = Bench(kinds=[PeerDown])
     bench.put(change(1), change(2))
-    bench.subscription.ring.put_notice(PeerDown(7, True))
-    assert bench.subscription.cursor.take_event() == PeerDown(7, True)
-    assert bench.subscription.cursor.take_event() is None
+    bench.consumer.ring.put_notice(PeerDown(7, True))
+    assert bench.consumer.cursor.take_event() == PeerDown(7, True)
+    assert bench.consumer.cursor.take_event() is None
     assert bench.subscription.stats().filtered == 2
     bench.assert_sum()
 

@@ -20,9 +20,9 @@ STREAM = (
 
 
 def frames_of(data: bytes, *, chunk: int) -> list[Frame | bytes]:
-    splitter = FrameSplitter()
+    parser = FrameSplitter()
     chunks = [data[start : start + chunk] for start in range(0, len(data), chunk)]
-    return [frame for each in chunks for frame in splitter.feed(each)]
+    return [frame for each in chunks for frame in parser.feed(each)]
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 1000])

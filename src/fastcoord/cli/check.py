@@ -6,15 +6,15 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from fastcoord._splitter import Sink
 from fastcoord.cli.running import CommandFailed, run_until_interrupted
 from fastcoord.config import describe, load_config
 from fastcoord.errors import RequestTimeout
-from fastcoord.transport import Supervisor
+from fastcoord.nats.parser import MessageSink
+from fastcoord.nats.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from fastcoord.config import Config
-    from fastcoord.transport import Link
+    from fastcoord.nats.connection import Connection
 
 __all__ = ["run_check"]
 
@@ -44,7 +44,7 @@ class Visit(Supervisor):
     """
 
     def __init__(self, config: Config) -> None:
-        super().__init__(config, Sink(), Bystander())
+        super().__init__(config, MessageSink(), NoOwner())
         self._refusals: list[str] = []
 
     async def run(self) -> int:
@@ -60,20 +60,20 @@ class Visit(Supervisor):
         return 0
 
     async def _listen(self) -> tuple[str, str]:
-        if self.link is None:
+        if self.connection is None:
             raise CommandFailed("the server took the connection and closed it at once")
-        server, subject = str(self.link.server), self._config.cluster.subject
-        self.link.subscribe(subject, SUBSCRIPTION)
+        server, subject = str(self.connection.server), self._config.cluster.subject
+        self.connection.subscribe(subject, SUBSCRIPTION)
         # A refusal comes before the first answer, and is handled before the second one is asked.
         for _ in range(2):
-            await self._ping(self.link, server)
+            await self._ping(self.connection, server)
         if self._refusals:
             raise CommandFailed(f"{server} refused: {'; '.join(self._refusals)}")
         return server, subject
 
-    async def _ping(self, link: Link, server: str) -> None:
+    async def _ping(self, connection: Connection, server: str) -> None:
         answered = asyncio.Event()
-        link.ping(answered.set)
+        connection.ping(answered.set)
         timeout = self._config.nats.timeout.request
         try:
             await asyncio.wait_for(answered.wait(), timeout)
@@ -83,20 +83,17 @@ class Visit(Supervisor):
                 "(timeout.request)"
             ) from None
 
-    def link_refused(self, link: Link, reason: str) -> None:
+    def connection_refused(self, connection: Connection, reason: str) -> None:
         self._refusals.append(reason)
 
 
-class Bystander:
-    """Hears of the link as the coordinator would, and has nothing to do then."""
+class NoOwner:
+    """An owner for the supervisor that does nothing."""
 
-    def link_read(self) -> None:
+    def connection_writable(self) -> None:
         pass
 
-    def link_writable(self) -> None:
-        pass
-
-    def connection_up(self, link: Link) -> None:
+    def connection_up(self, connection: Connection) -> None:
         pass
 
     def connection_down(self, reason: str) -> None:

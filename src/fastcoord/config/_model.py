@@ -66,7 +66,7 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True):
     """The bounds of every queue and buffer."""
 
     client: int = 2048
-    """Sealed batches that may wait for the connection."""
+    """SealedBatch batches that may wait for the connection."""
     subscription: int = 65536
     """Received batches that one subscription holds."""
     read_buffer: int = 65535

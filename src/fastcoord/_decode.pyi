@@ -1,3 +1,0 @@
-"""Nothing of this module is for Python: its functions are reached by cimport."""
-
-from fastcoord._events import EVENT_TYPES as EVENT_TYPES

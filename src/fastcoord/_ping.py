@@ -1,0 +1,96 @@
+"""Questions from node to node, beside the events: the ping."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from typing import TYPE_CHECKING
+
+from fastcoord._deadline import within
+from fastcoord.errors import RequestTimeout
+
+if TYPE_CHECKING:
+    from fastcoord.nats.connection import Connection
+
+__all__ = ["Pings"]
+
+PING_SID = 2
+PONG_SID = 3
+LARGEST_NODE_ID = 0xFFFF
+TOKEN = re.compile(rb"[0-9a-f]{16}")
+
+
+class Pings:
+    """Ask and answer pings.
+
+    A ping to node 7 goes to ``<subject>.ping.7`` with a token as payload and a subject of this very
+    incarnation as reply; the answer carries the token back.
+
+    :param subject: the cluster's subject.
+    :param node_id: this node.
+    :param incarnation: this run of it.
+    """
+
+    def __init__(self, subject: str, node_id: int, incarnation: int) -> None:
+        self._subject = subject
+        self._node_id = node_id
+        self._reply = f"{subject}.pong.{node_id}.{incarnation}".encode()
+        # Only such a reply is ever written into a protocol line, whatever the network says.
+        self._allowed_reply = re.compile(
+            re.escape(f"{subject}.pong.").encode() + rb"[0-9]{1,5}\.[0-9]{1,20}"
+        )
+        self._asked: dict[bytes, asyncio.Future[None]] = {}
+        self.round_trips: dict[int, float] = {}
+
+    def subscribe(self, connection: Connection) -> None:
+        """Hear questions and answers on a new connection."""
+        connection.subscribe(f"{self._subject}.ping.{self._node_id}", PING_SID)
+        connection.subscribe(self._reply.decode(), PONG_SID)
+
+    def take(self, connection: Connection, sid: int, reply: bytes, payload: bytes) -> None:
+        """Answer a question, or take an answer; anything else is dropped."""
+        if not TOKEN.fullmatch(payload):
+            return
+        if sid == PING_SID and self._allowed_reply.fullmatch(reply):
+            connection.publish_raw(reply, payload)
+        elif sid == PONG_SID:
+            answered = self._asked.get(payload)
+            if answered is not None and not answered.done():
+                answered.set_result(None)
+
+    async def ping(self, connection: Connection | None, node_id: int, timeout: float) -> float:
+        """Ask a node and wait for its answer.
+
+        :return: the round trip, in seconds.
+        :raises TypeError: the node id is no integer.
+        :raises ValueError: no other node can have this id.
+        :raises RequestTimeout: there is no connection, or no answer came in time.
+        """
+        if isinstance(node_id, bool) or not isinstance(node_id, int):
+            raise TypeError(f"node_id must be an integer, not {type(node_id).__name__}")
+        if not 0 <= node_id <= LARGEST_NODE_ID:
+            raise ValueError(f"node_id must be from 0 to {LARGEST_NODE_ID}, not {node_id}")
+        if node_id == self._node_id:
+            raise ValueError(f"node_id must be that of another node; {node_id} is this one")
+        if connection is None:
+            raise RequestTimeout(f"ping: node {node_id} cannot be asked without a connection")
+        loop = asyncio.get_running_loop()
+        token = secrets.token_hex(8).encode()
+        answered = self._asked[token] = loop.create_future()
+        started = loop.time()
+        try:
+            connection.publish_raw(f"{self._subject}.ping.{node_id:d}".encode(), token, self._reply)
+            await within(answered, timeout)
+        except TimeoutError:
+            raise RequestTimeout(f"ping: node {node_id} did not answer in {timeout:g} s") from None
+        finally:
+            del self._asked[token]
+        self.round_trips[node_id] = loop.time() - started
+        return self.round_trips[node_id]
+
+    def end(self, reason: Exception) -> None:
+        """Tell everyone who waits why no answer will come."""
+        for answered in self._asked.values():
+            if not answered.done():
+                answered.set_exception(reason)

@@ -1,0 +1,337 @@
+"""Everything that one node consists of, connected: the internal side of ``Node``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+from fastcoord._liveness import Liveness
+from fastcoord._loss_log import LossLog
+from fastcoord._ping import Pings
+from fastcoord.errors import (
+    ConnectError,
+    ConnectionLost,
+    ConnectTimeout,
+    NodeClosed,
+    RequestTimeout,
+)
+from fastcoord.events import Missed
+from fastcoord.nats.connection import EVENTS_SID
+from fastcoord.nats.supervisor import Supervisor
+from fastcoord.publishing.node_state import NodeState
+from fastcoord.publishing.sender import Sender
+from fastcoord.receiving.consumer import Consumer
+from fastcoord.receiving.gaps import HEARTBEATS_UNTIL_DOWN, GapDetector
+from fastcoord.receiving.receiver import Receiver
+from fastcoord.stats import Peer, Stats
+
+if TYPE_CHECKING:
+    from fastcoord.config import Config
+    from fastcoord.nats.connection import Connection
+    from fastcoord.receiving.consumer import Kinds, Overflow
+
+__all__ = ["Session"]
+
+LONGEST_RECONNECT_PAUSE = 5.0
+"""Seconds within which a running peer has tried to reconnect: the longest backoff, plus the time to
+connect."""
+
+logger = logging.getLogger("fastcoord")
+
+
+class Session:
+    """One run of a node.
+
+    :param config: the configuration, with the arguments of ``connect`` applied.
+    """
+
+    def __init__(self, config: Config) -> None:
+        loop = asyncio.get_running_loop()
+        cluster = config.cluster
+        self.config = config
+        self.node_id = cluster.node_id
+        self.incarnation = secrets.randbits(63) | 1
+        self.state = NodeState()
+        self._loop = loop
+        self._name = f"node {cluster.node_id}"
+        self._gap_detector = GapDetector(
+            heartbeat=cluster.heartbeat, started_at=loop.time(), watcher=self
+        )
+        self._receiver = Receiver(
+            node_id=cluster.node_id,
+            incarnation=self.incarnation,
+            protocol=cluster.protocol,
+            hear_own=not config.nats.no_echo,
+            gap_detector=self._gap_detector,
+            on_request=self._on_request,
+        )
+        self._receiver.events_sid = EVENTS_SID
+        self._gap_detector.receiver = self._receiver
+        self.sender = Sender(
+            config,
+            node_id=cluster.node_id,
+            protocol=cluster.protocol,
+            incarnation=self.incarnation,
+            state=self.state,
+        )
+        self._pings = Pings(cluster.subject, cluster.node_id, self.incarnation)
+        self._supervisor = Supervisor(config, self._receiver, self)
+        self._liveness = Liveness(
+            cluster.heartbeat, self._supervisor, self.sender, self._gap_detector, self._on_tick
+        )
+        self._consumers: list[Consumer] = []
+        self._losses = LossLog(self._name)
+        self._duplicates: set[int] = set()
+        self._closing: asyncio.Task[int] | None = None
+        self._hold: asyncio.TimerHandle | None = None
+        self._greeting_answer: asyncio.Handle | None = None
+        self._down_since = 0.0
+
+    async def start(self) -> None:
+        """Connect to a server and subscribe.
+
+        :raises ConnectError: no server could be joined.
+        """
+        await self._supervisor.start()
+        self._liveness.start()
+        seconds = self.config.nats.timeout.connection
+        try:
+            # The PONG proves that the server has processed the SUB: from here on, what others
+            # publish is received, or its loss is noticed.
+            await self.sender.flush(seconds)
+        except BaseException as error:
+            self._end(NodeClosed(f"node {self.node_id} has not joined"))
+            await self._supervisor.close()
+            if isinstance(error, RequestTimeout):
+                raise ConnectTimeout(
+                    f"a NATS server was joined and did not answer within {seconds:g} s"
+                    " (timeout.connection): check that it is not overloaded or suspended"
+                ) from None
+            if isinstance(error, ConnectionLost):
+                raise ConnectError(str(error)) from None
+            raise
+
+    # ---------------------------------------------------------------------- subscriptions
+
+    def subscribe(self, *, kinds: Kinds | None, overflow: Overflow, peers: bool) -> Consumer:
+        """Create the consumer of a new subscription."""
+        self.state.check()
+        capacity = self.config.nats.capacity
+        consumer = Consumer(
+            protocol=self.config.cluster.protocol,
+            kinds=kinds,
+            overflow=overflow,
+            peers=peers,
+            capacity_messages=capacity.subscription,
+            capacity_bytes=capacity.subscription_bytes,
+            on_close=self._remove,
+        )
+        self._consumers.append(consumer)
+        self._receiver.add_ring(consumer.ring)
+        return consumer
+
+    def _remove(self, consumer: Consumer) -> None:
+        self._receiver.remove_ring(consumer.ring)
+        if consumer in self._consumers:
+            self._consumers.remove(consumer)
+
+    # -------------------------------------------------------------------- what it can tell
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._closing is not None
+
+    @property
+    def server(self) -> str | None:
+        """The server of the open connection, or ``None``."""
+        connection = self._supervisor.connection
+        return None if connection is None else str(connection.server)
+
+    def stats(self) -> Stats:
+        """Return the statistics of the node now."""
+        batcher, receiver = self.sender.batcher, self._receiver
+        return Stats(
+            node_id=self.node_id,
+            incarnation=self.incarnation,
+            server=self.server,
+            reconnects=self._supervisor.reconnects,
+            accepted=batcher.accepted,
+            confirmed=batcher.confirmed,
+            waiting=batcher.waiting,
+            discarded=batcher.discarded,
+            waiting_batches=len(batcher.queue) + len(batcher.window),
+            sent_batches=batcher.sealed_batches,
+            sent_bytes=self.sender.sent_bytes,
+            received=receiver.received,
+            received_batches=receiver.received_batches,
+            received_bytes=receiver.received_bytes,
+            duplicates=receiver.duplicates,
+            malformed=receiver.malformed,
+            missed=self._losses.by_cause(),
+            duplicate_node_ids=tuple(sorted(self._duplicates)),
+            subscriptions=tuple(consumer.stats() for consumer in self._consumers),
+        )
+
+    def peers(self) -> tuple[Peer, ...]:
+        """Return what is known of every other node, by node id."""
+        since_epoch = time.time() - self._loop.time()
+        return tuple(
+            Peer(
+                node_id=state.node_id,
+                incarnation=state.incarnation if state.numbered else None,
+                is_up=state.history.up if state.numbered else None,
+                last_heard=since_epoch + state.heard_at,
+                received=state.received,
+                missed=state.missed,
+                round_trip=self._pings.round_trips.get(state.node_id),
+            )
+            for _, state in sorted(self._receiver.peers.items())
+            if state.history is not None and state.node_id != self.node_id
+        )
+
+    async def ping(self, node_id: int) -> float:
+        """Ask another node for an answer and return the round trip in seconds."""
+        self.state.check()
+        return await self._pings.ping(
+            self._supervisor.connection, node_id, self.config.nats.timeout.request
+        )
+
+    # ----------------------------------------------------------- called by the receiving side
+
+    def _on_request(self, sid: int, reply: bytes, payload: bytes) -> None:
+        connection = self._supervisor.connection
+        if connection is not None:
+            self._pings.take(connection, sid, reply, payload)
+
+    def missed(self, missed: Missed) -> None:
+        self._losses.note(missed)
+
+    def duplicate_node_id(self, node_id: int) -> None:
+        self._duplicates.add(node_id)
+        logger.error(
+            "%s: two running nodes use node id %d on %s; each drops the other's events: give one of"
+            " them another cluster.node-id",
+            self._name,
+            node_id,
+            self.config.cluster.subject,
+        )
+
+    def greeted(self) -> None:
+        # Several nodes that join at once are answered with one beat.
+        if self._greeting_answer is None:
+            self._greeting_answer = self._loop.call_soon(self._answer_greeting)
+
+    def _answer_greeting(self) -> None:
+        self._greeting_answer = None
+        self.sender.beat()
+
+    def peers_are_back(self) -> None:
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
+        self._gap_detector.awaited.clear()
+        self.sender.release()
+
+    # ---------------------------------------------------------------- called by the supervisor
+
+    def connection_writable(self) -> None:
+        self.sender.writable()
+
+    def connection_up(self, connection: Connection) -> None:
+        connection.subscribe(self.config.cluster.subject, EVENTS_SID)
+        self._pings.subscribe(connection)
+        now = self._loop.time()
+        self._receiver.now = now
+        self._receiver.received_at = time.time()
+        self._gap_detector.joined_the_bus(now)
+        # After an outage the peers reconnect one by one and lose what is sent before they have
+        # subscribed. So it is held until every peer that was up is heard again or counts as down.
+        hold = bool(self._gap_detector.awaited)
+        if hold:
+            patience = max(
+                HEARTBEATS_UNTIL_DOWN * self.config.cluster.heartbeat, LONGEST_RECONNECT_PAUSE
+            )
+            self._hold = self._loop.call_later(patience, self.peers_are_back)
+        # Stalwart nodes cannot recognise a resend: while one is heard, confirmed batches are not
+        # sent again.
+        again = 0.0 if self._gap_detector.hears_unnumbered else self.config.cluster.heartbeat
+        discarded = self.sender.connected(
+            connection, recent_since=self._down_since - again, hold=hold
+        )
+        if discarded:
+            logger.error(
+                "%s: %d events discarded: %s takes no message of more than %d bytes",
+                self._name,
+                discarded,
+                connection.server,
+                connection.max_payload,
+            )
+
+    def connection_down(self, reason: str) -> None:
+        self.sender.disconnected()
+        self._gap_detector.left_the_bus()
+        self._down_since = self._loop.time()
+        if self._hold is not None:
+            self._hold.cancel()
+
+    def connection_given_up(self, reason: str) -> None:
+        self._end(ConnectionLost(f"the connection is lost: {reason}"))
+
+    # ------------------------------------------------------------------------------- time
+
+    def _on_tick(self, now: float) -> None:
+        self._losses.report(sum(consumer.ring.missed for consumer in self._consumers))
+        discarded = self.sender.discard_older(now - self.config.cluster.max_age)
+        if discarded:
+            logger.warning(
+                "%s: %d events discarded: they waited longer than cluster.max-age",
+                self._name,
+                discarded,
+            )
+
+    # ---------------------------------------------------------------------------- ending
+
+    def _end(self, reason: Exception) -> None:
+        self.state.end(reason)
+        self.sender.end()
+        self._pings.end(reason)
+        failure = reason if isinstance(reason, ConnectionLost) else None
+        for consumer in self._consumers:
+            if not consumer.ring.is_closed:
+                consumer.end(failure)
+        self._liveness.stop()
+        if self._hold is not None:
+            self._hold.cancel()
+
+    async def close(self, timeout: float) -> int:
+        """Send what waits, say goodbye and disconnect; further calls wait for the first one."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(
+                self._close(timeout), name=f"fastcoord {self._name} close"
+            )
+        return await asyncio.shield(self._closing)
+
+    async def _close(self, timeout: float) -> int:
+        # A tenth of the time is kept for disconnecting, whatever the connection does until then.
+        deadline = self._loop.time() + timeout * 0.9
+        batcher = self.sender.batcher
+        discarded = batcher.discarded
+        if self.state.ended is None:
+            try:
+                await self.sender.close(deadline)
+            except (TimeoutError, ConnectionLost):
+                logger.debug("%s: closing without confirmation", self._name)
+        self._end(NodeClosed(f"node {self.node_id} is closed"))
+        await self._supervisor.close()
+        unconfirmed = batcher.waiting + batcher.discarded - discarded
+        if unconfirmed:
+            logger.warning(
+                "%s: closed with %d events that the server did not confirm",
+                self._name,
+                unconfirmed,
+            )
+        return unconfirmed

@@ -1,9 +1,0 @@
-# cython: language_level=3
-from fastcoord._protocol cimport Protocol
-from fastcoord._wire cimport Reader
-
-# `is_shortest` becomes False where an integer takes more bytes than it needs.
-cdef bint skip_accounts(Reader* reader, Py_ssize_t count, bint* is_shortest) noexcept nogil
-cdef bint skip_items(Reader* reader, Py_ssize_t count, bint* is_shortest) noexcept nogil
-cdef bint skip_event(Protocol protocol, Reader* reader)
-cdef Py_ssize_t count_events(Protocol protocol, Reader* reader)

@@ -1,0 +1,92 @@
+# cython: language_level=3, embedsignature=True, boundscheck=False, wraparound=False
+"""Writes batches as frames of the NATS client protocol, many into one bytes object."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcpy
+
+from fastcoord.nats.sequence_header cimport (
+    DECIMAL_SIZE,
+    HEADER_START,
+    MAX_HEADER,
+    decimal_size,
+    note_line,
+    put_decimal,
+)
+from fastcoord.wire.sealed_batch cimport SealedBatch
+from fastcoord.wire.pool cimport owned
+
+cdef extern from "Python.h":
+    PyObject* PyBytes_FromStringAndSize(const char*, Py_ssize_t) except NULL
+    int _PyBytes_Resize(PyObject**, Py_ssize_t) except -1
+
+# How many bytes beside its payload a batch takes of the server's max_payload, at most.
+HEADER_ALLOWANCE = MAX_HEADER
+
+
+cdef inline uint8_t* put_all(uint8_t* position, bytes text) noexcept:
+    memcpy(position, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+    return position + PyBytes_GET_SIZE(text)
+
+
+def compose(bytes subject, uint64_t incarnation, uint64_t discarded, batches, *, note=None, ping=False):
+    """Write HPUB frames for batches into one bytes object.
+
+    :param subject: the NATS subject, already checked for blanks and line ends.
+    :param incarnation: the first number of the header.
+    :param discarded: the last number of the header.
+    :param batches: a list of ``SealedBatch``.
+    :param note: ``"resend"``, ``"goodbye"`` or ``"hello"``, for all of them.
+    :param ping: whether a PING follows them.
+    :return: the frames, ready for one write.
+    """
+    # What all of them begin and end with is written once.
+    cdef bytes command = b"HPUB " + subject + b" "
+    cdef bytes beginning = HEADER_START + b"%d." % incarnation
+    cdef bytes ending = b".%d\r\n" % discarded + note_line(note) + b"\r\n"
+    cdef Py_ssize_t fixed_header = PyBytes_GET_SIZE(beginning) + 1 + PyBytes_GET_SIZE(ending)
+    cdef Py_ssize_t size = 8
+    cdef Py_ssize_t header_size, payload_size
+    cdef int offset_size, count_size
+    cdef uint8_t* start
+    cdef uint8_t* position
+    cdef PyObject* frames
+    cdef SealedBatch batch
+    cdef list members = list(batches)
+    for batch in members:
+        size += (
+            PyBytes_GET_SIZE(batch.payload) + PyBytes_GET_SIZE(command) + fixed_header
+            + 4 * DECIMAL_SIZE + 8
+        )
+    # Composed in the object that is handed to the socket; what was reserved too much is cut off.
+    frames = PyBytes_FromStringAndSize(NULL, size)
+    start = position = <uint8_t*>PyBytes_AS_STRING(<object>frames)
+    for batch in members:
+        payload_size = PyBytes_GET_SIZE(batch.payload)
+        offset_size = decimal_size(batch.offset)
+        count_size = decimal_size(batch.count)
+        header_size = fixed_header + offset_size + count_size
+        position = put_all(position, command)
+        position = put_decimal(position, header_size, decimal_size(header_size))
+        position[0] = 32
+        position += 1
+        position = put_decimal(
+            position, header_size + payload_size, decimal_size(header_size + payload_size)
+        )
+        position[0] = 13
+        position[1] = 10
+        position = put_all(position + 2, beginning)
+        position = put_decimal(position, batch.offset, offset_size)
+        position[0] = 46
+        position = put_decimal(position + 1, batch.count, count_size)
+        position = put_all(position, ending)
+        position = put_all(position, batch.payload)
+        position[0] = 13
+        position[1] = 10
+        position += 2
+    if ping:
+        memcpy(position, b"PING\r\n", 6)
+        position += 6
+    _PyBytes_Resize(&frames, position - start)
+    return owned(frames)

@@ -1,0 +1,35 @@
+# cython: language_level=3
+from libc.stdint cimport uint8_t, uint64_t
+
+from fastcoord.nats.sequence_header cimport SequenceHeader
+
+cdef class MessageSink:
+    cdef public double now             # the time of the last read, on the loop's clock
+    cdef public double received_at     # the same in seconds since the epoch
+    cdef int message(
+        self,
+        uint64_t sid,
+        const uint8_t* reply,
+        Py_ssize_t reply_size,
+        SequenceHeader* header,
+        const uint8_t* payload,
+        Py_ssize_t size,
+    ) except -1
+
+cdef class Parser:
+    cdef uint8_t* buffer
+    cdef Py_ssize_t capacity
+    cdef Py_ssize_t start          # first byte that was not consumed
+    cdef Py_ssize_t end            # one past the last byte that was read
+    cdef Py_ssize_t wanted         # bytes from `start` that the frame at hand takes, or 0
+    cdef Py_ssize_t lent           # buffer exports that are still alive
+    cdef readonly Py_ssize_t read_size
+    cdef public Py_ssize_t max_payload
+    cdef public bint is_bypassed   # before the handshake is over every byte is control
+    cdef MessageSink sink
+    cdef object control
+    cdef Py_ssize_t parse(self) except -1
+    cdef Py_ssize_t parse_message(
+        self, const uint8_t* line, Py_ssize_t line_size, bint has_header, Py_ssize_t ready
+    ) except -2
+    cdef int reserve(self, Py_ssize_t size) except -1

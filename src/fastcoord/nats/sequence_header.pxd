@@ -1,0 +1,70 @@
+# cython: language_level=3
+from libc.stdint cimport uint8_t, uint64_t
+
+cdef enum:
+    DECIMAL_SIZE = 20            # digits of the largest u64
+    MAX_HEADER = 96 + 4 * DECIMAL_SIZE
+
+cdef bytes HEADER_START
+cdef bytes note_line(note)
+
+cdef enum HeaderState:
+    HEADER_ABSENT = 0
+    HEADER_PRESENT
+    HEADER_MALFORMED
+
+# The one header of a message: <incarnation>.<offset>.<count>.<discarded>
+cdef struct SequenceHeader:
+    uint64_t incarnation
+    uint64_t offset
+    uint64_t count
+    uint64_t discarded
+    HeaderState state
+    bint is_resend          # sent once before, over a connection that broke
+    bint is_goodbye         # the sender's last message
+    bint is_hello           # the sender has just joined, and asks who is there
+
+cdef void read_sequence_header(
+    const uint8_t* block, Py_ssize_t size, SequenceHeader* header
+) noexcept nogil
+
+
+cdef inline const uint8_t* read_decimal(
+    const uint8_t* position, const uint8_t* end, uint64_t* number
+) noexcept nogil:
+    """Read digits up to the first other byte; give NULL when there are none or too many."""
+    cdef uint64_t value = 0
+    cdef uint64_t digit
+    cdef const uint8_t* first = position
+    while position < end and 48 <= position[0] <= 57:
+        digit = position[0] - 48
+        if position - first >= DECIMAL_SIZE - 1 and (
+            # The largest u64 is ten times this number and 5.
+            value > <uint64_t>0x1999999999999999
+            or (value == <uint64_t>0x1999999999999999 and digit > 5)
+        ):
+            return NULL
+        value = value * 10 + digit
+        position += 1
+    if position == first:
+        return NULL
+    number[0] = value
+    return position
+
+
+cdef inline int decimal_size(uint64_t number) noexcept nogil:
+    cdef int size = 1
+    while number >= 10:
+        number //= 10
+        size += 1
+    return size
+
+
+cdef inline uint8_t* put_decimal(uint8_t* target, uint64_t number, int size) noexcept nogil:
+    """Write ``size`` digits, as many as the number has, and give the position behind them."""
+    cdef uint8_t* position = target + size
+    while position > target:
+        position -= 1
+        position[0] = 48 + <uint8_t>(number % 10)
+        number //= 10
+    return target + size

@@ -1,0 +1,262 @@
+"""Keeps one connection open: which server is tried next, how long to wait, when to give up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fastcoord.errors import (
+    AuthenticationFailed,
+    ConfigError,
+    ConnectError,
+    ConnectTimeout,
+    TlsError,
+)
+from fastcoord.nats.connection import Connection
+from fastcoord.nats.servers import Server
+
+if TYPE_CHECKING:
+    from fastcoord.config import Config
+    from fastcoord.nats.parser import MessageSink
+
+__all__ = ["Supervisor", "SupervisorOwner"]
+
+SHORTEST_WAIT = 0.05
+LONGEST_WAIT = 4.0
+STABLE_AFTER = 4.0
+"""Seconds that a connection must have been open for the backoff to start again at the shortest."""
+
+logger = logging.getLogger("fastcoord")
+
+
+class SupervisorOwner(Protocol):
+    """What the supervisor calls, always on the event loop."""
+
+    def connection_writable(self) -> None:
+        """The socket takes bytes again."""
+
+    def connection_up(self, connection: Connection) -> None:
+        """This connection is open and must be used from now on."""
+
+    def connection_down(self, reason: str) -> None:
+        """The connection is gone; the supervisor tries to open another one."""
+
+    def connection_given_up(self, reason: str) -> None:
+        """The connection is gone and no other will be opened."""
+
+
+class Supervisor:
+    """Connect to one of the configured or announced servers, and to another when it is lost.
+
+    :param config: the configuration.
+    :param sink: takes the messages of the open connection.
+    :param owner: is told when a connection is open, lost or given up.
+    """
+
+    def __init__(self, config: Config, sink: MessageSink, owner: SupervisorOwner) -> None:
+        self._config = config
+        self._sink = sink
+        self._owner = owner
+        self._name = f"node {config.cluster.node_id}"
+        self._configured = [Server(address) for address in config.nats.address]
+        self._announced: dict[str, Server] = {}
+        self._connection: Connection | None = None
+        self._lost: asyncio.Event = asyncio.Event()
+        self._leave: str | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._connected_since = 0.0
+        self._failures = 0
+        self._releasing: set[asyncio.Task[None]] = set()
+        self.reconnects = 0
+
+    @property
+    def connection(self) -> Connection | None:
+        """The open connection, or ``None``."""
+        return self._connection
+
+    # ------------------------------------------------------------------------ starting
+
+    async def start(self) -> None:
+        """Connect to the first server that answers; try each once, in random order.
+
+        :raises ConnectError: none did; the message names each with its reason.
+        """
+        failures: list[tuple[Server, Exception]] = []
+        for server in self._candidates():
+            try:
+                connection = await self._attempt(server)
+            except (ConnectError, TimeoutError) as error:
+                failures.append((server, error))
+                continue
+            self._use(connection)
+            self._task = asyncio.create_task(
+                self._watch(), name=f"fastcoord {self._name} connection"
+            )
+            return
+        raise connect_error(failures, self._config.nats.timeout.connection)
+
+    async def _attempt(self, server: Server) -> Connection:
+        connection = Connection(self._config, server, self._sink, self)
+        await connection.open()
+        return connection
+
+    def _candidates(self, leaving: Server | None = None) -> list[Server]:
+        """Return all known servers in random order; one in lame-duck mode comes last."""
+        servers = [*self._configured, *self._announced.values()]
+        random.shuffle(servers)
+        if leaving is not None:
+            servers.sort(key=lambda server: str(server) == str(leaving))
+        return servers
+
+    def _use(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lost.clear()
+        self._connected_since = asyncio.get_running_loop().time()
+        self.connection_servers(connection)
+        logger.info("%s: connected to %s", self._name, connection.server)
+        self._owner.connection_up(connection)
+
+    # ------------------------------------------------------------ called by the connection
+
+    def connection_writable(self) -> None:
+        self._owner.connection_writable()
+
+    def connection_lost(self, connection: Connection, reason: str) -> None:
+        self._collect(connection.release())
+        if connection is not self._connection:
+            return
+        self._connection = None
+        logger.warning("%s: connection to %s lost: %s", self._name, connection.server, reason)
+        self._reason = reason
+        self._lost.set()
+        self._owner.connection_down(reason)
+
+    def connection_leaving(self, connection: Connection) -> None:
+        if connection is self._connection:
+            logger.info(
+                "%s: %s is leaving, moving to another server", self._name, connection.server
+            )
+            self._leaving = connection.server
+            connection.abort("the server is leaving (lame-duck mode)")
+
+    def connection_servers(self, connection: Connection) -> None:
+        configured = {str(server) for server in self._configured}
+        self._announced = {
+            str(server): server
+            for server in connection.announced()
+            if str(server) not in configured
+        }
+
+    def connection_refused(self, connection: Connection, reason: str) -> None:
+        logger.error("%s: %s refused: %s", self._name, connection.server, reason)
+
+    # ----------------------------------------------------------------------- reconnecting
+
+    _reason = ""
+    _leaving: Server | None = None
+
+    async def _watch(self) -> None:
+        try:
+            await self._keep_connected()
+        except Exception as error:
+            # A defect of fastcoord. Without this the node would stay disconnected in silence.
+            logger.exception("%s: reconnecting failed", self._name)
+            self._owner.connection_given_up(f"internal error: {error!r}")
+            raise
+
+    async def _keep_connected(self) -> None:
+        while True:
+            await self._lost.wait()
+            connection = await self._reconnect()
+            if connection is None:
+                return
+            self.reconnects += 1
+            self._use(connection)
+
+    async def _reconnect(self) -> Connection | None:
+        """Try one server after the other, within ``max-reconnects`` attempts."""
+        loop = asyncio.get_running_loop()
+        allowed = self._config.nats.max_reconnects
+        if loop.time() - self._connected_since >= STABLE_AFTER:
+            self._failures = 0
+        attempts = 0
+        last_failure = self._reason
+        while True:
+            for server in self._candidates(self._leaving):
+                if allowed is not None and attempts >= allowed:
+                    self._give_up(attempts, last_failure)
+                    return None
+                await asyncio.sleep(self._backoff())
+                attempts += 1
+                self._failures += 1
+                try:
+                    connection = await self._attempt(server)
+                except (ConnectError, ConfigError, TimeoutError) as error:
+                    last_failure = f"{server}: {reason_of(error)}"
+                    if attempts == 1:
+                        logger.info("%s: reconnecting: %s", self._name, last_failure)
+                    continue
+                self._leaving = None
+                return connection
+
+    def _backoff(self) -> float:
+        """Exponential backoff with 50 to 100 % jitter."""
+        longest = min(LONGEST_WAIT, SHORTEST_WAIT * 2.0 ** min(self._failures, 20))
+        return longest * random.uniform(0.5, 1.0)
+
+    def _give_up(self, attempts: int, last_failure: str) -> None:
+        if attempts == 0:
+            reason = f"{self._reason}; max-reconnects is 0, so no reconnection was tried"
+        else:
+            reason = (
+                f"{self._reason}; none of {attempts} attempts to reconnect succeeded"
+                f" (max-reconnects), the last: {last_failure}"
+            )
+        logger.error("%s: connection given up: %s", self._name, reason)
+        self._owner.connection_given_up(reason)
+
+    # ------------------------------------------------------------------------------ ending
+
+    def _collect(self, ending: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(ending)
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
+
+    async def close(self) -> None:
+        """Stop reconnecting and drop the connection."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+        if self._releasing:
+            await asyncio.gather(*self._releasing, return_exceptions=True)
+
+
+def reason_of(error: BaseException) -> str:
+    if isinstance(error, TimeoutError) and not isinstance(error, ConnectError):
+        return "no answer within timeout.connection"
+    return str(error)
+
+
+def connect_error(failures: list[tuple[Server, Exception]], seconds: float) -> ConnectError:
+    """Combine the failures of all servers into one error."""
+    kinds: set[type[ConnectError]] = set()
+    reasons = []
+    for server, error in failures:
+        if isinstance(error, ConnectError):
+            kinds.add(type(error))
+            reasons.append(f"{server}: {error}")
+        else:
+            kinds.add(ConnectTimeout)
+            reasons.append(f"{server}: no answer within {seconds:g} s (timeout.connection)")
+    kind = kinds.pop() if len(kinds) == 1 else ConnectError
+    advice = {
+        AuthenticationFailed: "check user, password and credentials",
+        TlsError: "check tls.enable, tls.ca-file and the server's certificate",
+    }.get(kind, "check that the server runs there and that address is right")
+    return kind(f"no NATS server could be joined ({advice}): {'; '.join(reasons)}")

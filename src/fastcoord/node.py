@@ -1,0 +1,134 @@
+"""``Node``: the public API of one node of a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from fastcoord.publishing.publisher import Publisher
+from fastcoord.receiving.subscription import Subscription
+
+if TYPE_CHECKING:
+    from fastcoord._session import Session
+    from fastcoord.config import Config
+    from fastcoord.events import Event, Notice
+    from fastcoord.receiving.consumer import Overflow
+    from fastcoord.stats import Peer, Stats
+
+__all__ = ["Node"]
+
+DEFAULT_CLOSE_TIMEOUT = 5.0
+
+
+class Node(Publisher):
+    """A node of a cluster: it publishes events and receives those of every other node.
+
+    Made by ``fastcoord.connect``. Use it on the event loop that made it; only ``publish_nowait``
+    may be called from any thread.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._attach(session.state, session.sender.batcher, session.sender)
+
+    def __repr__(self) -> str:
+        session = self._session
+        state = "closed" if session.is_closing else (session.server or "not connected")
+        return f"<fastcoord.Node {self.node_id} on {self.config.cluster.subject}: {state}>"
+
+    async def flush(self) -> None:
+        """Wait until the server has confirmed everything that was accepted before this call.
+
+        Discarded events (``stats().discarded``) cannot be confirmed.
+
+        :raises RequestTimeout: that took longer than ``timeout.request``, or some of the events
+            were discarded meanwhile.
+        :raises ConnectionLost: the connection is gone for good.
+        :raises NodeClosed: the node was closed.
+        """
+        await self._session.sender.flush()
+
+    def subscribe(
+        self,
+        *,
+        kinds: Iterable[type[Event] | type[Notice]] | None = None,
+        overflow: Overflow = "drop-oldest",
+        peers: bool = False,
+    ) -> Subscription:
+        """Receive the events of the other nodes, from now on.
+
+        :param kinds: the event classes to deliver; all of them when left out. ``Missed`` is always
+            delivered. ``PeerUp`` and ``PeerDown`` may be among them.
+        :param overflow: what to drop when the subscription is slower than the bus:
+            ``"drop-oldest"`` or ``"drop-newest"``. ``Missed`` says how many.
+        :param peers: whether to deliver ``PeerUp`` and ``PeerDown``.
+        :return: the subscription, to be used with ``async with`` and ``async for``.
+        :raises TypeError: ``kinds`` holds something that is not an event class.
+        :raises ValueError: ``kinds`` is empty, or ``overflow`` has no such value.
+        :raises ConnectionLost: the connection is gone for good.
+        :raises NodeClosed: the node was closed.
+        """
+        return Subscription(self._session.subscribe(kinds=kinds, overflow=overflow, peers=peers))
+
+    @property
+    def node_id(self) -> int:
+        """This node's id within the cluster."""
+        return self._session.node_id
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force, with the arguments of ``connect`` applied."""
+        return self._session.config
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a server is connected at this moment."""
+        return self._session.server is not None
+
+    def stats(self) -> Stats:
+        """Return the statistics of this node at this moment."""
+        return self._session.stats()
+
+    def peers(self) -> tuple[Peer, ...]:
+        """Return what is known of every other node, by node id."""
+        return self._session.peers()
+
+    async def ping(self, node_id: int) -> float:
+        """Ask another fastcoord node for an answer.
+
+        :param node_id: the node to ask.
+        :return: the round trip, in seconds.
+        :raises TypeError: the node id is not an integer.
+        :raises ValueError: no other node can have this id.
+        :raises RequestTimeout: it did not answer within ``timeout.request``.
+        :raises ConnectionLost: the connection is gone for good.
+        :raises NodeClosed: the node was closed.
+        """
+        return await self._session.ping(node_id)
+
+    async def close(self, timeout: float = DEFAULT_CLOSE_TIMEOUT) -> int:
+        """Send what waits, say goodbye, and leave; return within ``timeout`` in any state.
+
+        Iterations over subscriptions end after the buffered events. Calling it again waits for the
+        first call.
+
+        :param timeout: seconds.
+        :return: how many of the events that this node still kept were not confirmed by the server,
+            or were discarded meanwhile. 0 when all were confirmed.
+        """
+        return await self._session.close(timeout)
+
+    async def __aenter__(self) -> Node:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+
+Node.__module__ = "fastcoord"

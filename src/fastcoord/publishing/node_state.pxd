@@ -1,0 +1,6 @@
+# cython: language_level=3
+cdef class NodeState:
+    cdef readonly object ended
+    cdef readonly bint is_closed
+    cdef readonly bint is_blocked
+    cdef readonly Py_ssize_t waiting

@@ -1,0 +1,36 @@
+# cython: language_level=3, embedsignature=True
+"""Whether a node accepts events: the one place that stores what has ended it."""
+
+from fastcoord.errors import NodeClosed
+
+
+cdef class NodeState:
+    """The state that publisher, sender and node share.
+
+    :ivar ended: the exception that further calls raise; ``None`` while the node is in use.
+    :ivar is_closed: whether ``ended`` is ``NodeClosed``.
+    :ivar waiting: how many publishers wait for capacity.
+    :ivar is_blocked: whether ``publish`` must not add events itself: the node has ended, or others
+        wait for capacity and come first.
+    """
+
+    def end(self, reason):
+        """Store what has ended the node; ``NodeClosed`` replaces ``ConnectionLost``."""
+        if self.ended is None or isinstance(reason, NodeClosed):
+            self.ended = reason
+        self.is_closed = isinstance(self.ended, NodeClosed)
+        self.is_blocked = True
+
+    def check(self):
+        """Raise what has ended the node, if anything has.
+
+        :raises ConnectionLost: the connection is gone for good.
+        :raises NodeClosed: the node was closed.
+        """
+        if self.ended is not None:
+            raise self.ended
+
+    def set_waiting(self, Py_ssize_t count):
+        """Store how many publishers wait for capacity."""
+        self.waiting = count
+        self.is_blocked = count > 0 or self.ended is not None

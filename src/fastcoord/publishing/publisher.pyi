@@ -1,0 +1,19 @@
+from collections.abc import Coroutine, Iterable
+from typing import Any, Protocol
+
+from typing_extensions import disjoint_base
+
+from fastcoord.publishing.batcher import Batcher
+from fastcoord.publishing.node_state import NodeState
+from fastcoord.wire.events import Event
+
+class _Sender(Protocol):
+    def publish_rest(self, prepared: tuple[Event, ...], done: int) -> Coroutine[Any, Any, None]: ...
+    def yield_to_loop(self) -> Coroutine[Any, Any, None]: ...
+
+@disjoint_base
+class Publisher:
+    def _attach(self, state: NodeState, batcher: Batcher, sender: _Sender) -> None: ...
+    def publish(self, *events: Event) -> Coroutine[Any, Any, None]: ...
+    def publish_many(self, events: Iterable[Event]) -> Coroutine[Any, Any, None]: ...
+    def publish_nowait(self, *events: Event) -> None: ...

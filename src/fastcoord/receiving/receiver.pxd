@@ -1,0 +1,59 @@
+# cython: language_level=3
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from fastcoord.wire.protocol cimport Protocol
+from fastcoord.nats.sequence_header cimport SequenceHeader
+from fastcoord.nats.parser cimport MessageSink
+
+cdef class PeerState:
+    cdef readonly uint16_t node_id
+    cdef public uint64_t incarnation
+    cdef public uint64_t expected      # the offset of the next batch, if nothing is missing
+    cdef public uint64_t discarded     # the last `discarded` of this incarnation
+    cdef public bint numbered          # whether its batches carry the header
+    cdef public bint steady            # whether the compiled path may judge its next batch
+    cdef public double heard_at        # on the owner's monotonic clock
+    cdef public uint64_t received
+    cdef public uint64_t missed
+    cdef public object history         # what `sequence` remembers beside all this
+
+cdef class Receiver(MessageSink):
+    cdef Protocol protocol
+    cdef readonly uint16_t node_id
+    cdef readonly uint64_t incarnation
+    cdef readonly bint hear_own
+    cdef public uint64_t events_sid
+    cdef readonly dict peers
+    cdef readonly list rings
+    cdef object gap_detector
+    cdef object on_request
+    cdef readonly uint64_t received
+    cdef readonly uint64_t received_batches
+    cdef readonly uint64_t received_bytes
+    cdef readonly uint64_t echoes
+    cdef public uint64_t duplicates
+    cdef public uint64_t malformed
+    cdef PeerState latest
+
+    cdef int judge(
+        self,
+        uint16_t node_id,
+        SequenceHeader* header,
+        const uint8_t* payload,
+        Py_ssize_t size,
+        uint32_t start,
+        Py_ssize_t counted,
+        bint intact,
+    ) except -1
+    cdef int deliver(
+        self, uint16_t node_id, const uint8_t* payload, Py_ssize_t size, uint32_t start, uint32_t count
+    ) except -1
+    cdef int deliver_part(
+        self,
+        uint16_t node_id,
+        const uint8_t* payload,
+        Py_ssize_t size,
+        uint32_t start,
+        uint32_t skip,
+        uint32_t take,
+    ) except -1

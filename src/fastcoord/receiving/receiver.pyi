@@ -1,0 +1,60 @@
+from collections.abc import Callable
+from typing import Any
+
+from typing_extensions import disjoint_base
+
+from fastcoord.nats.parser import MessageSink
+from fastcoord.receiving.ring import Ring
+
+@disjoint_base
+class PeerState:
+    def __init__(self, node_id: int) -> None: ...
+    @property
+    def node_id(self) -> int: ...
+    incarnation: int
+    expected: int
+    discarded: int
+    numbered: bool
+    steady: bool
+    heard_at: float
+    received: int
+    missed: int
+    history: Any
+
+@disjoint_base
+class Receiver(MessageSink):
+    def __init__(
+        self,
+        *,
+        node_id: int,
+        incarnation: int,
+        protocol: str,
+        hear_own: bool,
+        gap_detector: Any,
+        on_request: Callable[[int, bytes, bytes], object],
+    ) -> None: ...
+    @property
+    def node_id(self) -> int: ...
+    @property
+    def incarnation(self) -> int: ...
+    @property
+    def hear_own(self) -> bool: ...
+    events_sid: int
+    @property
+    def peers(self) -> dict[int, PeerState]: ...
+    @property
+    def rings(self) -> list[Ring]: ...
+    @property
+    def received(self) -> int: ...
+    @property
+    def received_batches(self) -> int: ...
+    @property
+    def received_bytes(self) -> int: ...
+    @property
+    def echoes(self) -> int: ...
+    duplicates: int
+    malformed: int
+    def add_ring(self, ring: Ring) -> None: ...
+    def remove_ring(self, ring: Ring) -> None: ...
+    def notify(self, notice: object) -> None: ...
+    def peer(self, node_id: int) -> PeerState: ...

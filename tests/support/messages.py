@@ -1,0 +1,54 @@
+"""Messages for a sink: as the parser delivers them, and a sink that collects them."""
+
+from __future__ import annotations
+
+from fastcoord.nats.parser import MessageSink, Parser
+
+Numbers = tuple[int, int, int, int] | str | None
+"""``(incarnation, offset, count, discarded)``, ``None`` without a header, or ``"malformed"``."""
+
+
+class Collector(MessageSink):
+    """A sink that keeps its messages as tuples ``(sid, reply, numbers, payload)``."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[int, bytes, Numbers, bytes]] = []
+
+    def take(self, sid: int, reply: bytes, numbers: Numbers, payload: bytes) -> None:
+        self.messages.append((sid, reply, numbers, payload))
+
+
+def deliver(
+    sink: MessageSink,
+    sid: int,
+    payload: bytes,
+    numbers: Numbers = None,
+    *,
+    note: str | None = None,
+    reply: bytes = b"",
+) -> None:
+    """Pass one message through a parser to a sink."""
+    block = b""
+    if numbers is not None:
+        value = "." if numbers == "malformed" else ".".join(map(str, numbers))
+        block = f"NATS/1.0\r\nFastcoord: {value}\r\n".encode()
+        if note is not None:
+            block += f"Fastcoord-Note: {note}\r\n".encode()
+        block += b"\r\n"
+    words = [b"HMSG" if block else b"MSG", b"subject", b"%d" % sid, *([reply] if reply else [])]
+    words += [b"%d" % len(block)] if block else []
+    frame = b" ".join([*words, b"%d" % len(block + payload)]) + b"\r\n" + block + payload + b"\r\n"
+    parser = Parser(sink, _unexpected, read_size=len(frame))
+    parser.feed_bytes(frame)
+
+
+def read_header(block: bytes) -> Numbers:
+    """Return what the parser reads in a header block."""
+    collector = Collector()
+    frame = b"HMSG subject 1 %d %d\r\n" % (len(block), len(block)) + block + b"\r\n"
+    Parser(collector, _unexpected, read_size=len(frame)).feed_bytes(frame)
+    return collector.messages[0][2]
+
+
+def _unexpected(line: bytes) -> None:
+    raise AssertionError(f"a control line was found in a message: {line!r}")

@@ -1,0 +1,171 @@
+"""The receiver in small cases: whose message it is, what is copied, what is counted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import fastcoord
+from fastcoord import Missed, PeerUp, StateChange
+from fastcoord.receiving.receiver import Receiver
+from fastcoord.receiving.ring import Ring
+from receiving import INCARNATION, PROTOCOL, RECEIVER, SENDER, ReceivingSide, payload
+from support.messages import deliver
+
+
+def test_a_message_of_another_subscription_is_a_request() -> None:
+    requests: list[tuple[int, bytes, bytes]] = []
+    receiver = Receiver(
+        node_id=1,
+        incarnation=1,
+        protocol=PROTOCOL,
+        hear_own=False,
+        gap_detector=None,
+        on_request=lambda *request: requests.append(request),
+    )
+    receiver.events_sid = 1
+    deliver(receiver, 2, b"anything \xff", reply=b"reply")
+    assert requests == [(2, b"reply", b"anything \xff")]
+    assert (receiver.received_batches, receiver.malformed) == (0, 0)
+
+
+def test_what_a_request_raises_comes_out() -> None:
+    def refuse(*request: Any) -> None:
+        raise LookupError("request")
+
+    receiver = Receiver(
+        node_id=1,
+        incarnation=1,
+        protocol=PROTOCOL,
+        hear_own=False,
+        gap_detector=None,
+        on_request=refuse,
+    )
+    with pytest.raises(LookupError, match="request"):
+        deliver(receiver, 2, b"")
+
+
+def test_every_ring_gets_every_message_as_one_object() -> None:
+    receiver = ReceivingSide()
+    rings = [Ring(10, 1000) for _ in range(3)]
+    for ring in rings:
+        receiver.receiver.add_ring(ring)
+    receiver.hear(0, 1)
+    taken = [[ring.take_next(), ring.take_next()] for ring in rings]
+    assert taken[0] == taken[1] == taken[2]
+    assert taken[0][0] == PeerUp(SENDER)
+    assert taken[0][1][0] is taken[1][1][0] is taken[2][1][0]
+
+
+def test_a_ring_that_was_removed_gets_nothing_more_and_the_others_do() -> None:
+    receiver = ReceivingSide()
+    first, second = Ring(10, 1000), Ring(10, 1000)
+    receiver.receiver.add_ring(first)
+    receiver.receiver.add_ring(second)
+    receiver.receiver.remove_ring(first)
+    receiver.receiver.remove_ring(first)
+    receiver.hear(0, 1)
+    assert (first.arrived, second.arrived) == (0, 1)
+
+
+def test_what_nobody_subscribed_to_is_numbered_and_counted() -> None:
+    receiver = ReceivingSide()
+    receiver.receiver.remove_ring(receiver.ring)
+    receiver.hear(0, 2)
+    receiver.hear(5, 1)
+    assert receiver.receiver.received == 3
+    assert receiver.receiver.peers[SENDER].received == 3
+    assert receiver.watching.losses == [Missed(SENDER, 3, "gap")]
+
+
+def test_a_message_carries_when_it_was_received() -> None:
+    receiver = ReceivingSide()
+    receiver.receiver.received_at = 1234.5
+    deliver(receiver.receiver, 1, payload([3]))
+    batch = receiver.cursor.take_batch()
+    assert isinstance(batch, fastcoord.Batch)
+    assert (batch.node_id, batch.received_at, tuple(batch)) == (
+        SENDER,
+        1234.5,
+        (StateChange(3, 3, 1),),
+    )
+
+
+def test_batches_and_bytes_are_counted_whatever_becomes_of_them() -> None:
+    receiver = ReceivingSide()
+    receiver.hear(0, 1)
+    receiver.hear(0, 1)
+    receiver.hear_payload(None, b"")
+    receiver.hear(0, 1, node_id=RECEIVER)
+    counts = receiver.receiver
+    assert counts.received_batches == 4
+    assert counts.received_bytes == 3 * len(payload([0]))
+    assert (counts.received, counts.duplicates, counts.malformed, counts.echoes) == (1, 1, 1, 1)
+
+
+def test_the_steady_path_and_the_sequencer_count_alike() -> None:
+    steady, judged = ReceivingSide(), ReceivingSide()
+    for offset in range(20):
+        steady.hear(offset, 1)
+        if SENDER in judged.receiver.peers:
+            judged.receiver.peers[SENDER].steady = False
+        judged.hear(offset, 1)
+    for receiver in (steady, judged):
+        peer = receiver.receiver.peers[SENDER]
+        assert (peer.received, peer.expected, receiver.receiver.received) == (20, 20, 20)
+    assert steady.ring.arrived == judged.ring.arrived == 20
+
+
+@pytest.mark.parametrize("skipped", range(6))
+def test_of_an_overlap_exactly_the_new_events_are_put(skipped: int) -> None:
+    receiver = ReceivingSide()
+    receiver.hear(0, skipped)
+    receiver.hear(skipped, 0)
+    content = payload(range(6))
+    deliver(receiver.receiver, 1, content, (INCARNATION, 0, 6, 0), note="resend")
+    assert receiver.taken() == list(range(skipped, 6))
+
+
+def test_an_empty_batch_is_put_nowhere() -> None:
+    receiver = ReceivingSide()
+    receiver.hear_unnumbered([])
+    receiver.hear(0, 0, node_id=9)
+    assert (receiver.ring.arrived, len(receiver.ring)) == (0, 0)
+
+
+def test_a_node_hears_the_protocol_that_it_was_given() -> None:
+    receiver = ReceivingSide()
+    newer = fastcoord.encode_batch(
+        [fastcoord.QueueRefresh()], node_id=SENDER, protocol="stalwart-0.16"
+    )
+    assert receiver.hear_payload(None, newer) == [Missed(SENDER, None, "undecodable")]
+
+
+def test_a_sequencer_that_fails_costs_its_message_and_not_the_next() -> None:
+    class Failing:
+        def unnumbered(self, *arguments: Any) -> Any:
+            raise LookupError("judge")
+
+    receiver = ReceivingSide()
+    broken = Receiver(
+        node_id=1,
+        incarnation=1,
+        protocol=PROTOCOL,
+        hear_own=False,
+        gap_detector=Failing(),
+        on_request=print,
+    )
+    broken.events_sid = 1
+    broken.add_ring(receiver.ring)
+    with pytest.raises(LookupError, match="judge"):
+        deliver(broken, 1, payload([1]))
+    assert receiver.ring.arrived == 0
+    assert receiver.hear(0, 1) == [0]
+
+
+def test_every_node_id_is_somebody() -> None:
+    receiver = ReceivingSide()
+    for node_id in (0, 127, 128, 16383, 16384, 65535):
+        assert receiver.hear(0, 1, node_id=node_id) == [0]
+    assert sorted(receiver.receiver.peers) == [0, 127, 128, 16383, 16384, 65535]
