@@ -151,7 +151,7 @@ def test_memory_that_is_lent_does_not_move() -> None:
     another = memoryview(parser)
     another[:] = b"x" * 64
     parser.feed(64)
-    with pytest.raises(BufferError, match="still lent"):
+    with pytest.raises(BufferError, match="not released"):
         memoryview(parser)
     assert bytes(lent[:14]) == b"MSG a 1 1000\r\n"
     lent.release()
@@ -162,12 +162,12 @@ def test_memory_that_is_lent_does_not_move() -> None:
 @pytest.mark.parametrize("size", [-1, 65])
 def test_more_than_was_lent_cannot_have_been_read(size: int) -> None:
     parser = Parser(Collector(), print, read_size=64)
-    with pytest.raises(ValueError, match="more bytes than"):
+    with pytest.raises(ValueError, match="do not fit"):
         parser.feed(size)
 
 
 def test_a_read_of_nothing_is_refused_from_the_start() -> None:
-    with pytest.raises(ValueError, match="at least one byte"):
+    with pytest.raises(ValueError, match="at least 1"):
         Parser(Collector(), print, read_size=0)
 
 
@@ -267,7 +267,7 @@ def test_a_note_reaches_the_judge(note: str | None) -> None:
 
 
 def test_a_note_that_there_is_not_is_refused() -> None:
-    with pytest.raises(ValueError, match="no note 'farewell'"):
+    with pytest.raises(ValueError, match="unknown note 'farewell'"):
         compose(b"a", 1, 1, [SealedBatch(b"", 0, 0)], note="farewell")
 
 

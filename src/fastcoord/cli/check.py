@@ -1,4 +1,4 @@
-"""``fastcoord check``: what a configuration means, and whether its server answers."""
+"""``fastcoord check``: print a configuration, and try to connect to its server."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SUBSCRIPTION = 1
 
 
 def run_check(file: str, *, connect: bool = False) -> int:
-    """Print every setting of a configuration; secrets show as ``***``.
+    """Print every setting of a configuration; secrets are printed as ``***``.
 
     :param file: the configuration.
-    :param connect: whether to connect to its server as well. No peer hears of it.
+    :param connect: whether to connect to its server as well. Peers do not notice it.
     :return: the exit status.
-    :raises ConfigError: with everything that is wrong with the file.
-    :raises ConnectError: when no server can be joined.
-    :raises CommandFailed: when the server does not let the node listen.
+    :raises ConfigError: with all problems of the file.
+    :raises ConnectError: no server can be joined.
+    :raises CommandFailed: the server does not let the node subscribe.
     """
     config = load_config(file)
     print(describe(config), flush=True)
@@ -48,7 +48,7 @@ class Visit(Supervisor):
         self._refusals: list[str] = []
 
     async def run(self) -> int:
-        """Connect, subscribe, say what happened, and leave."""
+        """Connect, subscribe, print the result, and disconnect."""
         started = time.monotonic()
         try:
             await self.start()

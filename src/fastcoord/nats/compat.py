@@ -1,4 +1,4 @@
-"""What is used of nats-py beyond its public names.
+"""The private attributes of nats-py that fastcoord uses, and a check that they exist.
 
 nats-py reads and writes through the ``Transport`` in ``Client._transport``; setting that attribute
 before ``connect`` replaces it. ``Transport`` itself is public.
@@ -33,7 +33,7 @@ TESTED_VERSIONS = ">=2.16,<3"
 
 
 def use_transport(client: Client, transport: Transport) -> None:
-    """Make a client that was not connected yet read and write through ``transport``."""
+    """Make a client that has not connected yet read and write through ``transport``."""
     setattr(client, TRANSPORT_ATTRIBUTE, transport)
 
 
@@ -45,7 +45,7 @@ def drop_transport(client: Client) -> None:
 def missing_attributes(
     client_class: Any = Client, transport_class: Any = MessageTransport
 ) -> list[str]:
-    """Return what the installed nats-py lacks; an empty list if nothing."""
+    """Return the attributes that the installed nats-py lacks."""
     missing = []
     if not hasattr(client_class(), TRANSPORT_ATTRIBUTE):
         missing.append(f"Client.{TRANSPORT_ATTRIBUTE}")

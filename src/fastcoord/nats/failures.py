@@ -1,4 +1,4 @@
-"""What an attempt or a connection ended with, in words for people."""
+"""Describes what ended an attempt or a connection, and chooses the exception."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CALL_FAILED = re.compile(r"\[Errno (\d+)\] Connect call failed \('([^']*)'[^)]*\
 
 
 def explain(error: Exception) -> ConnectError | ConfigError:
-    """Turn what an attempt ended with into the exception that fits."""
+    """Return the exception of fastcoord for what ended an attempt."""
     if isinstance(error, ConnectError | ConfigError):
         return error
     text = describe(error)
@@ -29,7 +29,7 @@ def explain(error: Exception) -> ConnectError | ConfigError:
 
 
 def describe(error: BaseException | None) -> str:
-    """Say in a few words what went wrong, in one line that holds nothing but printable text."""
+    """Describe an error in one line of printable text."""
     if error is None:
         return "the server closed the connection"
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -1,5 +1,5 @@
 # cython: language_level=3, embedsignature=True, boundscheck=False, wraparound=False
-"""Writes batches as frames of the NATS client protocol, many into one bytes object."""
+"""Composes frames of the NATS client protocol: many batches in one bytes object."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
@@ -21,27 +21,29 @@ cdef extern from "Python.h":
     PyObject* PyBytes_FromStringAndSize(const char*, Py_ssize_t) except NULL
     int _PyBytes_Resize(PyObject**, Py_ssize_t) except -1
 
-# How many bytes beside its payload a batch takes of the server's max_payload, at most.
+# The most bytes of the server's max_payload that a batch uses beside its payload.
 HEADER_ALLOWANCE = MAX_HEADER
 
 
 cdef inline uint8_t* put_all(uint8_t* position, bytes text) noexcept:
+    """Copy all bytes of ``text`` and return the position behind them."""
     memcpy(position, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
     return position + PyBytes_GET_SIZE(text)
 
 
 def compose(bytes subject, uint64_t incarnation, uint64_t discarded, batches, *, note=None, ping=False):
-    """Write HPUB frames for batches into one bytes object.
+    """Compose HPUB frames for batches.
 
-    :param subject: the NATS subject, already checked for blanks and line ends.
+    :param subject: the NATS subject, checked before: no blanks, no line ends.
     :param incarnation: the first number of the header.
     :param discarded: the last number of the header.
-    :param batches: a list of ``SealedBatch``.
+    :param batches: the ``SealedBatch`` objects, in the order of sending.
     :param note: ``"resend"``, ``"goodbye"`` or ``"hello"``, for all of them.
-    :param ping: whether a PING follows them.
-    :return: the frames, ready for one write.
+    :param ping: whether to append a PING.
+    :return: the frames, for one write.
+    :raises ValueError: the note is unknown.
     """
-    # What all of them begin and end with is written once.
+    # The parts that are the same in each frame are composed once.
     cdef bytes command = b"HPUB " + subject + b" "
     cdef bytes beginning = HEADER_START + b"%d." % incarnation
     cdef bytes ending = b".%d\r\n" % discarded + note_line(note) + b"\r\n"
@@ -59,7 +61,9 @@ def compose(bytes subject, uint64_t incarnation, uint64_t discarded, batches, *,
             PyBytes_GET_SIZE(batch.payload) + PyBytes_GET_SIZE(command) + fixed_header
             + 4 * DECIMAL_SIZE + 8
         )
-    # Composed in the object that is handed to the socket; what was reserved too much is cut off.
+    # Composed in the bytes object that is written to the socket: no copy. `size` is an upper bound,
+    # so no write below passes the end; the excess is cut off. `frames` owns the only reference until
+    # `owned` passes it to the caller, so resizing may move it. Nothing in between can raise.
     frames = PyBytes_FromStringAndSize(NULL, size)
     start = position = <uint8_t*>PyBytes_AS_STRING(<object>frames)
     for batch in members:
@@ -69,21 +73,21 @@ def compose(bytes subject, uint64_t incarnation, uint64_t discarded, batches, *,
         header_size = fixed_header + offset_size + count_size
         position = put_all(position, command)
         position = put_decimal(position, header_size, decimal_size(header_size))
-        position[0] = 32
+        position[0] = c' '
         position += 1
         position = put_decimal(
             position, header_size + payload_size, decimal_size(header_size + payload_size)
         )
-        position[0] = 13
-        position[1] = 10
+        position[0] = c'\r'
+        position[1] = c'\n'
         position = put_all(position + 2, beginning)
         position = put_decimal(position, batch.offset, offset_size)
-        position[0] = 46
+        position[0] = c'.'
         position = put_decimal(position + 1, batch.count, count_size)
         position = put_all(position, ending)
         position = put_all(position, batch.payload)
-        position[0] = 13
-        position[1] = 10
+        position[0] = c'\r'
+        position[1] = c'\n'
         position += 2
     if ping:
         memcpy(position, b"PING\r\n", 6)

@@ -1,4 +1,4 @@
-"""The configuration in the words of nats-py: what one attempt at one server is made with."""
+"""Translates the configuration into nats-py's options for one attempt at one server."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ __all__ = ["client_options"]
 
 
 def client_options(config: Config, url: str, tls_name: str | None) -> dict[str, Any]:
-    """Give the arguments of ``Client.connect``, without the callbacks.
+    """Return the arguments of ``Client.connect``, without the callbacks.
 
-    Secrets and certificates are read anew at each call: they may have been exchanged in the
-    meantime.
+    Secrets and certificates are read at each call, because they may have been renewed.
 
     :param url: the server, as a NATS URL.
-    :param tls_name: the name that its certificate must carry, if that is not the URL's host.
+    :param tls_name: the name that its certificate must have, if that is not the URL's host.
     :raises TlsError: a file of ``tls`` cannot be used.
-    :raises AuthenticationFailed: the credentials are not what they should be.
-    :raises ConfigError: a variable or file that a secret comes from has gone missing.
+    :raises AuthenticationFailed: the credentials are malformed.
+    :raises ConfigError: a variable or file that a secret comes from is missing.
     """
     settings = config.nats
     options: dict[str, Any] = {
@@ -41,8 +40,8 @@ def client_options(config: Config, url: str, tls_name: str | None) -> dict[str, 
     }
     if settings.tls.ca_file is not None or settings.tls.cert_file is not None:
         options["tls"] = tls_context(config)
-    # Else nats-py makes the same default context, when the server wants TLS and not before: reading
-    # the system's authorities takes 40 ms and a megabyte, too much for each attempt in the clear.
+    # Otherwise nats-py makes the default context, and only if the server requires TLS: loading the
+    # system's authorities takes 40 ms and a megabyte, too much for each attempt without TLS.
     if tls_name is not None:
         options["tls_hostname"] = tls_name
     if settings.user is not None and settings.password is not None:
@@ -54,9 +53,9 @@ def client_options(config: Config, url: str, tls_name: str | None) -> dict[str, 
 
 
 def tls_context(config: Config) -> ssl.SSLContext:
-    """Make the context for one attempt; files are read anew, they may have been renewed.
+    """Make the TLS context for one attempt from the configured files.
 
-    :raises ConnectError: a file cannot be read or is not what it should be.
+    :raises TlsError: a file cannot be read or is malformed.
     """
     files = config.nats.tls
     try:
@@ -69,7 +68,7 @@ def tls_context(config: Config) -> ssl.SSLContext:
 
 
 def credential_options(text: str) -> dict[str, Any]:
-    """Give nats-py's options for a checked credentials text."""
+    """Return nats-py's options for a checked credentials text."""
     try:
         credentials = split_credentials(text)
     except ValueError as error:
@@ -78,7 +77,7 @@ def credential_options(text: str) -> dict[str, Any]:
     def sign(nonce: str) -> bytes:
         if credentials.seed is None:
             return b""
-        import nkeys  # only here: most nodes never load what it stands on
+        import nkeys  # only here: most nodes never need it
 
         pair = nkeys.from_seed(bytearray(credentials.seed, "ascii"))
         signature = base64.b64encode(pair.sign(nonce.encode()))

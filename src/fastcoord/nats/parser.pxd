@@ -4,8 +4,9 @@ from libc.stdint cimport uint8_t, uint64_t
 from fastcoord.nats.sequence_header cimport SequenceHeader
 
 cdef class MessageSink:
-    cdef public double now             # the time of the last read, on the loop's clock
-    cdef public double received_at     # the same in seconds since the epoch
+    cdef public double now             # time of the last read, on the event loop's clock
+    cdef public double received_at     # the same time in seconds since the epoch
+    # `reply`, `header` and `payload` point into the read buffer: valid during the call only.
     cdef int message(
         self,
         uint64_t sid,
@@ -17,15 +18,16 @@ cdef class MessageSink:
     ) except -1
 
 cdef class Parser:
-    cdef uint8_t* buffer
+    cdef uint8_t* buffer           # owned; moves only in `reserve`, never while it is lent
     cdef Py_ssize_t capacity
+    # 0 <= start <= end <= capacity
     cdef Py_ssize_t start          # first byte that was not consumed
     cdef Py_ssize_t end            # one past the last byte that was read
-    cdef Py_ssize_t wanted         # bytes from `start` that the frame at hand takes, or 0
-    cdef Py_ssize_t lent           # buffer exports that are still alive
+    cdef Py_ssize_t wanted         # size of the incomplete frame at `start`, 0 if not known yet
+    cdef Py_ssize_t lent           # exports of the buffer that are not released
     cdef readonly Py_ssize_t read_size
     cdef public Py_ssize_t max_payload
-    cdef public bint is_bypassed   # before the handshake is over every byte is control
+    cdef public bint is_bypassed   # during the handshake: pass on every byte as control
     cdef MessageSink sink
     cdef object control
     cdef Py_ssize_t parse(self) except -1

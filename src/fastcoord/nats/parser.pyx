@@ -1,9 +1,8 @@
 # cython: language_level=3, embedsignature=True, boundscheck=False, wraparound=False
-"""Splits the bytes of a connection into messages and control lines.
+"""Parses the NATS client protocol: messages to a sink, control lines to a callback.
 
-Protocol lines are those of the NATS client protocol. ``Parser`` owns the memory that the socket is
-read into. It passes MSG and HMSG frames to its sink without copying them, and every other line to
-its owner, so that nats-py sees a connection on which only control lines travel.
+``Parser`` owns the memory that the socket is read into. It passes MSG and HMSG frames to the sink
+without copying them, and every other line to the callback; nats-py receives only those lines.
 """
 
 from cpython.buffer cimport PyBuffer_FillInfo
@@ -22,22 +21,22 @@ from fastcoord.nats.sequence_header cimport (
 )
 
 cdef enum:
-    # nats-server refuses control lines over 4 KiB by default; INFO alone may be longer.
+    # nats-server's default limit for a protocol line is 4 KiB; only INFO may be longer.
     MAX_MESSAGE_LINE = 4096
     MAX_CONTROL_LINE = 1 << 20
 
 
 class FrameError(Exception):
-    """The bytes of a connection are not the NATS protocol; the connection cannot be used further."""
+    """The bytes do not follow the NATS protocol; the rest of the stream cannot be parsed."""
 
 
 cdef class MessageSink:
-    """Takes the messages of a parser.
+    """Receives the messages of a parser.
 
     A compiled subclass overrides ``message``; a Python subclass overrides ``take``.
 
-    :ivar now: the time of the last read, on the loop's clock.
-    :ivar received_at: the same in seconds since the epoch.
+    :ivar now: the time of the last read, on the event loop's clock, in seconds.
+    :ivar received_at: the same time in seconds since the epoch.
     """
 
     cdef int message(
@@ -49,7 +48,7 @@ cdef class MessageSink:
         const uint8_t* payload,
         Py_ssize_t size,
     ) except -1:
-        # The pointers are into the read buffer and are valid during this call only: copy.
+        # Copied: the pointers are valid during this call only.
         numbers = None
         if header.state == HEADER_MALFORMED:
             numbers = "malformed"
@@ -64,30 +63,33 @@ cdef class MessageSink:
         return 0
 
     def take(self, sid, reply, numbers, payload):
-        """Take one message; the base class drops it.
+        """Receive one message; the base class drops it.
 
+        :param sid: the subscription id.
+        :param reply: the reply subject, or ``b""``.
         :param numbers: ``(incarnation, offset, count, discarded)`` of the sequence header, ``None``
-            without one, ``"malformed"`` when it cannot be read.
+            without a header, ``"malformed"`` if it cannot be read.
+        :param payload: the payload.
         """
 
 
 cdef class Parser:
-    """Cuts the bytes of one connection into messages and control lines.
+    """Parses the bytes of one connection.
 
-    The object is itself the buffer that the socket is read into: lend it (``memoryview(parser)``)
-    for one read, then say with ``feed`` how many bytes arrived. While it is lent it does not move
-    its memory.
+    The object is a buffer: ``memoryview(parser)`` is the memory for one read, and ``feed`` reports
+    how many bytes were read into it. The memory does not move while a view of it exists.
 
-    :param sink: takes the messages.
-    :param control: called with the bytes of every other line, and with everything while
+    :param sink: receives the messages.
+    :param control: called with the bytes of every other line, and with all bytes while
         ``is_bypassed``.
-    :param read_size: how many bytes one read may bring.
-    :param max_payload: a frame that claims more is an error.
+    :param read_size: the most bytes that one read returns.
+    :param max_payload: the largest message, headers included, in bytes; a larger one is an error.
+    :raises ValueError: ``read_size`` is less than 1.
     """
 
     def __init__(self, MessageSink sink, control, *, Py_ssize_t read_size, Py_ssize_t max_payload=1 << 26):
         if read_size < 1:
-            raise ValueError("a read must be able to bring at least one byte")
+            raise ValueError(f"read_size must be at least 1, not {read_size}")
         self.sink = sink
         self.control = control
         self.read_size = read_size
@@ -99,6 +101,7 @@ cdef class Parser:
 
     def __getbuffer__(self, Py_buffer* view, int flags):
         self.reserve(self.read_size)
+        # The view holds a reference to this object, so the memory outlives it.
         PyBuffer_FillInfo(view, self, self.buffer + self.end, self.read_size, False, flags)
         self.lent += 1
 
@@ -106,14 +109,15 @@ cdef class Parser:
         self.lent -= 1
 
     cdef int reserve(self, Py_ssize_t size) except -1:
+        """Make at least ``size`` bytes free behind ``end``."""
         cdef Py_ssize_t held = self.end - self.start
         cdef Py_ssize_t capacity
         if self.lent or self.end + size <= self.capacity:
             if self.lent and self.end + size > self.capacity:
-                raise BufferError("the read buffer is still lent from the read before")
+                raise BufferError("a view of the read buffer was not released")
             return 0
         capacity = self.capacity
-        # Moving what is left to the front is enough unless a large message is being put together.
+        # Moving the unconsumed bytes to the front is enough, unless a large message is incomplete.
         while held + size > capacity or (self.wanted and self.wanted + size > capacity):
             capacity = capacity * 2 if capacity else 2 * size
         if self.start:
@@ -130,16 +134,17 @@ cdef class Parser:
 
     @property
     def held(self):
-        """How many bytes of an unfinished frame wait for the rest."""
+        """The bytes of an incomplete frame that are held."""
         return self.end - self.start
 
     def feed(self, Py_ssize_t size):
-        """Take the ``size`` bytes that were read into the lent buffer.
+        """Parse ``size`` bytes that were read into the buffer.
 
-        :raises FrameError: they are not the NATS protocol.
+        :raises FrameError: they do not follow the NATS protocol.
+        :raises ValueError: ``size`` is more than the buffer had space for.
         """
         if size < 0 or size > self.read_size or self.end + size > self.capacity:
-            raise ValueError("more bytes than the buffer that was lent")
+            raise ValueError(f"{size} bytes do not fit into the buffer of one read")
         self.end += size
         if self.is_bypassed:
             self.release()
@@ -151,7 +156,7 @@ cdef class Parser:
             self.start = self.end = 0
 
     def feed_bytes(self, data):
-        """Take bytes that were read elsewhere: cut into reads of at most ``read_size``."""
+        """Parse bytes that were read elsewhere, as reads of at most ``read_size`` bytes."""
         cdef Py_ssize_t position = 0
         cdef Py_ssize_t size
         cdef const uint8_t[::1] view = data
@@ -163,7 +168,7 @@ cdef class Parser:
             position += size
 
     def release(self):
-        """Give all that is held to ``control``, unread."""
+        """Pass all held bytes to ``control`` without parsing them."""
         cdef Py_ssize_t held = self.end - self.start
         if held:
             data = PyBytes_FromStringAndSize(<char*>self.buffer + self.start, held)
@@ -172,20 +177,22 @@ cdef class Parser:
             self.control(data)
 
     cdef Py_ssize_t parse(self) except -1:
-        """Consume every whole frame that the buffer holds."""
+        """Consume every complete frame in the buffer."""
         cdef const uint8_t* line
         cdef const uint8_t* line_end
         cdef Py_ssize_t ready, line_size, taken
         while self.start < self.end:
+            # Computed in each iteration: `control` and the sink are Python code that may use this
+            # parser again, and `reserve` may move the memory.
             line = self.buffer + self.start
             ready = self.end - self.start
-            line_end = <const uint8_t*>memchr(line, 10, ready)
-            # Looked at with and without its end: how the reads were cut must make no difference.
+            line_end = <const uint8_t*>memchr(line, c'\n', ready)
+            # Checked with and without its end, so that the sizes of the reads make no difference.
             line_size = ready if line_end == NULL else line_end - line
             if line_size > MAX_CONTROL_LINE or (
-                line_size > MAX_MESSAGE_LINE and (line[0] == 77 or line[0] == 72)
+                line_size > MAX_MESSAGE_LINE and (line[0] == c'M' or line[0] == c'H')
             ):
-                raise FrameError(f"a protocol line runs on past {line_size} bytes")
+                raise FrameError(f"a protocol line is longer than {line_size} bytes")
             if line_end == NULL:
                 self.wanted = 0
                 return 0
@@ -203,7 +210,7 @@ cdef class Parser:
                     return 0
                 continue
             if taken < 0:
-                # The rest of the payload is still under way; how much is known now.
+                # `parse_message` has stored how many bytes behind the line the message has.
                 self.wanted += line_size
                 return 0
             self.start += line_size + taken
@@ -213,9 +220,10 @@ cdef class Parser:
     cdef Py_ssize_t parse_message(
         self, const uint8_t* line, Py_ssize_t line_size, bint has_header, Py_ssize_t ready
     ) except -2:
-        """Deliver one message; give the bytes behind its line, or -1 while some are missing.
+        """Deliver one message; return its size behind its line, or -1 while it is incomplete.
 
-        The line is ``<subject> <sid> [reply] [header size] <total size>``.
+        The line is ``<subject> <sid> [reply] [header size] <total size>``. All pointers are into the
+        read buffer: valid until this returns, because a sink never reads the socket.
         """
         cdef const uint8_t* tokens[5]
         cdef Py_ssize_t sizes[5]
@@ -230,17 +238,17 @@ cdef class Parser:
         cdef const uint8_t* body = line + line_size
         cdef SequenceHeader header
         cdef Py_ssize_t wanted_tokens = 4 if has_header else 3
-        if end > line and (end - 1)[0] == 13:
+        if end > line and (end - 1)[0] == c'\r':
             end -= 1
         while position < end:
-            while position < end and (position[0] == 32 or position[0] == 9):
+            while position < end and (position[0] == c' ' or position[0] == c'\t'):
                 position += 1
             if position == end:
                 break
             if token_count == 5:
                 raise FrameError("a message line has too many words")
             tokens[token_count] = position
-            while position < end and position[0] != 32 and position[0] != 9:
+            while position < end and position[0] != c' ' and position[0] != c'\t':
                 position += 1
             sizes[token_count] = position - tokens[token_count]
             token_count += 1
@@ -263,7 +271,7 @@ cdef class Parser:
         if ready < <Py_ssize_t>total + 2:
             self.wanted = <Py_ssize_t>total + 2
             return -1
-        if body[total] != 13 or body[total + 1] != 10:
+        if body[total] != c'\r' or body[total + 1] != c'\n':
             raise FrameError("a message does not end where its size says")
         header.state = HEADER_ABSENT
         header.is_resend = header.is_goodbye = header.is_hello = False

@@ -5,7 +5,7 @@ cdef enum:
     DECIMAL_SIZE = 20            # digits of the largest u64
     MAX_HEADER = 96 + 4 * DECIMAL_SIZE
 
-cdef bytes HEADER_START
+cdef bytes HEADER_START                 # the version line and the name of the header
 cdef bytes note_line(note)
 
 cdef enum HeaderState:
@@ -13,16 +13,17 @@ cdef enum HeaderState:
     HEADER_PRESENT
     HEADER_MALFORMED
 
-# The one header of a message: <incarnation>.<offset>.<count>.<discarded>
+# The header of a batch: <incarnation>.<offset>.<count>.<discarded>. The numbers are valid only
+# with HEADER_PRESENT; the note bits are always set.
 cdef struct SequenceHeader:
     uint64_t incarnation
     uint64_t offset
     uint64_t count
     uint64_t discarded
     HeaderState state
-    bint is_resend          # sent once before, over a connection that broke
+    bint is_resend          # sent before, over a connection that was lost
     bint is_goodbye         # the sender's last message
-    bint is_hello           # the sender has just joined, and asks who is there
+    bint is_hello           # the sender has just joined and requests an answer
 
 cdef void read_sequence_header(
     const uint8_t* block, Py_ssize_t size, SequenceHeader* header
@@ -32,12 +33,12 @@ cdef void read_sequence_header(
 cdef inline const uint8_t* read_decimal(
     const uint8_t* position, const uint8_t* end, uint64_t* number
 ) noexcept nogil:
-    """Read digits up to the first other byte; give NULL when there are none or too many."""
+    """Read digits up to the first other byte; return NULL if there are none or u64 overflows."""
     cdef uint64_t value = 0
     cdef uint64_t digit
     cdef const uint8_t* first = position
-    while position < end and 48 <= position[0] <= 57:
-        digit = position[0] - 48
+    while position < end and c'0' <= position[0] <= c'9':
+        digit = position[0] - c'0'
         if position - first >= DECIMAL_SIZE - 1 and (
             # The largest u64 is ten times this number and 5.
             value > <uint64_t>0x1999999999999999
@@ -53,6 +54,7 @@ cdef inline const uint8_t* read_decimal(
 
 
 cdef inline int decimal_size(uint64_t number) noexcept nogil:
+    """Return how many digits a number has."""
     cdef int size = 1
     while number >= 10:
         number //= 10
@@ -61,10 +63,10 @@ cdef inline int decimal_size(uint64_t number) noexcept nogil:
 
 
 cdef inline uint8_t* put_decimal(uint8_t* target, uint64_t number, int size) noexcept nogil:
-    """Write ``size`` digits, as many as the number has, and give the position behind them."""
+    """Write a number of ``decimal_size`` digits and return the position behind them."""
     cdef uint8_t* position = target + size
     while position > target:
         position -= 1
-        position[0] = 48 + <uint8_t>(number % 10)
+        position[0] = c'0' + <uint8_t>(number % 10)
         number //= 10
     return target + size

@@ -1,4 +1,4 @@
-"""The servers that can be tried: configured ones and those that the cluster announces."""
+"""The servers that can be tried: those configured and those that the cluster announces."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Server:
     """A server that can be tried.
 
     :ivar address: host, port and whether TLS is demanded.
-    :ivar name: the host name that its certificate must carry, when that is not the address's host.
+    :ivar name: the host name that its certificate must have, if that is not the address's host.
     :ivar announced: whether the cluster announced it; otherwise the configuration names it.
     """
 
@@ -38,7 +38,7 @@ class Server:
 
 
 def announced_servers(uris: Iterable[ParseResult], server: Server) -> list[Server]:
-    """Return the servers that ``server`` announced; entries that cannot be dialled are skipped.
+    """Return the servers that ``server`` announced; entries that are not an address are skipped.
 
     :param uris: ``Client.discovered_servers`` of nats-py.
     """
@@ -49,10 +49,10 @@ def announced_servers(uris: Iterable[ParseResult], server: Server) -> list[Serve
             host, port = uri.hostname, uri.port
         except ValueError:  # the port is not a number
             continue
-        # A host from the network is dialled and logged, so its characters are checked.
+        # A host from the network is connected to and logged, so its characters are checked.
         if host is None or not port or not HOST.fullmatch(host):
             continue
-        # A certificate rarely names an IP address: the name that was dialled is valid for all.
+        # A certificate rarely names an IP address: the first server's name is valid for all.
         name = server.name or address.host
         found.append(
             Server(

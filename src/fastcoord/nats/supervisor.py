@@ -1,4 +1,4 @@
-"""Keeps one connection open: which server is tried next, how long to wait, when to give up."""
+"""Keeps one connection open: chooses the next server, the backoff, and when to give up."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class SupervisorOwner(Protocol):
 
 
 class Supervisor:
-    """Connect to one of the configured or announced servers, and to another when it is lost.
+    """Connect to one of the configured or announced servers, and again when the connection is lost.
 
     :param config: the configuration.
-    :param sink: takes the messages of the open connection.
-    :param owner: is told when a connection is open, lost or given up.
+    :param sink: receives the messages of the open connection.
+    :param owner: is called when a connection is open, lost or given up.
     """
 
     def __init__(self, config: Config, sink: MessageSink, owner: SupervisorOwner) -> None:
