@@ -53,9 +53,10 @@ bench-quick: build ## whether the measurements work; no figure is meant
 	$(BIN)/python -m pytest -q benchmarks
 	$(BIN)/python -m benchmarks.run --quick
 
-lint: build ## ruff
+lint: build ## ruff and cython-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint src
 
 types: build ## mypy --strict, and the stubs against the compiled modules
 	$(BIN)/mypy

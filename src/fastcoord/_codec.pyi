@@ -4,7 +4,6 @@ from typing import Any, overload
 from typing_extensions import Buffer, disjoint_base
 
 from fastcoord.wire.events import Event
-from fastcoord.wire.protocol import PROTOCOLS as PROTOCOLS
 
 @disjoint_base
 class Batch(Sequence[Event]):

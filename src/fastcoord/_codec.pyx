@@ -6,7 +6,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.exc cimport PyErr_Clear
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.ref cimport Py_DECREF
 from cpython.tuple cimport PyTuple_GET_SIZE, PyTuple_New
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -19,7 +19,6 @@ from fastcoord.wire.primitives cimport *
 
 import collections.abc
 
-from fastcoord.wire.protocol import PROTOCOLS
 from fastcoord.errors import DecodeError
 
 cdef extern from "Python.h":

@@ -15,8 +15,8 @@ and receivers skip it if they had it.
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memmove
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memmove
 
 from fastcoord.wire.encode cimport FIXED_SIZE, encode_event, encode_run, size_bound, split_event
 from fastcoord.wire.events cimport STATE_CHANGE, Event, StateChange, is_event

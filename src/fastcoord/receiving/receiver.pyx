@@ -10,8 +10,8 @@ judged here; everything else is put before the gap_detector, which is plain Pyth
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastcoord.nats.sequence_header cimport HEADER_ABSENT, HEADER_MALFORMED, HEADER_PRESENT, SequenceHeader
-from fastcoord.wire.protocol cimport Protocol, get_protocol
+from fastcoord.nats.sequence_header cimport HEADER_ABSENT, HEADER_PRESENT, SequenceHeader
+from fastcoord.wire.protocol cimport get_protocol
 from fastcoord.receiving.ring cimport Ring
 from fastcoord.wire.scan cimport count_events, skip_event
 from fastcoord.nats.parser cimport MessageSink
@@ -207,13 +207,13 @@ cdef class Receiver(MessageSink):
     ) except -1:
         """Deliver ``take`` events after the first ``skip``; all of them are known to be readable."""
         cdef Reader reader
-        cdef uint32_t index
+        cdef uint32_t _index
         cdef const uint8_t* first
         reader_init(&reader, payload, size)
         reader.position += start
-        for index in range(skip):
+        for _index in range(skip):
             skip_event(self.protocol, &reader)
         first = reader.position
-        for index in range(take):
+        for _index in range(take):
             skip_event(self.protocol, &reader)
         return self.deliver(node_id, first, reader.position - first, 0, take)

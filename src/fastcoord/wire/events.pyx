@@ -30,7 +30,6 @@ from fastcoord.wire.pool cimport (
     pool_keep,
     set_to_none,
 )
-from fastcoord.wire.primitives cimport Record
 
 cdef inline int refuse_again(Event event) except -1:
     """Stand first in every ``__init__``: a second call would change a value that others hold.

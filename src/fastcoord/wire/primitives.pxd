@@ -90,7 +90,8 @@ cdef extern from *:
     static inline int fastcoord_has_bmi2(void) {
         if (FASTCOORD_LIKELY(fastcoord_bmi2 >= 0)) return fastcoord_bmi2;
         __builtin_cpu_init();
-        return fastcoord_bmi2 = __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("bmi") && fastcoord_has_lzcnt()
+        return fastcoord_bmi2 = __builtin_cpu_supports("bmi2")
+            && __builtin_cpu_supports("bmi") && fastcoord_has_lzcnt()
             && !__builtin_cpu_is("znver1") && !__builtin_cpu_is("znver2");
     }
     FASTCOORD_BMI2 static inline uint8_t* fastcoord_put_bmi2(uint8_t* position, uint64_t value) {
