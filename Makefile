@@ -69,7 +69,7 @@ sanitize: build ## unit, golden and property tests under AddressSanitizer and UB
 variants: build ## golden and property tests on the codec as other processors run it
 	$(BIN)/python tests/variants/run.py $(ARGS)
 
-fuzz: build ## random input against the references, FUZZ_SECONDS long; SANITIZE=1, TARGET=codec or splitter
+fuzz: build ## random input against the references, FUZZ_SECONDS long; SANITIZE=1, TARGET=codec or parser
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS) $(if $(SANITIZE),--sanitize) $(TARGET)
 
 check: lint types test ## everything that must hold before a commit
@@ -86,7 +86,8 @@ wheel: $(VENV)/.wheel-tools ## sdist and wheel into wheels/dist, checked and tri
 	$(BIN)/python wheels/build.py $(PYTHONS)
 
 clean: ## remove what was built
-	rm -rf build wheels/dist src/fastcoord/*.c src/fastcoord/*.html src/fastcoord/*.so .sanitize
+	rm -rf build wheels/dist .sanitize
+	find src/fastcoord -name "*.c" -o -name "*.html" -o -name "*.so" | xargs rm -f
 	rm -f $(VENV)/.built
 
 distclean: clean ## remove the virtual environment as well

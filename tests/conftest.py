@@ -11,7 +11,7 @@ from hypothesis import settings
 
 from fastcoord import _codec
 from fastcoord.server import LocalServer
-from support.certificates import Certificates
+from support.servers.certificates import Certificates
 from support.wait import until
 
 # Set by whoever tests a build of its own: the tests must not quietly run on another one.

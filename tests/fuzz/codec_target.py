@@ -13,11 +13,11 @@ from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import fastcoord
-import reference
-from arrival import assert_arrives_as_the_reference_reads_it
-from comparison import assert_as_good_as_new, assert_same_outcome, decode, event_of
-from malformed import MALFORMED
-from stalwart_vectors import CASES
+from support.inputs.malformed import MALFORMED
+from support.inputs.vectors import CASES
+from support.oracles import reference
+from support.oracles.comparison import assert_as_good_as_new, assert_same_outcome, decode, event_of
+from support.receiving.arrival import assert_arrives_as_the_reference_reads_it
 
 PROTOCOLS = tuple(reference.PROTOCOLS)
 _KINDS = [getattr(fastcoord, name) for name in sorted(reference.event_types("fastcoord-1"))]

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from engine import Coverage, Engine, Target
 from mutation import MAXIMUM_SIZE
 
-from instrumentation import BUILDS, ROOT, build_extensions, compile_library, environment_for
+from support.builds import BUILDS, ROOT, build_extensions, compile_library, environment_for
 
 TARGETS = ("codec", "parser")
 COUNT_EDGES = "-fsanitize-coverage=trace-pc"
@@ -133,9 +133,9 @@ def _fuzz(arguments: argparse.Namespace) -> int:
 
 def _target(name: str) -> Target:
     if name == "parser":
-        from splitter_target import SplitterTarget
+        from parser_target import ParserTarget
 
-        return SplitterTarget()
+        return ParserTarget()
     from codec_target import CodecTarget
 
     return CodecTarget()

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from codec_target import CodecTarget
 from engine import Engine
-from splitter_target import SplitterTarget
+from parser_target import ParserTarget
 
 import fuzz
-import reference
-import reference_frames
-from comparison import assert_same_outcome
+from support.oracles import frames as reference_frames
+from support.oracles import reference
+from support.oracles.comparison import assert_same_outcome
 
 SEED = 20260
 
@@ -29,17 +29,15 @@ def test_two_thousand_inputs_are_read_alike_by_both_codecs() -> None:
 
 
 def test_two_thousand_streams_are_split_as_the_reference_splits_them() -> None:
-    report = Engine(SplitterTarget(), seed=SEED).run(executions=2_000)
+    report = Engine(ParserTarget(), seed=SEED).run(executions=2_000)
     assert report.finding is None
     assert report.kinds > 30
 
 
 @pytest.mark.parametrize("wrong", [4, 1 << 62])
-def test_a_wrong_limit_of_the_splitter_is_found(
-    wrong: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fuzzer_finds_wrong_parser_limit(wrong: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reference_frames, "U64", wrong)
-    finding = Engine(SplitterTarget(), seed=SEED).run(executions=20_000).finding
+    finding = Engine(ParserTarget(), seed=SEED).run(executions=20_000).finding
     assert finding is not None
     assert "the reference" in finding.reason
 

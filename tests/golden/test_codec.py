@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 import fastcoord
-import reference
-from comparison import event_of, plain
-from malformed import MALFORMED
-from stalwart_vectors import CASE_NAMES, CASES, VECTORS, Vector
+from support.inputs.malformed import MALFORMED
+from support.inputs.vectors import CASE_NAMES, CASES, VECTORS, Vector
+from support.oracles import reference
+from support.oracles.comparison import event_of, plain
 
 every_case = pytest.mark.parametrize(("vector", "protocol"), CASES, ids=CASE_NAMES)
 every_vector = pytest.mark.parametrize("vector", VECTORS, ids=[vector.name for vector in VECTORS])

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from fastcoord import DataType, ObjectType, StateChange
-from stalwart_vectors import DIRECTORY
+from support.inputs.vectors import DIRECTORY
 
 DATA_TYPES = [
     "Email",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-import reference
-from malformed import MALFORMED
-from stalwart_vectors import CASE_NAMES, CASES, VECTORS, Vector
+from support.inputs.malformed import MALFORMED
+from support.inputs.vectors import CASE_NAMES, CASES, VECTORS, Vector
+from support.oracles import reference
 
 
 @pytest.mark.parametrize(("vector", "protocol"), CASES, ids=CASE_NAMES)

@@ -10,9 +10,9 @@ import pytest
 
 import fastcoord
 from fastcoord.server import LocalServer
-from support.command import start
-from support.nodes import joined, node_toml
-from support.plain import PlainPeer
+from support.cluster.nodes import joined, node_toml
+from support.cluster.plain_peer import PlainPeer
+from support.processes.command import start
 from support.wait import until
 
 # ---------------------------------------------------------------------------------- listening

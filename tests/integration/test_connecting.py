@@ -15,11 +15,11 @@ from fastcoord import (
     ReloadBlockedIps,
 )
 from fastcoord.server import LocalServer
-from support.accounting import accounted, collect
-from support.frames import Frame
-from support.nodes import node_toml
-from support.proxy import Proxy
-from support.strangers import Address, listening, open_sockets, refused, unused_address
+from support.cluster.accounting import accounted, collect
+from support.cluster.nodes import node_toml
+from support.faults.frames import Frame
+from support.faults.proxy import Proxy
+from support.servers.unusable import Address, listening, open_sockets, refused, unused_address
 from support.wait import until
 
 SECOND: dict[str, Any] = {"timeout": {"connection": "500ms"}}

@@ -13,8 +13,8 @@ import pytest
 
 import fastcoord
 from fastcoord.cli import main
-from support.command import start
-from support.processes import exists
+from support.processes.command import start
+from support.processes.status import exists
 from support.wait import until
 
 SUM_ROW = re.compile(r"^  node \d .*(adds up|too few|too many)$", re.MULTILINE)

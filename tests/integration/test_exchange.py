@@ -13,13 +13,13 @@ import pytest
 import fastcoord
 from fastcoord import AppEvent, EmailPush, ReloadBlockedIps, ReloadPushServers, StateChange
 from fastcoord.server import LocalServer
-from support.accounting import accounted, assert_accounts, collect, drain
+from support.cluster.accounting import accounted, assert_accounts, collect, drain
+from support.cluster.nodes import node_toml
+from support.inputs.samples import samples
 from support.loops import LOOPS, runner
-from support.nodes import node_toml
-from support.samples import samples
 from support.wait import until
 
-SCRIPT = Path(__file__).parent.parent / "support" / "exchanging_process.py"
+SCRIPT = Path(__file__).parent.parent / "support" / "processes" / "exchanging_process.py"
 Cluster = dict[str, Any]
 
 

@@ -11,12 +11,12 @@ import pytest
 import fastcoord
 from fastcoord import CalendarAlert, ConfigError, ReloadSettings, parse_config
 from fastcoord.server import LocalServer
-from support.accounting import accounted, collect
-from support.accounts import Operator, creds, make_pair, public
-from support.nodes import node_toml
-from support.plain import PlainPeer
-from support.scripted import ScriptedServer
-from support.strangers import refused
+from support.cluster.accounting import accounted, collect
+from support.cluster.nodes import node_toml
+from support.cluster.plain_peer import PlainPeer
+from support.servers.scripted import ScriptedServer
+from support.servers.unusable import refused
+from support.servers.users import Operator, creds, make_pair, public
 from support.wait import until
 
 TOKEN = b"0123456789abcdef"

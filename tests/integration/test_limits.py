@@ -22,9 +22,9 @@ from fastcoord import (
     decode_batch,
 )
 from fastcoord.server import LocalServer
-from support.accounting import accounted, collect, drain
-from support.nodes import node_toml
-from support.plain import PlainPeer
+from support.cluster.accounting import accounted, collect, drain
+from support.cluster.nodes import node_toml
+from support.cluster.plain_peer import PlainPeer
 from support.wait import until
 
 Cluster = dict[str, Any]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from fastcoord.server import LocalServer
-from support.nodes import node_toml
+from support.cluster.nodes import node_toml
 
-SUPPORT = Path(__file__).parent.parent / "support"
+SUPPORT = Path(__file__).parent.parent / "support" / "processes"
 MOST_GROWTH = 8 * 1024 * 1024
 """Bytes: an eighth of a subscription's bound. A leak of one byte an event would show."""
 

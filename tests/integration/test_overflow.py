@@ -17,7 +17,7 @@ from fastcoord import (
     encode_batch,
 )
 from fastcoord.server import LocalServer
-from support.accounting import accounted, assert_accounts, collect, drain
+from support.cluster.accounting import accounted, assert_accounts, collect, drain
 from support.wait import until
 
 Cluster = dict[str, Any]

@@ -9,9 +9,9 @@ import pytest
 
 from fastcoord import AppEvent, EmailPush, Event, ReloadBlockedIps, ReloadPushServers
 from fastcoord.server import LocalServer
-from support.accounting import accounted, collect
-from support.frames import Frame
-from support.proxy import Proxy
+from support.cluster.accounting import accounted, collect
+from support.faults.frames import Frame
+from support.faults.proxy import Proxy
 from support.wait import until
 
 Cluster = dict[str, Any]

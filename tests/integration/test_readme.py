@@ -14,8 +14,8 @@ import pytest
 import fastcoord
 from fastcoord import ReloadBlockedIps, StateChange
 from fastcoord.server import LocalServer
-from support.nodes import joined
-from support.plain import PlainPeer
+from support.cluster.nodes import joined
+from support.cluster.plain_peer import PlainPeer
 from support.wait import until
 
 ROOT = Path(__file__).parents[2]

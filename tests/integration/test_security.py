@@ -10,10 +10,10 @@ import pytest
 
 from fastcoord import AuthenticationFailed, ConnectError, ReloadBlockedIps, TlsError
 from fastcoord.server import LocalServer, ServerTls
-from support.accounting import accounted, collect
-from support.accounts import Operator, creds, make_pair
-from support.certificates import Certificates
-from support.strangers import Address, listening, refused
+from support.cluster.accounting import accounted, collect
+from support.servers.certificates import Certificates
+from support.servers.unusable import Address, listening, refused
+from support.servers.users import Operator, creds, make_pair
 from support.wait import until
 
 SECRET = "correct-horse-battery"
@@ -244,7 +244,7 @@ async def test_a_seed_of_another_user_is_found_out_before_any_server_is_asked() 
     from nkeys import PREFIX_BYTE_USER
 
     from fastcoord import ConfigError, parse_config
-    from support.nodes import node_toml
+    from support.cluster.nodes import node_toml
 
     text = creds(jwt, make_pair(PREFIX_BYTE_USER))
     with pytest.raises(ConfigError, match="belongs to another user"):

@@ -16,8 +16,8 @@ import pytest
 
 from fastcoord.errors import ServerError, ServerNotFound
 from fastcoord.server import LocalServer, find_server_binary
-from support.plain import PlainPeer
-from support.processes import exists, state
+from support.cluster.plain_peer import PlainPeer
+from support.processes.status import exists, state
 from support.wait import until
 
 SERVER_IN_A_PROCESS = """

@@ -4,8 +4,8 @@ import pytest
 
 from fastcoord.errors import ServerError
 from fastcoord.server import LocalCluster
-from support.plain import PlainPeer
-from support.processes import exists
+from support.cluster.plain_peer import PlainPeer
+from support.processes.status import exists
 from support.wait import until
 
 

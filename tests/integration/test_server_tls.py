@@ -7,8 +7,8 @@ import ssl
 import pytest
 
 from fastcoord.server import LocalServer
-from support.certificates import Certificates
-from support.plain import PlainPeer
+from support.cluster.plain_peer import PlainPeer
+from support.servers.certificates import Certificates
 from support.wait import until
 
 

@@ -13,14 +13,14 @@ import pytest
 import fastcoord
 from fastcoord import ReloadBlockedIps
 from fastcoord.server import LocalCluster, LocalServer
-from support.accounting import accounted, collect
-from support.accounts import Operator
-from support.certificates import Certificates
-from support.frames import Frame
-from support.nodes import joined, node_toml
-from support.plain import PlainPeer
-from support.proxy import Proxy
-from support.strangers import unused_address
+from support.cluster.accounting import accounted, collect
+from support.cluster.nodes import joined, node_toml
+from support.cluster.plain_peer import PlainPeer
+from support.faults.frames import Frame
+from support.faults.proxy import Proxy
+from support.servers.certificates import Certificates
+from support.servers.unusable import unused_address
+from support.servers.users import Operator
 from support.wait import until
 
 Cluster = dict[str, Any]

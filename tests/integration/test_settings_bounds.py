@@ -12,12 +12,12 @@ import fastcoord
 from fastcoord import AppEvent, ConnectionLost, Event, ReloadBlockedIps, RequestTimeout
 from fastcoord.nats.transport import MessageTransport
 from fastcoord.server import LocalServer
-from support.accounting import accounted, assert_accounts, collect
-from support.frames import Frame
-from support.freezing import freeze
-from support.nodes import joined
-from support.proxy import Proxy
-from support.strangers import listening, refused
+from support.cluster.accounting import accounted, assert_accounts, collect
+from support.cluster.nodes import joined
+from support.faults.frames import Frame
+from support.faults.freezing import freeze
+from support.faults.proxy import Proxy
+from support.servers.unusable import listening, refused
 from support.wait import until
 
 Cluster = dict[str, Any]

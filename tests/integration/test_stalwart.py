@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 import fastcoord
-import reference
 from fastcoord import Missed, ReloadBlockedIps
 from fastcoord.server import LocalServer
-from stalwart_vectors import VECTORS, Vector
-from support.accounting import accounted, assert_accounts, collect, drain
-from support.plain import PlainPeer
-from support.samples import samples
+from support.cluster.accounting import accounted, assert_accounts, collect, drain
+from support.cluster.plain_peer import PlainPeer
+from support.inputs.samples import samples
+from support.inputs.vectors import VECTORS, Vector
+from support.oracles import reference
 from support.wait import until
 
 HEADER = re.compile(r"(\d+)\.(\d+)\.(\d+)\.(\d+)")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fastcoord import ConnectTimeout
-from support.strangers import Handler, listening, refused
+from support.servers.unusable import Handler, listening, refused
 
 SHORT: dict[str, Any] = {"timeout": {"connection": "500ms"}}
 INFO = b'INFO {"server_id":"x","version":"2.10.0","max_payload":1048576,"headers":true}\r\n'

@@ -7,8 +7,8 @@ from typing import Any
 
 from fastcoord import AppEvent, EmailPush, Event, Node, ReloadBlockedIps, Subscription
 from fastcoord.server import LocalServer
-from support.accounting import accounted, assert_accounts, collect, drain
-from support.freezing import freeze
+from support.cluster.accounting import accounted, assert_accounts, collect, drain
+from support.faults.freezing import freeze
 from support.wait import until
 
 Cluster = dict[str, Any]

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastcoord
-import reference
-import strategies
-from comparison import assert_same_outcome, event_of, plain
+from support.inputs import strategies
+from support.oracles import reference
+from support.oracles.comparison import assert_same_outcome, event_of, plain
 
 every_protocol = pytest.mark.parametrize("protocol", reference.PROTOCOLS)
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastcoord
-import reference
-import strategies
-from arrival import assert_arrives_as_the_reference_reads_it
-from malformed import MALFORMED
-from stalwart_vectors import CASE_NAMES, CASES, Vector
+from support.inputs import strategies
+from support.inputs.malformed import MALFORMED
+from support.inputs.vectors import CASE_NAMES, CASES, Vector
+from support.oracles import reference
+from support.receiving.arrival import assert_arrives_as_the_reference_reads_it
 
 every_protocol = pytest.mark.parametrize("protocol", reference.PROTOCOLS)
 in_both_ways = pytest.mark.parametrize("in_batches", [False, True], ids=["events", "batches"])

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from batcher_model import NODE_ID, PREFIX, PROTOCOL, BatcherModel, TooLargeError, encode, size_of
 from fastcoord import (
     CalendarAlert,
     EmailPush,
@@ -21,6 +20,15 @@ from fastcoord import (
 from fastcoord.errors import EventTooLarge
 from fastcoord.publishing.batcher import Batcher
 from fastcoord.wire.sealed_batch import SealedBatch
+from support.oracles.batcher_model import (
+    NODE_ID,
+    PREFIX,
+    PROTOCOL,
+    BatcherModel,
+    TooLargeError,
+    encode,
+    size_of,
+)
 
 U32 = st.one_of(st.integers(0, 200), st.integers(0, (1 << 32) - 1))
 U64 = st.one_of(st.integers(0, 200), st.integers(0, (1 << 64) - 1))

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-import reference
-from comparison import Outcome, assert_same_outcome, by_reference, decode, event_of
-from stalwart_vectors import CASE_NAMES, CASES, Vector
+from support.inputs.vectors import CASE_NAMES, CASES, Vector
+from support.oracles import reference
+from support.oracles.comparison import Outcome, assert_same_outcome, by_reference, decode, event_of
 
 SMALL = 64
 """Up to this many bytes of payload, every position is changed to every other value."""

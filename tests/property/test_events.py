@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastcoord
-import reference
-import strategies
-from comparison import event_of, plain
+from support.inputs import strategies
+from support.oracles import reference
+from support.oracles.comparison import event_of, plain
 
 POSITIONAL = {
     "StateChange": ("account_id", "change_id", "types"),

@@ -12,9 +12,9 @@ import itertools
 import pytest
 
 import fastcoord
-import reference
-from arrival import assert_arrives_as_the_reference_reads_it
-from comparison import assert_same_outcome
+from support.oracles import reference
+from support.oracles.comparison import assert_same_outcome
+from support.receiving.arrival import assert_arrives_as_the_reference_reads_it
 
 LAST_BYTES = {"padded": 0x00, "smallest": 0x01, "largest": 0x7F}
 BEHIND = (0, 1, 3, 4, 7, 8, 9, 12, 15, 16, 17, 23, 24, 25, 40)

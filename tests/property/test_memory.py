@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 import fastcoord
-from comparison import event_of
 from fastcoord.receiving.cursor import Cursor
 from fastcoord.receiving.ring import Ring
-from malformed import MALFORMED
-from stalwart_vectors import CASES
+from support.inputs.malformed import MALFORMED
+from support.inputs.vectors import CASES
+from support.oracles.comparison import event_of
 
 ROUNDS = 300
 WARM_UP = 600

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import fastcoord
-import reference
+from support.oracles import reference
 
 GOOD: dict[str, Any] = {
     "u16": 1,

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastcoord
-import reference
-import strategies
-from comparison import assert_as_good_as_new, event_of
+from support.inputs import strategies
+from support.oracles import reference
+from support.oracles.comparison import assert_as_good_as_new, event_of
 
 POOLED = [fastcoord.StateChange, fastcoord.EmailPush]
 WITH_REFERENCES = [

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fastcoord.receiving.ring import Ring
-from ring_model import NOTICES_BESIDE, Message, RingModel
+from support.oracles.ring_model import NOTICES_BESIDE, Message, RingModel
 
 NODES = st.integers(0, 3)
 

@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastcoord
-import reference
-import strategies
-from arrival import assert_arrives_as_the_reference_reads_it
-from comparison import assert_same_outcome, event_of
 from fastcoord.publishing.batcher import Batcher
 from fastcoord.wire.sealed_batch import SealedBatch
+from support.inputs import strategies
+from support.oracles import reference
+from support.oracles.comparison import assert_same_outcome, event_of
+from support.receiving.arrival import assert_arrives_as_the_reference_reads_it
 
 EDGES = sorted({(1 << bits) + change for bits in range(0, 65, 7) for change in (-1, 0)} | {1 << 63})
 

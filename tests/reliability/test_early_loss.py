@@ -9,8 +9,8 @@ import fastcoord
 from fastcoord import ConnectError
 from fastcoord.nats.connection import Connection
 from fastcoord.nats.servers import Server
-from support.messages import Collector
-from support.nodes import node_toml
+from support.cluster.nodes import node_toml
+from support.receiving.messages import Collector
 from support.wait import until
 
 INFO = json.dumps({"server_id": "brief", "version": "2.12.0", "max_payload": 1 << 20})

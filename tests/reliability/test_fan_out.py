@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from fastcoord.server import LocalServer
-from support.crowd import crowd
-from support.node_process import node_process
-from support.nodes import node_toml
+from support.cluster.crowd import crowd
+from support.cluster.nodes import node_toml
+from support.processes.node_process import node_process
 from support.wait import until
 
 

@@ -10,11 +10,11 @@ import pytest
 from fastcoord import PeerDown, PeerUp
 from fastcoord.nats.connection import Connection
 from fastcoord.server import LocalServer
-from support.crowd import Crowd, crowd
-from support.frames import Frame
-from support.node_process import node_process
-from support.nodes import node_toml
-from support.proxy import Proxy
+from support.cluster.crowd import Crowd, crowd
+from support.cluster.nodes import node_toml
+from support.faults.frames import Frame
+from support.faults.proxy import Proxy
+from support.processes.node_process import node_process
 from support.wait import until
 
 HEARTBEAT = 0.4

@@ -12,10 +12,10 @@ import pytest
 import fastcoord
 from fastcoord import AppEvent, Node, NodeClosed, PeerDown, PeerUp, RequestTimeout
 from fastcoord.server import LocalServer
-from support.accounting import accounted, assert_accounts
-from support.crowd import crowd
-from support.nodes import node_toml
-from support.proxy import Proxy
+from support.cluster.accounting import accounted, assert_accounts
+from support.cluster.crowd import crowd
+from support.cluster.nodes import node_toml
+from support.faults.proxy import Proxy
 from support.wait import until
 
 CLUSTER = {"protocol": "fastcoord-1", "heartbeat": "200ms"}

@@ -10,13 +10,13 @@ import pytest
 import fastcoord
 from fastcoord import EmailPush, Missed
 from fastcoord.server import LocalServer
-from support.accounting import assert_accounts
-from support.crowd import HEARTBEAT, Crowd, crowd
-from support.damage import Damage
-from support.frames import Frame
-from support.ledger import PLACE
-from support.nodes import node_toml
-from support.proxy import Proxy
+from support.cluster.accounting import assert_accounts
+from support.cluster.crowd import HEARTBEAT, Crowd, crowd
+from support.cluster.ledger import PLACE
+from support.cluster.nodes import node_toml
+from support.faults.damage import Damage
+from support.faults.frames import Frame
+from support.faults.proxy import Proxy
 from support.wait import POLL_INTERVAL, until
 
 BATCHES = 10_000

@@ -9,11 +9,11 @@ import pytest
 
 from fastcoord import DuplicateNodeId, PeerDown, PeerUp, RequestTimeout
 from fastcoord.server import LocalServer
-from support.accounting import accounted
-from support.crowd import HEARTBEAT, crowd
-from support.ledger import Hearing
-from support.node_process import node_process
-from support.nodes import joined, node_toml
+from support.cluster.accounting import accounted
+from support.cluster.crowd import HEARTBEAT, crowd
+from support.cluster.ledger import Hearing
+from support.cluster.nodes import joined, node_toml
+from support.processes.node_process import node_process
 from support.wait import until
 
 CLUSTER = {"protocol": "fastcoord-1", "heartbeat": "200ms"}

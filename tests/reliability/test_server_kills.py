@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fastcoord.server import LocalCluster, LocalServer
-from support.crowd import crowd
+from support.cluster.crowd import crowd
 from support.wait import until
 
 KILLS = 10

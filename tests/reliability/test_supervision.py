@@ -8,11 +8,11 @@ import pytest
 
 from fastcoord import AppEvent, ConnectionLost
 from fastcoord.server import LocalCluster, LocalServer
-from support.accounting import accounted
-from support.bare_server import BareServer
-from support.crowd import crowd
-from support.nodes import joined
-from support.proxy import Proxy
+from support.cluster.accounting import accounted
+from support.cluster.crowd import crowd
+from support.cluster.nodes import joined
+from support.faults.proxy import Proxy
+from support.servers.bare_server import BareServer
 from support.wait import until
 
 CLUSTER = {"protocol": "fastcoord-1", "heartbeat": "200ms"}

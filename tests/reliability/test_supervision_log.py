@@ -1,6 +1,7 @@
 """What the log says of connections and losses: each change once, with its reason; no messages."""
 
 import logging
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -8,11 +9,11 @@ import pytest
 
 from fastcoord import ReloadSettings
 from fastcoord.server import LocalServer
-from support.crowd import crowd
-from support.frames import Frame
-from support.jwts import Issuer
-from support.nodes import joined
-from support.proxy import Proxy
+from support.cluster.crowd import crowd
+from support.cluster.nodes import joined
+from support.faults.frames import Frame
+from support.faults.proxy import Proxy
+from support.servers.users import Operator
 from support.wait import until
 
 
@@ -80,17 +81,17 @@ async def test_a_token_that_expires_is_replaced_by_the_one_in_the_file(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "fastcoord")
-    issuer = Issuer()
+    operator = Operator()
     file = tmp_path / "node.creds"
-    file.write_text(issuer.credentials(seconds=2), encoding="utf-8")
-    with LocalServer(extra_config=issuer.server_config()) as server:
+    file.write_text(operator.user(exp=int(time.time()) + 2), encoding="utf-8")
+    with LocalServer(extra_config=operator.server_config) as server:
         async with joined(
             server,
             1,
             cluster={"heartbeat": "200ms"},
             credentials=f"%{{file:{file}}}%",
         ) as node:
-            file.write_text(issuer.credentials(seconds=3600), encoding="utf-8")
+            file.write_text(operator.user(exp=int(time.time()) + 3600), encoding="utf-8")
             await until(lambda: node.stats().reconnects >= 1 and node.is_connected, timeout=30)
             lost = [line for line in lines(caplog) if "lost" in line]
             assert "expired" in lost[0].lower()

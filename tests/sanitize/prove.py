@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from instrumentation import SANITIZER_LIBRARIES, compile_library
+from support.builds import SANITIZER_LIBRARIES, compile_library
 
 PLANTED = {
     "read_past_the_end": (24, "AddressSanitizer: heap-buffer-overflow"),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from instrumentation import ROOT, build_extensions, environment_for
+from support.builds import ROOT, build_extensions, environment_for
 
 UNCOMPILED = (
     "architecture",

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from fastcoord.server import LocalServer
-from support.node_process import NodeProcess
+from support.processes.node_process import NodeProcess
 
 FIRST_VISITOR = 100
 

@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from fastcoord.server import LocalServer
 from soak.faults import Faults
 from soak.report import Book, is_even, table, violations
-from support.node_process import NodeProcess, node_process
-from support.nodes import node_toml
+from support.cluster.nodes import node_toml
+from support.processes.node_process import NodeProcess, node_process
 from support.wait import until
 
 RESIDENTS = 4

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import nkeys
 import pytest
-from config_texts import creds, jwt, public_key, read, seed, the_problem, toml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcoord.config import check_credentials, split_credentials
+from support.inputs.config_texts import creds, jwt, public_key, read, seed, the_problem, toml
 
 
 def literal(text: str) -> str:

@@ -1,10 +1,10 @@
 """Errors of a configuration: all at once, each with its line, its key and what is allowed."""
 
 import pytest
-from config_texts import DATA, problems_of, the_problem, toml
 
 from fastcoord.config import load_config
 from fastcoord.errors import ConfigError
+from support.inputs.config_texts import DATA, problems_of, the_problem, toml
 
 
 def test_all_problems_of_a_file_are_told_at_once_each_with_line_and_key() -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from config_texts import DATA, creds, jwt, problems_of, the_problem
 
 from fastcoord.config import Address, Capacity, Cluster, Config, Timeout, load_config, parse_config
 from fastcoord.errors import ConfigError, ConfigProblem
+from support.inputs.config_texts import DATA, creds, jwt, problems_of, the_problem
 
 
 def form(**settings: Any) -> str:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from config_texts import DATA, creds, problems_of, read, the_problem, toml
 
 import fastcoord
 import fastcoord.config
@@ -23,6 +22,7 @@ from fastcoord.config import (
     parse_config,
 )
 from fastcoord.errors import ConfigError
+from support.inputs.config_texts import DATA, creds, problems_of, read, the_problem, toml
 
 
 def test_the_example_of_the_documentation_loads_as_it_stands() -> None:

@@ -3,12 +3,12 @@
 import json
 from typing import Any
 
-from config_texts import DATA, jwt
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcoord.config import describe, parse_config
 from fastcoord.errors import ConfigError, ConfigProblem
+from support.inputs.config_texts import DATA, jwt
 
 SECRET = "Zq7-kept-to-itself-Xw9"
 TOML = (DATA / "seed.toml").read_text().replace('"secret"', f'"{SECRET}"')

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from config_texts import read, the_problem, toml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcoord.config import Config, Secret, describe, parse_config
 from fastcoord.errors import ConfigError
+from support.inputs.config_texts import read, the_problem, toml
 
 # No macro, and beginning as nothing does that a listing or an error shows by itself.
 SECRETS = st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), min_size=6).map(

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from config_texts import problems_of, read, the_problem, toml
 from cryptography.hazmat.primitives import serialization
 
 from fastcoord.config import Tls, load_config, parse_config
-from support.certificates import Certificates
+from support.inputs.config_texts import problems_of, read, the_problem, toml
+from support.servers.certificates import Certificates
 
 
 def written(**files: Path) -> str:

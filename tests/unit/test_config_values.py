@@ -4,12 +4,12 @@ import contextlib
 import json
 
 import pytest
-from config_texts import ADDRESS, problems_of, read, the_problem, toml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastcoord.config import Address, parse_config
 from fastcoord.errors import ConfigError
+from support.inputs.config_texts import ADDRESS, problems_of, read, the_problem, toml
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from fastcoord import EmailPush, Event, Missed, ReloadSettings, StateChange
 from fastcoord.receiving.consumer import overflow_notices
 from fastcoord.receiving.cursor import Cursor
 from fastcoord.receiving.ring import Ring
-from receiving import PROTOCOL
+from support.receiving.receiving_side import PROTOCOL
 
 EVENTS_PER_TURN = 4096
 

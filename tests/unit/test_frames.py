@@ -1,4 +1,4 @@
-"""Frames in small cases: splitting, the lent buffer, what is written."""
+"""Frames in small cases: run, the lent buffer, what is written."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from fastcoord.nats.frames import HEADER_ALLOWANCE, compose
 from fastcoord.nats.parser import FrameError, Parser
 from fastcoord.receiving.receiver import Receiver
 from fastcoord.wire.sealed_batch import SealedBatch
-from frame_streams import Splitting
-from reference_frames import Message
-from support.messages import Collector, read_header
+from support.oracles.frames import Message, ParserRun
+from support.receiving.messages import Collector, read_header
 
 HEADER = b"NATS/1.0\r\nFastcoord: 1.2.3.4\r\n\r\n"
 MOST = (1 << 64) - 1
@@ -25,12 +24,12 @@ def hmsg(block: bytes, payload: bytes = b"", reply: bytes = b"") -> bytes:
 
 
 def split(stream: bytes, **options: Any) -> list[Message | bytes]:
-    splitting = Splitting(max(1, len(stream)), **options)
-    splitting.read(stream)
-    return splitting.out
+    run = ParserRun(max(1, len(stream)), **options)
+    run.read(stream)
+    return run.out
 
 
-# --------------------------------------------------------------------------------- splitting
+# --------------------------------------------------------------------------------- run
 
 
 def test_messages_and_control_lines_come_out_in_order() -> None:
@@ -85,10 +84,10 @@ def test_what_is_not_the_protocol_is_an_error_that_says_so(line: bytes) -> None:
 
 
 def test_what_came_before_an_error_was_delivered() -> None:
-    splitting = Splitting(100)
+    run = ParserRun(100)
     with pytest.raises(FrameError):
-        splitting.read(b"MSG a 1 2\r\nhi\r\nPING\r\nMSG a 1 x\r\n")
-    assert splitting.out == [Message(1, b"", None, b"hi"), b"PING\r\n"]
+        run.read(b"MSG a 1 2\r\nhi\r\nPING\r\nMSG a 1 x\r\n")
+    assert run.out == [Message(1, b"", None, b"hi"), b"PING\r\n"]
 
 
 def test_a_message_as_large_as_allowed_passes_and_one_byte_more_does_not() -> None:
@@ -99,23 +98,23 @@ def test_a_message_as_large_as_allowed_passes_and_one_byte_more_does_not() -> No
 
 def test_a_large_message_is_put_together_from_small_reads() -> None:
     payload = bytes(range(256)) * 400
-    splitting = Splitting(1000, max_payload=1 << 20)
+    run = ParserRun(1000, max_payload=1 << 20)
     stream = b"MSG a 1 %d\r\n%b\r\nPING\r\n" % (len(payload), payload)
     for start in range(0, len(stream), 999):
-        splitting.read(stream[start : start + 999])
-    assert splitting.out == [Message(1, b"", None, payload), b"PING\r\n"]
-    assert splitting.parser.held == 0
+        run.read(stream[start : start + 999])
+    assert run.out == [Message(1, b"", None, payload), b"PING\r\n"]
+    assert run.parser.held == 0
 
 
 def test_before_the_handshake_everything_is_control() -> None:
-    splitting = Splitting(100)
-    splitting.parser.is_bypassed = True
-    splitting.read(b"INFO {}\r\nMSG a 1 ")
-    splitting.read(b"2\r\nhi\r\n")
-    assert splitting.out == [b"INFO {}\r\nMSG a 1 ", b"2\r\nhi\r\n"]
-    splitting.parser.is_bypassed = False
-    splitting.read(b"MSG a 1 2\r\nhi\r\n")
-    assert splitting.out[2:] == [Message(1, b"", None, b"hi")]
+    run = ParserRun(100)
+    run.parser.is_bypassed = True
+    run.read(b"INFO {}\r\nMSG a 1 ")
+    run.read(b"2\r\nhi\r\n")
+    assert run.out == [b"INFO {}\r\nMSG a 1 ", b"2\r\nhi\r\n"]
+    run.parser.is_bypassed = False
+    run.read(b"MSG a 1 2\r\nhi\r\n")
+    assert run.out[2:] == [Message(1, b"", None, b"hi")]
 
 
 def test_a_control_line_may_turn_the_rest_into_control() -> None:

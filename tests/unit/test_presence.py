@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastcoord import DuplicateNodeId, Missed, PeerDown, PeerUp
-from receiving import HEARTBEAT, INCARNATION, RECEIVER, SENDER, ReceivingSide
+from support.receiving.receiving_side import HEARTBEAT, INCARNATION, RECEIVER, SENDER, ReceivingSide
 
 OTHER = INCARNATION + 1
 

@@ -10,8 +10,15 @@ import fastcoord
 from fastcoord import Missed, PeerUp, StateChange
 from fastcoord.receiving.receiver import Receiver
 from fastcoord.receiving.ring import Ring
-from receiving import INCARNATION, PROTOCOL, RECEIVER, SENDER, ReceivingSide, payload
-from support.messages import deliver
+from support.receiving.messages import deliver
+from support.receiving.receiving_side import (
+    INCARNATION,
+    PROTOCOL,
+    RECEIVER,
+    SENDER,
+    ReceivingSide,
+    payload,
+)
 
 
 def test_a_message_of_another_subscription_is_a_request() -> None:

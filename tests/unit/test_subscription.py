@@ -21,7 +21,7 @@ from fastcoord import (
 )
 from fastcoord.receiving.consumer import Consumer, Overflow, fold, split_kinds
 from fastcoord.receiving.subscription import Subscription
-from receiving import PROTOCOL
+from support.receiving.receiving_side import PROTOCOL
 from support.wait import until
 
 

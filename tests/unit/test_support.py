@@ -6,11 +6,11 @@ import random
 import pytest
 
 from fastcoord.server import LocalServer
-from support.damage import Damage
-from support.frames import Frame, FrameSplitter
-from support.nodes import node_toml
-from support.plain import PlainPeer
-from support.proxy import Proxy
+from support.cluster.nodes import node_toml
+from support.cluster.plain_peer import PlainPeer
+from support.faults.damage import Damage
+from support.faults.frames import Frame, FrameParser
+from support.faults.proxy import Proxy
 from support.wait import until
 
 STREAM = (
@@ -20,7 +20,7 @@ STREAM = (
 
 
 def frames_of(data: bytes, *, chunk: int) -> list[Frame | bytes]:
-    parser = FrameSplitter()
+    parser = FrameParser()
     chunks = [data[start : start + chunk] for start in range(0, len(data), chunk)]
     return [frame for each in chunks for frame in parser.feed(each)]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from instrumentation import ROOT, build_extensions, environment_for
+from support.builds import ROOT, build_extensions, environment_for
 
 VARIANTS = {
     "without-bmi2": ["-D__builtin_cpu_supports(feature)=0"],
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def _prove(library: Path, forbidden: list[str]) -> None:
-    for built in library.glob("fastcoord/_*.so"):
+    for built in library.glob("**/*.so"):
         code = subprocess.run(
             ["objdump", "--disassemble", str(built)], check=True, capture_output=True, text=True
         ).stdout

@@ -1,0 +1,135 @@
+"""Any stream in any reads: the parser gives what the reference gives, or breaks where it does."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from fastcoord.nats.frames import compose
+from fastcoord.wire.sealed_batch import SealedBatch
+from support.inputs.frame_streams import CONTROL, STREAMS, headers, messages
+from support.oracles.frames import (
+    MAX_PAYLOAD,
+    Message,
+    ParserRun,
+    Stream,
+    by_parser,
+    by_reference,
+    in_reads_of,
+    read_header,
+)
+from support.receiving import messages as parsed
+
+READ_SIZES = st.one_of(st.integers(1, 40), st.sampled_from([4096, 65535]))
+U32 = st.integers(0, (1 << 32) - 1)
+U64 = st.integers(0, (1 << 64) - 1)
+
+
+@settings(max_examples=4 * settings().max_examples)
+@given(stream=STREAMS, read_size=READ_SIZES)
+def test_a_stream_in_reads_of_one_size_is_split_alike(stream: bytes, read_size: int) -> None:
+    expected = by_reference([stream])
+    assert not expected[1]
+    assert by_parser(in_reads_of(read_size, stream), read_size) == expected
+
+
+@settings(max_examples=4 * settings().max_examples)
+@given(stream=STREAMS, data=st.data())
+def test_a_stream_in_reads_of_any_size_is_split_alike(stream: bytes, data: st.DataObject) -> None:
+    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=12).map(sorted))
+    reads = [stream[start:end] for start, end in pairwise([0, *cuts, len(stream)])]
+    assert by_parser(reads, max(1, len(stream))) == by_reference([stream])
+
+
+@settings(max_examples=6 * settings().max_examples)
+@given(
+    stream=STREAMS,
+    changes=st.lists(
+        st.tuples(st.integers(0, 1 << 16), st.sampled_from(b" \t\r\n019.MH\xff:")),
+        min_size=1,
+        max_size=4,
+    ),
+    read_size=READ_SIZES,
+)
+@example(stream=b"-ERR\r\n", changes=[(5, 32)], read_size=1)
+def test_a_damaged_stream_breaks_where_the_reference_says_so(
+    stream: bytes, changes: list[tuple[int, int]], read_size: int
+) -> None:
+    damaged = bytearray(stream or b"\n")
+    for place, value in changes:
+        damaged[place % len(damaged)] = value
+    expected = by_reference([bytes(damaged)])
+    assert by_parser(in_reads_of(read_size, bytes(damaged)), read_size) == expected
+
+
+@settings(max_examples=4 * settings().max_examples)
+@given(stream=st.binary(max_size=200), read_size=st.integers(1, 50))
+def test_random_bytes_are_split_alike(stream: bytes, read_size: int) -> None:
+    assert by_parser(in_reads_of(read_size, stream), read_size) == by_reference([stream])
+
+
+@given(
+    start=st.sampled_from([b"MSG ", b"HMSG ", b"MSX ", b"INFO ", b"H", b"-ERR "]),
+    size=st.one_of(st.integers(4080, 4110), st.integers((1 << 20) - 20, (1 << 20) + 20)),
+    end=st.sampled_from([b" 1 0\r\n\r\n", b"\n", b""]),
+    read_size=st.sampled_from([1000, 4096, 4097, 65535, 1 << 21]),
+)
+def test_how_long_a_line_may_be_does_not_depend_on_the_reads(
+    start: bytes, size: int, end: bytes, read_size: int
+) -> None:
+    stream = start + b"x" * (size - len(start) - len(end)) + end
+    assert by_parser(in_reads_of(read_size, stream), read_size) == by_reference([stream])
+
+
+@settings(max_examples=5 * settings().max_examples)
+@given(headers())
+def test_a_header_block_is_read_alike(block: bytes) -> None:
+    assert parsed.read_header(block) == read_header(block)
+
+
+@given(
+    batches=st.lists(st.tuples(st.binary(max_size=100), U64, U32), max_size=5),
+    incarnation=U64,
+    discarded=U64,
+    note=st.sampled_from([None, "resend", "goodbye", "hello"]),
+    ping=st.booleans(),
+    read_size=st.integers(1, 100),
+)
+def test_what_is_composed_is_split_into_the_same(
+    batches: list[tuple[bytes, int, int]],
+    incarnation: int,
+    discarded: int,
+    note: str | None,
+    ping: bool,
+    read_size: int,
+) -> None:
+    sealed = [SealedBatch(payload, offset, count) for payload, offset, count in batches]
+    frames = compose(b"stwt.agora", incarnation, discarded, sealed, note=note, ping=ping)
+    # A server passes on what it got, with the receiver's subscription id in the line.
+    stream = frames.replace(b"HPUB stwt.agora ", b"HMSG stwt.agora 7 ")
+    out, is_broken = by_parser(in_reads_of(read_size, stream), read_size)
+    assert not is_broken
+    expected: list[Message | bytes] = [
+        Message(
+            7,
+            b"",
+            (incarnation, offset, count, discarded) if offset + count < 1 << 64 else "malformed",
+            payload,
+        )
+        for payload, offset, count in batches
+    ]
+    assert out == expected + ([b"PING\r\n"] if ping else [])
+
+
+@given(st.lists(st.one_of(messages(), CONTROL), min_size=1, max_size=5), st.integers(1, 100))
+def test_what_is_held_is_never_more_than_the_unfinished_frame(
+    frames: list[bytes], read_size: int
+) -> None:
+    run = ParserRun(read_size)
+    reference = Stream(MAX_PAYLOAD)
+    for read in in_reads_of(read_size, b"".join(frames)):
+        run.read(read)
+        reference.feed(read)
+        assert run.parser.held == len(reference.rest)

@@ -1,0 +1,1 @@
+"""Nodes of a test, and the sums that their statistics must add up to."""

@@ -1,0 +1,1 @@
+"""What goes wrong on a network, done on purpose and repeatably."""

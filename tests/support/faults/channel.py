@@ -1,0 +1,183 @@
+"""A sender, a channel that does harm, and a consumer with a cache that must be right in the end.
+
+The sender's events set keys to values; the truth is what it last set. The consumer applies events
+to what it has cached, clears everything at a ``Missed``, and takes a value that it has not cached
+from the truth at the moment it is asked for it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fastcoord import DuplicateNodeId, Missed
+from support.receiving.receiving_side import INCARNATION, ReceivingSide, payload
+
+KEYS = 8
+"""The key of event number n is n modulo this, as in ``receiving``."""
+FAR = 1 << 20
+"""No sender here comes as far as this."""
+FIELDS = ("incarnation", "offset", "count", "discarded")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One message of the sender, and what becomes of it.
+
+    :ivar events: how many events it holds; 0 makes it a heartbeat.
+    :ivar thrown: how many events the sender accepted and threw away just before.
+    :ivar copies: after how many further messages each copy of it arrives; none is a loss.
+    :ivar damage: a field of the header and what the first copy has there instead; for the offset
+        how far it is moved.
+    :ivar reads: which keys the consumer asks for afterwards.
+    """
+
+    events: int
+    thrown: int = 0
+    copies: tuple[int, ...] = (0,)
+    damage: tuple[str, int] | None = None
+    reads: tuple[int, ...] = ()
+
+    @property
+    def is_lost(self) -> bool:
+        return not self.copies
+
+
+@dataclass(frozen=True)
+class Message:
+    numbers: tuple[int, int, int, int]
+    events: range
+
+
+class Exchange:
+    """One run.
+
+    :ivar heard: everything the consumer got, in order.
+    """
+
+    def __init__(self, *, settled: bool = True, base: int = 0) -> None:
+        self.receiver = ReceivingSide(settled=settled)
+        self.heard: list[int | Missed] = []
+        self.truth = dict.fromkeys(range(KEYS), -1)
+        self.cache: dict[int, int] = {}
+        self._offset = base
+        self._discarded = 0
+        self._step = 0
+        self._on_the_way: defaultdict[int, list[Message]] = defaultdict(list)
+
+    def run(self, steps: Iterable[Step]) -> None:
+        """Play the steps, let everything arrive that is still on its way, and two heartbeats."""
+        for step in steps:
+            self._send(step)
+            self._arrive(self._step)
+            for key in step.reads:
+                self.cache.setdefault(key, self.truth[key])
+            self._step += 1
+        for late in sorted(self._on_the_way):
+            self._arrive(late)
+        for _ in range(2):
+            self._send(Step(0))
+            self._arrive(self._step)
+            self._step += 1
+
+    @property
+    def stale(self) -> dict[int, tuple[int, int]]:
+        """Which keys the consumer has wrong: what it has, and the truth."""
+        return {
+            key: (value, self.truth[key])
+            for key, value in self.cache.items()
+            if value != self.truth[key]
+        }
+
+    @property
+    def delivered(self) -> list[int]:
+        return [item for item in self.heard if isinstance(item, int)]
+
+    def missed(self, cause: str) -> int:
+        return sum(
+            item.events or 0
+            for item in self.heard
+            if isinstance(item, Missed) and item.cause == cause
+        )
+
+    def _send(self, step: Step) -> None:
+        self._accept(step.thrown)
+        self._discarded += step.thrown
+        events = range(self._offset, self._offset + step.events)
+        numbers = (INCARNATION, self._offset, step.events, self._discarded)
+        self._accept(step.events)
+        for place, delay in enumerate(step.copies):
+            carried = numbers if place or step.damage is None else damaged(numbers, step.damage)
+            self._on_the_way[self._step + delay].append(Message(carried, events))
+
+    def _accept(self, count: int) -> None:
+        for number in range(self._offset, self._offset + count):
+            self.truth[number % KEYS] = number
+        self._offset += count
+
+    def _arrive(self, now: int) -> None:
+        for message in self._on_the_way.pop(now, ()):
+            for item in self.receiver.hear_payload(message.numbers, payload(message.events)):
+                # An incarnation that was damaged twice into the same one looks like two nodes.
+                if not isinstance(item, DuplicateNodeId):
+                    assert isinstance(item, int | Missed)
+                    self._apply(item)
+
+    def _apply(self, item: int | Missed) -> None:
+        self.heard.append(item)
+        if isinstance(item, Missed):
+            self.cache.clear()
+        else:
+            self.cache[item % KEYS] = item
+
+
+def damaged(
+    numbers: tuple[int, int, int, int], damage: tuple[str, int]
+) -> tuple[int, int, int, int]:
+    """Change one number of a header, within what a header can say."""
+    field, value = damage
+    changed = dict(zip(FIELDS, numbers, strict=True))
+    if field == "offset":
+        value = max(0, min(numbers[1] + value, (1 << 64) - 1 - numbers[2]))
+    changed[field] = value
+    if changed["offset"] + changed["count"] >= 1 << 64:
+        return numbers
+    return (changed["incarnation"], changed["offset"], changed["count"], changed["discarded"])
+
+
+def random_steps(chance: random.Random, length: int, harm: float) -> Sequence[Step]:
+    """Make a stream in which ``harm`` of the messages are dropped, doubled, delayed or damaged."""
+    return [_random_step(chance, harm) for _ in range(length)]
+
+
+def _random_step(chance: random.Random, harm: float) -> Step:
+    copies: tuple[int, ...] = (0,)
+    damage = None
+    if chance.random() < harm:
+        kind = chance.randrange(4)
+        if kind == 0:
+            copies = ()
+        elif kind == 1:
+            copies = (0, chance.randrange(4))
+        elif kind == 2:
+            copies = (1 + chance.randrange(4),)
+        else:
+            damage = random_damage(chance)
+    return Step(
+        events=chance.choice((0, 1, 1, 1, 2, 3, 8)),
+        thrown=chance.choice((0, 0, 0, 0, 2)),
+        copies=copies,
+        damage=damage,
+        reads=tuple(chance.sample(range(KEYS), chance.randrange(3))),
+    )
+
+
+def random_damage(chance: random.Random) -> tuple[str, int]:
+    field = chance.choice(FIELDS)
+    if field == "offset" and chance.random() < 0.5:
+        return field, -chance.randrange(1, 20)
+    if field == "offset":
+        return field, FAR + chance.getrandbits(chance.choice((1, 10, 62)))
+    return field, chance.getrandbits(chance.choice((2, 4, 63)))

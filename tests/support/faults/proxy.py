@@ -1,0 +1,238 @@
+"""A TCP proxy before a server that does what networks do to connections."""
+
+import asyncio
+import contextlib
+import inspect
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any
+
+from support.faults.frames import Frame, FrameParser
+from support.wait import until
+
+Filtered = Frame | None | Iterable[Frame]
+Filter = Callable[[Frame], Filtered | Awaitable[Filtered]]
+
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Direction:
+    """What flows one way, over all connections.
+
+    ``filter`` is called with each whole frame and returns what goes on instead of it: a frame, a
+    list of frames, or ``None``; it may be async, and what comes later then waits for it. Bytes
+    that are no frames, as under TLS, are not filtered.
+    """
+
+    def __init__(self) -> None:
+        self.filter: Filter | None = None
+        self.bytes = 0
+        """Bytes that have gone on so far."""
+        self.frames = 0
+        """Frames that have arrived so far, with those that did not go on."""
+        self.swallowed = 0
+        """Bytes that were swallowed so far."""
+        self._cut_after: int | None = None
+        self._swallowing = False
+        self._open = asyncio.Event()
+        self._open.set()
+
+    def pause(self) -> None:
+        """Hold everything back, as a full network does; nothing is lost."""
+        self._open.clear()
+
+    def swallow(self) -> None:
+        """Lose everything while the sockets stay open, as behind a dead router.
+
+        Whole frames get lost, so that after :meth:`resume` the rest can be read.
+        """
+        self._swallowing = True
+        self._open.set()
+
+    def resume(self) -> None:
+        """Let things flow again; what was held back goes first."""
+        self._swallowing = False
+        self._open.set()
+
+    def cut_after(self, count: int) -> None:
+        """Cut the connection that sends byte number ``count`` from now on, right after it."""
+        self._cut_after = count
+
+    async def _pass(self, piece: Frame | bytes, writer: asyncio.StreamWriter) -> None:
+        pieces: list[Frame | bytes] = [piece]
+        if isinstance(piece, Frame):
+            self.frames += 1
+            if self.filter is not None:
+                result = self.filter(piece)
+                if inspect.isawaitable(result):
+                    result = await result
+                pieces = _as_list(result)
+        await self._open.wait()
+        for each in pieces:
+            raw = each.raw if isinstance(each, Frame) else each
+            if self._swallowing:
+                self.swallowed += len(raw)
+                continue
+            if self._cut_after is not None:
+                raw, enough = raw[: self._cut_after], len(raw) >= self._cut_after
+                self._cut_after = None if enough else self._cut_after - len(raw)
+                self.bytes += len(raw)
+                writer.write(raw)
+                if enough:
+                    await writer.drain()
+                    raise ConnectionAbortedError("cut where it was asked for")
+                continue
+            self.bytes += len(raw)
+            writer.write(raw)
+
+
+class Proxy:
+    """Stand between clients and a server on a port of its own.
+
+    ::
+
+        async with Proxy(server.host, server.port) as proxy:
+            ...                                 # clients connect to proxy.port
+            proxy.to_server.swallow()
+
+    A server in a cluster tells clients the addresses of the others, which lead round the proxy.
+
+    :param host: the server's address.
+    :param port: the server's port.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self.target = (host, port)
+        self.to_server = Direction()
+        self.to_client = Direction()
+        self.accepted = 0
+        """Connections taken so far."""
+        self._failure: Exception | None = None
+        self._connections: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
+        self._listener: asyncio.Server | None = None
+        self._port = 0
+
+    @property
+    def host(self) -> str:
+        return "127.0.0.1"
+
+    @property
+    def port(self) -> int:
+        assert self._port, "the proxy has not been started"
+        return self._port
+
+    @property
+    def url(self) -> str:
+        return f"nats://{self.host}:{self.port}"
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open now."""
+        return len(self._connections)
+
+    def cut(self, *, reset: bool = False) -> int:
+        """Close every connection at once.
+
+        :param reset: whether clients and server see a reset instead of an orderly end.
+        :return: how many there were.
+        """
+        for task, writers in self._connections.items():
+            for writer in writers:
+                _abort(writer, reset=reset)
+            task.cancel()
+        return len(self._connections)
+
+    def refuse(self) -> None:
+        """Refuse new connections; those that are open stay."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    async def accept(self) -> None:
+        """Take new connections, again on the same port."""
+        if self._listener is None:
+            self._listener = await asyncio.start_server(self._serve, self.host, self._port)
+            self._port = self._listener.sockets[0].getsockname()[1]
+
+    async def __aenter__(self) -> "Proxy":
+        await self.accept()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.refuse()
+        self.cut()
+        await until(lambda: not self._connections, because="every connection of the proxy ended")
+        if self._failure is not None and error is None:
+            raise self._failure
+
+    async def _serve(
+        self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter
+    ) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        writers = self._connections[task] = [to_client]
+        self.accepted += 1
+        try:
+            with contextlib.suppress(OSError, asyncio.CancelledError):
+                from_server, to_server = await asyncio.open_connection(*self.target)
+                writers.append(to_server)
+                await _first_to_end(
+                    _pump(self.to_server, from_client, to_server),
+                    _pump(self.to_client, from_server, to_client),
+                )
+        except Exception as error:  # noqa: BLE001 - a filter's mistake must not look like a network's
+            self._failure = error
+        finally:
+            for writer in writers:
+                await _close(writer)
+            del self._connections[task]
+
+
+async def _pump(
+    direction: Direction, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    parser = FrameParser()
+    while data := await reader.read(65536):
+        for piece in parser.feed(data):
+            await direction._pass(piece, writer)
+        await writer.drain()
+    await direction._pass(parser.rest(), writer)
+    await writer.drain()
+
+
+async def _first_to_end(*pumps: Any) -> None:
+    tasks = [asyncio.ensure_future(pump) for pump in pumps]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, Exception) and not isinstance(result, OSError):
+                raise result
+
+
+def _as_list(result: Any) -> list[Frame | bytes]:
+    if result is None:
+        return []
+    return [result] if isinstance(result, Frame) else list(result)
+
+
+def _abort(writer: asyncio.StreamWriter, *, reset: bool) -> None:
+    connection = writer.get_extra_info("socket")
+    if reset and connection is not None and connection.fileno() >= 0:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+    writer.transport.abort()
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(OSError, asyncio.CancelledError):
+        await writer.wait_closed()

@@ -1,0 +1,1 @@
+"""Events, payloads, frames and texts to try things on."""

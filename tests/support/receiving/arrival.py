@@ -1,0 +1,136 @@
+"""A payload on the way that a message from the network takes: receiver, ring, cursor.
+
+There it is walked over without making an object, counted, and only read when a consumer takes its
+events; the second reading trusts the first. So both must see the same in every payload, and the
+same as ``decode_batch``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple, NoReturn
+
+import fastcoord
+from fastcoord.receiving.cursor import Cursor
+from fastcoord.receiving.receiver import Receiver
+from fastcoord.receiving.ring import Ring
+from support.oracles.comparison import assert_as_good_as_new, by_reference, event_of
+from support.receiving.messages import deliver
+
+EVENTS_SUBSCRIPTION = 1
+
+
+class Arrived(NamedTuple):
+    """What came out at the consumer's side."""
+
+    node_id: int | None
+    """``None`` when the receiver could not tell the sender."""
+    counted: int
+    """How many events the receiver saw before the first malformed one."""
+    is_intact: bool
+    events: list[fastcoord.Event]
+    """Those that the consumer's filter let through."""
+    filtered: int
+
+
+class _Sequencer:
+    """Takes everything that the receiver finds readable, and notes what it says of it."""
+
+    def __init__(self) -> None:
+        self.said: tuple[int, int, bool] | None = None
+
+    def unnumbered(self, node_id: int, counted: int, intact: bool) -> tuple[int, int, None]:
+        self.said = (node_id, counted, intact)
+        return 0, counted, None
+
+    def without_sender(self) -> None:
+        self.said = None
+
+
+def arrive(
+    payload: bytes,
+    protocol: str,
+    *,
+    receiver_id: int,
+    kinds: Iterable[type[fastcoord.Event]] | None = None,
+    in_batches: bool = False,
+) -> Arrived:
+    """Send one message without a header through receiver, ring and cursor.
+
+    :param payload: the message.
+    :param protocol: of the receiving node.
+    :param receiver_id: the receiving node's id, which must not be the sender's.
+    :param kinds: what the consumer wants to hear.
+    :param in_batches: take whole batches instead of single events.
+    """
+    gap_detector = _Sequencer()
+    receiver = Receiver(
+        node_id=receiver_id,
+        incarnation=1,
+        protocol=protocol,
+        hear_own=False,
+        gap_detector=gap_detector,
+        on_request=_unexpected,
+    )
+    receiver.events_sid = EVENTS_SUBSCRIPTION
+    ring = Ring(16, 1 << 20)
+    receiver.add_ring(ring)
+    deliver(receiver, EVENTS_SUBSCRIPTION, payload)
+    cursor = Cursor(
+        ring,
+        protocol=protocol,
+        kinds=kinds,
+        as_notices=_unexpected,
+        wait_for_event=_unexpected,
+        wait_for_batch=_unexpected,
+    )
+    node_id, counted, intact = gap_detector.said or (None, 0, False)
+    events = _take_batches(cursor, node_id) if in_batches else _take_events(cursor)
+    return Arrived(node_id, counted, intact, events, cursor.filtered)
+
+
+def assert_arrives_as_the_reference_reads_it(
+    payload: bytes,
+    protocol: str,
+    *,
+    kinds: Collection[type[fastcoord.Event]] | None = None,
+    in_batches: bool = False,
+) -> None:
+    """Compare what arrives of one message with what the reference reads in it.
+
+    :raises AssertionError: they differ; the message holds the payload.
+    """
+    expected = by_reference(payload, protocol)
+    readable = [event_of(event) for event in expected.events]
+    wanted = [event for event in readable if kinds is None or type(event) in kinds]
+    receiver = ((expected.node_id or 0) + 1) % (1 << 16)
+    arrived = arrive(payload, protocol, receiver_id=receiver, kinds=kinds, in_batches=in_batches)
+    assert arrived == (
+        expected.node_id,
+        len(readable),
+        expected.offset is None,
+        wanted,
+        len(readable) - len(wanted),
+    ), f"{protocol} {kinds} {payload.hex()}: {arrived}"
+    assert_as_good_as_new(arrived.events, wanted, protocol)
+
+
+def _take_events(cursor: Cursor) -> list[fastcoord.Event]:
+    events: list[fastcoord.Event] = []
+    while (event := cursor.take_event()) is not None:
+        assert isinstance(event, fastcoord.Event)
+        events.append(event)
+    return events
+
+
+def _take_batches(cursor: Cursor, node_id: int | None) -> list[fastcoord.Event]:
+    events: list[fastcoord.Event] = []
+    while (batch := cursor.take_batch()) is not None:
+        assert isinstance(batch, fastcoord.Batch)
+        assert batch.node_id == node_id
+        events.extend(batch)
+    return events
+
+
+def _unexpected(*arguments: Any) -> NoReturn:
+    raise AssertionError(f"nobody should have been told {arguments}")

@@ -1,0 +1,1 @@
+"""Servers beside the real one, and what a server needs: certificates and users."""

@@ -1,0 +1,85 @@
+"""Failing to connect: servers of the worse kind, and what is left of an attempt."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+import fastcoord
+from fastcoord import ConnectError
+from support.cluster.nodes import node_toml
+from support.wait import until
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Address:
+    """An address in the place of a server."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"nats://127.0.0.1:{port}"
+        self.name = f"127.0.0.1:{port}"
+
+
+def unused_address() -> Address:
+    """Give an address at which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return Address(probe.getsockname()[1])
+
+
+@contextlib.asynccontextmanager
+async def listening(handler: Handler) -> AsyncIterator[Address]:
+    """Be a server of the worse kind."""
+    done: set[asyncio.Task[Any]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        done.add(task)
+        with contextlib.suppress(ConnectionError):
+            await handler(reader, writer)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield Address(server.sockets[0].getsockname()[1])
+    finally:
+        server.close()
+        # Each of them has ended, because the node has closed its connection.
+        await asyncio.wait_for(asyncio.gather(*done), 5)
+
+
+async def refused(servers: Any, **settings: Any) -> tuple[str, Exception, float]:
+    """Try to connect; give what the error says, itself, and how long it took."""
+    sockets = open_sockets()
+    started = time.monotonic()
+    with pytest.raises(ConnectError) as caught:
+        await fastcoord.connect(fastcoord.parse_config(node_toml(servers, **settings)))
+    took = time.monotonic() - started
+    assert {
+        task.get_name() for task in asyncio.all_tasks() if "fastcoord" in task.get_name()
+    } == set()
+    await until(lambda: open_sockets() <= sockets, because="the node's sockets are closed")
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.startswith("no NATS server could be joined (check "), text
+    return text, caught.value, took
+
+
+def open_sockets() -> int:
+    """Count the sockets that this process has to addresses of this machine, servers' ends apart."""
+    count = 0
+    for entry in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            count += os.readlink(f"/proc/self/fd/{entry}").startswith("socket:")
+    return count

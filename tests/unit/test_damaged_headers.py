@@ -1,0 +1,182 @@
+"""No damaged header silences a node or hides a loss: small cases, each one sequence of batches."""
+
+from __future__ import annotations
+
+import pytest
+
+from fastcoord import Missed
+from support.receiving.receiving_side import INCARNATION, SENDER, ReceivingSide, payload
+
+OTHER = INCARNATION + 1
+
+
+def gap(events: int | None) -> Missed:
+    return Missed(SENDER, events, "gap")
+
+
+def undecodable(events: int | None) -> Missed:
+    return Missed(SENDER, events, "undecodable")
+
+
+# ------------------------------------------------------------------------------ damaged numbering
+
+
+def test_a_damaged_offset_costs_a_notice_and_nothing_else() -> None:
+    receiver = ReceivingSide()
+    receiver.hear(0, 1)
+    receiver.hear_payload((INCARNATION, 1 << 40, 1, 0), payload([1]))
+    assert receiver.hear(2, 1) == [2]
+    assert receiver.hear(3, 1) == [3]
+    assert receiver.watching.losses == [gap((1 << 40) - 1)]
+
+
+def test_what_is_lost_behind_a_damaged_offset_is_told() -> None:
+    receiver = ReceivingSide()
+    receiver.hear(0, 1)
+    receiver.hear_payload((INCARNATION, 1 << 40, 1, 0), payload([1]))
+    assert receiver.hear(3, 0) == []
+    assert receiver.hear(3, 1) == [gap(1), 3]
+
+
+def test_an_idle_sender_tells_by_its_heartbeats_alone_what_was_lost_behind_damage() -> None:
+    receiver = ReceivingSide()
+    receiver.hear(0, 1)
+    receiver.hear_payload((INCARNATION, 1 << 40, 1, 0), payload([1]))
+    assert receiver.hear(4, 0) == []
+    assert receiver.hear(4, 0) == [gap(2)]
+    assert receiver.hear(4, 0) == []
+
+
+def test_an_offset_damaged_into_an_overlap_hides_nothing_of_the_batch_that_comes_again() -> None:
+    receiver = ReceivingSide()
+    receiver.hear(0, 8)
+    assert receiver.hear_payload((INCARNATION, 7, 2, 0), payload([8, 9])) == [9]
+    assert receiver.hear(8, 2) == []
+    assert receiver.hear(10, 0) == [gap(1)]
+    assert receiver.hear(10, 1) == [10]
+
+
+def test_a_damaged_first_header_does_not_silence_its_sender() -> None:
+    receiver = ReceivingSide(settled=False)
+    receiver.hear_payload((INCARNATION, 1 << 60, 1, 0), payload([0]))
+    assert receiver.hear(1, 1) == []
+    assert receiver.hear(2, 1) == [gap(1), 2]
+    assert receiver.hear(3, 1) == [3]
+
+
+def test_a_damaged_offset_and_a_damaged_incarnation_do_not_silence_their_sender() -> None:
+    receiver = ReceivingSide()
+    receiver.hear(0, 1)
+    receiver.hear_payload((INCARNATION, 1 << 40, 1, 0), payload([1]))
+    receiver.hear_payload((OTHER, 2, 1, 0), payload([2]))
+    assert receiver.hear(3, 1) == []
+    assert receiver.hear(4, 1) == [gap(2), 4]
+    assert receiver.hear(5, 1) == [5]
+    assert receiver.watching.duplicate_ids == []
+
+
+def test_damage_that_agrees_with_damage_does_not_silence_its_sender() -> None:
+    receiver = ReceivingSide()
+    receiver.hear(0, 1)
+    receiver.hear_payload((INCARNATION, 1000, 1, 0), payload([1]))
+    receiver.hear_payload((INCARNATION, 9000, 1, 0), payload([2]))
+    receiver.hear_payload((INCARNATION, 1002, 1, 0), payload([3]))
+    assert receiver.hear(4, 1) == []
+    assert receiver.hear(5, 1) == [gap(1), 5]
+
+
+def test_a_loss_behind_damage_that_looked_sound_is_told_though_nobody_knows_its_size() -> None:
+    receiver = ReceivingSide()
+    receiver.hear(0, 1)
+    receiver.hear_payload((INCARNATION, 1001, 1, 0), payload([1]))
+    receiver.hear_payload((INCARNATION, 1002, 1, 0), payload([2]))
+    assert receiver.hear(4, 0) == []
+    assert receiver.hear(4, 0) == [gap(None)]
+    assert receiver.hear(4, 1) == [4]
+
+
+def test_a_place_from_long_ago_is_still_known_after_many_losses() -> None:
+    receiver = ReceivingSide()
+    receiver.hear(0, 1)
+    for place in range(100):
+        receiver.hear_payload((INCARNATION, (1 << 40) + 10 * place, 1, 0), payload([1]))
+    assert receiver.hear(1, 1) == []
+    assert receiver.hear(2, 1) == [gap(1), 2]
+
+
+def test_an_incarnation_is_not_forgotten_over_many_damaged_ones() -> None:
+    receiver = ReceivingSide()
+    receiver.hear(0, 1)
+    receiver.hear(1, 1)
+    for damaged in range(100):
+        receiver.hear(2, 0, incarnation=1000 + damaged)
+    assert receiver.hear(3, 1) == [gap(1), 3]
+
+
+def test_a_header_that_disagrees_with_its_payload_costs_the_batch_and_the_gap_tells() -> None:
+    receiver = ReceivingSide()
+    receiver.hear(0, 1)
+    assert receiver.hear(1, 2, claimed=3) == []
+    assert receiver.hear(3, 1) == [gap(2), 3]
+    assert receiver.receiver.malformed == 1
+
+
+def test_a_malformed_header_costs_the_batch_and_the_gap_tells() -> None:
+    receiver = ReceivingSide()
+    receiver.hear(0, 1)
+    assert receiver.hear_payload("malformed", payload([1, 2])) == []
+    assert receiver.hear(3, 1) == [gap(2), 3]
+
+
+def test_a_malformed_header_of_an_unknown_sender_is_told_at_once() -> None:
+    assert ReceivingSide().hear_payload("malformed", payload([1, 2])) == [undecodable(2)]
+    assert ReceivingSide().hear_payload("malformed", payload([])) == [undecodable(None)]
+
+
+def test_headers_that_claim_more_than_any_counter_holds_do_no_harm() -> None:
+    receiver = ReceivingSide()
+    most = (1 << 64) - 1
+    for incarnation in range(1, 5):
+        receiver.hear_payload((incarnation, most - 1, 1, most), payload([1]))
+    assert receiver.receiver.peers[SENDER].missed == most
+    bad = payload([1]) + b"\xff"
+    for _ in range(3):
+        receiver.hear_payload((4, 0, most - 1, 0), bad)
+    receiver.hear_payload((4, 1 << 33, most - (1 << 33), 0), bad)
+    assert receiver.receiver.duplicates < 100
+
+
+# ------------------------------------------------------------------------------ undecodable bytes
+
+
+def test_of_a_batch_with_an_undecodable_tail_the_rest_is_told_behind_its_events() -> None:
+    receiver = ReceivingSide()
+    assert receiver.hear(0, 2, claimed=5, tail=b"\xff") == [0, 1, undecodable(3)]
+    assert receiver.hear(5, 1) == [5]
+    assert receiver.receiver.malformed == 1
+
+
+def test_a_tail_that_was_heard_before_is_not_told_as_missing() -> None:
+    receiver = ReceivingSide()
+    receiver.hear(0, 4)
+    assert receiver.hear(0, 2, claimed=5, tail=b"\xff", note="resend") == [undecodable(1)]
+    assert receiver.hear(5, 1) == [5]
+
+
+def test_an_undecodable_batch_that_claims_too_much_does_not_silence_its_sender() -> None:
+    receiver = ReceivingSide()
+    assert receiver.hear(0, 2, claimed=1 << 40, tail=b"\xff") == [0, 1, undecodable((1 << 40) - 2)]
+    assert receiver.hear(3, 1) == []
+    assert receiver.hear(4, 1) == [gap(1), 4]
+    assert receiver.hear(5, 1) == [5]
+
+
+def test_an_unnumbered_batch_with_an_undecodable_tail_hides_nobody_knows_how_many() -> None:
+    assert ReceivingSide().hear_unnumbered([1], tail=b"\xff") == [1, undecodable(None)]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xff\xff", b"\x80"])
+def test_a_message_that_does_not_say_who_sent_it_is_told(content: bytes) -> None:
+    receiver = ReceivingSide()
+    assert receiver.hear_payload(None, content) == [Missed(None, None, "undecodable")]
+    assert receiver.receiver.peers == {}
