@@ -21,14 +21,14 @@ from support.oracles.comparison import assert_same_outcome
 SEED = 20260
 
 
-def test_two_thousand_inputs_are_read_alike_by_both_codecs() -> None:
+def test_fuzzed_inputs_match_reference() -> None:
     report = Engine(CodecTarget(), seed=SEED).run(executions=2_000)
     assert report.finding is None
     assert report.executions == 2_000
     assert report.kinds > 100
 
 
-def test_two_thousand_streams_are_split_as_the_reference_splits_them() -> None:
+def test_fuzzed_streams_match_reference() -> None:
     report = Engine(ParserTarget(), seed=SEED).run(executions=2_000)
     assert report.finding is None
     assert report.kinds > 30
@@ -43,7 +43,7 @@ def test_fuzzer_finds_wrong_parser_limit(wrong: int, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(("bits", "wrong"), [(16, 2), (16, 4), (32, 4), (32, 6), (64, 9), (64, 11)])
-def test_a_difference_of_one_byte_in_a_limit_is_found(
+def test_fuzzer_finds_wrong_codec_limit(
     bits: int, wrong: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(reference.MAXIMUM_BYTES, bits, wrong)
@@ -52,7 +52,7 @@ def test_a_difference_of_one_byte_in_a_limit_is_found(
     assert "the reference" in finding.reason
 
 
-def test_a_finding_is_made_smaller() -> None:
+def test_finding_is_minimised() -> None:
     class Target(CodecTarget):
         def run(self, data: bytes) -> Hashable:
             assert b"\x0c" not in data, "twelve"
@@ -66,7 +66,7 @@ def test_a_finding_is_made_smaller() -> None:
     assert finding.data == b"\x0c"
 
 
-def test_an_exception_that_nobody_expects_is_a_finding() -> None:
+def test_unexpected_exception_is_finding() -> None:
     class Target(CodecTarget):
         def run(self, data: bytes) -> Hashable:
             raise SystemError("error return without exception set")
@@ -76,7 +76,7 @@ def test_an_exception_that_nobody_expects_is_a_finding() -> None:
     assert "SystemError: error return without exception set" in finding.reason
 
 
-def test_a_seed_repeats_a_run() -> None:
+def test_seed_repeats_run() -> None:
     tried: list[list[bytes]] = []
     for _ in range(2):
         inputs: list[bytes] = []
@@ -93,7 +93,7 @@ def test_generated_inputs_are_well_formed() -> None:
         assert assert_same_outcome(data[1:], protocol).offset is None
 
 
-def test_a_crash_leaves_its_input_behind(
+def test_crash_saves_its_input(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(fuzz, "FINDINGS", tmp_path)
@@ -107,7 +107,7 @@ def test_a_crash_leaves_its_input_behind(
     assert [path.read_bytes() for path in tmp_path.glob("codec-*")] == [b"the culprit"]
 
 
-def test_an_input_that_never_ends_is_kept(
+def test_hanging_input_is_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(fuzz, "FINDINGS", tmp_path)

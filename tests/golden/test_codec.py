@@ -15,21 +15,21 @@ every_vector = pytest.mark.parametrize("vector", VECTORS, ids=[vector.name for v
 
 
 @every_case
-def test_what_stalwart_wrote_is_read(vector: Vector, protocol: str) -> None:
+def test_stalwart_vectors_decode(vector: Vector, protocol: str) -> None:
     batch = fastcoord.decode_batch(vector.payload, protocol=protocol)
     assert batch.node_id == vector.node_id
     assert [plain(event) for event in batch] == vector.events
 
 
 @every_case
-def test_what_stalwart_wrote_is_written_byte_for_byte(vector: Vector, protocol: str) -> None:
+def test_stalwart_vectors_encode_exactly(vector: Vector, protocol: str) -> None:
     events = [event_of(event) for event in vector.events]
     payload = fastcoord.encode_batch(events, node_id=vector.node_id, protocol=protocol)
     assert payload == vector.payload
 
 
 @every_vector
-def test_stalwarts_events_survive_a_round_trip_through_fastcoord_1(vector: Vector) -> None:
+def test_stalwart_events_survive_fastcoord_1(vector: Vector) -> None:
     events = fastcoord.decode_batch(vector.payload, protocol=vector.protocols[0])
     payload = fastcoord.encode_batch(events, node_id=vector.node_id, protocol="fastcoord-1")
     assert payload == reference.encode_batch(vector.node_id, vector.events, "fastcoord-1")
@@ -37,7 +37,7 @@ def test_stalwarts_events_survive_a_round_trip_through_fastcoord_1(vector: Vecto
 
 
 @every_vector
-def test_plain_values_are_exactly_the_forms_of_the_vectors(vector: Vector) -> None:
+def test_builtins_match_vectors(vector: Vector) -> None:
     for event_type, fields in vector.events:
         described = {"type": event_type, **fields}
         event = fastcoord.from_builtins(described)
@@ -56,7 +56,7 @@ def _types_within(value: object) -> object:
 
 
 @pytest.mark.parametrize("what", MALFORMED)
-def test_a_malformed_payload_is_refused_at_its_byte(what: str) -> None:
+def test_malformed_payload_names_byte(what: str) -> None:
     malformed = MALFORMED[what]
     with pytest.raises(fastcoord.DecodeError) as caught:
         fastcoord.decode_batch(malformed.payload, protocol=malformed.protocol)
@@ -66,7 +66,7 @@ def test_a_malformed_payload_is_refused_at_its_byte(what: str) -> None:
     assert f"at byte {malformed.offset}" in str(caught.value)
 
 
-def test_a_batch_of_nothing_is_read_and_written() -> None:
+def test_empty_batch_round_trips() -> None:
     payload = fastcoord.encode_batch([], node_id=300, protocol="stalwart-0.15")
     assert payload == bytes.fromhex("ac02")
     batch = fastcoord.decode_batch(payload, protocol="stalwart-0.15")
@@ -74,13 +74,13 @@ def test_a_batch_of_nothing_is_read_and_written() -> None:
 
 
 @pytest.mark.parametrize("buffer", [bytes, bytearray, memoryview])
-def test_any_buffer_can_be_decoded(buffer: type) -> None:
+def test_any_buffer_decodes(buffer: type) -> None:
     for vector in VECTORS:
         batch = fastcoord.decode_batch(buffer(vector.payload), protocol=vector.protocols[0])
         assert [plain(event) for event in batch] == vector.events
 
 
-def test_stalwart_0_16_and_1_0_differ_in_two_tags_alone() -> None:
+def test_stalwart_protocols_differ_in_two_tags() -> None:
     payload = bytes.fromhex("01 0d 0e")
     batch = fastcoord.decode_batch(payload, protocol="stalwart-1.0")
     assert list(batch) == [fastcoord.TaskQueueRefresh(), fastcoord.IndexQueueRefresh()]

@@ -42,19 +42,19 @@ def _upper_snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()
 
 
-def test_every_data_type_has_its_bit() -> None:
+def test_every_data_type_has_bit() -> None:
     named = {name: member.value for name, member in DataType.__members__.items()}
     assert named == {_upper_snake(name): 1 << bit for bit, name in enumerate(DATA_TYPES)}
 
 
-def test_every_registry_object_has_its_number() -> None:
+def test_every_registry_object_has_number() -> None:
     numbers = json.loads((DIRECTORY / "object-types-0.16.json").read_text(encoding="utf-8"))
     named = {name: member.value for name, member in ObjectType.__members__.items()}
     assert named == {_upper_snake(name): number for name, number in numbers.items()}
 
 
 @pytest.mark.parametrize("types", [DataType.EMAIL, DataType.MAILBOX | DataType.THREAD, 1 << 63])
-def test_the_types_of_a_change_can_be_named_again(types: int) -> None:
+def test_change_types_have_names(types: int) -> None:
     event = StateChange(account_id=1, change_id=2, types=types)
     assert type(event.types) is int
     assert DataType(event.types) == types

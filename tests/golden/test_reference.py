@@ -10,16 +10,16 @@ from support.oracles import reference
 
 
 @pytest.mark.parametrize(("vector", "protocol"), CASES, ids=CASE_NAMES)
-def test_the_reference_reads_what_stalwart_wrote(vector: Vector, protocol: str) -> None:
+def test_reference_decodes_vectors(vector: Vector, protocol: str) -> None:
     assert reference.decode_batch(vector.payload, protocol) == (vector.node_id, vector.events)
 
 
 @pytest.mark.parametrize(("vector", "protocol"), CASES, ids=CASE_NAMES)
-def test_the_reference_writes_what_stalwart_wrote(vector: Vector, protocol: str) -> None:
+def test_reference_encodes_vectors(vector: Vector, protocol: str) -> None:
     assert reference.encode_batch(vector.node_id, vector.events, protocol) == vector.payload
 
 
-def test_the_vectors_use_every_event_of_both_releases() -> None:
+def test_vectors_use_every_event() -> None:
     for protocol in ("stalwart-0.15", "stalwart-0.16"):
         used = {
             event_type
@@ -30,7 +30,7 @@ def test_the_vectors_use_every_event_of_both_releases() -> None:
         assert used == reference.event_types(protocol)
 
 
-def test_the_vectors_use_every_cache_marker() -> None:
+def test_vectors_use_every_marker() -> None:
     used = {
         item[0] for vector in VECTORS for _, fields in vector.events
         for item in fields.get("items", ())
@@ -39,7 +39,7 @@ def test_the_vectors_use_every_cache_marker() -> None:
 
 
 @pytest.mark.parametrize("what", MALFORMED)
-def test_the_reference_blames_the_byte_that_its_table_names(what: str) -> None:
+def test_reference_names_malformed_byte(what: str) -> None:
     malformed = MALFORMED[what]
     with pytest.raises(reference.MalformedBatch) as caught:
         reference.decode_batch(malformed.payload, malformed.protocol)
@@ -48,7 +48,7 @@ def test_the_reference_blames_the_byte_that_its_table_names(what: str) -> None:
     assert len(caught.value.decoded) == malformed.decoded
 
 
-def test_the_reference_accepts_padding_within_the_byte_limit() -> None:
+def test_reference_accepts_padding() -> None:
     payload = bytes.fromhex("818000 07 8280808000")
     assert reference.decode_batch(payload, "stalwart-0.15") == (
         1,
@@ -56,5 +56,5 @@ def test_the_reference_accepts_padding_within_the_byte_limit() -> None:
     )
 
 
-def test_the_reference_accepts_a_batch_of_nothing() -> None:
+def test_reference_accepts_empty_batch() -> None:
     assert reference.decode_batch(b"\x00", "stalwart-0.15") == (0, [])

@@ -16,7 +16,7 @@ every_protocol = pytest.mark.parametrize("protocol", reference.PROTOCOLS)
 
 @every_protocol
 @given(data=st.data())
-def test_both_codecs_write_the_same_bytes(protocol: str, data: st.DataObject) -> None:
+def test_codecs_write_same_bytes(protocol: str, data: st.DataObject) -> None:
     node_id, events = data.draw(strategies.batches(protocol))
     made = [event_of(event) for event in events]
     payload = fastcoord.encode_batch(made, node_id=node_id, protocol=protocol)
@@ -25,7 +25,7 @@ def test_both_codecs_write_the_same_bytes(protocol: str, data: st.DataObject) ->
 
 @every_protocol
 @given(data=st.data())
-def test_a_batch_comes_back_as_it_was_written(protocol: str, data: st.DataObject) -> None:
+def test_batch_round_trips(protocol: str, data: st.DataObject) -> None:
     node_id, events = data.draw(strategies.batches(protocol))
     made = [event_of(event) for event in events]
     payload = fastcoord.encode_batch(made, node_id=node_id, protocol=protocol)
@@ -37,7 +37,7 @@ def test_a_batch_comes_back_as_it_was_written(protocol: str, data: st.DataObject
 
 @every_protocol
 @given(data=st.data())
-def test_both_codecs_read_a_damaged_batch_alike(protocol: str, data: st.DataObject) -> None:
+def test_codecs_agree_on_damage(protocol: str, data: st.DataObject) -> None:
     node_id, events = data.draw(strategies.batches(protocol))
     payload = bytearray(reference.encode_batch(node_id, events, protocol))
     start = data.draw(st.integers(0, len(payload)))
@@ -48,7 +48,7 @@ def test_both_codecs_read_a_damaged_batch_alike(protocol: str, data: st.DataObje
 
 @every_protocol
 @given(payload=st.binary(max_size=200))
-def test_both_codecs_read_random_bytes_alike(protocol: str, payload: bytes) -> None:
+def test_codecs_agree_on_random_bytes(protocol: str, payload: bytes) -> None:
     assert_same_outcome(payload, protocol)
 
 
@@ -66,9 +66,7 @@ _INTEGER_BYTES = st.lists(
     fields=st.lists(_INTEGER_BYTES, max_size=4).map(b"".join),
     after=st.binary(max_size=10),
 )
-def test_both_codecs_agree_on_every_shape_of_integer(
-    before: bytes, tag: int, fields: bytes, after: bytes
-) -> None:
+def test_codecs_agree_on_integers(before: bytes, tag: int, fields: bytes, after: bytes) -> None:
     """What follows matters: the compiled codec reads words where eight bytes are left."""
     assert_same_outcome(before, "stalwart-0.15")
     assert_same_outcome(b"\x01" + bytes([tag]) + fields + after, "stalwart-0.15")
@@ -76,9 +74,7 @@ def test_both_codecs_agree_on_every_shape_of_integer(
 
 @every_protocol
 @given(data=st.data())
-def test_two_batches_are_equal_exactly_if_node_and_events_are(
-    protocol: str, data: st.DataObject
-) -> None:
+def test_batches_compare_node_and_events(protocol: str, data: st.DataObject) -> None:
     first = data.draw(strategies.batches(protocol))
     second = data.draw(st.one_of(st.just(first), strategies.batches(protocol)))
     made = [

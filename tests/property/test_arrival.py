@@ -21,15 +21,13 @@ in_both_ways = pytest.mark.parametrize("in_batches", [False, True], ids=["events
 
 @in_both_ways
 @pytest.mark.parametrize(("vector", "protocol"), CASES, ids=CASE_NAMES)
-def test_what_stalwart_wrote_arrives(vector: Vector, protocol: str, in_batches: bool) -> None:
+def test_stalwart_vectors_arrive(vector: Vector, protocol: str, in_batches: bool) -> None:
     assert_arrives_as_the_reference_reads_it(vector.payload, protocol, in_batches=in_batches)
 
 
 @in_both_ways
 @pytest.mark.parametrize(("vector", "protocol"), CASES, ids=CASE_NAMES)
-def test_damage_at_any_place_costs_what_follows_it_and_no_more(
-    vector: Vector, protocol: str, in_batches: bool
-) -> None:
+def test_damage_costs_only_later_events(vector: Vector, protocol: str, in_batches: bool) -> None:
     chance = random.Random(vector.name)
     for _ in range(10):
         changed = bytearray(vector.payload)
@@ -41,9 +39,7 @@ def test_damage_at_any_place_costs_what_follows_it_and_no_more(
 
 @in_both_ways
 @pytest.mark.parametrize("what", MALFORMED)
-def test_a_malformed_payload_gives_the_events_before_the_malformed_one(
-    what: str, in_batches: bool
-) -> None:
+def test_events_before_damage_arrive(what: str, in_batches: bool) -> None:
     malformed = MALFORMED[what]
     assert_arrives_as_the_reference_reads_it(
         malformed.payload, malformed.protocol, in_batches=in_batches
@@ -53,9 +49,7 @@ def test_a_malformed_payload_gives_the_events_before_the_malformed_one(
 @in_both_ways
 @every_protocol
 @given(data=st.data())
-def test_a_filter_lets_exactly_the_wanted_kinds_through(
-    protocol: str, in_batches: bool, data: st.DataObject
-) -> None:
+def test_filter_passes_wanted_kinds(protocol: str, in_batches: bool, data: st.DataObject) -> None:
     node_id, events = data.draw(strategies.batches(protocol))
     names = data.draw(
         st.lists(st.sampled_from(sorted(reference.event_types("fastcoord-1"))), min_size=1)
@@ -70,5 +64,5 @@ def test_a_filter_lets_exactly_the_wanted_kinds_through(
 
 @every_protocol
 @given(payload=st.binary(max_size=100))
-def test_random_bytes_arrive_as_the_reference_reads_them(protocol: str, payload: bytes) -> None:
+def test_random_bytes_match_reference(protocol: str, payload: bytes) -> None:
     assert_arrives_as_the_reference_reads_it(payload, protocol)

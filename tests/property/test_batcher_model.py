@@ -262,9 +262,7 @@ TestBatcher = BatcherMachine.TestCase
 
 
 @given(event=LISTS, limit=LIMITS)
-def test_a_list_is_cut_into_no_more_pieces_than_members_of_the_largest_size_take(
-    event: InvalidateAccessTokens, limit: int
-) -> None:
+def test_list_split_is_minimal(event: InvalidateAccessTokens, limit: int) -> None:
     batcher = Batcher(
         node_id=NODE_ID,
         protocol=PROTOCOL,

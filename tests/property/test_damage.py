@@ -23,7 +23,7 @@ every_case = pytest.mark.parametrize(("vector", "protocol"), CASES, ids=CASE_NAM
 
 
 @every_case
-def test_every_truncation_is_read_alike(vector: Vector, protocol: str) -> None:
+def test_every_truncation_matches_reference(vector: Vector, protocol: str) -> None:
     events = tuple(event_of(event) for event in vector.events)
     for end, expected in _truncations(vector, protocol):
         cut = vector.payload[:end]
@@ -59,7 +59,7 @@ def _truncations(vector: Vector, protocol: str) -> Iterator[tuple[int, Outcome]]
 
 
 @every_case
-def test_a_changed_byte_is_read_alike(vector: Vector, protocol: str) -> None:
+def test_changed_byte_matches_reference(vector: Vector, protocol: str) -> None:
     for changed in _changes(vector):
         assert_same_outcome(changed, protocol)
 
@@ -84,7 +84,7 @@ def _changes(vector: Vector) -> Iterator[bytes]:
 
 
 @every_case
-def test_a_removed_or_doubled_byte_is_read_alike(vector: Vector, protocol: str) -> None:
+def test_removed_byte_matches_reference(vector: Vector, protocol: str) -> None:
     payload = vector.payload
     positions: Sequence[int] = range(len(payload))
     if len(payload) > SMALL:

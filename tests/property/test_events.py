@@ -48,7 +48,7 @@ def _values(event: fastcoord.Event) -> tuple[Any, ...]:
     return tuple(getattr(event, name) for name in POSITIONAL[type(event).__name__])
 
 
-def test_every_event_of_the_wire_has_a_class_and_no_class_is_left_over() -> None:
+def test_every_event_has_class() -> None:
     exported = {
         name
         for name, value in vars(fastcoord).items()
@@ -59,7 +59,7 @@ def test_every_event_of_the_wire_has_a_class_and_no_class_is_left_over() -> None
 
 
 @given(event=events)
-def test_fields_by_position_and_by_keyword_make_the_same_event(event: fastcoord.Event) -> None:
+def test_positional_and_keyword_fields_agree(event: fastcoord.Event) -> None:
     names = POSITIONAL[type(event).__name__]
     assert type(event).__match_args__ == names
     assert type(event)(*_values(event)) == event
@@ -67,7 +67,7 @@ def test_fields_by_position_and_by_keyword_make_the_same_event(event: fastcoord.
 
 
 @given(first=strategies.EVENTS, second=strategies.EVENTS)
-def test_events_are_equal_exactly_if_type_and_fields_are(first: Any, second: Any) -> None:
+def test_events_compare_type_and_fields(first: Any, second: Any) -> None:
     one, other, again = event_of(first), event_of(second), event_of(first)
     assert (one == other) is (first == second)
     assert (one != other) is (first != second)
@@ -76,14 +76,14 @@ def test_events_are_equal_exactly_if_type_and_fields_are(first: Any, second: Any
     assert len({one, other, again}) == (1 if first == second else 2)
 
 
-def test_events_of_two_types_differ_even_with_the_same_fields() -> None:
+def test_events_of_two_types_differ() -> None:
     assert fastcoord.InvalidateAccessTokens([1]) != fastcoord.InvalidateGroupwareCache([1])
     assert fastcoord.ReloadSettings() != fastcoord.ReloadBlockedIps()
     assert fastcoord.RegistryInsert(1, 2) != fastcoord.RegistryDelete(1, 2)
 
 
 @given(event=events)
-def test_an_event_equals_nothing_but_an_event(event: fastcoord.Event) -> None:
+def test_event_equals_only_events(event: fastcoord.Event) -> None:
     assert event != _values(event)
     assert event != fastcoord.to_builtins(event)
     assert event is not None
@@ -97,7 +97,7 @@ def test_events_have_no_order(event: fastcoord.Event) -> None:
 
 
 @given(event=events, version=st.integers(0, pickle.HIGHEST_PROTOCOL))
-def test_an_event_survives_pickling_in_every_version(event: fastcoord.Event, version: int) -> None:
+def test_events_pickle_in_every_version(event: fastcoord.Event, version: int) -> None:
     restored = pickle.loads(pickle.dumps(event, version))
     assert type(restored) is type(event)
     assert restored == event
@@ -107,24 +107,24 @@ def test_an_event_survives_pickling_in_every_version(event: fastcoord.Event, ver
 
 
 @given(event=events)
-def test_a_copy_is_the_same_event(event: fastcoord.Event) -> None:
+def test_copied_event_is_same(event: fastcoord.Event) -> None:
     assert copy.copy(event) == event
     assert copy.deepcopy(event) == event
 
 
 @given(event=events)
-def test_the_representation_of_an_event_makes_it_again(event: fastcoord.Event) -> None:
+def test_repr_recreates_event(event: fastcoord.Event) -> None:
     assert eval(repr(event), vars(fastcoord).copy()) == event
 
 
 @given(event=events)
-def test_plain_values_go_through_json_and_back(event: fastcoord.Event) -> None:
+def test_builtins_survive_json(event: fastcoord.Event) -> None:
     described = json.loads(json.dumps(fastcoord.to_builtins(event)))
     assert fastcoord.from_builtins(described) == event
 
 
 @given(event=events)
-def test_match_takes_an_event_apart_by_position_and_by_keyword(event: fastcoord.Event) -> None:
+def test_match_binds_event_fields(event: fastcoord.Event) -> None:
     name = type(event).__name__
     fields = POSITIONAL[name]
     for patterns in (
@@ -139,13 +139,13 @@ def test_match_takes_an_event_apart_by_position_and_by_keyword(event: fastcoord.
 
 
 @given(event=events)
-def test_match_tells_the_types_apart(event: fastcoord.Event) -> None:
+def test_match_distinguishes_event_types(event: fastcoord.Event) -> None:
     matching = [name for name in POSITIONAL if isinstance(event, getattr(fastcoord, name))]
     assert matching == [type(event).__name__]
 
 
 @given(event=events, name=st.sampled_from(["account_id", "unheard_of"]))
-def test_an_event_cannot_be_changed(event: fastcoord.Event, name: str) -> None:
+def test_events_are_immutable(event: fastcoord.Event, name: str) -> None:
     for field in {*POSITIONAL[type(event).__name__], name}:
         before = plain(event)
         with pytest.raises((AttributeError, TypeError)):
@@ -156,7 +156,7 @@ def test_an_event_cannot_be_changed(event: fastcoord.Event, name: str) -> None:
 
 
 @given(first=strategies.EVENTS, second=strategies.EVENTS)
-def test_a_second_init_cannot_change_an_event(first: Any, second: Any) -> None:
+def test_second_init_changes_nothing(first: Any, second: Any) -> None:
     event = event_of(first)
     values = _values(event_of([first[0], second[1]]) if first[0] == second[0] else event)
     with pytest.raises(TypeError, match="immutable"):
@@ -164,7 +164,7 @@ def test_a_second_init_cannot_change_an_event(first: Any, second: Any) -> None:
     assert plain(event) == first
 
 
-def test_lists_are_kept_as_tuples_apart_from_what_they_were_made_of() -> None:
+def test_lists_are_copied_to_tuples() -> None:
     accounts = [1, 2]
     items: list[list[str | int]] = [["Domain", 5]]
     tokens = fastcoord.InvalidateAccessTokens(accounts)
@@ -176,7 +176,7 @@ def test_lists_are_kept_as_tuples_apart_from_what_they_were_made_of() -> None:
     assert caches.items == (("Domain", 5),)
 
 
-def test_a_payload_is_kept_apart_from_the_buffer_that_it_came_from() -> None:
+def test_payload_is_copied_from_buffer() -> None:
     buffer = bytearray(b"before")
     events = [fastcoord.AppEvent(1, buffer), fastcoord.AppEvent(1, memoryview(buffer))]
     buffer[:] = b"after!"
@@ -184,7 +184,7 @@ def test_a_payload_is_kept_apart_from_the_buffer_that_it_came_from() -> None:
     assert {type(event.payload) for event in events} == {bytes}
 
 
-def test_decoded_events_do_not_depend_on_the_buffer_that_they_came_from() -> None:
+def test_decoded_events_outlive_buffer() -> None:
     expected = [
         fastcoord.CalendarAlert(1, 2, None, "uid", "alert"),
         fastcoord.AppEvent(1, b"payload"),
@@ -195,7 +195,7 @@ def test_decoded_events_do_not_depend_on_the_buffer_that_they_came_from() -> Non
     assert list(batch) == expected
 
 
-def test_a_recurrence_of_zero_means_none_as_it_does_on_the_wire() -> None:
+def test_zero_recurrence_means_none() -> None:
     event = fastcoord.CalendarAlert(1, 2, 0, "uid", "alert")
     assert event.recurrence_id is None
     assert event == fastcoord.CalendarAlert(1, 2, None, "uid", "alert")

@@ -45,7 +45,7 @@ def test_three_integers_of_every_length(tag: int, last: int) -> None:
 
 @pytest.mark.parametrize("last", LAST_BYTES.values(), ids=LAST_BYTES)
 @pytest.mark.parametrize("tag", [0, 2], ids=["StateChange", "EmailPush"])
-def test_three_integers_at_the_edges_arrive(tag: int, last: int) -> None:
+def test_three_edge_integers_arrive(tag: int, last: int) -> None:
     long, short = (1, 8, 9, 10), (1, 4, 5)
     lengths = (long, long, short) if tag == 0 else (short, short, long)
     for sizes in itertools.product(*lengths):
@@ -56,7 +56,7 @@ def test_three_integers_at_the_edges_arrive(tag: int, last: int) -> None:
 
 @pytest.mark.parametrize("last", LAST_BYTES.values(), ids=LAST_BYTES)
 @pytest.mark.parametrize("tag", [3, 4, 6, 19, 21], ids=lambda tag: f"tag-{tag}")
-def test_one_or_two_integers_of_every_length(tag: int, last: int) -> None:
+def test_two_integers_of_every_length(tag: int, last: int) -> None:
     for sizes in itertools.product(range(1, 12), range(1, 12)):
         event = bytes([tag]) + b"".join(_integer(size, last) for size in sizes)
         for behind in (0, 1, 6, 7, 8, 16):
@@ -64,14 +64,14 @@ def test_one_or_two_integers_of_every_length(tag: int, last: int) -> None:
 
 
 @pytest.mark.parametrize("last", LAST_BYTES.values(), ids=LAST_BYTES)
-def test_a_node_id_of_every_length(last: int) -> None:
+def test_node_id_of_every_length(last: int) -> None:
     for size, behind in itertools.product(range(1, 6), BEHIND):
         payload = _integer(size, last) + SIGNAL["stalwart-0.15"] * behind
         _check(payload, "stalwart-0.15")
 
 
 @pytest.mark.parametrize("width", ["u32", "u64"])
-def test_every_power_of_two_and_its_neighbours_are_written_and_read(width: str) -> None:
+def test_powers_of_two_round_trip(width: str) -> None:
     bits = int(width[1:])
     numbers = {
         number

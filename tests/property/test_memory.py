@@ -47,19 +47,19 @@ LARGEST = {protocol: max(
 
 
 @pytest.mark.parametrize("protocol", LARGEST)
-def test_decoding_leaves_nothing_behind(protocol: str) -> None:
+def test_decoding_leaks_nothing(protocol: str) -> None:
     payload = LARGEST[protocol].payload
     assert _growth(lambda: fastcoord.decode_batch(payload, protocol=protocol)) < NOISE
 
 
 @pytest.mark.parametrize("protocol", LARGEST)
-def test_encoding_leaves_nothing_behind(protocol: str) -> None:
+def test_encoding_leaks_nothing(protocol: str) -> None:
     events = [event_of(event) for event in LARGEST[protocol].events]
     assert _growth(lambda: fastcoord.encode_batch(events, node_id=1, protocol=protocol)) < NOISE
 
 
 @pytest.mark.parametrize("what", MALFORMED)
-def test_a_malformed_payload_leaves_nothing_behind(what: str) -> None:
+def test_malformed_payload_leaks_nothing(what: str) -> None:
     malformed = MALFORMED[what]
 
     def refused() -> None:
@@ -69,7 +69,7 @@ def test_a_malformed_payload_leaves_nothing_behind(what: str) -> None:
     assert _growth(refused) < NOISE
 
 
-def test_an_event_refused_among_good_ones_leaves_nothing_behind() -> None:
+def test_refused_batch_leaks_nothing() -> None:
     events = [fastcoord.CalendarAlert(1, 2, 3, "é" * 50, "a" * 50)] * 20
 
     def refused() -> None:
@@ -81,7 +81,7 @@ def test_an_event_refused_among_good_ones_leaves_nothing_behind() -> None:
     assert _growth(refused) < NOISE
 
 
-def test_an_event_that_is_refused_leaves_nothing_behind() -> None:
+def test_refused_event_leaks_nothing() -> None:
     def refused() -> None:
         with pytest.raises(ValueError, match="account_ids"):
             fastcoord.InvalidateAccessTokens([1000, 1 << 31, 1 << 32])
@@ -94,7 +94,7 @@ def test_an_event_that_is_refused_leaves_nothing_behind() -> None:
 
 
 @pytest.mark.parametrize("what", MALFORMED)
-def test_a_buffer_is_released_even_after_an_error(what: str) -> None:
+def test_failed_decode_releases_buffer(what: str) -> None:
     malformed = MALFORMED[what]
     buffer = bytearray(malformed.payload)
     with pytest.raises(fastcoord.DecodeError):
@@ -102,7 +102,7 @@ def test_a_buffer_is_released_even_after_an_error(what: str) -> None:
     buffer.append(0)  # raises BufferError while anyone still holds the buffer
 
 
-def test_common_objects_keep_their_reference_counts() -> None:
+def test_shared_objects_keep_refcounts() -> None:
     event = fastcoord.ReloadSettings()
     payload = fastcoord.encode_batch([event] * 10, node_id=1, protocol="stalwart-0.15")
     counted = [event, payload, fastcoord.ReloadSettings, fastcoord.StateChange, True, "Domain"]
@@ -117,7 +117,7 @@ def test_common_objects_keep_their_reference_counts() -> None:
 
 
 @pytest.mark.parametrize("as_batches", [False, True])
-def test_a_consumer_that_ran_out_of_memory_goes_on_where_it_stood(as_batches: bool) -> None:
+def test_consumer_resumes_after_memory_error(as_batches: bool) -> None:
     """Within the events lies what looks like events: who goes on in the middle would find it."""
     testcapi = pytest.importorskip("_testcapi")
     forged = fastcoord.encode_batch(

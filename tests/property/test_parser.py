@@ -29,7 +29,7 @@ U64 = st.integers(0, (1 << 64) - 1)
 
 @settings(max_examples=4 * settings().max_examples)
 @given(stream=STREAMS, read_size=READ_SIZES)
-def test_a_stream_in_reads_of_one_size_is_split_alike(stream: bytes, read_size: int) -> None:
+def test_equal_reads_match_reference(stream: bytes, read_size: int) -> None:
     expected = by_reference([stream])
     assert not expected[1]
     assert by_parser(in_reads_of(read_size, stream), read_size) == expected
@@ -37,7 +37,7 @@ def test_a_stream_in_reads_of_one_size_is_split_alike(stream: bytes, read_size: 
 
 @settings(max_examples=4 * settings().max_examples)
 @given(stream=STREAMS, data=st.data())
-def test_a_stream_in_reads_of_any_size_is_split_alike(stream: bytes, data: st.DataObject) -> None:
+def test_any_reads_match_reference(stream: bytes, data: st.DataObject) -> None:
     cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=12).map(sorted))
     reads = [stream[start:end] for start, end in pairwise([0, *cuts, len(stream)])]
     assert by_parser(reads, max(1, len(stream))) == by_reference([stream])
@@ -54,7 +54,7 @@ def test_a_stream_in_reads_of_any_size_is_split_alike(stream: bytes, data: st.Da
     read_size=READ_SIZES,
 )
 @example(stream=b"-ERR\r\n", changes=[(5, 32)], read_size=1)
-def test_a_damaged_stream_breaks_where_the_reference_says_so(
+def test_damaged_stream_matches_reference(
     stream: bytes, changes: list[tuple[int, int]], read_size: int
 ) -> None:
     damaged = bytearray(stream or b"\n")
@@ -66,7 +66,7 @@ def test_a_damaged_stream_breaks_where_the_reference_says_so(
 
 @settings(max_examples=4 * settings().max_examples)
 @given(stream=st.binary(max_size=200), read_size=st.integers(1, 50))
-def test_random_bytes_are_split_alike(stream: bytes, read_size: int) -> None:
+def test_random_bytes_parse_alike(stream: bytes, read_size: int) -> None:
     assert by_parser(in_reads_of(read_size, stream), read_size) == by_reference([stream])
 
 
@@ -76,16 +76,14 @@ def test_random_bytes_are_split_alike(stream: bytes, read_size: int) -> None:
     end=st.sampled_from([b" 1 0\r\n\r\n", b"\n", b""]),
     read_size=st.sampled_from([1000, 4096, 4097, 65535, 1 << 21]),
 )
-def test_how_long_a_line_may_be_does_not_depend_on_the_reads(
-    start: bytes, size: int, end: bytes, read_size: int
-) -> None:
+def test_line_limit_ignores_reads(start: bytes, size: int, end: bytes, read_size: int) -> None:
     stream = start + b"x" * (size - len(start) - len(end)) + end
     assert by_parser(in_reads_of(read_size, stream), read_size) == by_reference([stream])
 
 
 @settings(max_examples=5 * settings().max_examples)
 @given(headers())
-def test_a_header_block_is_read_alike(block: bytes) -> None:
+def test_header_block_matches_reference(block: bytes) -> None:
     assert parsed.read_header(block) == read_header(block)
 
 
@@ -97,7 +95,7 @@ def test_a_header_block_is_read_alike(block: bytes) -> None:
     ping=st.booleans(),
     read_size=st.integers(1, 100),
 )
-def test_what_is_composed_is_split_into_the_same(
+def test_composed_frames_parse_back(
     batches: list[tuple[bytes, int, int]],
     incarnation: int,
     discarded: int,
@@ -124,9 +122,7 @@ def test_what_is_composed_is_split_into_the_same(
 
 
 @given(st.lists(st.one_of(messages(), CONTROL), min_size=1, max_size=5), st.integers(1, 100))
-def test_what_is_held_is_never_more_than_the_unfinished_frame(
-    frames: list[bytes], read_size: int
-) -> None:
+def test_parser_holds_only_unfinished_frame(frames: list[bytes], read_size: int) -> None:
     run = ParserRun(read_size)
     reference = Stream(MAX_PAYLOAD)
     for read in in_reads_of(read_size, b"".join(frames)):

@@ -90,21 +90,19 @@ def _cases(values: dict[str, list[Any]]) -> pytest.MarkDecorator:
 
 
 @_cases(OUT_OF_RANGE)
-def test_a_value_out_of_range_is_refused_by_name(event_type: str, field: str, value: Any) -> None:
+def test_out_of_range_names_field(event_type: str, field: str, value: Any) -> None:
     with pytest.raises(ValueError, match=rf"{event_type}\.{field}"):
         _make(event_type, **{field: value})
 
 
 @_cases(WRONG_TYPE)
-def test_a_value_of_a_wrong_type_is_refused_by_name(
-    event_type: str, field: str, value: Any
-) -> None:
+def test_wrong_type_names_field(event_type: str, field: str, value: Any) -> None:
     with pytest.raises(TypeError, match=rf"{event_type}\.{field}"):
         _make(event_type, **{field: value})
 
 
 @pytest.mark.parametrize(("event_type", "field", "_kind"), list(_fields()))
-def test_a_missing_field_is_refused(event_type: str, field: str, _kind: str) -> None:
+def test_missing_field_is_refused(event_type: str, field: str, _kind: str) -> None:
     good = {name: GOOD[of] for name, of in _kinds(event_type).items() if name != field}
     if (event_type, field) == ("AppEvent", "payload"):
         assert fastcoord.AppEvent(**good).payload == b""
@@ -114,7 +112,7 @@ def test_a_missing_field_is_refused(event_type: str, field: str, _kind: str) -> 
 
 
 @pytest.mark.parametrize("event_type", sorted(reference.event_types("fastcoord-1")))
-def test_an_unknown_or_surplus_field_is_refused(event_type: str) -> None:
+def test_unknown_field_is_refused(event_type: str) -> None:
     with pytest.raises(TypeError):
         _make(event_type, unheard_of=1)
     good = [GOOD[kind] for kind in _kinds(event_type).values()]
@@ -143,7 +141,7 @@ class BrokenIndex:
         raise ZeroDivisionError("the index itself fails")
 
 
-def test_whatever_python_calls_an_integer_is_accepted_and_kept_as_int() -> None:
+def test_integer_likes_become_int() -> None:
     events = [
         fastcoord.RegistryInsert(Number.SEVEN, Number.SEVEN),
         fastcoord.RegistryInsert(Index(), Index()),  # type: ignore[arg-type]
@@ -156,12 +154,12 @@ def test_whatever_python_calls_an_integer_is_accepted_and_kept_as_int() -> None:
     assert [(type(number), number) for number in tokens.account_ids] == [(int, 7)] * 2
 
 
-def test_an_error_in_index_comes_through() -> None:
+def test_index_error_propagates() -> None:
     with pytest.raises(ZeroDivisionError):
         fastcoord.ReloadPushServers(BrokenIndex())  # type: ignore[arg-type]
 
 
-def test_an_iterable_that_fails_halfway_makes_no_event() -> None:
+def test_failing_iterable_makes_no_event() -> None:
     def accounts() -> Iterator[int]:
         yield 1
         raise ZeroDivisionError("halfway")
@@ -170,7 +168,7 @@ def test_an_iterable_that_fails_halfway_makes_no_event() -> None:
         fastcoord.InvalidateAccessTokens(accounts())
 
 
-def test_strings_of_a_subclass_are_kept_as_str() -> None:
+def test_string_subclass_becomes_str() -> None:
     class Text(str):
         __slots__ = ()
 
@@ -184,9 +182,7 @@ ALL_GOOD = {name: _make(name) for name in sorted(reference.event_types("fastcoor
 
 @pytest.mark.parametrize("protocol", reference.PROTOCOLS)
 @pytest.mark.parametrize("event_type", ALL_GOOD)
-def test_an_event_is_encoded_exactly_where_its_protocol_has_it(
-    event_type: str, protocol: str
-) -> None:
+def test_event_needs_its_protocol(event_type: str, protocol: str) -> None:
     event = ALL_GOOD[event_type]
     if event_type in reference.event_types(protocol):
         payload = fastcoord.encode_batch([event], node_id=1, protocol=protocol)
@@ -197,13 +193,13 @@ def test_an_event_is_encoded_exactly_where_its_protocol_has_it(
 
 
 @pytest.mark.parametrize("node_id", [-1, 1 << 16, 1 << 100])
-def test_a_node_id_out_of_range_is_refused(node_id: int) -> None:
+def test_node_id_out_of_range_is_refused(node_id: int) -> None:
     with pytest.raises(ValueError, match="node_id"):
         fastcoord.encode_batch([], node_id=node_id, protocol="stalwart-0.15")
 
 
 @pytest.mark.parametrize("node_id", [None, "1", 1.0, True])
-def test_a_node_id_that_is_no_integer_is_refused(node_id: Any) -> None:
+def test_node_id_must_be_integer(node_id: Any) -> None:
     with pytest.raises(TypeError, match="node_id"):
         fastcoord.encode_batch([], node_id=node_id, protocol="stalwart-0.15")
 
@@ -211,25 +207,25 @@ def test_a_node_id_that_is_no_integer_is_refused(node_id: Any) -> None:
 @pytest.mark.parametrize(
     "stranger", [None, 1, "ReloadSettings", {"type": "ReloadSettings"}, fastcoord.ReloadSettings]
 )
-def test_what_is_no_event_is_not_encoded(stranger: Any) -> None:
+def test_non_event_is_not_encoded(stranger: Any) -> None:
     with pytest.raises(TypeError, match="not an event"):
         fastcoord.encode_batch([stranger], node_id=1, protocol="stalwart-0.15")
 
 
 @pytest.mark.parametrize("event_type", ALL_GOOD)
-def test_an_event_that_was_never_given_its_fields_is_not_encoded(event_type: str) -> None:
+def test_uninitialised_event_is_not_encoded(event_type: str) -> None:
     kind = getattr(fastcoord, event_type)
     with pytest.raises(TypeError, match=event_type):
         fastcoord.encode_batch([kind.__new__(kind)], node_id=1, protocol="fastcoord-1")
 
 
-def test_the_bare_base_of_events_is_not_encoded() -> None:
+def test_event_base_is_not_encoded() -> None:
     with pytest.raises(TypeError):
         fastcoord.encode_batch([fastcoord.Event()], node_id=1, protocol="fastcoord-1")
 
 
 @pytest.mark.parametrize("protocol", ["stalwart-0.14", "", "fastcoord", None, 1])
-def test_an_unknown_protocol_is_refused_with_those_that_exist(protocol: Any) -> None:
+def test_unknown_protocol_lists_known(protocol: Any) -> None:
     with pytest.raises(ValueError, match=r"stalwart-0\.15.*fastcoord-1"):
         fastcoord.encode_batch([], node_id=1, protocol=protocol)
     with pytest.raises(ValueError, match=r"stalwart-0\.15.*fastcoord-1"):
@@ -237,6 +233,6 @@ def test_an_unknown_protocol_is_refused_with_those_that_exist(protocol: Any) -> 
 
 
 @pytest.mark.parametrize("payload", [None, "01", 1, [1]])
-def test_what_is_no_buffer_is_not_decoded(payload: Any) -> None:
+def test_non_buffer_is_not_decoded(payload: Any) -> None:
     with pytest.raises(TypeError):
         fastcoord.decode_batch(payload, protocol="stalwart-0.15")

@@ -27,9 +27,7 @@ WITH_REFERENCES = [
 
 @pytest.mark.parametrize("protocol", reference.PROTOCOLS)
 @given(data=st.data())
-def test_a_decoded_event_is_as_good_as_one_that_was_made(
-    protocol: str, data: st.DataObject
-) -> None:
+def test_decoded_event_equals_made_event(protocol: str, data: st.DataObject) -> None:
     node_id, events = data.draw(strategies.batches(protocol))
     # Something behind the last event, so that it is read as those in the middle are.
     made = [event_of(event) for event in [*events, *events, *events]]
@@ -40,7 +38,7 @@ def test_a_decoded_event_is_as_good_as_one_that_was_made(
 
 
 @pytest.mark.parametrize("kind", POOLED)
-def test_events_that_were_never_made_leave_no_trace_in_those_decoded_later(kind: Any) -> None:
+def test_uninitialised_events_leave_no_trace(kind: Any) -> None:
     good = kind(1, 2, 3)
     payload = fastcoord.encode_batch([good] * 50, node_id=1, protocol="stalwart-0.15")
     for _ in range(20):
@@ -52,7 +50,7 @@ def test_events_that_were_never_made_leave_no_trace_in_those_decoded_later(kind:
 
 
 @pytest.mark.parametrize("kind", POOLED)
-def test_the_first_events_of_a_process_are_as_good_as_all_others(kind: Any) -> None:
+def test_first_events_of_process_are_valid(kind: Any) -> None:
     payload = fastcoord.encode_batch([kind(1, 2, 3)] * 50, node_id=1, protocol="stalwart-0.15")
     script = f"""
 import fastcoord
@@ -63,7 +61,7 @@ assert set(batch) == {{fastcoord.{kind.__name__}(1, 2, 3)}}
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
-def test_events_that_are_kept_are_untouched_by_those_decoded_later() -> None:
+def test_kept_events_stay_unchanged() -> None:
     """Memory of events that died is used again; that of living ones must not be."""
     kept: list[fastcoord.Event] = []
     expected: list[fastcoord.Event] = []
@@ -80,7 +78,7 @@ def test_events_that_are_kept_are_untouched_by_those_decoded_later() -> None:
 
 
 @pytest.mark.parametrize("kind", [fastcoord.StateChange, fastcoord.EmailPush])
-def test_an_event_made_after_others_died_has_only_its_own_fields(kind: Any) -> None:
+def test_reused_event_has_own_fields(kind: Any) -> None:
     payload = fastcoord.encode_batch([kind(1, 2, 3)] * 5_000, node_id=1, protocol="stalwart-0.15")
     fastcoord.decode_batch(payload, protocol="stalwart-0.15")
     with pytest.raises(TypeError, match=kind.__name__):
@@ -90,7 +88,7 @@ def test_an_event_made_after_others_died_has_only_its_own_fields(kind: Any) -> N
 
 
 @pytest.mark.parametrize("event", WITH_REFERENCES, ids=lambda event: type(event).__name__)
-def test_memory_that_is_used_again_holds_on_to_nothing(event: Any) -> None:
+def test_reused_memory_keeps_no_reference(event: Any) -> None:
     payload = fastcoord.encode_batch([event] * 700, node_id=1, protocol="fastcoord-1")
     fields = [getattr(event, name) for name in event.__match_args__]
     objects = [field for field in fields if isinstance(field, str | tuple | bytes)]
@@ -107,7 +105,7 @@ def test_memory_that_is_used_again_holds_on_to_nothing(event: Any) -> None:
 
 
 @pytest.mark.parametrize("event", WITH_REFERENCES, ids=lambda event: type(event).__name__)
-def test_what_was_never_made_can_be_looked_at_and_let_go(event: Any) -> None:
+def test_uninitialised_event_is_safe(event: Any) -> None:
     kind = type(event)
     for _ in range(700):
         unmade = kind.__new__(kind)
@@ -129,7 +127,7 @@ PADDED_LISTS = {
 
 
 @pytest.mark.parametrize("what", PADDED_LISTS)
-def test_a_list_that_came_padded_is_written_in_its_shortest_form(what: str) -> None:
+def test_padded_list_is_written_shortest(what: str) -> None:
     name, written, members = PADDED_LISTS[what]
     kind = {"tokens": fastcoord.InvalidateAccessTokens, "cache": fastcoord.CacheInvalidate}[name]
     event = kind(members)  # type: ignore[operator]

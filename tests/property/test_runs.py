@@ -57,7 +57,7 @@ def _with_others(chance: random.Random, events: list[reference.Event]) -> list[r
 @pytest.mark.parametrize("container", [list, tuple, iter], ids=["list", "tuple", "iterator"])
 @pytest.mark.parametrize("mixed", [False, True], ids=["alone", "mixed"])
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 100, 1_500])
-def test_a_run_of_changes_is_written_and_read(
+def test_run_of_changes_round_trips(
     count: int, mixed: bool, container: Callable[[Any], Iterable[fastcoord.Event]]
 ) -> None:
     chance = random.Random(count)
@@ -76,7 +76,7 @@ def test_a_run_of_changes_is_written_and_read(
 @pytest.mark.parametrize(
     "stranger", [None, "StateChange", fastcoord.StateChange, fastcoord.QueueRefresh()], ids=repr
 )
-def test_a_stranger_anywhere_in_a_run_is_refused(stranger: Any, position: int) -> None:
+def test_non_event_in_run_is_refused(stranger: Any, position: int) -> None:
     events: list[Any] = [fastcoord.StateChange(1, 2, 3)] * 200
     events[position] = stranger
     with pytest.raises((TypeError, fastcoord.UnsupportedEvent)):
@@ -135,7 +135,7 @@ def _check(
 
 @pytest.mark.parametrize("limit", [34, 35, 40, 64, 100, 128, 333, 1_000, 16_384])
 @pytest.mark.parametrize("mixed", [False, True], ids=["alone", "mixed"])
-def test_batches_of_a_run_keep_to_their_limit_and_lose_nothing(mixed: bool, limit: int) -> None:
+def test_run_batches_keep_limit(mixed: bool, limit: int) -> None:
     chance = random.Random(limit)
     events = _state_changes(chance, 1_000)
     if mixed and limit >= 128:
@@ -153,9 +153,7 @@ def test_batches_of_a_run_keep_to_their_limit_and_lose_nothing(mixed: bool, limi
 
 @pytest.mark.parametrize("protocol", reference.PROTOCOLS)
 @given(data=st.data())
-def test_batches_of_anything_keep_to_their_limit_or_are_refused_before(
-    protocol: str, data: st.DataObject
-) -> None:
+def test_any_batches_keep_limit(protocol: str, data: st.DataObject) -> None:
     limit = data.draw(st.one_of(st.integers(11, 64), st.integers(64, 1_000)))
     batcher = _batcher(protocol, limit)
     accepted: list[reference.Event] = []

@@ -138,25 +138,25 @@ def graph() -> dict[str, set[str]]:
     return edges
 
 
-def test_every_module_has_its_layer() -> None:
+def test_every_module_has_layer() -> None:
     unknown = sorted({package_of(module) for module in MODULES} - set(LAYER_OF))
     assert not unknown, f"give these a layer in the table of this test: {', '.join(unknown)}"
 
 
-def test_every_entry_of_the_table_exists() -> None:
+def test_every_layer_entry_exists() -> None:
     assert sorted(set(LAYER_OF) - {package_of(module) for module in MODULES}) == []
 
 
-def test_no_module_stands_on_two_layers() -> None:
+def test_no_module_has_two_layers() -> None:
     assert len(LAYER_OF) == sum(len(names) for names in LAYERS)
 
 
-def test_every_import_goes_to_a_module_that_is_there() -> None:
+def test_every_imported_module_exists() -> None:
     missing = [f"{module}: {name}" for module, used in graph().items() for name in used - MODULES]
     assert missing == []
 
 
-def test_a_module_imports_only_from_layers_below() -> None:
+def test_imports_go_to_lower_layers() -> None:
     climbing = [
         f"{module} (layer {LAYER_OF.get(package_of(module))}) imports {used}"
         f" (layer {LAYER_OF.get(package_of(used))})"
@@ -168,14 +168,14 @@ def test_a_module_imports_only_from_layers_below() -> None:
     assert climbing == []
 
 
-def test_no_cycle_exists() -> None:
+def test_imports_have_no_cycle() -> None:
     try:
         TopologicalSorter(graph()).prepare()
     except CycleError as error:
         pytest.fail(f"a cycle: {' -> '.join(error.args[1])}")
 
 
-def test_packages_of_others_are_imported_only_where_they_belong() -> None:
+def test_foreign_imports_stay_in_place() -> None:
     astray = []
     for path in files(".py"):
         for name, _ in python_imports(path.read_text("utf-8"), at_run_time=True):
@@ -190,7 +190,7 @@ def test_packages_of_others_are_imported_only_where_they_belong() -> None:
     assert astray == []
 
 
-def test_only_one_package_imports_the_nats_client_even_for_annotations() -> None:
+def test_only_nats_imports_nats_py() -> None:
     importers = {
         package_of(module_of(path))
         for path in files(".py", ".pyx", ".pxd")
@@ -200,7 +200,7 @@ def test_only_one_package_imports_the_nats_client_even_for_annotations() -> None
     assert importers == {"nats"}
 
 
-def test_compiled_modules_know_no_clock_socket_log_or_event_loop() -> None:
+def test_compiled_modules_do_no_io() -> None:
     barred = [
         f"{path.relative_to(SOURCE)} imports {name}"
         for path in files(".pyx", ".pxd")
@@ -210,7 +210,7 @@ def test_compiled_modules_know_no_clock_socket_log_or_event_loop() -> None:
     assert barred == []
 
 
-def test_compiled_modules_declare_c_functions_of_python_alone() -> None:
+def test_compiled_modules_use_only_python_headers() -> None:
     foreign = [
         f"{path.relative_to(SOURCE)}: {header}"
         for path in files(".pyx", ".pxd")
@@ -220,7 +220,7 @@ def test_compiled_modules_declare_c_functions_of_python_alone() -> None:
     assert foreign == []
 
 
-def test_compiled_modules_are_not_glued_together() -> None:
+def test_compiled_modules_are_not_included() -> None:
     glued = [
         path.name
         for path in files(".pyx", ".pxd")
@@ -229,12 +229,12 @@ def test_compiled_modules_are_not_glued_together() -> None:
     assert glued == []
 
 
-def test_every_compiled_module_has_a_stub() -> None:
+def test_every_compiled_module_has_stub() -> None:
     bare = [path.name for path in files(".pyx") if not path.with_suffix(".pyi").exists()]
     assert bare == []
 
 
-def test_the_layers_of_the_page_are_these() -> None:
+def test_documented_layers_match() -> None:
     page = (SOURCE.parent / "docs" / "architecture.md").read_text("utf-8")
     rows = re.findall(r"^\| (\d+) \| (.*) \|$", page, re.MULTILINE)
     described = [
@@ -245,7 +245,7 @@ def test_the_layers_of_the_page_are_these() -> None:
     assert described == list(LAYERS)
 
 
-def test_the_page_has_a_sentence_about_every_module() -> None:
+def test_every_module_is_documented() -> None:
     page = (SOURCE.parent / "docs" / "architecture.md").read_text("utf-8")
     described = set(re.findall(r"^\| `(\w+)` \| \S", page, re.MULTILINE))
     assert described >= {package_of(module) for module in MODULES} - {"__init__"}
@@ -262,7 +262,5 @@ def test_the_page_has_a_sentence_about_every_module() -> None:
         ('cdef extern from "Python.h":\n    pass\n', []),
     ],
 )
-def test_every_form_of_a_cython_import_is_read(
-    text: str, found: list[tuple[str, list[str]]]
-) -> None:
+def test_every_cython_import_is_parsed(text: str, found: list[tuple[str, list[str]]]) -> None:
     assert list(cython_imports(text)) == found

@@ -65,7 +65,7 @@ def offsets(batches: Any) -> list[int]:
     return [batch.offset for batch in batches]
 
 
-def test_a_sealed_batch_is_what_encode_batch_gives() -> None:
+def test_sealed_batch_matches_encode_batch() -> None:
     owner = Owner(node_id=65535)
     events = (StateChange(1, 2, 3), ONE, InvalidateAccessTokens((1, 2)))
     owner.publish(*events)
@@ -76,7 +76,7 @@ def test_a_sealed_batch_is_what_encode_batch_gives() -> None:
     assert (batch.offset, batch.count, batch.sealed_at) == (0, 3, 5.0)
 
 
-def test_nothing_is_not_sealed() -> None:
+def test_empty_batch_is_not_sealed() -> None:
     owner = Owner()
     assert not owner.batcher.seal()
     assert owner.publish() == 0
@@ -85,13 +85,13 @@ def test_nothing_is_not_sealed() -> None:
 
 
 @pytest.mark.parametrize(("limit", "capacity"), [(10, 1), (100, 0), (-1, 1)])
-def test_a_batcher_without_room_is_refused(limit: int, capacity: int) -> None:
+def test_batcher_without_capacity_is_refused(limit: int, capacity: int) -> None:
     with pytest.raises(ValueError, match="at least 11 bytes and a capacity of 1"):
         Owner(limit=limit, capacity=capacity)
 
 
 @pytest.mark.parametrize("node_id", [-1, 65536])
-def test_a_node_id_that_is_none_is_refused(node_id: int) -> None:
+def test_invalid_node_id_is_refused(node_id: int) -> None:
     with pytest.raises(OverflowError):
         Owner(node_id=node_id)
 
@@ -107,9 +107,7 @@ def test_a_node_id_that_is_none_is_refused(node_id: int) -> None:
     ],
 )
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_if_one_event_is_refused_none_is_accepted(
-    refused: Any, error: type[Exception], place: int
-) -> None:
+def test_refused_event_refuses_all(refused: Any, error: type[Exception], place: int) -> None:
     owner = Owner()
     events: list[Any] = [ONE, StateChange(1, 2, 3)]
     events.insert(place, refused)
@@ -118,12 +116,12 @@ def test_if_one_event_is_refused_none_is_accepted(
     assert owner.batcher.accepted == owner.batcher.open_bytes == owner.turns == 0
 
 
-def test_an_event_that_was_never_made_is_refused() -> None:
+def test_uninitialised_event_is_refused() -> None:
     with pytest.raises(TypeError):
         Owner().publish(StateChange.__new__(StateChange))
 
 
-def test_a_turn_is_asked_for_once_until_it_has_come() -> None:
+def test_flush_is_scheduled_once() -> None:
     owner = Owner()
     for _ in range(3):
         owner.publish(ONE, ONE)
@@ -134,7 +132,7 @@ def test_a_turn_is_asked_for_once_until_it_has_come() -> None:
     assert owner.turns == 2
 
 
-def test_an_open_batch_that_found_no_room_in_its_turn_gets_another() -> None:
+def test_unsealed_batch_schedules_again() -> None:
     owner = Owner(limit=11, capacity=1)
     owner.publish(*[ONE] * 20)
     owner.batcher.begin_flush(1.0)
@@ -144,13 +142,13 @@ def test_an_open_batch_that_found_no_room_in_its_turn_gets_another() -> None:
     assert owner.turns == 2
 
 
-def test_a_write_is_asked_for_when_there_is_enough_for_one() -> None:
+def test_full_write_is_requested() -> None:
     owner = Owner(limit=16 * 1024, capacity=100)
     owner.publish(*[ONE] * (64 * 1024 + 10))
     assert owner.writes == 1
 
 
-def test_a_full_batcher_accepts_as_much_as_it_has_room_for() -> None:
+def test_full_batcher_accepts_what_fits() -> None:
     owner = Owner(limit=11, capacity=2)
     assert owner.publish(*[ONE] * 100) == 30
     assert owner.batcher.is_full
@@ -160,14 +158,14 @@ def test_a_full_batcher_accepts_as_much_as_it_has_room_for() -> None:
     assert owner.publish(ONE) == 1
 
 
-def test_publishing_always_discards_the_oldest() -> None:
+def test_add_always_discards_oldest() -> None:
     owner = Owner(limit=11, capacity=2)
     owner.batcher.add_always([ONE] * 100)
     assert (owner.batcher.accepted, owner.batcher.discarded) == (100, 70)
     assert offsets(owner.batcher.queue) == [70, 80]
 
 
-def test_what_is_on_its_way_is_discarded_last() -> None:
+def test_window_is_discarded_last() -> None:
     batcher = Owner().sealed(3, events=2)
     batcher.take(1)
     assert batcher.discard_oldest() == 2
@@ -176,7 +174,7 @@ def test_what_is_on_its_way_is_discarded_last() -> None:
     assert [batcher.discard_oldest() for _ in range(3)] == [2, 2, 0]
 
 
-def test_taking_stops_behind_the_batch_that_reaches_the_bytes() -> None:
+def test_take_stops_at_byte_limit() -> None:
     batcher = Owner().sealed(5, events=9)
     assert offsets(batcher.take(0)) == []
     assert offsets(batcher.take(11)) == [0, 9]
@@ -195,14 +193,14 @@ def test_only_whole_batches_are_confirmed() -> None:
     assert (batcher.confirmed, batcher.waiting, offsets(batcher.window)) == (6, 0, [])
 
 
-def test_what_was_not_taken_is_not_confirmed() -> None:
+def test_untaken_batch_is_not_confirmed() -> None:
     batcher = Owner().sealed(2)
     batcher.take(1)
     batcher.confirm(100)
     assert (batcher.confirmed, batcher.waiting) == (1, 1)
 
 
-def test_what_is_not_confirmed_goes_before_what_waits() -> None:
+def test_unconfirmed_batches_go_first() -> None:
     batcher = Owner().sealed(4)
     batcher.take(1)
     batcher.take(1)
@@ -212,7 +210,7 @@ def test_what_is_not_confirmed_goes_before_what_waits() -> None:
     assert batcher.queue_bytes == 8
 
 
-def test_what_was_confirmed_of_late_can_be_repeated_and_is_counted_once() -> None:
+def test_repeated_batch_counts_once() -> None:
     batcher = Owner().sealed(5)
     batcher.take(1000)
     batcher.confirm(4)
@@ -224,7 +222,7 @@ def test_what_was_confirmed_of_late_can_be_repeated_and_is_counted_once() -> Non
     assert (batcher.accepted, batcher.confirmed, batcher.discarded) == (5, 5, 0)
 
 
-def test_a_repetition_that_is_discarded_was_confirmed_all_the_same() -> None:
+def test_discarded_repeat_stays_confirmed() -> None:
     batcher = Owner().sealed(2)
     batcher.take(1000)
     batcher.confirm(2)
@@ -234,14 +232,14 @@ def test_a_repetition_that_is_discarded_was_confirmed_all_the_same() -> None:
     assert (batcher.confirmed, batcher.discarded, batcher.waiting) == (2, 0, 0)
 
 
-def test_no_more_than_256_confirmed_batches_are_remembered() -> None:
+def test_256_confirmed_batches_are_remembered() -> None:
     batcher = Owner(capacity=1000).sealed(300)
     batcher.take(100_000)
     batcher.confirm(300)
     assert offsets(batcher.recent) == list(range(44, 300))
 
 
-def test_what_is_too_old_is_discarded_from_the_queue_only() -> None:
+def test_old_batches_leave_queue_only() -> None:
     batcher = Owner().sealed(5)
     batcher.take(1)
     assert batcher.discard_before(3.0) == 2
@@ -249,7 +247,7 @@ def test_what_is_too_old_is_discarded_from_the_queue_only() -> None:
     assert offsets(batcher.queue) == [3, 4]
 
 
-def test_an_open_batch_that_is_too_large_for_a_new_limit_is_at_hand_to_be_discarded() -> None:
+def test_oversized_open_batch_is_sealed() -> None:
     owner = Owner(limit=100, capacity=1)
     owner.sealed(1)
     owner.publish(*[ONE] * 50)
@@ -259,7 +257,7 @@ def test_an_open_batch_that_is_too_large_for_a_new_limit_is_at_hand_to_be_discar
     assert owner.batcher.waiting == 1
 
 
-def test_a_lowered_limit_tells_what_it_refuses() -> None:
+def test_lowered_limit_counts_refused_batches() -> None:
     owner = Owner()
     prepared = owner.batcher.prepare((ONE, CalendarAlert(1, 2, None, "x" * 50, "")))
     owner.batcher.set_limit(20)
@@ -268,14 +266,14 @@ def test_a_lowered_limit_tells_what_it_refuses() -> None:
     assert owner.batcher.accepted == owner.batcher.open_count == 1
 
 
-def test_a_long_list_becomes_several_events() -> None:
+def test_long_list_is_split() -> None:
     owner = Owner(limit=50)
     prepared = owner.batcher.prepare((InvalidateAccessTokens(tuple(range(1000))),))
     assert len(prepared) > 10
     assert sum((event.account_ids for event in prepared), ()) == tuple(range(1000))  # type: ignore[attr-defined]
 
 
-def test_what_was_let_go_is_let_go() -> None:
+def test_batcher_releases_references() -> None:
     owner = Owner(capacity=1000)
     event = ReloadBlockedIps()
     before = sys.getrefcount(event)
@@ -290,7 +288,7 @@ def test_what_was_let_go_is_let_go() -> None:
     assert sys.getrefcount(payload) == 2
 
 
-def test_an_owner_that_could_not_be_asked_is_asked_again() -> None:
+def test_failed_request_is_repeated() -> None:
     """A signal's handler may raise at any call of the program's thread, also within ``on_open``."""
     asked: list[bool] = []
 
@@ -314,7 +312,7 @@ def test_an_owner_that_could_not_be_asked_is_asked_again() -> None:
     assert batcher.accepted == 2
 
 
-def test_what_was_refused_as_too_large_leaves_no_memory_behind() -> None:
+def test_refused_event_leaks_nothing() -> None:
     owner = Owner()
     large = CalendarAlert(1, 2, None, "x" * 10_000_000, "")
     tracemalloc.start()

@@ -37,7 +37,7 @@ def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def test_a_quick_run_measures_every_contest_and_every_peer(quick_run: Path) -> None:
+def test_quick_run_measures_every_peer(quick_run: Path) -> None:
     results: dict[str, Any] = json.loads(quick_run.read_text())
     assert {"encode", "decode", "encode_mixed", "decode_mixed", "ring", "batcher"} <= {
         contest["key"] for contest in results["micro"]
@@ -51,7 +51,7 @@ def test_a_quick_run_measures_every_contest_and_every_peer(quick_run: Path) -> N
     assert any("nats-py" in name for name in carried)
 
 
-def test_a_report_has_a_row_for_each_contender(quick_run: Path) -> None:
+def test_report_has_row_per_peer(quick_run: Path) -> None:
     done = run_module("benchmarks.report", str(quick_run))
     assert done.returncode == 0, done.stderr
     for contest in json.loads(quick_run.read_text())["micro"]:
@@ -59,9 +59,7 @@ def test_a_report_has_a_row_for_each_contender(quick_run: Path) -> None:
     assert "## goals" in done.stdout
 
 
-def test_figures_of_a_quick_run_are_not_put_into_the_documentation(
-    quick_run: Path, tmp_path: Path
-) -> None:
+def test_quick_figures_are_not_documented(quick_run: Path, tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
     page.write_text("<!-- table: micro -->\n<!-- end -->\n")
     done = run_module("benchmarks.report", str(quick_run), "--docs", str(page))
@@ -70,7 +68,7 @@ def test_figures_of_a_quick_run_are_not_put_into_the_documentation(
     assert page.read_text() == "<!-- table: micro -->\n<!-- end -->\n"
 
 
-def test_the_page_has_a_place_for_every_table() -> None:
+def test_page_has_every_table() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "from benchmarks.report import TABLES; print(*TABLES)"],
         cwd=ROOT,

@@ -50,7 +50,7 @@ def run(*words: str, path: str | None = None) -> subprocess.CompletedProcess[str
         (["listen", "--help"], ["FILE", "--json", "--kinds", "--node-id"]),
     ],
 )
-def test_the_help_names_everything(
+def test_help_names_everything(
     words: list[str], expected: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words) == 0
@@ -59,7 +59,7 @@ def test_the_help_names_everything(
         assert each in output
 
 
-def test_the_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_is_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     name, version = capsys.readouterr().out.split()
     assert name == "fastcoord"
@@ -86,7 +86,7 @@ def test_the_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) ->
         (["listen", "a.toml", "--kinds", "Event"], "no event 'Event'"),
     ],
 )  # fmt: skip
-def test_wrong_usage_is_told_in_one_sentence(
+def test_wrong_usage_prints_one_sentence(
     words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words) == 2
@@ -99,7 +99,7 @@ def test_wrong_usage_is_told_in_one_sentence(
 # ------------------------------------------------------------------------------------ check
 
 
-def test_check_prints_every_setting_and_no_secret(
+def test_check_prints_settings_without_secrets(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "node.toml"
@@ -113,9 +113,7 @@ def test_check_prints_every_setting_and_no_secret(
     assert lines["cluster.heartbeat"] == "2s"
 
 
-def test_check_tells_every_problem_on_a_line_of_its_own(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_check_prints_problem_per_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "node.toml"
     file.write_text(GOOD.replace("user =", "usr =") + 'heartbeat = "0s"\n')
     assert main(["check", str(file)]) == 1
@@ -128,7 +126,7 @@ def test_check_tells_every_problem_on_a_line_of_its_own(
 
 
 @pytest.mark.parametrize("command", ["check", "listen"])
-def test_a_missing_file_is_named(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_file_is_named(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "/nonexistent/node.toml"]) == 1
     error = capsys.readouterr().err
     assert error == "fastcoord: /nonexistent/node.toml: there is no such file\n"
@@ -137,7 +135,7 @@ def test_a_missing_file_is_named(command: str, capsys: pytest.CaptureFixture[str
 # --------------------------------------------------------------------------------- processes
 
 
-def test_a_missing_server_is_told_in_one_sentence() -> None:
+def test_missing_server_prints_one_sentence() -> None:
     result = run("demo", "--server", "/nonexistent")
     assert result.returncode == 1
     assert result.stdout == ""
@@ -146,7 +144,7 @@ def test_a_missing_server_is_told_in_one_sentence() -> None:
     assert result.stderr.count("\n") == 1
 
 
-def test_a_demo_without_any_server_says_what_to_install(tmp_path: Path) -> None:
+def test_demo_without_server_names_package(tmp_path: Path) -> None:
     script = (
         "import sys, sysconfig\n"
         "real = sysconfig.get_path\n"
@@ -170,7 +168,7 @@ def test_a_demo_without_any_server_says_what_to_install(tmp_path: Path) -> None:
     )
 
 
-def test_a_reader_that_leaves_early_is_no_traceback(tmp_path: Path) -> None:
+def test_closed_pipe_prints_no_traceback(tmp_path: Path) -> None:
     file = tmp_path / "node.toml"
     file.write_text(GOOD)
     process = subprocess.Popen(
@@ -189,7 +187,7 @@ def test_a_reader_that_leaves_early_is_no_traceback(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_cancels_a_command_which_can_clean_up(number: int, code: int) -> None:
+def test_signal_lets_command_clean_up(number: int, code: int) -> None:
     cleaned = []
 
     async def command() -> int:

@@ -17,7 +17,7 @@ def literal(text: str) -> str:
     return f"credentials = '''\n{text}'''"
 
 
-def test_a_creds_text_is_accepted_and_taken_apart() -> None:
+def test_creds_text_is_parsed() -> None:
     assert check_credentials(creds()) == "creds"
     assert split_credentials(creds()) == (jwt(), seed())
     credentials = read(literal(creds())).nats.credentials
@@ -25,19 +25,19 @@ def test_a_creds_text_is_accepted_and_taken_apart() -> None:
     assert credentials.reveal() == creds()
 
 
-def test_a_creds_text_may_have_windows_line_ends_blank_lines_and_indentation() -> None:
+def test_creds_whitespace_is_ignored() -> None:
     assert split_credentials(creds().replace("\n", "\r\n")) == (jwt(), seed())
     assert split_credentials(creds().replace("\n", "\n\n  ")) == (jwt(), seed())
     assert split_credentials(creds().removesuffix("\n")) == (jwt(), seed())
 
 
-def test_a_bearer_jwt_is_accepted_without_a_seed() -> None:
+def test_bearer_jwt_needs_no_seed() -> None:
     token = jwt(bearer_token=True)
     assert check_credentials(token) == "bearer"
     assert split_credentials(f"\n{token}\n") == (token, None)
 
 
-def test_a_bare_jwt_that_is_no_bearers_is_told_what_is_missing() -> None:
+def test_plain_jwt_needs_seed() -> None:
     for token in (jwt(), jwt(bearer_token=False), jwt(bearer_token="true"), jwt({"sub": "x"})):
         with pytest.raises(ValueError, match=r"nats\.bearer_token must be true"):
             check_credentials(token)
@@ -91,7 +91,7 @@ def damaged() -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.parametrize("case", damaged(), ids=lambda case: case.replace(" ", "-"))
-def test_malformed_credentials_are_refused_at_once_and_not_shown(case: str) -> None:
+def test_malformed_credentials_are_not_shown(case: str) -> None:
     text, said = damaged()[case]
     outcome: list[BaseException] = []
 
@@ -113,14 +113,14 @@ def test_malformed_credentials_are_refused_at_once_and_not_shown(case: str) -> N
 
 
 @pytest.mark.parametrize("case", damaged(), ids=lambda case: case.replace(" ", "-"))
-def test_malformed_credentials_are_a_problem_of_the_file(case: str, tmp_path: Path) -> None:
+def test_malformed_credentials_are_config_problem(case: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text(damaged()[case][0])
     problem = the_problem(toml(f'credentials = "%{{file:{tmp_path}/file}}%"'))
     assert (problem.key, problem.line) == ('store."nats".credentials', 4)
     assert seed() not in problem.message
 
 
-def test_checking_the_longest_credentials_takes_no_time_to_speak_of() -> None:
+def test_longest_credentials_are_checked_quickly() -> None:
     for text in (f"a.{'b' * 65_000}.c", creds(key="S" * 65_000), "-----\n" * 10_000, "A" * 65_536):
         started = time.process_time()
         with pytest.raises(ValueError):
@@ -148,7 +148,7 @@ def test_checking_the_longest_credentials_takes_no_time_to_speak_of() -> None:
         ).map("".join),
     )
 )
-def test_no_text_makes_the_check_fail_otherwise_than_with_a_value_error(text: str) -> None:
+def test_any_text_raises_only_value_error(text: str) -> None:
     try:
         kind = check_credentials(text)
     except ValueError:
@@ -157,7 +157,7 @@ def test_no_text_makes_the_check_fail_otherwise_than_with_a_value_error(text: st
 
 
 @given(st.data())
-def test_no_damage_to_a_creds_text_passes_unnoticed_in_its_seed(data: st.DataObject) -> None:
+def test_damaged_seed_is_always_refused(data: st.DataObject) -> None:
     key = seed()
     index = data.draw(st.integers(0, len(key) - 2))  # the last has bits that mean nothing
     character = data.draw(
@@ -168,13 +168,13 @@ def test_no_damage_to_a_creds_text_passes_unnoticed_in_its_seed(data: st.DataObj
 
 
 @pytest.mark.parametrize("key", ["user", "password"])
-def test_credentials_and_a_user_are_two_ways_of_which_one_is_to_be_chosen(key: str) -> None:
+def test_credentials_exclude_user(key: str) -> None:
     problem = the_problem(toml(f'{key} = "x"\n{literal(creds())}'))
     assert problem.key == 'store."nats".credentials'
     assert "choose one way to authenticate" in problem.message
 
 
 @pytest.mark.parametrize("written", ["5", "true", "[]", '""'])
-def test_credentials_are_a_text(written: str) -> None:
+def test_credentials_must_be_text(written: str) -> None:
     problem = the_problem(toml(f"credentials = {written}"))
     assert problem.key == 'store."nats".credentials'

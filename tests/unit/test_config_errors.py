@@ -7,7 +7,7 @@ from fastcoord.errors import ConfigError
 from support.inputs.config_texts import DATA, problems_of, the_problem, toml
 
 
-def test_all_problems_of_a_file_are_told_at_once_each_with_line_and_key() -> None:
+def test_all_problems_are_reported_together() -> None:
     with pytest.raises(ConfigError) as caught:
         load_config(DATA / "faults.toml")
     assert {problem.file for problem in caught.value.problems} == {str(DATA / "faults.toml")}
@@ -45,14 +45,14 @@ def test_all_problems_of_a_file_are_told_at_once_each_with_line_and_key() -> Non
         ("max-reconnect", "max-reconnects"),
     ],
 )
-def test_an_unknown_key_is_told_with_the_nearest_known(written: str, meant: str) -> None:
+def test_unknown_key_suggests_nearest(written: str, meant: str) -> None:
     problem = the_problem(toml(f"{written} = 1"))
     assert problem.line == 4
     assert problem.key == f'store."nats".{written}'
     assert problem.message == f"unknown key; the nearest known is {meant}"
 
 
-def test_an_unknown_key_with_nothing_near_is_told_with_all_that_are_known() -> None:
+def test_unknown_key_lists_all_known() -> None:
     message = the_problem(toml("zzz = 1")).message
     assert message.startswith("unknown key; known here are address, user, password, credentials,")
     assert message.endswith("capacity.batch-bytes")
@@ -60,7 +60,7 @@ def test_an_unknown_key_with_nothing_near_is_told_with_all_that_are_known() -> N
     assert of_group == "unknown key; known here are timeout.connection, timeout.request"
 
 
-def test_an_unknown_key_of_the_cluster_is_an_error_but_stalwarts_own_are_not() -> None:
+def test_stalwarts_cluster_keys_are_accepted() -> None:
     problem = the_problem(toml(cluster="nodeid = 3"))
     assert (problem.key, problem.line) == ("cluster.nodeid", 8)
     assert problem.message == "unknown key; the nearest known is node-id"
@@ -69,23 +69,23 @@ def test_an_unknown_key_of_the_cluster_is_an_error_but_stalwarts_own_are_not() -
     assert [problem.key for problem in load_nothing] == ["cluster.zzz"]
 
 
-def test_the_value_of_an_unknown_key_is_not_shown() -> None:
+def test_unknown_keys_value_is_hidden() -> None:
     (problem, _) = problems_of(toml('user = "u"\npasswrod = "hunter2"'))
     assert "hunter2" not in str(problem)
 
 
-def test_a_group_of_settings_is_a_table() -> None:
+def test_group_must_be_table() -> None:
     problem = the_problem(toml("tls = true"))
     assert problem.key == 'store."nats".tls'
     assert problem.message.startswith("is a table; its settings are tls.enable, tls.ca-file")
 
 
-def test_a_setting_is_no_table() -> None:
+def test_setting_must_not_be_table() -> None:
     assert "a table was given" in the_problem(toml("no-echo = { a = 1 }")).message
     assert "a table was given" in the_problem(toml("no-echo = {}")).message
 
 
-def test_a_setting_that_is_given_twice_in_different_spellings_is_refused() -> None:
+def test_two_spellings_of_setting_conflict() -> None:
     problem = the_problem(toml('tls.enable = true\n"tls.enable" = false'))
     assert problem.line == 5
     assert "given twice" in problem.message
@@ -94,14 +94,14 @@ def test_a_setting_that_is_given_twice_in_different_spellings_is_refused() -> No
 @pytest.mark.parametrize(
     ("one", "other"), [("user", "password"), ("password", "user")], ids=["user", "password"]
 )
-def test_user_and_password_belong_together(one: str, other: str) -> None:
+def test_password_needs_user(one: str, other: str) -> None:
     problem = the_problem(toml(f'{one} = "hunter2"'))
     assert problem.key == f'store."nats".{one}'
     assert problem.message == f'store."nats".{other} is missing; the two belong together'
 
 
 @pytest.mark.parametrize("key", ["user", "password"])
-def test_a_user_or_password_that_is_empty_or_no_text_is_refused(key: str) -> None:
+def test_empty_user_or_password_is_refused(key: str) -> None:
     other = "password" if key == "user" else "user"
     for written in ('""', "123456789", "true", '["hunter2"]'):
         problem = the_problem(toml(f'{key} = {written}\n{other} = "hunter2"'))
@@ -110,14 +110,14 @@ def test_a_user_or_password_that_is_empty_or_no_text_is_refused(key: str) -> Non
         assert "123456789" not in problem.message
 
 
-def test_the_coordinator_is_needed_and_the_stores_that_it_could_be_are_listed() -> None:
+def test_missing_coordinator_lists_stores() -> None:
     text = '[store.a]\ntype = "nats"\naddress = "h"\n[store.b]\ntype = "nats"\n[store.c]\n'
     problem = the_problem(text + 'type = "redis"\n')
     assert (problem.key, problem.line) == ("cluster.coordinator", None)
     assert 'the NATS stores of this file are "a", "b"' in problem.message
 
 
-def test_a_coordinator_that_names_no_store_is_told_which_there_are() -> None:
+def test_unknown_coordinator_lists_stores() -> None:
     problem = the_problem(toml().replace('coordinator = "nats"', 'coordinator = "nts"'))
     assert (problem.key, problem.line) == ("cluster.coordinator", 7)
     assert problem.message == (
@@ -125,19 +125,19 @@ def test_a_coordinator_that_names_no_store_is_told_which_there_are() -> None:
     )
 
 
-def test_a_coordinator_without_any_nats_store_is_told_to_add_one() -> None:
+def test_missing_nats_store_is_explained() -> None:
     problem = the_problem('[cluster]\ncoordinator = "nats"')
     assert 'add [store."nats"] with type = "nats"' in problem.message
 
 
 @pytest.mark.parametrize("written", ['""', "1", "true", "[]"])
-def test_a_coordinator_is_the_id_of_a_store(written: str) -> None:
+def test_coordinator_must_be_store_id(written: str) -> None:
     problem = the_problem(toml().replace('coordinator = "nats"', f"coordinator = {written}"))
     assert problem.key == "cluster.coordinator"
     assert "the id of a store is needed" in problem.message
 
 
-def test_a_store_of_another_type_is_no_coordinator_of_ours() -> None:
+def test_other_store_type_is_refused() -> None:
     text = '[store.r]\ntype = "redis"\n[store.n]\ntype = "nats"\naddress = "h"\n'
     problem = the_problem(text + '[cluster]\ncoordinator = "r"')
     assert (problem.key, problem.line) == ('store."r".type', 2)
@@ -145,7 +145,7 @@ def test_a_store_of_another_type_is_no_coordinator_of_ours() -> None:
     assert problem.message.endswith('the NATS stores of this file are "n"')
 
 
-def test_the_type_of_the_store_is_needed_exactly() -> None:
+def test_store_type_is_required() -> None:
     missing = the_problem(toml().replace('type = "nats"\n', ""))
     assert missing.key == 'store."nats".type'
     assert missing.message == 'missing; set type = "nats"'
@@ -155,25 +155,25 @@ def test_the_type_of_the_store_is_needed_exactly() -> None:
     assert number.message.startswith("5 was given")
 
 
-def test_a_missing_address_is_told_without_a_line() -> None:
+def test_missing_address_has_no_line() -> None:
     problem = the_problem(toml(address=""))
     assert (problem.key, problem.line) == ('store."nats".address', None)
     assert "missing" in problem.message
 
 
 @pytest.mark.parametrize("name", ["store", "cluster"])
-def test_a_section_that_is_no_table_is_told(name: str) -> None:
+def test_section_must_be_table(name: str) -> None:
     found = problems_of(f"{name} = 5")
     assert (found[0].key, found[0].line) == (name, 1)
     assert found[0].message == f"5 was given; a table is needed, [{name}]"
 
 
-def test_a_store_that_is_no_table_is_told() -> None:
+def test_store_must_be_table() -> None:
     problem = the_problem('store.nats = 5\n[cluster]\ncoordinator = "nats"')
     assert (problem.key, problem.line) == ('store."nats"', 1)
 
 
-def test_an_odd_store_id_is_spelled_so_that_it_stays_one_readable_line() -> None:
+def test_odd_store_id_stays_readable() -> None:
     text = toml("zzz = 1").replace('"nats"', '"a\\nb\\u001b\\"c"', 1)
     text = text.replace('coordinator = "nats"', 'coordinator = "a\\nb\\u001b\\"c"')
     problem = the_problem(text)
@@ -181,7 +181,7 @@ def test_an_odd_store_id_is_spelled_so_that_it_stays_one_readable_line() -> None
     assert str(problem).isprintable()
 
 
-def test_a_long_value_is_cut() -> None:
+def test_long_value_is_shortened() -> None:
     for written in (f'"{"x" * 1000}"', "1" * 1000):
         message = the_problem(toml(f"no-echo = {written}")).message
         assert len(message) < 120

@@ -26,7 +26,7 @@ def refused(**settings: Any) -> ConfigProblem:
 PASSWORD = {"@type": "Value", "secret": "hunter2"}
 
 
-def test_the_whole_form_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_complete_json_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTCOORD_TEST_PASSWORD", "hunter2")
     text = (DATA / "coordinator.json").read_text()
     config = load_config(DATA / "coordinator.json")
@@ -52,12 +52,12 @@ def test_the_whole_form_loads(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse_config(text, name=str(DATA / "coordinator.json")) == config
 
 
-def test_the_protocol_defaults_to_the_release_that_has_this_form() -> None:
+def test_json_defaults_to_protocol_0_16() -> None:
     assert read().cluster == Cluster(protocol="stalwart-0.16", subject="stwt.agora")
     assert read(cluster={"protocol": "fastcoord-1"}).cluster.subject == "fastcoord.agora"
 
 
-def test_the_members_of_the_cluster_may_stand_beside_the_others() -> None:
+def test_cluster_keys_may_be_top_level() -> None:
     flat = read(nodeId=5, protocol="stalwart-1.0", subject="a.b", heartbeat=1500, maxAge="1m")
     nested = read(
         cluster={
@@ -75,15 +75,15 @@ def test_the_members_of_the_cluster_may_stand_beside_the_others() -> None:
 
 
 @pytest.mark.parametrize("addresses", [{"a": True, "b": True}, ["a", "b"]])
-def test_addresses_are_a_set_or_a_list(addresses: object) -> None:
+def test_addresses_are_set_or_list(addresses: object) -> None:
     assert [str(each) for each in read(addresses=addresses).nats.address] == ["a:4222", "b:4222"]
 
 
-def test_one_address_may_be_a_string() -> None:
+def test_single_address_may_be_string() -> None:
     assert read(addresses="a").nats.address == (Address(host="a", port=4222),)
 
 
-def test_wrong_addresses_are_told_each_with_its_place() -> None:
+def test_each_wrong_address_is_located() -> None:
     text = '{\n"@type": "Nats",\n"addresses": {\n"a:0": true,\n"b": false,\n"c": true}}'
     assert [(each.line, each.key) for each in problems_of(text)] == [
         (4, 'addresses."a:0"'),
@@ -94,7 +94,7 @@ def test_wrong_addresses_are_told_each_with_its_place() -> None:
     assert refused(addresses=None).message.startswith("missing")
 
 
-def test_null_is_the_same_as_leaving_out() -> None:
+def test_null_means_absent() -> None:
     nothing = dict.fromkeys(
         ["maxReconnects", "authUsername", "authSecret", "credentials", "pingInterval", "nodeId"]
     )
@@ -102,14 +102,12 @@ def test_null_is_the_same_as_leaving_out() -> None:
     assert read(cluster=None) == read()
 
 
-def test_no_reconnects_and_unlimited_reconnects_are_different() -> None:
+def test_zero_and_unlimited_reconnects_differ() -> None:
     assert read(maxReconnects=0).nats.max_reconnects == 0
     assert read(maxReconnects=None).nats.max_reconnects is None
 
 
-def test_a_secret_is_a_value_a_variable_or_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_secret_has_three_sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTCOORD_TEST_PASSWORD", "hunter2")
     (tmp_path / "password").write_text("hunter2\n")
     for secret in (
@@ -127,14 +125,14 @@ def test_a_secret_is_a_value_a_variable_or_a_file(
         assert "hunter2" not in repr(config)
 
 
-def test_a_plain_secret_is_taken_as_it_stands() -> None:
+def test_plain_secret_is_kept_verbatim() -> None:
     secret = {"@type": "Value", "secret": "%{env:NOT_A_MACRO}%"}
     password = read(authUsername="u", authSecret=secret).nats.password
     assert password is not None
     assert password.reveal() == "%{env:NOT_A_MACRO}%"
 
 
-def test_without_a_password_the_user_name_that_stalwart_always_writes_is_of_no_account() -> None:
+def test_user_without_password_is_ignored() -> None:
     none = {"@type": "None"}
     config = read(authUsername="stalwart", authSecret=none, credentials=none)
     assert (config.nats.user, config.nats.password, config.nats.credentials) == (None, None, None)
@@ -144,7 +142,7 @@ def test_without_a_password_the_user_name_that_stalwart_always_writes_is_of_no_a
     assert both.nats.credentials is not None
 
 
-def test_user_and_password_belong_together() -> None:
+def test_password_needs_user() -> None:
     assert refused(authUsername="u").message.startswith("authSecret is missing")
     assert refused(authSecret=PASSWORD).message.startswith("authUsername is missing")
     both = refused(
@@ -173,14 +171,14 @@ def test_user_and_password_belong_together() -> None:
         ({"@type": "File", "filePath": "a\0b"}, "authSecret"),
     ],
 )
-def test_what_is_no_secret_is_refused_and_not_shown(secret: object, key: str) -> None:
+def test_malformed_secret_is_not_shown(secret: object, key: str) -> None:
     problem = refused(authUsername="u", authSecret=secret)
     assert problem.key == key
     assert "hunter2" not in problem.message
     assert "12345678" not in problem.message
 
 
-def test_credentials_are_checked() -> None:
+def test_json_credentials_are_checked() -> None:
     problem = refused(credentials={"@type": "Text", "secret": "rubbish"})
     assert problem.key == "credentials"
     assert "neither a .creds file nor a JWT" in problem.message
@@ -199,13 +197,13 @@ def test_credentials_are_checked() -> None:
         ("node_id", "nodeId"),
     ],
 )
-def test_an_unknown_key_is_told_with_the_nearest_known(key: str, meant: str) -> None:
+def test_unknown_key_suggests_nearest(key: str, meant: str) -> None:
     problem = refused(**{key: 1})
     assert problem.key.strip('"') == key
     assert problem.message == f"unknown key; the nearest known is {meant}"
 
 
-def test_an_unknown_key_with_nothing_near_is_told_with_all_that_are_known() -> None:
+def test_unknown_key_lists_all_known() -> None:
     assert "known here are addresses, authUsername," in refused(zzz=1).message
     problem = refused(cluster={"zzz": 1})
     assert problem.key == "cluster.zzz"
@@ -215,21 +213,21 @@ def test_an_unknown_key_with_nothing_near_is_told_with_all_that_are_known() -> N
 
 
 @pytest.mark.parametrize("kind", ["Redis", "nats", 1, None])
-def test_another_coordinator_is_refused(kind: object) -> None:
+def test_other_coordinator_is_refused(kind: object) -> None:
     problem = the_problem(json.dumps({"@type": kind, "addresses": ["a"]}))
     assert problem.key == "@type"
     assert 'only a coordinator of type "Nats"' in problem.message
 
 
-def test_the_type_is_needed() -> None:
+def test_type_is_required() -> None:
     assert the_problem('{"addresses": ["a"]}').message == 'missing; set "@type": "Nats"'
 
 
-def test_the_id_of_the_object_is_no_concern_of_ours() -> None:
+def test_object_id_is_ignored() -> None:
     assert read(id="singleton") == read()
 
 
-def test_a_key_that_is_given_twice_is_told_with_its_second_line() -> None:
+def test_repeated_key_names_second_line() -> None:
     problem = the_problem(
         '{"@type": "Nats", "addresses": ["a"],\n"noEcho": true,\n"noEcho": false}'
     )
@@ -246,18 +244,18 @@ def test_a_key_that_is_given_twice_is_told_with_its_second_line() -> None:
         ("{", 1, "this is not JSON"),
     ],
 )
-def test_what_is_not_json_is_one_problem(text: str, line: int | None, said: str) -> None:
+def test_invalid_json_is_one_problem(text: str, line: int | None, said: str) -> None:
     problem = the_problem(text)
     assert problem.line == line
     assert said in problem.message
 
 
 @pytest.mark.parametrize("text", ["[]", '"text"', "5"])
-def test_a_json_file_that_holds_no_object_is_refused(tmp_path: Path, text: str) -> None:
+def test_json_must_be_object(tmp_path: Path, text: str) -> None:
     (tmp_path / "node.json").write_text(text)
     with pytest.raises(ConfigError, match="an object is needed"):
         load_config(tmp_path / "node.json")
 
 
-def test_a_cluster_that_is_no_object_is_refused() -> None:
+def test_cluster_must_be_object() -> None:
     assert refused(cluster=[1]).message == "a list was given; an object is needed"

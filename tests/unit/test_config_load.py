@@ -25,7 +25,7 @@ from fastcoord.errors import ConfigError
 from support.inputs.config_texts import DATA, creds, problems_of, read, the_problem, toml
 
 
-def test_the_example_of_the_documentation_loads_as_it_stands() -> None:
+def test_documented_example_loads() -> None:
     config = load_config(DATA / "seed.toml")
     assert config == Config(
         nats=Nats(
@@ -50,7 +50,7 @@ def test_the_example_of_the_documentation_loads_as_it_stands() -> None:
     assert config.nats.password.reveal() == "secret"
 
 
-def test_what_the_file_leaves_out_has_the_documented_default() -> None:
+def test_missing_settings_have_defaults() -> None:
     config = read()
     assert config.nats == Nats(id="nats", address=(Address(host="nats1", port=4222),))
     assert config.nats.max_reconnects is None
@@ -75,7 +75,7 @@ def test_what_the_file_leaves_out_has_the_documented_default() -> None:
     }
 
 
-def test_a_whole_stalwart_file_loads_and_what_is_not_ours_is_skipped(tmp_path: Path) -> None:
+def test_complete_stalwart_file_loads(tmp_path: Path) -> None:
     (tmp_path / "node.toml").write_bytes((DATA / "stalwart.toml").read_bytes())
     (tmp_path / "node.creds").write_text(creds())
     config = load_config(tmp_path / "node.toml")
@@ -105,12 +105,12 @@ def test_a_whole_stalwart_file_loads_and_what_is_not_ours_is_skipped(tmp_path: P
     ],
     ids=["tables", "dotted", "inline", "quoted"],
 )
-def test_keys_may_be_written_as_tables_dotted_or_inline(written: str) -> None:
+def test_table_forms_are_equal(written: str) -> None:
     nats = read(written).nats
     assert (nats.timeout.request, nats.tls.enable) == (3.0, True)
 
 
-def test_keys_may_be_written_from_the_top_of_the_file() -> None:
+def test_top_level_keys_load() -> None:
     config = parse_config(
         'cluster.coordinator = "n"\nstore."n".type = "nats"\nstore."n".address = "h"\n'
         'store."n".tls.enable = true\n'
@@ -119,7 +119,7 @@ def test_keys_may_be_written_from_the_top_of_the_file() -> None:
     assert config.source == "<string>"
 
 
-def test_the_subject_follows_the_protocol_unless_it_is_given() -> None:
+def test_subject_follows_protocol() -> None:
     assert read(cluster='protocol = "fastcoord-1"').cluster.subject == "fastcoord.agora"
     given = read(cluster='protocol = "fastcoord-1"\nsubject = "my.bus"').cluster
     assert given.subject == "my.bus"
@@ -128,22 +128,20 @@ def test_the_subject_follows_the_protocol_unless_it_is_given() -> None:
     assert (changed.protocol, changed.subject) == ("fastcoord-1", "fastcoord.agora")
 
 
-def test_a_cluster_made_in_code_is_checked_as_well() -> None:
+def test_cluster_in_code_is_checked() -> None:
     with pytest.raises(ValueError, match="0 to 65535"):
         Cluster(node_id=65536)
     with pytest.raises(ValueError, match="no protocol 'nats'"):
         Cluster().with_protocol("nats")
 
 
-def test_a_configuration_is_hashable_and_survives_pickling() -> None:
+def test_config_hashes_and_pickles() -> None:
     config = read("tls.enable = true\nmax-reconnects = 3")
     assert pickle.loads(pickle.dumps(config)) == config
     assert hash(config) == hash(read("tls.enable = true\nmax-reconnects = 3"))
 
 
-def test_relative_paths_begin_at_the_folder_of_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_relative_paths_resolve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "conf"
     folder.mkdir()
     (folder / "password").write_text("pw\n")
@@ -155,13 +153,13 @@ def test_relative_paths_begin_at_the_folder_of_the_file(
     assert password.reveal() == "pw"
 
 
-def test_the_name_of_a_text_is_the_source_and_stands_in_errors() -> None:
+def test_text_name_stands_in_errors() -> None:
     assert parse_config(toml(), name="x.toml").source == "x.toml"
     with pytest.raises(ConfigError, match=r"^x\.toml:3: "):
         parse_config(toml(address="address = 1"), name="x.toml")
 
 
-def test_a_byte_order_mark_is_no_reason_to_fail() -> None:
+def test_byte_order_mark_is_ignored() -> None:
     assert parse_config("\ufeff" + toml()).cluster.node_id == 1
 
 
@@ -173,7 +171,7 @@ def test_a_byte_order_mark_is_no_reason_to_fail() -> None:
         (b"\n\xff", "node.toml:2: the file is not UTF-8"),
     ],
 )
-def test_a_file_without_readable_text_says_so(tmp_path: Path, content: bytes, said: str) -> None:
+def test_undecodable_file_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
     file = tmp_path / "node.toml"
     file.write_bytes(content)
     with pytest.raises(ConfigError, match=said) as caught:
@@ -181,31 +179,31 @@ def test_a_file_without_readable_text_says_so(tmp_path: Path, content: bytes, sa
     assert len(caught.value.problems) == 1
 
 
-def test_a_file_that_does_not_exist_says_so(tmp_path: Path) -> None:
+def test_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"missing\.toml: there is no such file"):
         load_config(tmp_path / "missing.toml")
 
 
-def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
+def test_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="this is a directory"):
         load_config(tmp_path)
 
 
-def test_a_file_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
+def test_unopenable_file_says_why(tmp_path: Path) -> None:
     loop = tmp_path / "node.toml"
     loop.symlink_to(loop)
     with pytest.raises(ConfigError, match="cannot be read: Too many levels of symbolic links"):
         load_config(loop)
 
 
-def test_a_name_that_no_file_can_have_is_refused() -> None:
+def test_impossible_file_name_is_refused() -> None:
     with pytest.raises(ConfigError, match="NUL"):
         load_config("a\0b")
     with pytest.raises(ConfigError, match="name too long"):
         load_config("a" * 5000)
 
 
-def test_an_endless_file_is_refused() -> None:
+def test_endless_file_is_refused() -> None:
     with pytest.raises(ConfigError, match="too large"):
         load_config("/dev/zero")
 
@@ -222,22 +220,20 @@ def test_an_endless_file_is_refused() -> None:
         ("a = " + "9" * 5000, None, "number too long"),
     ],
 )
-def test_what_is_not_toml_is_one_problem_with_its_line(
-    text: str, line: int | None, said: str
-) -> None:
+def test_invalid_toml_is_one_problem(text: str, line: int | None, said: str) -> None:
     problem = the_problem(text)
     assert problem.line == line
     assert said in problem.message
 
 
-def test_an_error_survives_pickling() -> None:
+def test_config_error_pickles() -> None:
     with pytest.raises(ConfigError) as caught:
         parse_config("[cluster]")
     copy = pickle.loads(pickle.dumps(caught.value))
     assert copy.problems == caught.value.problems
 
 
-def test_the_listing_shows_each_setting_once_and_aligned() -> None:
+def test_listing_shows_each_setting() -> None:
     listing = describe(
         parse_config(
             toml(
@@ -262,31 +258,31 @@ def test_the_listing_shows_each_setting_once_and_aligned() -> None:
     assert "hidden" not in listing
 
 
-def test_the_listing_tells_no_limit_from_none() -> None:
+def test_listing_distinguishes_unlimited() -> None:
     listing = describe(read())
     assert 'store."nats".max-reconnects               no limit' in listing
     assert 'store."nats".user                         none' in listing
 
 
-def test_the_listing_is_the_same_however_it_was_written() -> None:
+def test_listing_ignores_spelling() -> None:
     one = read('ping-interval = "1m"\nmax-reconnects = "false"\nno-echo = "true"')
     other = read('ping-interval = 60000\ncapacity = { batch-bytes = "16 kb" }')
     assert describe(one) == describe(other)
 
 
-def test_every_public_name_is_sorted_and_there() -> None:
+def test_config_all_is_sorted() -> None:
     names = fastcoord.config.__all__
     assert all(hasattr(fastcoord.config, name) for name in names)
     assert len(set(names)) == len(names)
 
 
-def test_without_a_cluster_section_a_near_name_is_offered() -> None:
+def test_missing_cluster_suggests_near_name() -> None:
     problem = the_problem('[store.n]\ntype = "nats"\naddress = "a"\n[clutser]\ncoordinator = "n"')
     assert problem.key == "cluster.coordinator"
     assert 'was "clutser" meant to be cluster?' in problem.message
 
 
-def test_the_problems_of_the_only_store_are_told_even_without_a_coordinator() -> None:
+def test_only_store_is_checked_anyway() -> None:
     found = problems_of('[store.n]\ntype = "nats"\naddress = 1')
     assert [problem.key for problem in found] == ['store."n".address', "cluster.coordinator"]
 
@@ -298,7 +294,7 @@ def test_the_problems_of_the_only_store_are_told_even_without_a_coordinator() ->
         ("nats://node:s3cret@127.0.0.1:4222", "an address was given"),
     ],
 )
-def test_what_is_no_path_is_refused_without_being_shown(given: str, said: str) -> None:
+def test_wrong_path_type_is_refused(given: str, said: str) -> None:
     for load in (load_config, fastcoord.connect):
         with pytest.raises(ConfigError, match=said) as caught:
             load(given)

@@ -61,14 +61,14 @@ def damage(text: str, edits: list[tuple[float, int, str]]) -> str:
 
 
 @given(EDITS)
-def test_a_damaged_toml_loads_or_raises_config_error(
+def test_damaged_toml_raises_only_config_error(
     edits: list[tuple[float, int, str]],
 ) -> None:
     check(damage(TOML, edits))
 
 
 @given(EDITS)
-def test_a_damaged_json_loads_or_raises_config_error(
+def test_damaged_json_raises_only_config_error(
     edits: list[tuple[float, int, str]],
 ) -> None:
     check(damage(JSON, edits))
@@ -90,9 +90,7 @@ NAMES = [*json.loads(JSON), "credentials", "noEcho", "tlsCaFile", "subject", "pr
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), VALUES), st.booleans())
-def test_any_values_in_the_json_form_load_or_raise_config_error(
-    values: dict[str, Any], whole: bool
-) -> None:
+def test_json_values_raise_only_config_error(values: dict[str, Any], whole: bool) -> None:
     check(json.dumps({**json.loads(JSON), **values} if whole else values))
 
 
@@ -107,9 +105,7 @@ KEYS = [line.partition(" = ")[0] for line in TOML.splitlines() if " = " in line]
 
 
 @given(st.integers(0, len(TOML.splitlines()) - 1), st.sampled_from(KEYS), VALUES)
-def test_any_value_on_any_line_of_the_toml_loads_or_raises_config_error(
-    line: int, key: str, value: Any
-) -> None:
+def test_toml_values_raise_only_config_error(line: int, key: str, value: Any) -> None:
     lines = TOML.splitlines()
     written = json.dumps(value).replace("\x7f", "\\u007f").replace('": ', '" = ')
     lines[line] = f"{key} = {written}"

@@ -26,7 +26,7 @@ def password_of(config: Config) -> Secret:
     return config.nats.password
 
 
-def test_a_secret_shows_as_three_stars_in_every_form() -> None:
+def test_secret_shows_three_stars() -> None:
     secret = Secret("hunter2")
     forms = [repr(secret), str(secret), f"{secret}", f"{secret!r}", f"{secret:>5}", "%s" % secret]  # noqa: UP031
     assert {form.strip() for form in forms} == {"***"}
@@ -35,7 +35,7 @@ def test_a_secret_shows_as_three_stars_in_every_form() -> None:
     assert not hasattr(secret, "__dict__")
 
 
-def test_a_secret_is_no_value_that_can_be_written_out() -> None:
+def test_secret_cannot_be_serialised() -> None:
     with pytest.raises(TypeError):
         msgspec.json.encode(Secret("hunter2"))
     with pytest.raises(TypeError):
@@ -43,7 +43,7 @@ def test_a_secret_is_no_value_that_can_be_written_out() -> None:
     assert msgspec.json.encode(Secret("hunter2"), enc_hook=str) == b'"***"'
 
 
-def test_secrets_are_equal_by_what_the_configuration_says(
+def test_secrets_compare_by_source(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("FASTCOORD_TEST_PASSWORD", "hunter2")
@@ -56,7 +56,7 @@ def test_secrets_are_equal_by_what_the_configuration_says(
     assert read(macro) != read(plain)
 
 
-def test_a_secret_of_a_variable_is_read_anew_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variable_secret_is_reread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTCOORD_TEST_PASSWORD", "first")
     secret = password_of(read('user = "u"\npassword = "a%{env:FASTCOORD_TEST_PASSWORD}%b"'))
     assert secret.reveal() == "afirstb"
@@ -75,9 +75,7 @@ def test_a_secret_of_a_variable_is_read_anew_each_time(monkeypatch: pytest.Monke
     ("content", "secret"),
     [(b"pw", "pw"), (b"pw\n", "pw"), (b"pw\r\n", "pw"), (b"pw\n\n", "pw\n"), (b" pw \n", " pw ")],
 )
-def test_a_secret_of_a_file_loses_one_newline_and_nothing_else(
-    tmp_path: Path, content: bytes, secret: str
-) -> None:
+def test_file_secret_loses_one_newline(tmp_path: Path, content: bytes, secret: str) -> None:
     (tmp_path / "password").write_bytes(content)
     written = f'user = "u"\npassword = "%{{file:{tmp_path}/password}}%"'
     assert password_of(read(written)).reveal() == secret
@@ -92,22 +90,20 @@ def test_a_secret_of_a_file_loses_one_newline_and_nothing_else(
         (b"x" * (1024 * 1024 + 1), "is larger than 1048576 bytes"),
     ],
 )
-def test_a_secret_of_a_file_that_is_no_secret_is_refused(
-    tmp_path: Path, content: bytes, said: str
-) -> None:
+def test_unusable_secret_file_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
     (tmp_path / "password").write_bytes(content)
     problem = the_problem(toml(f'user = "u"\npassword = "%{{file:{tmp_path}/password}}%"'))
     assert problem.key == 'store."nats".password'
     assert said in problem.message
 
 
-def test_a_variable_that_is_not_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undecodable_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTCOORD_TEST_PASSWORD", "\udcff")
     problem = the_problem(toml('user = "u"\npassword = "%{env:FASTCOORD_TEST_PASSWORD}%"'))
     assert "the environment variable 'FASTCOORD_TEST_PASSWORD' is not UTF-8" in problem.message
 
 
-def test_a_secret_of_a_macro_travels_in_a_pickle_by_its_name(
+def test_macro_secret_pickles_by_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("FASTCOORD_TEST_PASSWORD", "hunter2")
@@ -119,7 +115,7 @@ def test_a_secret_of_a_macro_travels_in_a_pickle_by_its_name(
 
 
 @pytest.mark.parametrize("written", ["hunter2", "hunter2%{env:PATH}%"])
-def test_a_plain_secret_is_withheld_from_a_pickle_and_says_so(written: str) -> None:
+def test_plain_secret_is_not_pickled(written: str) -> None:
     config = read(f'user = "u"\npassword = "{written}"')
     pickled = pickle.dumps(config)
     assert b"hunter2" not in pickled
@@ -130,7 +126,7 @@ def test_a_plain_secret_is_withheld_from_a_pickle_and_says_so(written: str) -> N
         password_of(arrived).reveal()
 
 
-def test_a_copy_within_the_process_keeps_the_secret() -> None:
+def test_copy_keeps_secret() -> None:
     config = read('user = "u"\npassword = "hunter2"')
     assert password_of(copy.deepcopy(config)).reveal() == "hunter2"
     assert copy.copy(password_of(config)) is password_of(config)
@@ -138,7 +134,7 @@ def test_a_copy_within_the_process_keeps_the_secret() -> None:
 
 
 @given(SECRETS)
-def test_no_secret_shows_in_a_configuration(secret: str) -> None:
+def test_config_shows_no_secret(secret: str) -> None:
     written = json.dumps(secret)
     config = parse_config(toml(f'user = "u"\npassword = {written}'))
     assert password_of(config).reveal() == secret
@@ -174,7 +170,7 @@ MISTAKES = st.sampled_from(
 
 
 @given(SECRETS, MISTAKES)
-def test_no_secret_shows_in_an_error(secret: str, mistake: str) -> None:
+def test_error_shows_no_secret(secret: str, mistake: str) -> None:
     written = json.dumps(secret)
     text = toml(mistake.replace("{}", written).replace("{{", "{").replace("}}", "}"))
     with pytest.raises(ConfigError) as caught:
@@ -185,7 +181,7 @@ def test_no_secret_shows_in_an_error(secret: str, mistake: str) -> None:
 
 
 @given(SECRETS.filter(lambda text: not set(text) & set("/?#,")), st.booleans())
-def test_no_password_in_an_address_shows(secret: str, listed: bool) -> None:
+def test_address_password_is_hidden(secret: str, listed: bool) -> None:
     written = json.dumps(f"nats://user:{secret}@nats1:4222")
     with pytest.raises(ConfigError) as caught:
         parse_config(toml(address=f"address = [{written}]" if listed else f"address = {written}"))

@@ -27,9 +27,7 @@ from support.inputs.config_texts import ADDRESS, problems_of, read, the_problem,
         ('"365d"', 365 * 86400.0),
     ],
 )
-def test_a_duration_is_a_number_with_a_unit_or_of_milliseconds(
-    written: str, seconds: float
-) -> None:
+def test_duration_forms_are_accepted(written: str, seconds: float) -> None:
     assert read(f"ping-interval = {written}").nats.ping_interval == seconds
     assert read(f"timeout.connection = {written}").nats.timeout.connection == seconds
     assert read(f"timeout.request = {written}").nats.timeout.request == seconds
@@ -38,7 +36,7 @@ def test_a_duration_is_a_number_with_a_unit_or_of_milliseconds(
 
 
 @pytest.mark.parametrize("written", ["0", '"0"', '"0s"', '"0ms"', '"0d"'])
-def test_a_duration_of_zero_is_refused(written: str) -> None:
+def test_zero_duration_is_refused(written: str) -> None:
     problem = the_problem(toml(f"ping-interval = {written}"))
     assert problem.key == 'store."nats".ping-interval'
     assert problem.message.startswith(f"{written} was given; zero is refused")
@@ -51,13 +49,13 @@ def test_a_duration_of_zero_is_refused(written: str) -> None:
         *('"366d"', '"999999999999999999d"', f'"{"9" * 200}"', "99999999999999"),
     ],
 )
-def test_what_is_no_duration_is_refused_with_the_forms_that_are(written: str) -> None:
+def test_wrong_duration_lists_forms(written: str) -> None:
     problem = the_problem(toml(f"ping-interval = {written}"))
     assert '"250ms", "5s", "1m", "2h" or "1d"' in problem.message
     assert "at most 365 days" in problem.message
 
 
-def test_a_fraction_is_refused_and_told_how_to_be_written() -> None:
+def test_fractional_duration_suggests_spelling() -> None:
     assert 'write "1500ms" for 1.5 seconds' in the_problem(toml("ping-interval = 1.5")).message
 
 
@@ -73,7 +71,7 @@ def test_a_fraction_is_refused_and_told_how_to_be_written() -> None:
         ('"1mb"', 1024**2),
     ],
 )
-def test_a_size_counts_in_steps_of_1024(written: str, size: int) -> None:
+def test_sizes_are_powers_of_1024(written: str, size: int) -> None:
     capacity = read(
         f"capacity.batch-bytes = {written}\ncapacity.subscription-bytes = {written}"
     ).nats.capacity
@@ -81,12 +79,12 @@ def test_a_size_counts_in_steps_of_1024(written: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("written", ["-1", '"-1KB"', '"KB"', '"1.5MB"', '"1XB"', "true", "1.0"])
-def test_what_is_no_size_is_refused_with_the_forms_that_are(written: str) -> None:
+def test_wrong_size_lists_forms(written: str) -> None:
     problem = the_problem(toml(f"capacity.subscription-bytes = {written}"))
     assert '512, "64KB" or "1MB"' in problem.message
 
 
-def test_a_batch_has_room_for_an_event_and_fits_into_a_message() -> None:
+def test_batch_size_has_bounds() -> None:
     assert read("capacity.batch-bytes = 64").nats.capacity.batch_bytes == 64
     for written in ("63", '"65MB"'):
         message = the_problem(toml(f"capacity.batch-bytes = {written}")).message
@@ -94,18 +92,18 @@ def test_a_batch_has_room_for_an_event_and_fits_into_a_message() -> None:
 
 
 @pytest.mark.parametrize(("written", "value"), [("true", True), ("false", False)])
-def test_a_boolean_may_stand_in_a_string(written: str, value: bool) -> None:
+def test_boolean_may_be_string(written: str, value: bool) -> None:
     assert read(f"no-echo = {written}").nats.no_echo is value
     assert read(f'no-echo = "{written}"').nats.no_echo is value
 
 
 @pytest.mark.parametrize("written", ["1", "0", '"yes"', '"True"', '""', "[true]"])
-def test_nothing_else_is_a_boolean(written: str) -> None:
+def test_other_values_are_no_boolean(written: str) -> None:
     assert "allowed are true and false" in the_problem(toml(f"no-echo = {written}")).message
 
 
 @pytest.mark.parametrize("key", ["client", "subscription", "read-buffer"])
-def test_a_capacity_is_a_whole_number_from_one(key: str) -> None:
+def test_capacity_must_be_positive(key: str) -> None:
     field = key.replace("-", "_")
     assert getattr(read(f"capacity.{key} = 1").nats.capacity, field) == 1
     assert getattr(read(f'capacity.{key} = "77"').nats.capacity, field) == 77
@@ -116,19 +114,19 @@ def test_a_capacity_is_a_whole_number_from_one(key: str) -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1, 65535])
-def test_a_node_id_is_from_0_to_65535(number: int) -> None:
+def test_node_id_range_is_accepted(number: int) -> None:
     assert read(cluster=f"node-id = {number}").cluster.node_id == number
     assert read(cluster=f'node-id = "{number}"').cluster.node_id == number
 
 
 @pytest.mark.parametrize("written", ["-1", "65536", '"one"', "true", "1.0"])
-def test_a_node_id_out_of_range_is_refused(written: str) -> None:
+def test_node_id_out_of_range_is_refused(written: str) -> None:
     problem = the_problem(toml(cluster=f"node-id = {written}"))
     assert problem.key == "cluster.node-id"
     assert problem.message.endswith("allowed is a whole number from 0 to 65535")
 
 
-def test_no_reconnects_and_unlimited_reconnects_are_different() -> None:
+def test_zero_and_unlimited_reconnects_differ() -> None:
     assert read("max-reconnects = 0").nats.max_reconnects == 0
     assert read('max-reconnects = "12"').nats.max_reconnects == 12
     assert read("max-reconnects = false").nats.max_reconnects is None
@@ -157,15 +155,13 @@ def test_no_reconnects_and_unlimited_reconnects_are_different() -> None:
         ("nats.example.org.", "nats.example.org.", 4222, False),
     ],
 )
-def test_an_address_has_a_host_and_perhaps_a_scheme_and_a_port(
-    written: str, host: str, port: int, tls: bool
-) -> None:
+def test_address_forms_are_accepted(written: str, host: str, port: int, tls: bool) -> None:
     expected = (Address(host=host, port=port, tls=tls),)
     assert parse_config(toml(address=f"address = '{written}'")).nats.address == expected
     assert parse_config(toml(address=f"address = ['{written}']")).nats.address == expected
 
 
-def test_an_address_shows_as_host_and_port() -> None:
+def test_address_shows_host_and_port() -> None:
     assert str(Address(host="nats1", port=4222)) == "nats1:4222"
     assert str(Address(host="::1", port=4222)) == "[::1]:4222"
 
@@ -205,7 +201,7 @@ def test_an_address_shows_as_host_and_port() -> None:
         ("nats://me:hunter2@nats1", "cannot hold a user name or password"),
     ],
 )
-def test_an_address_that_is_wrong_says_what_would_be_right(written: str, said: str) -> None:
+def test_wrong_address_suggests_form(written: str, said: str) -> None:
     for address in (f"address = '{written}'", f"address = ['good', '{written}']"):
         problem = the_problem(toml(address=address))
         assert said in problem.message
@@ -213,13 +209,13 @@ def test_an_address_that_is_wrong_says_what_would_be_right(written: str, said: s
 
 
 @pytest.mark.parametrize("written", ["[]", "17", "[17]", "true", "{ a = 1 }", "[['a']]"])
-def test_what_is_no_list_of_addresses_is_refused(written: str) -> None:
+def test_addresses_must_be_list(written: str) -> None:
     problem = the_problem(toml(address=f"address = {written}"))
     assert problem.key.startswith('store."nats".address')
     assert "address" in problem.message
 
 
-def test_each_wrong_address_of_a_list_is_a_problem_of_its_own() -> None:
+def test_each_wrong_address_is_problem() -> None:
     found = problems_of(toml(address='address = [\n  "a:0",\n  "fine",\n  "b:0",\n]'))
     assert [(each.line, each.key) for each in found] == [
         (4, 'store."nats".address[0]'),
@@ -227,7 +223,7 @@ def test_each_wrong_address_of_a_list_is_a_problem_of_its_own() -> None:
     ]
 
 
-def test_a_server_that_is_named_twice_is_one_server() -> None:
+def test_repeated_server_counts_once() -> None:
     config = parse_config(toml(address='address = ["a", "nats://a:4222", "tls://a"]'))
     assert config.nats.address == (
         Address(host="a", port=4222),
@@ -238,11 +234,11 @@ def test_a_server_that_is_named_twice_is_one_server() -> None:
 @pytest.mark.parametrize(
     "protocol", ["stalwart-0.15", "stalwart-0.16", "stalwart-1.0", "fastcoord-1"]
 )
-def test_each_protocol_can_be_chosen(protocol: str) -> None:
+def test_every_protocol_is_accepted(protocol: str) -> None:
     assert read(cluster=f'protocol = "{protocol}"').cluster.protocol == protocol
 
 
-def test_an_unknown_protocol_is_refused_with_the_nearest() -> None:
+def test_unknown_protocol_suggests_nearest() -> None:
     near = the_problem(toml(cluster='protocol = "fastcoord1"')).message
     assert near.startswith('"fastcoord1" was given; the nearest known is "fastcoord-1"')
     far = the_problem(toml(cluster="protocol = 16")).message
@@ -252,7 +248,7 @@ def test_an_unknown_protocol_is_refused_with_the_nearest() -> None:
 
 
 @pytest.mark.parametrize("written", ["stwt.agora", "a", "a.b-c_d.E", "bücher.x", "x" * 255])
-def test_a_subject_is_words_joined_by_dots(written: str) -> None:
+def test_subject_forms_are_accepted(written: str) -> None:
     assert read(cluster=f'subject = "{written}"').cluster.subject == written
 
 
@@ -263,13 +259,13 @@ def test_a_subject_is_words_joined_by_dots(written: str) -> None:
         *("a\\tb", "a\\nb", "a\\u0000", "a\\u00a0b", "a\\u2028b"),
     ],
 )
-def test_what_cannot_be_published_on_is_no_subject(written: str) -> None:
+def test_unpublishable_subject_is_refused(written: str) -> None:
     problem = the_problem(toml(cluster=f'subject = "{written}"'))
     assert "allowed is a NATS subject" in problem.message
     assert problem.message.isprintable()
 
 
-def test_a_macro_may_stand_in_every_string(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_string_expands_macros(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"HOST": "nats9", "TLS": "true", "ID": "5", "WAIT": "7s"}.items():
         monkeypatch.setenv(f"FASTCOORD_TEST_{name}", value)
     config = parse_config(
@@ -288,7 +284,7 @@ def test_a_macro_may_stand_in_every_string(monkeypatch: pytest.MonkeyPatch) -> N
     assert config.cluster.node_id == 5
 
 
-def test_a_missing_variable_is_named_with_the_key_and_the_line(
+def test_missing_variable_is_located(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("FASTCOORD_TEST_MISSING", raising=False)
@@ -297,7 +293,7 @@ def test_a_missing_variable_is_named_with_the_key_and_the_line(
     assert "the environment variable 'FASTCOORD_TEST_MISSING' is not set" in problem.message
 
 
-def test_what_a_macro_stands_for_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_macro_value_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTCOORD_TEST_VALUE", "hunter2")
     macro = "%{env:FASTCOORD_TEST_VALUE}%"
     store = "\n".join(
@@ -328,7 +324,7 @@ def test_what_a_macro_stands_for_is_not_shown(monkeypatch: pytest.MonkeyPatch) -
         ("%{file:a\\u0000b}%", "is not the name of a file"),
     ],
 )
-def test_a_macro_that_cannot_be_replaced_says_why(written: str, said: str) -> None:
+def test_failing_macro_says_why(written: str, said: str) -> None:
     for text in (
         toml(cluster=f'subject = "{written}"'),
         toml(f'user = "u"\npassword = "{written}"'),
@@ -337,7 +333,7 @@ def test_a_macro_that_cannot_be_replaced_says_why(written: str, said: str) -> No
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
-def test_no_text_makes_a_value_fail_otherwise_than_with_a_config_error(text: str) -> None:
+def test_any_value_raises_only_config_error(text: str) -> None:
     written = json.dumps(text).replace("\x7f", "\\u007f")  # TOML escapes as JSON does, and DEL
     for key in ("ping-interval", "max-reconnects", "capacity.batch-bytes", "no-echo", "address"):
         with contextlib.suppress(ConfigError):

@@ -57,7 +57,7 @@ class Consumer:
         assert ring.arrived == (cursor.delivered + cursor.buffered + cursor.filtered + ring.missed)
 
 
-def test_events_come_out_one_at_a_time_and_are_counted() -> None:
+def test_single_events_are_counted() -> None:
     consumer = Consumer()
     consumer.put(change(1), ReloadSettings(), change(2))
     consumer.put(change(3))
@@ -83,7 +83,7 @@ def test_batches_come_out_whole() -> None:
     consumer.assert_sum()
 
 
-def test_a_batch_taken_within_a_message_is_its_rest() -> None:
+def test_batch_gives_rest_of_message() -> None:
     consumer = Consumer()
     consumer.put(change(1), change(2), change(3))
     assert consumer.cursor.take_event() == change(1)
@@ -95,9 +95,7 @@ def test_a_batch_taken_within_a_message_is_its_rest() -> None:
 
 @pytest.mark.parametrize("kinds", [None, [StateChange], [ReloadSettings, EmailPush]])
 @pytest.mark.parametrize("first", [0, 1, 31, 32, 33, 64, 99])
-def test_events_and_batches_taken_in_turns_are_all_there_is(
-    kinds: list[type[Event]] | None, first: int
-) -> None:
+def test_events_and_batches_may_alternate(kinds: list[type[Event]] | None, first: int) -> None:
     """Events are decoded some way ahead; whoever takes a batch then gets these too."""
     events: list[Event] = [
         ReloadSettings()
@@ -124,7 +122,7 @@ def test_events_and_batches_taken_in_turns_are_all_there_is(
     assert consumer.cursor.filtered == 200 - len(taken)
 
 
-def test_what_was_decoded_ahead_goes_with_the_consumer() -> None:
+def test_detached_cursor_drops_decoded_events() -> None:
     consumer = Consumer()
     consumer.put(*[change(number) for number in range(100)])
     assert consumer.cursor.take_event() == change(0)
@@ -134,7 +132,7 @@ def test_what_was_decoded_ahead_goes_with_the_consumer() -> None:
     assert consumer.cursor.take_event() is None
 
 
-def test_what_is_filtered_is_counted_and_never_made() -> None:
+def test_filtered_events_are_only_counted() -> None:
     consumer = Consumer(kinds=[ReloadSettings])
     consumer.put(change(1), ReloadSettings(), change(2))
     consumer.put(change(3))
@@ -144,7 +142,7 @@ def test_what_is_filtered_is_counted_and_never_made() -> None:
     consumer.assert_sum()
 
 
-def test_a_batch_of_which_nothing_is_wanted_does_not_come_out() -> None:
+def test_fully_filtered_batch_is_skipped() -> None:
     consumer = Consumer(kinds=[ReloadSettings])
     consumer.put(change(1))
     consumer.put(change(2), ReloadSettings())
@@ -156,7 +154,7 @@ def test_a_batch_of_which_nothing_is_wanted_does_not_come_out() -> None:
 
 
 @pytest.mark.parametrize("drop_newest", [False, True])
-def test_a_loss_is_told_where_it_is_for_each_node(drop_newest: bool) -> None:
+def test_loss_is_reported_in_place(drop_newest: bool) -> None:
     consumer = Consumer(capacity=2, drop_newest=drop_newest)
     consumer.put(change(1), change(2), node_id=1)
     consumer.put(change(3), node_id=2)
@@ -173,7 +171,7 @@ def test_a_loss_is_told_where_it_is_for_each_node(drop_newest: bool) -> None:
     consumer.assert_sum()
 
 
-def test_notices_come_out_between_events_and_between_batches() -> None:
+def test_notices_keep_order_everywhere() -> None:
     for in_batches in (False, True):
         consumer = Consumer()
         consumer.put(change(1))
@@ -185,7 +183,7 @@ def test_notices_come_out_between_events_and_between_batches() -> None:
         assert taken[3] is None
 
 
-async def test_what_waits_is_given_without_waiting() -> None:
+async def test_buffered_event_needs_no_wait() -> None:
     consumer = Consumer()
     consumer.put(change(1), change(2))
     assert [event async for event in consumer.cursor] == [change(1), change(2)]
@@ -196,7 +194,7 @@ async def test_what_waits_is_given_without_waiting() -> None:
     ]
 
 
-async def test_awaitables_that_are_kept_keep_their_own_events() -> None:
+async def test_kept_awaitables_keep_their_events() -> None:
     consumer = Consumer()
     consumer.put(*[change(number) for number in range(10)])
     kept = [consumer.cursor.__anext__() for _ in range(10)]
@@ -205,7 +203,7 @@ async def test_awaitables_that_are_kept_keep_their_own_events() -> None:
     ]
 
 
-async def test_an_awaitable_that_is_never_awaited_costs_its_own_event_only() -> None:
+async def test_unawaited_event_costs_itself() -> None:
     consumer = Consumer()
     consumer.put(*[change(number) for number in range(4)])
     assert await consumer.cursor.__anext__() == change(0)
@@ -214,7 +212,7 @@ async def test_an_awaitable_that_is_never_awaited_costs_its_own_event_only() -> 
     assert [event async for event in consumer.cursor] == [change(3)]
 
 
-async def test_an_event_can_be_waited_for_with_a_timeout_and_in_a_task() -> None:
+async def test_anext_works_with_wait_for() -> None:
     consumer = Consumer()
     consumer.put(change(1), change(2))
 
@@ -225,7 +223,7 @@ async def test_an_event_can_be_waited_for_with_a_timeout_and_in_a_task() -> None
     assert await asyncio.create_task(take()) == change(2)
 
 
-async def test_a_consumer_that_takes_and_takes_lets_the_loop_turn() -> None:
+async def test_fast_consumer_yields_to_loop() -> None:
     consumer = Consumer()
     for start in range(0, 2 * EVENTS_PER_TURN, 512):
         consumer.put(*[change(start + number) for number in range(512)])
@@ -239,7 +237,7 @@ async def test_a_consumer_that_takes_and_takes_lets_the_loop_turn() -> None:
     assert consumer.waits == 2
 
 
-def test_a_cursor_that_was_dropped_gives_nothing_more() -> None:
+def test_detached_cursor_gives_nothing() -> None:
     consumer = Consumer(capacity=1)
     consumer.put(change(1), change(2))
     assert consumer.cursor.take_event() == change(1)
@@ -250,6 +248,6 @@ def test_a_cursor_that_was_dropped_gives_nothing_more() -> None:
 
 
 @pytest.mark.parametrize("kinds", [[int], [Missed], ["StateChange"], [StateChange(1, 2, 3)]])
-def test_kinds_that_are_none_are_refused(kinds: list[Any]) -> None:
+def test_unknown_kinds_are_refused(kinds: list[Any]) -> None:
     with pytest.raises((TypeError, ValueError)):
         Consumer(kinds=kinds)

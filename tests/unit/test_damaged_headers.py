@@ -21,7 +21,7 @@ def undecodable(events: int | None) -> Missed:
 # ------------------------------------------------------------------------------ damaged numbering
 
 
-def test_a_damaged_offset_costs_a_notice_and_nothing_else() -> None:
+def test_damaged_offset_costs_one_notice() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     receiver.hear_payload((INCARNATION, 1 << 40, 1, 0), payload([1]))
@@ -30,7 +30,7 @@ def test_a_damaged_offset_costs_a_notice_and_nothing_else() -> None:
     assert receiver.watching.losses == [gap((1 << 40) - 1)]
 
 
-def test_what_is_lost_behind_a_damaged_offset_is_told() -> None:
+def test_loss_after_damaged_offset_is_reported() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     receiver.hear_payload((INCARNATION, 1 << 40, 1, 0), payload([1]))
@@ -38,7 +38,7 @@ def test_what_is_lost_behind_a_damaged_offset_is_told() -> None:
     assert receiver.hear(3, 1) == [gap(1), 3]
 
 
-def test_an_idle_sender_tells_by_its_heartbeats_alone_what_was_lost_behind_damage() -> None:
+def test_heartbeats_reveal_loss_after_damage() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     receiver.hear_payload((INCARNATION, 1 << 40, 1, 0), payload([1]))
@@ -47,7 +47,7 @@ def test_an_idle_sender_tells_by_its_heartbeats_alone_what_was_lost_behind_damag
     assert receiver.hear(4, 0) == []
 
 
-def test_an_offset_damaged_into_an_overlap_hides_nothing_of_the_batch_that_comes_again() -> None:
+def test_damaged_overlap_hides_no_repeat() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 8)
     assert receiver.hear_payload((INCARNATION, 7, 2, 0), payload([8, 9])) == [9]
@@ -56,7 +56,7 @@ def test_an_offset_damaged_into_an_overlap_hides_nothing_of_the_batch_that_comes
     assert receiver.hear(10, 1) == [10]
 
 
-def test_a_damaged_first_header_does_not_silence_its_sender() -> None:
+def test_damaged_first_header_keeps_sender() -> None:
     receiver = ReceivingSide(settled=False)
     receiver.hear_payload((INCARNATION, 1 << 60, 1, 0), payload([0]))
     assert receiver.hear(1, 1) == []
@@ -64,7 +64,7 @@ def test_a_damaged_first_header_does_not_silence_its_sender() -> None:
     assert receiver.hear(3, 1) == [3]
 
 
-def test_a_damaged_offset_and_a_damaged_incarnation_do_not_silence_their_sender() -> None:
+def test_two_damaged_fields_keep_sender() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     receiver.hear_payload((INCARNATION, 1 << 40, 1, 0), payload([1]))
@@ -75,7 +75,7 @@ def test_a_damaged_offset_and_a_damaged_incarnation_do_not_silence_their_sender(
     assert receiver.watching.duplicate_ids == []
 
 
-def test_damage_that_agrees_with_damage_does_not_silence_its_sender() -> None:
+def test_consistent_damage_keeps_sender() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     receiver.hear_payload((INCARNATION, 1000, 1, 0), payload([1]))
@@ -85,7 +85,7 @@ def test_damage_that_agrees_with_damage_does_not_silence_its_sender() -> None:
     assert receiver.hear(5, 1) == [gap(1), 5]
 
 
-def test_a_loss_behind_damage_that_looked_sound_is_told_though_nobody_knows_its_size() -> None:
+def test_loss_after_plausible_damage_is_reported() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     receiver.hear_payload((INCARNATION, 1001, 1, 0), payload([1]))
@@ -95,7 +95,7 @@ def test_a_loss_behind_damage_that_looked_sound_is_told_though_nobody_knows_its_
     assert receiver.hear(4, 1) == [4]
 
 
-def test_a_place_from_long_ago_is_still_known_after_many_losses() -> None:
+def test_old_offset_survives_many_losses() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     for place in range(100):
@@ -104,7 +104,7 @@ def test_a_place_from_long_ago_is_still_known_after_many_losses() -> None:
     assert receiver.hear(2, 1) == [gap(1), 2]
 
 
-def test_an_incarnation_is_not_forgotten_over_many_damaged_ones() -> None:
+def test_incarnation_survives_many_damaged_ones() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     receiver.hear(1, 1)
@@ -113,7 +113,7 @@ def test_an_incarnation_is_not_forgotten_over_many_damaged_ones() -> None:
     assert receiver.hear(3, 1) == [gap(1), 3]
 
 
-def test_a_header_that_disagrees_with_its_payload_costs_the_batch_and_the_gap_tells() -> None:
+def test_wrong_count_becomes_gap() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     assert receiver.hear(1, 2, claimed=3) == []
@@ -121,19 +121,19 @@ def test_a_header_that_disagrees_with_its_payload_costs_the_batch_and_the_gap_te
     assert receiver.receiver.malformed == 1
 
 
-def test_a_malformed_header_costs_the_batch_and_the_gap_tells() -> None:
+def test_malformed_header_becomes_gap() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     assert receiver.hear_payload("malformed", payload([1, 2])) == []
     assert receiver.hear(3, 1) == [gap(2), 3]
 
 
-def test_a_malformed_header_of_an_unknown_sender_is_told_at_once() -> None:
+def test_unknown_senders_malformed_header_is_reported() -> None:
     assert ReceivingSide().hear_payload("malformed", payload([1, 2])) == [undecodable(2)]
     assert ReceivingSide().hear_payload("malformed", payload([])) == [undecodable(None)]
 
 
-def test_headers_that_claim_more_than_any_counter_holds_do_no_harm() -> None:
+def test_huge_counters_do_no_harm() -> None:
     receiver = ReceivingSide()
     most = (1 << 64) - 1
     for incarnation in range(1, 5):
@@ -149,21 +149,21 @@ def test_headers_that_claim_more_than_any_counter_holds_do_no_harm() -> None:
 # ------------------------------------------------------------------------------ undecodable bytes
 
 
-def test_of_a_batch_with_an_undecodable_tail_the_rest_is_told_behind_its_events() -> None:
+def test_undecodable_tail_follows_events() -> None:
     receiver = ReceivingSide()
     assert receiver.hear(0, 2, claimed=5, tail=b"\xff") == [0, 1, undecodable(3)]
     assert receiver.hear(5, 1) == [5]
     assert receiver.receiver.malformed == 1
 
 
-def test_a_tail_that_was_heard_before_is_not_told_as_missing() -> None:
+def test_repeated_tail_is_not_missing() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 4)
     assert receiver.hear(0, 2, claimed=5, tail=b"\xff", note="resend") == [undecodable(1)]
     assert receiver.hear(5, 1) == [5]
 
 
-def test_an_undecodable_batch_that_claims_too_much_does_not_silence_its_sender() -> None:
+def test_undecodable_batch_keeps_sender() -> None:
     receiver = ReceivingSide()
     assert receiver.hear(0, 2, claimed=1 << 40, tail=b"\xff") == [0, 1, undecodable((1 << 40) - 2)]
     assert receiver.hear(3, 1) == []
@@ -171,12 +171,12 @@ def test_an_undecodable_batch_that_claims_too_much_does_not_silence_its_sender()
     assert receiver.hear(5, 1) == [5]
 
 
-def test_an_unnumbered_batch_with_an_undecodable_tail_hides_nobody_knows_how_many() -> None:
+def test_unnumbered_tail_has_unknown_size() -> None:
     assert ReceivingSide().hear_unnumbered([1], tail=b"\xff") == [1, undecodable(None)]
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xff\xff", b"\x80"])
-def test_a_message_that_does_not_say_who_sent_it_is_told(content: bytes) -> None:
+def test_message_without_sender_is_reported(content: bytes) -> None:
     receiver = ReceivingSide()
     assert receiver.hear_payload(None, content) == [Missed(None, None, "undecodable")]
     assert receiver.receiver.peers == {}

@@ -32,7 +32,7 @@ coordinator = "nats"
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_the_same_seed_gives_the_same_events(protocol: str) -> None:
+def test_seed_repeats_events(protocol: str) -> None:
     first, again = (EventMix(1, 2, protocol).take(500) for _ in range(2))
     assert first == again
     assert first != EventMix(1, 3, protocol).take(500)
@@ -42,7 +42,7 @@ def test_the_same_seed_gives_the_same_events(protocol: str) -> None:
     assert list(fastcoord.decode_batch(payload, protocol=protocol)) == first
 
 
-def test_skipping_events_is_the_same_as_taking_them() -> None:
+def test_skipping_equals_taking() -> None:
     whole, parts = (EventMix(1, 2, "fastcoord-1") for _ in range(2))
     assert whole.take(10)[7:] == (parts.take(7), parts.take(3))[1]
 
@@ -70,7 +70,7 @@ def two_nodes(**second: object) -> dict[int, NodeReport]:
     }
 
 
-def test_sums_that_add_up_are_no_problem() -> None:
+def test_correct_sums_are_accepted() -> None:
     summary = add_up(two_nodes())
     assert summary.problems == ()
     assert "30 events were published and 30 received" in summary.verdict
@@ -93,13 +93,13 @@ def test_sums_that_add_up_are_no_problem() -> None:
         ({"totals": totals(20, 10, delivered=9)}, "the subscription of node 2: the parts are 1"),
     ],
 )  # fmt: skip
-def test_whatever_does_not_add_up_is_a_problem(change: dict[str, object], problem: str) -> None:
+def test_wrong_sums_are_problems(change: dict[str, object], problem: str) -> None:
     summary = add_up(two_nodes(**change))
     assert any(problem in each for each in summary.problems)
     assert "none is missing" not in summary.verdict
 
 
-def test_plain_tables_stand_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
+def test_plain_table_aligns_columns(capsys: pytest.CaptureFixture[str]) -> None:
     PlainView().table(add_up(two_nodes()).tables[1])
     assert capsys.readouterr().out.splitlines() == [
         "",
@@ -119,7 +119,7 @@ def test_plain_tables_stand_in_columns(capsys: pytest.CaptureFixture[str]) -> No
         (False, True, False, PlainView),
     ],
 )
-def test_the_view_fits_the_terminal_and_what_is_installed(
+def test_view_fits_terminal(
     monkeypatch: pytest.MonkeyPatch, is_terminal: bool, has_rich: bool, plain: bool, kind: type
 ) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
@@ -128,7 +128,7 @@ def test_the_view_fits_the_terminal_and_what_is_installed(
     assert type(make_view(plain=plain)) is kind
 
 
-def test_the_live_table_shows_who_has_what() -> None:
+def test_live_table_shows_counts() -> None:
     table = live_table(two_nodes(missed={1: {"gap": 2}}))
     assert table.columns == ("node", "phase", "sent", "from 1", "from 2", "missed")
     assert table.rows == (
@@ -137,7 +137,7 @@ def test_the_live_table_shows_who_has_what() -> None:
     )
 
 
-def test_a_node_of_the_demo_without_a_server_says_why_and_leaves(tmp_path: Path) -> None:
+def test_demo_node_explains_missing_server(tmp_path: Path) -> None:
     config = tmp_path / "node.toml"
     config.write_text(CONFIG)
     task = NodeTask(config=str(config), node_id=1, node_ids=(1, 2), seed=1, rate=1, seconds=1.0)
@@ -157,7 +157,7 @@ def test_a_node_of_the_demo_without_a_server_says_why_and_leaves(tmp_path: Path)
     assert "hunter2" not in error
 
 
-def test_orders_and_reports_keep_their_numbers_on_the_line() -> None:
+def test_demo_messages_survive_encoding() -> None:
     order = Order(action="finish", published={1: 5})
     assert msgspec.json.decode(msgspec.json.encode(order), type=Order) == order
     report = two_nodes(missed={1: {"gap": 2}})[2]
@@ -168,7 +168,7 @@ def batch(node_id: int, events: list[fastcoord.Event]) -> fastcoord.Batch:
     return fastcoord.Batch(node_id, events)
 
 
-def test_a_tally_counts_what_arrives_by_sender() -> None:
+def test_tally_counts_by_sender() -> None:
     tally, two, three = Tally(TASK, "fastcoord-1"), *(EventMix(1, n, "fastcoord-1") for n in (2, 3))
     tally.add(batch(2, two.take(5)))
     tally.add(PeerUp(3))
@@ -179,7 +179,7 @@ def test_a_tally_counts_what_arrives_by_sender() -> None:
 
 
 @pytest.mark.parametrize("damage", ["lost", "repeated", "altered", "swapped"])
-def test_a_tally_notices_what_is_not_as_it_was_sent(damage: str) -> None:
+def test_tally_detects_altered_events(damage: str) -> None:
     tally, mix = Tally(TASK, "fastcoord-1"), EventMix(1, 2, "fastcoord-1")
     events = mix.take(6)
     match damage:
@@ -195,7 +195,7 @@ def test_a_tally_notices_what_is_not_as_it_was_sent(damage: str) -> None:
     assert tally.wrong > 0
 
 
-def test_a_tally_skips_what_it_was_told_is_missing() -> None:
+def test_tally_skips_missed_events() -> None:
     tally, mix = Tally(TASK, "fastcoord-1"), EventMix(1, 2, "fastcoord-1")
     tally.add(batch(2, mix.take(3)))
     mix.take(4)
@@ -207,7 +207,7 @@ def test_a_tally_skips_what_it_was_told_is_missing() -> None:
     assert (tally.received[2], tally.unattributed, tally.wrong) == (5, 1, 0)
 
 
-async def test_a_tally_waits_until_each_event_was_heard_of() -> None:
+async def test_tally_waits_for_every_event() -> None:
     tally, mix = Tally(TASK, "fastcoord-1"), EventMix(1, 2, "fastcoord-1")
     waiting = asyncio.create_task(tally.wait_for({1: 99, 2: 5, 3: 0}))
     tally.add(batch(2, mix.take(3)))

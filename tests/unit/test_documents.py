@@ -44,17 +44,17 @@ def settings_rows() -> dict[str, list[str]]:
     return dict(zip(found, rows, strict=True))
 
 
-def test_every_setting_is_explained_and_no_other() -> None:
+def test_every_setting_is_documented() -> None:
     assert set(settings_rows()) == {*STORE, *CLUSTER}
 
 
 @pytest.mark.parametrize("setting", [*STORE.values(), *CLUSTER.values()], ids=lambda it: it.key)
-def test_a_setting_is_explained_with_its_json_name(setting: Setting) -> None:
+def test_json_names_are_documented(setting: Setting) -> None:
     named = settings_rows()[setting.key][1].strip("`")
     assert named == ("" if setting.key == "coordinator" else setting.json)
 
 
-def test_the_defaults_are_those_in_effect() -> None:
+def test_documented_defaults_match() -> None:
     listing = describe(fastcoord.parse_config(SMALLEST))
     in_effect = {
         key.removeprefix('store."nats".').removeprefix("cluster."): value.strip().strip('"')
@@ -82,7 +82,7 @@ def sample(name: str, fields: str) -> fastcoord.Event:
 @pytest.mark.parametrize(
     ("tag", "name", "fields"), table("wire.md", "| tag | event | fields, in wire order |")
 )
-def test_the_tags_of_our_protocol_are_those_on_the_wire(tag: str, name: str, fields: str) -> None:
+def test_documented_tags_match(tag: str, name: str, fields: str) -> None:
     payload = fastcoord.encode_batch([sample(name, fields)], node_id=1, protocol="fastcoord-1")
     assert payload[1] == int(tag)
 
@@ -91,9 +91,7 @@ WHERE = "| event | `stalwart-0.15` | `stalwart-0.16` | `stalwart-1.0` | `fastcoo
 
 
 @pytest.mark.parametrize(("name", "said"), [(row[0], row[1:]) for row in table("wire.md", WHERE)])
-def test_an_event_exists_in_the_protocols_that_are_said_to_have_it(
-    name: str, said: list[str]
-) -> None:
+def test_documented_protocols_match(name: str, said: list[str]) -> None:
     found = []
     for protocol in re.findall(r"`([^`]+)`", WHERE):
         try:
@@ -104,12 +102,12 @@ def test_an_event_exists_in_the_protocols_that_are_said_to_have_it(
     assert found == said
 
 
-def test_every_event_is_said_to_exist_somewhere() -> None:
+def test_every_event_is_documented() -> None:
     kinds = {kind.__name__ for kind in EVENT_TYPES if kind is not None}
     assert {row[0] for row in table("wire.md", WHERE)} == kinds
 
 
-def test_no_tag_of_our_protocol_is_left_out() -> None:
+def test_every_tag_is_documented() -> None:
     rows = table("wire.md", "| tag | event | fields, in wire order |")
     assert [int(row[0]) for row in rows] == list(range(len(rows)))
     with pytest.raises(fastcoord.DecodeError, match="unknown tag"):
@@ -117,6 +115,6 @@ def test_no_tag_of_our_protocol_is_left_out() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+def test_every_page_link_resolves(page: Path) -> None:
     targets = [target for target in LINK.findall(page.read_text("utf-8")) if "://" not in target]
     assert [target for target in targets if not (page.parent / target).exists()] == []

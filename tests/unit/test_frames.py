@@ -32,7 +32,7 @@ def split(stream: bytes, **options: Any) -> list[Message | bytes]:
 # --------------------------------------------------------------------------------- run
 
 
-def test_messages_and_control_lines_come_out_in_order() -> None:
+def test_messages_and_lines_keep_order() -> None:
     stream = b"PING\r\nMSG a 1 2\r\nhi\r\n+OK\r\n" + hmsg(HEADER, b"ho", b"reply") + b"-ERR\r\n"
     assert split(stream) == [
         b"PING\r\n",
@@ -43,7 +43,7 @@ def test_messages_and_control_lines_come_out_in_order() -> None:
     ]
 
 
-def test_a_payload_that_looks_like_frames_is_a_payload() -> None:
+def test_payload_may_look_like_frames() -> None:
     payload = b"\r\nPING\r\nMSG a 1 2\r\nhi\r\n"
     assert split(b"MSG a 1 %d\r\n%b\r\n" % (len(payload), payload)) == [
         Message(1, b"", None, payload)
@@ -78,25 +78,25 @@ def test_a_payload_that_looks_like_frames_is_a_payload() -> None:
         b"x" * ((1 << 20) + 1),
     ],
 )
-def test_what_is_not_the_protocol_is_an_error_that_says_so(line: bytes) -> None:
+def test_broken_protocol_raises_clear_error(line: bytes) -> None:
     with pytest.raises(FrameError, match=r"message|line"):
         split(line, max_payload=4096)
 
 
-def test_what_came_before_an_error_was_delivered() -> None:
+def test_messages_before_error_are_delivered() -> None:
     run = ParserRun(100)
     with pytest.raises(FrameError):
         run.read(b"MSG a 1 2\r\nhi\r\nPING\r\nMSG a 1 x\r\n")
     assert run.out == [Message(1, b"", None, b"hi"), b"PING\r\n"]
 
 
-def test_a_message_as_large_as_allowed_passes_and_one_byte_more_does_not() -> None:
+def test_max_payload_is_exact_limit() -> None:
     assert len(split(b"MSG a 1 10\r\n0123456789\r\n", max_payload=10)) == 1
     with pytest.raises(FrameError, match="claims 11 bytes"):
         split(b"MSG a 1 11\r\n", max_payload=10)
 
 
-def test_a_large_message_is_put_together_from_small_reads() -> None:
+def test_small_reads_build_large_message() -> None:
     payload = bytes(range(256)) * 400
     run = ParserRun(1000, max_payload=1 << 20)
     stream = b"MSG a 1 %d\r\n%b\r\nPING\r\n" % (len(payload), payload)
@@ -106,7 +106,7 @@ def test_a_large_message_is_put_together_from_small_reads() -> None:
     assert run.parser.held == 0
 
 
-def test_before_the_handshake_everything_is_control() -> None:
+def test_lines_before_handshake_are_control() -> None:
     run = ParserRun(100)
     run.parser.is_bypassed = True
     run.read(b"INFO {}\r\nMSG a 1 ")
@@ -117,7 +117,7 @@ def test_before_the_handshake_everything_is_control() -> None:
     assert run.out[2:] == [Message(1, b"", None, b"hi")]
 
 
-def test_a_control_line_may_turn_the_rest_into_control() -> None:
+def test_control_line_may_pause_messages() -> None:
     lines: list[bytes] = []
 
     def control(line: bytes) -> None:
@@ -133,14 +133,14 @@ def test_a_control_line_may_turn_the_rest_into_control() -> None:
 # ---------------------------------------------------------------------------- the lent buffer
 
 
-def test_the_buffer_is_lent_writable_and_of_the_read_size() -> None:
+def test_buffer_has_read_size() -> None:
     parser = Parser(Collector(), print, read_size=64)
     with memoryview(parser) as lent:
         assert len(lent) == 64
         assert not lent.readonly
 
 
-def test_memory_that_is_lent_does_not_move() -> None:
+def test_exported_buffer_does_not_move() -> None:
     parser = Parser(Collector(), print, read_size=64)
     lent = memoryview(parser)
     lent[:] = b"MSG a 1 1000\r\n" + b"x" * 50
@@ -159,18 +159,18 @@ def test_memory_that_is_lent_does_not_move() -> None:
 
 
 @pytest.mark.parametrize("size", [-1, 65])
-def test_more_than_was_lent_cannot_have_been_read(size: int) -> None:
+def test_feed_beyond_buffer_is_refused(size: int) -> None:
     parser = Parser(Collector(), print, read_size=64)
     with pytest.raises(ValueError, match="do not fit"):
         parser.feed(size)
 
 
-def test_a_read_of_nothing_is_refused_from_the_start() -> None:
+def test_zero_read_size_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Parser(Collector(), print, read_size=0)
 
 
-def test_what_control_raises_comes_out_and_the_rest_is_not_lost() -> None:
+def test_control_error_loses_no_data() -> None:
     lines: list[bytes] = []
 
     def control(line: bytes) -> None:
@@ -200,7 +200,7 @@ def test_what_control_raises_comes_out_and_the_rest_is_not_lost() -> None:
         (b"NATS/1.0\r\nFastcoord: %d.%d.0.%d\r\n\r\n" % (MOST, MOST, MOST), (MOST, MOST, 0, MOST)),
     ],
 )
-def test_the_numbering_is_found_wherever_it_stands(
+def test_sequence_header_is_found_anywhere(
     block: bytes, numbers: tuple[int, int, int, int] | None
 ) -> None:
     assert read_header(block) == numbers
@@ -223,7 +223,7 @@ def test_the_numbering_is_found_wherever_it_stands(
         f"1.2.3.{10**30}",
     ],
 )
-def test_what_is_not_four_numbers_is_malformed(value: str) -> None:
+def test_malformed_sequence_header_is_detected(value: str) -> None:
     block = f"NATS/1.0\r\nFastcoord: {value}\r\n\r\n".encode()
     assert read_header(block) == "malformed"
 
@@ -231,18 +231,18 @@ def test_what_is_not_four_numbers_is_malformed(value: str) -> None:
 # ------------------------------------------------------------------------------- what is written
 
 
-def test_a_composed_frame_is_this() -> None:
+def test_composed_frame_has_exact_bytes() -> None:
     frames = compose(b"a.b", 1, 4, [SealedBatch(b"payload", 2, 3)])
     assert frames == (b"HPUB a.b 32 39\r\nNATS/1.0\r\nFastcoord: 1.2.3.4\r\n\r\npayload\r\n")
 
 
-def test_nothing_composed_is_nothing() -> None:
+def test_composing_nothing_gives_nothing() -> None:
     assert compose(b"a", 1, 1, []) == b""
     assert compose(b"a", 1, 1, [], ping=True) == b"PING\r\n"
 
 
 @pytest.mark.parametrize("note", ["resend", "goodbye", "hello", None])
-def test_a_note_reaches_the_judge(note: str | None) -> None:
+def test_note_reaches_gap_detector(note: str | None) -> None:
     heard: list[tuple[Any, ...]] = []
 
     class Judge:
@@ -265,17 +265,17 @@ def test_a_note_reaches_the_judge(note: str | None) -> None:
     assert [each[:8] for each in heard] == [(9, 5, 2, 0, 1, 0, True, note)]
 
 
-def test_a_note_that_there_is_not_is_refused() -> None:
+def test_unknown_note_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown note 'farewell'"):
         compose(b"a", 1, 1, [SealedBatch(b"", 0, 0)], note="farewell")
 
 
-def test_what_is_no_batch_is_refused() -> None:
+def test_composing_non_batch_is_refused() -> None:
     with pytest.raises(TypeError):
         compose(b"a", 1, 1, [(b"", 0, 0)])  # type: ignore[list-item]
 
 
-def test_the_largest_header_stays_within_its_allowance() -> None:
+def test_largest_header_fits_allowance() -> None:
     batch = SealedBatch(b"", MOST, (1 << 32) - 1)
     for note in ("resend", "goodbye", "hello"):
         frames = compose(b"a", MOST, MOST, [batch], note=note)

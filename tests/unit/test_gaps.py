@@ -21,7 +21,7 @@ def discarded(events: int) -> Missed:
 # --------------------------------------------------------------------------------- order and gaps
 
 
-def test_batches_in_order_are_delivered_and_nothing_is_told() -> None:
+def test_ordered_batches_report_nothing() -> None:
     receiver = ReceivingSide()
     assert receiver.hear(0, 2) == [0, 1]
     assert receiver.hear(2, 0) == []
@@ -30,7 +30,7 @@ def test_batches_in_order_are_delivered_and_nothing_is_told() -> None:
     assert receiver.watching.losses == []
 
 
-def test_a_gap_is_told_exactly_and_before_what_follows_it() -> None:
+def test_gap_precedes_later_events() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 2)
     assert receiver.hear(7, 1) == [gap(5), 7]
@@ -38,14 +38,14 @@ def test_a_gap_is_told_exactly_and_before_what_follows_it() -> None:
     assert receiver.receiver.peers[SENDER].missed == 5
 
 
-def test_a_lost_tail_is_told_by_the_heartbeat() -> None:
+def test_heartbeat_reveals_lost_tail() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 2)
     assert receiver.hear(5, 0) == [gap(3)]
     assert receiver.hear(5, 0) == []
 
 
-def test_every_gap_is_told_by_itself() -> None:
+def test_each_gap_is_reported() -> None:
     receiver = ReceivingSide()
     assert receiver.hear(1, 1) == [gap(1), 1]
     assert receiver.hear(4, 1) == [gap(2), 4]
@@ -53,7 +53,7 @@ def test_every_gap_is_told_by_itself() -> None:
     assert receiver.watching.losses == [gap(1), gap(2), gap(3)]
 
 
-def test_two_senders_are_numbered_apart() -> None:
+def test_senders_have_separate_offsets() -> None:
     receiver = ReceivingSide()
     assert receiver.hear(0, 2, node_id=2) == [0, 1]
     assert receiver.hear(0, 2, node_id=3) == [0, 1]
@@ -69,22 +69,20 @@ def test_two_senders_are_numbered_apart() -> None:
         (2, 3, [discarded(2), gap(3)]),
     ],
 )
-def test_what_the_sender_discarded_is_told_as_its_doing(
-    thrown: int, lost: int, told: list[Missed]
-) -> None:
+def test_sender_discards_are_reported(thrown: int, lost: int, told: list[Missed]) -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1, discarded=0)
     assert receiver.hear(1 + thrown + lost, 1, discarded=thrown) == [*told, 1 + thrown + lost]
     assert receiver.hear(10, 1, discarded=thrown)[0] == gap(8 - thrown - lost)
 
 
-def test_more_discarded_than_missing_explains_no_more_than_what_is_missing() -> None:
+def test_discards_explain_only_missing() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     assert receiver.hear(2, 1, discarded=50) == [discarded(1), 2]
 
 
-def test_a_batch_that_looks_back_says_nothing_of_what_was_discarded() -> None:
+def test_repeated_batch_reports_no_discards() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     assert receiver.hear(0, 0, discarded=1, note="hello") == []
@@ -97,7 +95,7 @@ def test_a_batch_that_looks_back_says_nothing_of_what_was_discarded() -> None:
 # ------------------------------------------------------------------------------- what came before
 
 
-def test_a_batch_that_was_heard_is_skipped_and_counted() -> None:
+def test_duplicate_batch_is_counted() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 3)
     receiver.hear(3, 2)
@@ -107,7 +105,7 @@ def test_a_batch_that_was_heard_is_skipped_and_counted() -> None:
     assert receiver.hear(5, 1) == [5]
 
 
-def test_of_a_batch_that_overlaps_only_the_new_events_are_delivered() -> None:
+def test_overlap_delivers_only_new() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 3)
     assert receiver.hear(1, 5, note="resend") == [3, 4, 5]
@@ -115,7 +113,7 @@ def test_of_a_batch_that_overlaps_only_the_new_events_are_delivered() -> None:
     assert receiver.hear(6, 1) == [6]
 
 
-def test_what_was_told_as_missing_is_not_delivered_late() -> None:
+def test_missed_events_are_not_delivered() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     receiver.hear(3, 1)
@@ -124,7 +122,7 @@ def test_what_was_told_as_missing_is_not_delivered_late() -> None:
     assert receiver.hear(4, 1) == [4]
 
 
-def test_a_repetition_without_a_note_is_skipped_even_right_behind_a_loss_of_its_size() -> None:
+def test_unnoted_repeat_after_loss_is_skipped() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     assert receiver.hear(2, 1) == [gap(1), 2]
@@ -132,7 +130,7 @@ def test_a_repetition_without_a_note_is_skipped_even_right_behind_a_loss_of_its_
     assert receiver.hear(3, 1) == [3]
 
 
-def test_resends_after_an_outage_never_make_a_false_gap() -> None:
+def test_resends_make_no_false_gap() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 4)
     receiver.gap_detector.left_the_bus()
@@ -147,20 +145,20 @@ def test_resends_after_an_outage_never_make_a_false_gap() -> None:
 # ------------------------------------------------------------------------------------ first heard
 
 
-def test_a_sender_heard_within_two_heartbeats_may_begin_anywhere() -> None:
+def test_early_sender_begins_anywhere() -> None:
     receiver = ReceivingSide(settled=False)
     receiver.now = 2 * HEARTBEAT
     assert receiver.hear(1000, 1) == [1000]
     assert receiver.hear(1002, 1) == [gap(1), 1002]
 
 
-def test_a_sender_first_heard_later_began_at_the_beginning() -> None:
+def test_late_sender_begins_at_zero() -> None:
     receiver = ReceivingSide(settled=False)
     receiver.now = 2 * HEARTBEAT + 0.01
     assert receiver.hear(3, 1) == [gap(3), 3]
 
 
-def test_a_sender_that_was_taken_up_anywhere_is_held_to_its_numbering_from_then_on() -> None:
+def test_early_sender_gaps_are_reported() -> None:
     receiver = ReceivingSide(settled=False)
     receiver.hear(1000, 0)
     receiver.now = 100.0
@@ -170,7 +168,7 @@ def test_a_sender_that_was_taken_up_anywhere_is_held_to_its_numbering_from_then_
 # --------------------------------------------------------------------------------------- restarts
 
 
-def test_a_restart_is_not_a_gap() -> None:
+def test_restart_is_no_gap() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 50)
     assert receiver.hear(0, 2, incarnation=OTHER) == [0, 1]
@@ -178,13 +176,13 @@ def test_a_restart_is_not_a_gap() -> None:
     assert receiver.watching.losses == []
 
 
-def test_what_a_restarted_sender_loses_first_is_told() -> None:
+def test_first_loss_after_restart_is_reported() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 50)
     assert receiver.hear(4, 1, incarnation=OTHER) == [gap(4), 4]
 
 
-def test_a_sender_that_restarted_while_this_node_was_away_may_have_ended_anywhere() -> None:
+def test_restart_during_disconnect_is_unknown() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     receiver.gap_detector.left_the_bus()
@@ -192,7 +190,7 @@ def test_a_sender_that_restarted_while_this_node_was_away_may_have_ended_anywher
     assert receiver.hear(0, 1, incarnation=OTHER) == [gap(None), 0]
 
 
-def test_a_sender_that_said_goodbye_before_it_restarted_left_nothing_open() -> None:
+def test_restart_after_goodbye_is_complete() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     receiver.hear(1, 0, note="goodbye")
@@ -201,7 +199,7 @@ def test_a_sender_that_said_goodbye_before_it_restarted_left_nothing_open() -> N
     assert receiver.hear(0, 1, incarnation=OTHER) == [0]
 
 
-def test_the_new_incarnations_count_of_discarded_events_starts_anew() -> None:
+def test_new_incarnation_resets_discards() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1, discarded=40)
     receiver.hear(0, 1, incarnation=OTHER, discarded=0)

@@ -15,7 +15,7 @@ def gap(events: int | None) -> Missed:
 # ----------------------------------------------------------------------------------- who is there
 
 
-def test_a_peer_is_up_when_it_is_first_heard_and_down_at_its_goodbye() -> None:
+def test_peer_goes_up_and_down() -> None:
     receiver = ReceivingSide(peers=True)
     assert receiver.hear(0, 1) == [PeerUp(SENDER), 0]
     assert receiver.hear(1, 1) == [1]
@@ -23,13 +23,13 @@ def test_a_peer_is_up_when_it_is_first_heard_and_down_at_its_goodbye() -> None:
     assert receiver.hear(2, 0, note="goodbye") == [PeerUp(SENDER), PeerDown(SENDER, True)]
 
 
-def test_a_goodbye_tells_what_is_missing_first() -> None:
+def test_goodbye_reports_missing_first() -> None:
     receiver = ReceivingSide(peers=True)
     receiver.hear(0, 1)
     assert receiver.hear(3, 0, note="goodbye") == [gap(2), PeerDown(SENDER, True)]
 
 
-def test_a_peer_is_down_after_three_silent_heartbeats_and_not_before() -> None:
+def test_three_silent_heartbeats_mean_down() -> None:
     receiver = ReceivingSide(peers=True)
     receiver.now = 50.0
     receiver.hear(0, 1)
@@ -40,7 +40,7 @@ def test_a_peer_is_down_after_three_silent_heartbeats_and_not_before() -> None:
     assert receiver.taken() == [PeerDown(SENDER, False)]
 
 
-def test_a_peer_that_comes_back_is_up_again_and_continues_its_numbering() -> None:
+def test_returning_peer_continues_offsets() -> None:
     receiver = ReceivingSide(peers=True)
     receiver.hear(0, 1)
     receiver.hear(1, 1)
@@ -51,7 +51,7 @@ def test_a_peer_that_comes_back_is_up_again_and_continues_its_numbering() -> Non
     assert receiver.taken() == [PeerDown(SENDER, False)]
 
 
-def test_every_batch_is_a_sign_of_life() -> None:
+def test_every_batch_proves_life() -> None:
     receiver = ReceivingSide(peers=True)
     for beat in range(10):
         receiver.now = 50.0 + beat * 2 * HEARTBEAT
@@ -60,7 +60,7 @@ def test_every_batch_is_a_sign_of_life() -> None:
     assert PeerDown(SENDER, False) not in receiver.taken()
 
 
-def test_the_silence_of_an_absence_says_nothing_of_the_peers() -> None:
+def test_own_disconnect_downs_no_peer() -> None:
     receiver = ReceivingSide(peers=True)
     receiver.now = 50.0
     receiver.hear(0, 1)
@@ -72,7 +72,7 @@ def test_the_silence_of_an_absence_says_nothing_of_the_peers() -> None:
     assert receiver.taken() == [PeerDown(SENDER, False)]
 
 
-def test_peers_are_back_when_the_last_one_that_was_up_is_heard() -> None:
+def test_last_returning_peer_completes_return() -> None:
     receiver = ReceivingSide()
     for node_id in (2, 3, 4):
         receiver.hear(0, 1, node_id=node_id)
@@ -86,7 +86,7 @@ def test_peers_are_back_when_the_last_one_that_was_up_is_heard() -> None:
     assert receiver.watching.returns == 1
 
 
-def test_a_hello_is_passed_on() -> None:
+def test_hello_reaches_watcher() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 0, note="hello")
     receiver.hear(0, 0)
@@ -96,7 +96,7 @@ def test_a_hello_is_passed_on() -> None:
 # ----------------------------------------------------------------------------- duplicate node ids
 
 
-def test_another_node_with_our_id_is_told_once_and_not_heard() -> None:
+def test_own_id_duplicate_is_reported_once() -> None:
     receiver = ReceivingSide()
     ours = DuplicateNodeId(RECEIVER)
     assert receiver.hear(0, 1, node_id=RECEIVER, incarnation=OTHER) == [ours]
@@ -105,26 +105,26 @@ def test_another_node_with_our_id_is_told_once_and_not_heard() -> None:
     assert receiver.watching.duplicate_ids == [RECEIVER]
 
 
-def test_our_own_messages_are_no_duplicate() -> None:
+def test_own_messages_are_no_duplicate() -> None:
     receiver = ReceivingSide()
     assert receiver.hear(0, 1, node_id=RECEIVER) == []
     assert receiver.watching.duplicate_ids == []
     assert receiver.receiver.echoes == 1
 
 
-def test_the_goodbye_of_the_run_before_ours_is_no_duplicate() -> None:
+def test_previous_goodbye_is_no_duplicate() -> None:
     receiver = ReceivingSide()
     assert receiver.hear(9, 0, node_id=RECEIVER, incarnation=OTHER, note="goodbye") == []
 
 
-def test_who_wants_to_hears_its_own_events_once() -> None:
+def test_own_events_come_once() -> None:
     receiver = ReceivingSide(hear_own=True, peers=True)
     assert receiver.hear(0, 2, node_id=RECEIVER) == [0, 1]
     assert receiver.hear(0, 2, node_id=RECEIVER, note="resend") == []
     assert receiver.hear(2, 1, node_id=RECEIVER) == [2]
 
 
-def test_two_nodes_that_take_turns_under_one_id_are_told_once() -> None:
+def test_alternating_duplicates_are_reported_once() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     receiver.hear(1, 1)
@@ -136,14 +136,14 @@ def test_two_nodes_that_take_turns_under_one_id_are_told_once() -> None:
     assert receiver.watching.losses == []
 
 
-def test_one_late_message_of_the_run_before_is_no_duplicate() -> None:
+def test_late_message_is_no_duplicate() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     receiver.hear(0, 1, incarnation=OTHER)
     assert receiver.hear(1, 0) == []
 
 
-def test_a_numbered_and_an_unnumbered_node_under_one_id_are_told() -> None:
+def test_unnumbered_duplicate_is_reported() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     assert receiver.hear_unnumbered([5]) == [DuplicateNodeId(SENDER), 5]
@@ -156,7 +156,7 @@ def test_a_numbered_and_an_unnumbered_node_under_one_id_are_told() -> None:
 DISCONNECT = Missed(None, None, "disconnect")
 
 
-def test_an_absence_is_told_once_when_peers_do_not_number_their_events() -> None:
+def test_unnumbered_disconnect_is_reported_once() -> None:
     receiver = ReceivingSide()
     receiver.hear_unnumbered([1])
     receiver.gap_detector.left_the_bus()
@@ -168,7 +168,7 @@ def test_an_absence_is_told_once_when_peers_do_not_number_their_events() -> None
     assert receiver.taken() == []
 
 
-def test_an_absence_is_told_before_the_first_event_of_a_peer_that_turns_out_unnumbered() -> None:
+def test_disconnect_precedes_unnumbered_events() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     receiver.gap_detector.left_the_bus()
@@ -178,7 +178,7 @@ def test_an_absence_is_told_before_the_first_event_of_a_peer_that_turns_out_unnu
     assert receiver.hear_unnumbered([2], node_id=9) == [2]
 
 
-def test_an_absence_is_not_told_when_every_peer_numbers_its_events() -> None:
+def test_numbered_disconnect_is_not_reported() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     receiver.gap_detector.left_the_bus()
@@ -187,7 +187,7 @@ def test_an_absence_is_not_told_when_every_peer_numbers_its_events() -> None:
     assert receiver.watching.losses == []
 
 
-def test_every_absence_is_told_by_itself() -> None:
+def test_each_disconnect_is_reported() -> None:
     receiver = ReceivingSide()
     receiver.hear_unnumbered([1])
     for _ in range(3):
@@ -196,7 +196,7 @@ def test_every_absence_is_told_by_itself() -> None:
     assert receiver.taken() == [DISCONNECT] * 3
 
 
-def test_a_peer_without_numbers_is_neither_up_nor_down() -> None:
+def test_unnumbered_peer_has_no_presence() -> None:
     receiver = ReceivingSide(peers=True)
     assert receiver.hear_unnumbered([1]) == [1]
     receiver.gap_detector.tick(1000.0)

@@ -73,15 +73,15 @@ COMPILED = [f"fastcoord.{path.stem}" for path in Path(fastcoord.__file__).parent
 SUFFIXES = tuple(EXTENSION_SUFFIXES)
 
 
-def test_all_is_sorted_and_names_nothing_twice() -> None:
+def test_all_is_sorted_and_unique() -> None:
     assert fastcoord.__all__ == sorted(set(fastcoord.__all__))
 
 
-def test_every_name_of_all_exists() -> None:
+def test_every_exported_name_exists() -> None:
     assert [name for name in fastcoord.__all__ if not hasattr(fastcoord, name)] == []
 
 
-def test_nothing_is_public_by_accident() -> None:
+def test_no_name_is_public_accidentally() -> None:
     public = {
         name
         for name, value in vars(fastcoord).items()
@@ -90,7 +90,7 @@ def test_nothing_is_public_by_accident() -> None:
     assert public - {"annotations"} == set(fastcoord.__all__)
 
 
-def test_a_star_import_gives_exactly_the_names_of_all() -> None:
+def test_star_import_matches_all() -> None:
     namespace: dict[str, object] = {}
     exec("from fastcoord import *", namespace)
     assert set(namespace) - {"__builtins__"} == set(fastcoord.__all__)
@@ -115,7 +115,7 @@ def test_every_event_class_is_exported() -> None:
 
 
 @pytest.mark.parametrize("name", fastcoord.__all__)
-def test_everything_exported_is_documented(name: str) -> None:
+def test_every_export_has_docstring(name: str) -> None:
     value = getattr(fastcoord, name)
     text = vars(value).get("__doc__") if isinstance(value, type) else value.__doc__
     # What a struct or a compiled function writes by itself is a signature; it explains nothing.
@@ -124,12 +124,12 @@ def test_everything_exported_is_documented(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FACE_OF_A_NODE)
-def test_every_method_of_a_node_is_documented(name: str) -> None:
+def test_every_node_method_has_docstring(name: str) -> None:
     assert inspect.getdoc(getattr(fastcoord.Node, name)), f"Node.{name} has no docstring"
 
 
 @pytest.mark.parametrize("kind", [fastcoord.Subscription, fastcoord.Batch])
-def test_every_method_of_what_a_node_gives_is_documented(kind: type) -> None:
+def test_subscription_and_batch_are_documented(kind: type) -> None:
     fields = {"node_id", "received_at"}  # explained in the docstring of their class
     bare = [
         name
@@ -141,19 +141,19 @@ def test_every_method_of_what_a_node_gives_is_documented(kind: type) -> None:
     assert bare == []
 
 
-def test_the_version_is_that_of_the_distribution() -> None:
+def test_version_matches_distribution() -> None:
     from importlib.metadata import version
 
     assert fastcoord.__version__ == version("fastcoord")
 
 
-def test_the_package_is_marked_as_typed() -> None:
+def test_package_is_marked_typed() -> None:
     from importlib.resources import files
 
     assert files("fastcoord").joinpath("py.typed").is_file()
 
 
-def test_every_module_can_be_imported_alone() -> None:
+def test_every_module_imports_alone() -> None:
     assert len(MODULES) > len(COMPILED) > 0
     given = {
         "modules": MODULES,
@@ -165,7 +165,7 @@ def test_every_module_can_be_imported_alone() -> None:
     assert json.loads(done.stdout) == [], done.stderr
 
 
-def test_importing_the_package_loads_neither_tools_nor_the_client_library() -> None:
+def test_import_loads_no_client_library() -> None:
     done = run_python(
         "import sys, json, fastcoord; print(json.dumps(sorted(sys.modules)))",
     )
@@ -176,19 +176,19 @@ def test_importing_the_package_loads_neither_tools_nor_the_client_library() -> N
     assert "fastcoord.events" in loaded
 
 
-def test_what_is_loaded_later_is_there_when_asked_for() -> None:
+def test_lazy_names_are_available() -> None:
     done = run_python(
         "import fastcoord; print(all(hasattr(fastcoord, name) for name in fastcoord.__all__))"
     )
     assert done.stdout.strip() == "True", done.stderr
 
 
-def test_an_unknown_name_is_refused_as_ever() -> None:
+def test_unknown_name_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'conect'"):
         _ = fastcoord.conect  # type: ignore[attr-defined]
 
 
-def test_compiled_modules_come_from_compiled_files() -> None:
+def test_compiled_modules_are_compiled() -> None:
     origins = {name: importlib.import_module(name).__file__ or "" for name in COMPILED}
     assert [name for name, origin in origins.items() if not origin.endswith(SUFFIXES)] == []
 

@@ -21,7 +21,7 @@ from support.receiving.receiving_side import (
 )
 
 
-def test_a_message_of_another_subscription_is_a_request() -> None:
+def test_other_sid_is_request() -> None:
     requests: list[tuple[int, bytes, bytes]] = []
     receiver = Receiver(
         node_id=1,
@@ -37,7 +37,7 @@ def test_a_message_of_another_subscription_is_a_request() -> None:
     assert (receiver.received_batches, receiver.malformed) == (0, 0)
 
 
-def test_what_a_request_raises_comes_out() -> None:
+def test_request_error_propagates() -> None:
     def refuse(*request: Any) -> None:
         raise LookupError("request")
 
@@ -53,7 +53,7 @@ def test_what_a_request_raises_comes_out() -> None:
         deliver(receiver, 2, b"")
 
 
-def test_every_ring_gets_every_message_as_one_object() -> None:
+def test_rings_share_message_object() -> None:
     receiver = ReceivingSide()
     rings = [Ring(10, 1000) for _ in range(3)]
     for ring in rings:
@@ -65,7 +65,7 @@ def test_every_ring_gets_every_message_as_one_object() -> None:
     assert taken[0][1][0] is taken[1][1][0] is taken[2][1][0]
 
 
-def test_a_ring_that_was_removed_gets_nothing_more_and_the_others_do() -> None:
+def test_removed_ring_gets_nothing() -> None:
     receiver = ReceivingSide()
     first, second = Ring(10, 1000), Ring(10, 1000)
     receiver.receiver.add_ring(first)
@@ -76,7 +76,7 @@ def test_a_ring_that_was_removed_gets_nothing_more_and_the_others_do() -> None:
     assert (first.arrived, second.arrived) == (0, 1)
 
 
-def test_what_nobody_subscribed_to_is_numbered_and_counted() -> None:
+def test_unsubscribed_messages_are_counted() -> None:
     receiver = ReceivingSide()
     receiver.receiver.remove_ring(receiver.ring)
     receiver.hear(0, 2)
@@ -86,7 +86,7 @@ def test_what_nobody_subscribed_to_is_numbered_and_counted() -> None:
     assert receiver.watching.losses == [Missed(SENDER, 3, "gap")]
 
 
-def test_a_message_carries_when_it_was_received() -> None:
+def test_message_has_receive_time() -> None:
     receiver = ReceivingSide()
     receiver.receiver.received_at = 1234.5
     deliver(receiver.receiver, 1, payload([3]))
@@ -99,7 +99,7 @@ def test_a_message_carries_when_it_was_received() -> None:
     )
 
 
-def test_batches_and_bytes_are_counted_whatever_becomes_of_them() -> None:
+def test_every_batch_is_counted() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     receiver.hear(0, 1)
@@ -111,7 +111,7 @@ def test_batches_and_bytes_are_counted_whatever_becomes_of_them() -> None:
     assert (counts.received, counts.duplicates, counts.malformed, counts.echoes) == (1, 1, 1, 1)
 
 
-def test_the_steady_path_and_the_sequencer_count_alike() -> None:
+def test_both_paths_count_alike() -> None:
     steady, judged = ReceivingSide(), ReceivingSide()
     for offset in range(20):
         steady.hear(offset, 1)
@@ -125,7 +125,7 @@ def test_the_steady_path_and_the_sequencer_count_alike() -> None:
 
 
 @pytest.mark.parametrize("skipped", range(6))
-def test_of_an_overlap_exactly_the_new_events_are_put(skipped: int) -> None:
+def test_overlap_puts_only_new(skipped: int) -> None:
     receiver = ReceivingSide()
     receiver.hear(0, skipped)
     receiver.hear(skipped, 0)
@@ -134,14 +134,14 @@ def test_of_an_overlap_exactly_the_new_events_are_put(skipped: int) -> None:
     assert receiver.taken() == list(range(skipped, 6))
 
 
-def test_an_empty_batch_is_put_nowhere() -> None:
+def test_empty_batch_is_not_put() -> None:
     receiver = ReceivingSide()
     receiver.hear_unnumbered([])
     receiver.hear(0, 0, node_id=9)
     assert (receiver.ring.arrived, len(receiver.ring)) == (0, 0)
 
 
-def test_a_node_hears_the_protocol_that_it_was_given() -> None:
+def test_receiver_reads_given_protocol() -> None:
     receiver = ReceivingSide()
     newer = fastcoord.encode_batch(
         [fastcoord.QueueRefresh()], node_id=SENDER, protocol="stalwart-0.16"
@@ -149,7 +149,7 @@ def test_a_node_hears_the_protocol_that_it_was_given() -> None:
     assert receiver.hear_payload(None, newer) == [Missed(SENDER, None, "undecodable")]
 
 
-def test_a_sequencer_that_fails_costs_its_message_and_not_the_next() -> None:
+def test_failing_detector_costs_one_message() -> None:
     class Failing:
         def unnumbered(self, *arguments: Any) -> Any:
             raise LookupError("judge")
@@ -171,7 +171,7 @@ def test_a_sequencer_that_fails_costs_its_message_and_not_the_next() -> None:
     assert receiver.hear(0, 1) == [0]
 
 
-def test_every_node_id_is_somebody() -> None:
+def test_every_node_id_is_tracked() -> None:
     receiver = ReceivingSide()
     for node_id in (0, 127, 128, 16383, 16384, 65535):
         assert receiver.hear(0, 1, node_id=node_id) == [0]

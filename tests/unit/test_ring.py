@@ -28,7 +28,7 @@ def take_all(ring: Ring) -> list[Any]:
     return out
 
 
-def test_what_is_put_is_taken_in_order_and_whole() -> None:
+def test_messages_come_out_in_order() -> None:
     ring = Ring(4, 100)
     ring.put_message(b"payload", 2, 3, 65535, 1.5)
     ring.put_notice("notice")
@@ -38,25 +38,25 @@ def test_what_is_put_is_taken_in_order_and_whole() -> None:
 
 
 @pytest.mark.parametrize(("messages", "size"), [(0, 1), (1, 0), (-1, 5)])
-def test_a_ring_without_room_is_refused(messages: int, size: int) -> None:
+def test_zero_capacity_is_refused(messages: int, size: int) -> None:
     with pytest.raises(ValueError, match="at least 1 message and 1 byte"):
         Ring(messages, size)
 
 
-def test_drop_oldest_tells_the_loss_before_what_is_left() -> None:
+def test_drop_oldest_reports_loss_first() -> None:
     ring = Ring(2, 100)
     put(ring, 1, 2, 3, 4, count=5)
     assert take_all(ring) == [{1: 10}, 3.0, 4.0]
     assert (ring.arrived, ring.missed) == (20, 10)
 
 
-def test_drop_newest_tells_the_loss_behind_what_is_left() -> None:
+def test_drop_newest_reports_loss_last() -> None:
     ring = Ring(2, 100, drop_newest=True)
     put(ring, 1, 2, 3, 4, count=5)
     assert take_all(ring) == [1.0, 2.0, {1: 10}]
 
 
-def test_drop_newest_tells_the_loss_before_what_comes_after_it() -> None:
+def test_drop_newest_reports_before_later_messages() -> None:
     ring = Ring(2, 100, drop_newest=True)
     put(ring, 1, 2, 3)
     assert ring.take_next()[4] == 1.0
@@ -64,7 +64,7 @@ def test_drop_newest_tells_the_loss_before_what_comes_after_it() -> None:
     assert take_all(ring) == [2.0, {1: 1}, 4.0, {1: 1}]
 
 
-def test_a_loss_is_told_once_per_episode() -> None:
+def test_loss_is_reported_once_per_episode() -> None:
     ring = Ring(1, 100)
     put(ring, 1, 2, 3)
     assert ring.take_next() == {1: 2}
@@ -72,7 +72,7 @@ def test_a_loss_is_told_once_per_episode() -> None:
     assert take_all(ring) == [{1: 1}, 4.0]
 
 
-def test_losses_are_counted_by_node() -> None:
+def test_losses_count_by_node() -> None:
     ring = Ring(1, 100)
     put(ring, 1, node_id=1, count=2)
     put(ring, 2, node_id=2, count=3)
@@ -82,7 +82,7 @@ def test_losses_are_counted_by_node() -> None:
 
 
 @pytest.mark.parametrize("drop_newest", [False, True])
-def test_bytes_are_a_bound_of_their_own(drop_newest: bool) -> None:
+def test_bytes_have_own_bound(drop_newest: bool) -> None:
     ring = Ring(100, 10, drop_newest=drop_newest)
     put(ring, 1, 2, size=5)
     put(ring, 3, size=1)
@@ -90,7 +90,7 @@ def test_bytes_are_a_bound_of_their_own(drop_newest: bool) -> None:
     assert take_all(ring) == ([1.0, 2.0, {1: 1}] if drop_newest else [{1: 1}, 2.0, 3.0])
 
 
-def test_a_large_message_makes_room_by_dropping_as_many_as_it_takes() -> None:
+def test_large_message_drops_enough() -> None:
     ring = Ring(100, 10)
     put(ring, 1, 2, 3, 4, 5, size=2)
     put(ring, 6, size=7)
@@ -98,7 +98,7 @@ def test_a_large_message_makes_room_by_dropping_as_many_as_it_takes() -> None:
 
 
 @pytest.mark.parametrize("drop_newest", [False, True])
-def test_a_message_larger_than_the_ring_is_told_behind_what_came_before_it(
+def test_oversized_message_keeps_order(
     drop_newest: bool,
 ) -> None:
     ring = Ring(100, 10, drop_newest=drop_newest)
@@ -111,7 +111,7 @@ def test_a_message_larger_than_the_ring_is_told_behind_what_came_before_it(
 
 
 @pytest.mark.parametrize("drop_newest", [False, True])
-def test_a_consumer_that_waits_hears_of_a_message_larger_than_the_ring(drop_newest: bool) -> None:
+def test_oversized_message_wakes_consumer(drop_newest: bool) -> None:
     ring = Ring(1, 1, drop_newest=drop_newest)
     wakes: list[int] = []
     ring.wait(lambda: wakes.append(1))
@@ -120,7 +120,7 @@ def test_a_consumer_that_waits_hears_of_a_message_larger_than_the_ring(drop_newe
     assert take_all(ring) == [{1: 1}]
 
 
-def test_a_notice_keeps_its_place() -> None:
+def test_notice_keeps_its_position() -> None:
     ring = Ring(4, 100)
     put(ring, 1)
     ring.put_notice("notice")
@@ -128,7 +128,7 @@ def test_a_notice_keeps_its_place() -> None:
     assert take_all(ring) == [1.0, "notice", 2.0]
 
 
-def test_a_notice_is_told_when_the_messages_around_it_are_dropped() -> None:
+def test_notice_survives_dropped_messages() -> None:
     ring = Ring(2, 100)
     put(ring, 1)
     ring.put_notice("notice")
@@ -136,7 +136,7 @@ def test_a_notice_is_told_when_the_messages_around_it_are_dropped() -> None:
     assert take_all(ring) == ["notice", {1: 2}, 3.0, 4.0]
 
 
-def test_a_loss_of_drop_newest_is_told_before_the_notice_behind_it() -> None:
+def test_drop_newest_loss_precedes_notice() -> None:
     ring = Ring(1, 100, drop_newest=True)
     put(ring, 1, 2)
     ring.put_notice("notice")
@@ -144,7 +144,7 @@ def test_a_loss_of_drop_newest_is_told_before_the_notice_behind_it() -> None:
 
 
 @pytest.mark.parametrize("drop_newest", [False, True])
-def test_notices_and_losses_that_nobody_takes_need_no_more_room_each(drop_newest: bool) -> None:
+def test_untaken_notices_stay_bounded(drop_newest: bool) -> None:
     ring = Ring(3, 100, drop_newest=drop_newest, fold=fold)
     put(ring, 1, 2, 3)
     for number in range(1000):
@@ -159,7 +159,7 @@ def test_notices_and_losses_that_nobody_takes_need_no_more_room_each(drop_newest
     assert dropped == 1000 == ring.missed
 
 
-def test_no_notice_is_lost_when_some_of_those_folded_were_taken() -> None:
+def test_folding_loses_no_notice() -> None:
     ring = Ring(1, 100)
     for number in range(24):
         ring.put_notice(number)
@@ -169,7 +169,7 @@ def test_no_notice_is_lost_when_some_of_those_folded_were_taken() -> None:
     assert told + take_all(ring) == list(range(30))
 
 
-def test_notices_that_a_consumer_did_not_ask_for_are_not_put() -> None:
+def test_unwanted_notices_are_not_put() -> None:
     ring = Ring(4, 100, unwanted=(PeerUp, PeerDown))
     ring.put_notice(PeerUp(1))
     ring.put_notice(PeerDown(1, True))
@@ -177,7 +177,7 @@ def test_notices_that_a_consumer_did_not_ask_for_are_not_put() -> None:
     assert take_all(ring) == [Missed(1, 1, "gap")]
 
 
-def test_the_waker_is_called_once_and_only_when_the_ring_was_empty() -> None:
+def test_waker_runs_once_when_empty() -> None:
     ring = Ring(10, 100)
     wakes: list[int] = []
     put(ring, 1)
@@ -191,7 +191,7 @@ def test_the_waker_is_called_once_and_only_when_the_ring_was_empty() -> None:
     assert ring.waker is None
 
 
-def test_who_waits_at_a_ring_that_is_not_empty_is_woken_at_once() -> None:
+def test_nonempty_ring_wakes_at_once() -> None:
     ring = Ring(10, 100)
     wakes: list[int] = []
     ring.put_notice("notice")
@@ -199,7 +199,7 @@ def test_who_waits_at_a_ring_that_is_not_empty_is_woken_at_once() -> None:
     assert wakes == [1]
 
 
-def test_a_closed_ring_takes_nothing_in_and_gives_what_it_holds() -> None:
+def test_closed_ring_only_drains() -> None:
     ring = Ring(10, 100)
     wakes: list[int] = []
     put(ring, 1)
@@ -215,7 +215,7 @@ def test_a_closed_ring_takes_nothing_in_and_gives_what_it_holds() -> None:
     assert wakes == [1, 2]
 
 
-def test_a_cleared_ring_is_empty() -> None:
+def test_cleared_ring_is_empty() -> None:
     ring = Ring(1, 100)
     put(ring, 1, 2)
     ring.put_notice("notice")
@@ -225,7 +225,7 @@ def test_a_cleared_ring_is_empty() -> None:
     assert take_all(ring) == []
 
 
-def test_a_ring_grows_as_it_is_filled_and_keeps_its_order_over_the_edge() -> None:
+def test_growing_ring_keeps_order() -> None:
     ring = Ring(1000, 1 << 20)
     put(ring, *range(12))
     assert [ring.take_next()[4] for _ in range(10)] == [float(number) for number in range(10)]
@@ -234,7 +234,7 @@ def test_a_ring_grows_as_it_is_filled_and_keeps_its_order_over_the_edge() -> Non
     assert ring.high_water_messages == 690
 
 
-def test_what_is_dropped_taken_or_left_behind_is_let_go() -> None:
+def test_ring_releases_references() -> None:
     class Notice:
         pass
 
@@ -257,9 +257,7 @@ def test_what_is_dropped_taken_or_left_behind_is_let_go() -> None:
 
 
 @pytest.mark.parametrize(("field", "value"), [(1, -1), (2, 1 << 32), (3, 1 << 16)])
-def test_numbers_that_do_not_fit_a_slot_are_refused_and_nothing_is_put(
-    field: int, value: int
-) -> None:
+def test_oversized_numbers_are_refused(field: int, value: int) -> None:
     ring = Ring(5, 100)
     arguments: list[Any] = [b"x", 0, 1, 1, 0.0]
     arguments[field] = value

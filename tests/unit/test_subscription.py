@@ -69,7 +69,7 @@ async def is_waiting(bench: Bench) -> None:
     await until(lambda: bench.consumer.ring.waker is not None, because="the consumer waits")
 
 
-async def test_a_consumer_that_waits_gets_what_comes() -> None:
+async def test_waiting_consumer_gets_event() -> None:
     bench = Bench()
     task = asyncio.create_task(take(bench.subscription))
     await is_waiting(bench)
@@ -77,7 +77,7 @@ async def test_a_consumer_that_waits_gets_what_comes() -> None:
     assert await task == change(1)
 
 
-async def test_two_consumers_share_what_comes() -> None:
+async def test_two_consumers_share_events() -> None:
     bench = Bench()
     tasks = [asyncio.create_task(take(bench.subscription)) for _ in range(2)]
     await is_waiting(bench)
@@ -88,7 +88,7 @@ async def test_two_consumers_share_what_comes() -> None:
     assert sorted([(await task).change_id for task in tasks]) == [1, 2]
 
 
-async def test_what_comes_when_a_consumer_is_cancelled_is_not_lost() -> None:
+async def test_cancelled_anext_keeps_event() -> None:
     bench = Bench()
     task = asyncio.create_task(take(bench.subscription))
     await is_waiting(bench)
@@ -100,7 +100,7 @@ async def test_what_comes_when_a_consumer_is_cancelled_is_not_lost() -> None:
     bench.assert_sum()
 
 
-async def test_a_consumer_gives_way_to_the_other_tasks_now_and_then() -> None:
+async def test_busy_consumer_yields_to_tasks() -> None:
     bench = Bench()
     for _ in range(50):
         bench.put(*[change(number) for number in range(500)])
@@ -121,7 +121,7 @@ async def test_a_consumer_gives_way_to_the_other_tasks_now_and_then() -> None:
     bench.assert_sum()
 
 
-async def test_closing_ends_an_iteration_that_waits() -> None:
+async def test_close_ends_waiting_iteration() -> None:
     bench = Bench()
 
     async def consume() -> list[Any]:
@@ -134,7 +134,7 @@ async def test_closing_ends_an_iteration_that_waits() -> None:
     assert bench.closed == [bench.consumer]
 
 
-async def test_a_closed_subscription_gives_nothing_and_still_adds_up() -> None:
+async def test_closed_subscription_still_adds_up() -> None:
     bench = Bench()
     bench.put(change(1), change(2), change(3))
     bench.put(change(4))
@@ -147,7 +147,7 @@ async def test_a_closed_subscription_gives_nothing_and_still_adds_up() -> None:
     assert bench.subscription.stats().buffered == 3
 
 
-async def test_leaving_the_context_closes() -> None:
+async def test_context_exit_closes_subscription() -> None:
     bench = Bench()
     async with bench.subscription as events:
         assert events is bench.subscription
@@ -156,7 +156,7 @@ async def test_leaving_the_context_closes() -> None:
         await events.__anext__()
 
 
-async def test_what_was_buffered_is_given_before_the_end() -> None:
+async def test_buffered_events_precede_end() -> None:
     bench = Bench()
     bench.put(change(1))
     bench.consumer.end(None)
@@ -164,7 +164,7 @@ async def test_what_was_buffered_is_given_before_the_end() -> None:
     assert [event async for event in bench.subscription] == [change(1)]
 
 
-async def test_what_was_buffered_is_given_before_the_failure_which_comes_every_time() -> None:
+async def test_buffered_events_precede_failure() -> None:
     bench = Bench()
     bench.put(change(1))
     bench.consumer.end(ConnectionLost("gone"))
@@ -179,7 +179,7 @@ async def test_what_was_buffered_is_given_before_the_failure_which_comes_every_t
             await bench.subscription.__anext__()
 
 
-async def test_statistics_add_up_at_every_step() -> None:
+async def test_stats_add_up_always() -> None:
     for overflow in ("drop-oldest", "drop-newest"):
         bench = Bench(kinds=[StateChange], overflow=overflow, capacity=3)
         for number in range(12):
@@ -208,9 +208,7 @@ async def test_statistics_add_up_at_every_step() -> None:
         ({"kinds": [StateChange, PeerDown]}, [Missed(1, 1, "gap"), PeerDown(1, True)]),
     ],
 )
-def test_losses_are_always_told_and_peers_to_who_asked(
-    options: dict[str, Any], heard: list[Notice]
-) -> None:
+def test_peer_notices_are_opt_in(options: dict[str, Any], heard: list[Notice]) -> None:
     bench = Bench(**options)
     for notice in (PeerUp(1), Missed(1, 1, "gap"), PeerDown(1, True)):
         bench.consumer.ring.put_notice(notice)
@@ -220,12 +218,12 @@ def test_losses_are_always_told_and_peers_to_who_asked(
     assert told == heard
 
 
-def test_an_overflow_that_is_none_is_refused() -> None:
+def test_unknown_overflow_is_refused() -> None:
     with pytest.raises(ValueError, match='"drop-oldest" or "drop-newest", not \'block\''):
         Bench(overflow="block")  # type: ignore[arg-type]
 
 
-def test_who_asked_for_notices_alone_hears_no_event() -> None:
+def test_notice_kinds_filter_all_events() -> None:
     bench = Bench(kinds=[PeerDown])
     bench.put(change(1), change(2))
     bench.consumer.ring.put_notice(PeerDown(7, True))
@@ -235,17 +233,17 @@ def test_who_asked_for_notices_alone_hears_no_event() -> None:
     bench.assert_sum()
 
 
-def test_kinds_without_any_are_refused() -> None:
+def test_empty_kinds_are_refused() -> None:
     with pytest.raises(ValueError, match="kinds is empty"):
         Bench(kinds=[])
 
 
-def test_peers_is_no_list_of_nodes() -> None:
+def test_peers_must_be_boolean() -> None:
     with pytest.raises(TypeError, match="peers must be True or False, not list"):
         Bench(peers=[6])  # type: ignore[arg-type]
 
 
-def test_kinds_are_told_apart() -> None:
+def test_kinds_split_events_and_notices() -> None:
     assert split_kinds(None) == (None, [])
     assert split_kinds([StateChange, PeerUp]) == ([StateChange], [PeerUp])
     assert split_kinds(kind for kind in (PeerUp,)) == ([], [PeerUp])
@@ -261,45 +259,45 @@ def folded(*notices: Any) -> list[Notice]:
     return list(carried.values())
 
 
-def test_losses_of_one_node_and_cause_become_one() -> None:
+def test_losses_fold_by_node_and_cause() -> None:
     assert folded(
         Missed(1, 2, "gap"), Missed(2, 3, "gap"), Missed(1, 4, "gap"), Missed(1, 5, "discarded")
     ) == [Missed(1, 6, "gap"), Missed(2, 3, "gap"), Missed(1, 5, "discarded")]
 
 
-def test_a_loss_of_unknown_size_makes_the_sum_unknown() -> None:
+def test_unknown_loss_makes_sum_unknown() -> None:
     for losses in ((None, 4), (4, None), (None, None)):
         missed = [Missed(1, events, "gap") for events in losses]
         assert folded(*missed) == [Missed(1, None, "gap")]
 
 
-def test_overflows_are_folded_by_node() -> None:
+def test_overflows_fold_by_node() -> None:
     assert folded({1: 2, 2: 3}, {2: 4}, Missed(1, 5, "overflow")) == [
         Missed(1, 7, "overflow"),
         Missed(2, 7, "overflow"),
     ]
 
 
-def test_the_last_word_on_a_peer_counts() -> None:
+def test_last_peer_notice_wins() -> None:
     assert folded(PeerUp(1), PeerUp(2), PeerDown(1, False), PeerUp(1), PeerDown(2, True)) == [
         PeerUp(1),
         PeerDown(2, True),
     ]
 
 
-def test_a_duplicate_id_is_told_once() -> None:
+def test_duplicate_id_is_reported_once() -> None:
     assert folded(DuplicateNodeId(1), DuplicateNodeId(1), DuplicateNodeId(2)) == [
         DuplicateNodeId(1),
         DuplicateNodeId(2),
     ]
 
 
-def test_an_absence_is_told_once() -> None:
+def test_disconnect_is_reported_once() -> None:
     absence = Missed(None, None, "disconnect")
     assert folded(absence, absence) == [absence]
 
 
-def test_what_cannot_be_folded_is_kept() -> None:
+def test_other_notices_are_kept() -> None:
     class Other(Notice, frozen=True):
         pass
 

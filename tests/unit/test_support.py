@@ -26,7 +26,7 @@ def frames_of(data: bytes, *, chunk: int) -> list[Frame | bytes]:
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 1000])
-def test_frames_are_whole_whatever_the_chunks(chunk: int) -> None:
+def test_frames_are_whole_in_any_chunks(chunk: int) -> None:
     frames = frames_of(STREAM, chunk=chunk)
     assert [frame.verb for frame in frames] == ["CONNECT", "PUB", "HPUB", "MSG", "HMSG", "PING"]
     assert b"".join(frame.raw for frame in frames) == STREAM
@@ -39,7 +39,7 @@ def test_frames_are_whole_whatever_the_chunks(chunk: int) -> None:
     ]
 
 
-def test_an_altered_frame_has_sizes_that_fit() -> None:
+def test_altered_frame_has_fitting_sizes() -> None:
     plain, with_header = frames_of(STREAM, chunk=1000)[1:3]
     assert plain.alter(payload=b"abc").raw == b"PUB a.b 3\r\nabc\r\n"
     assert with_header.alter(payload=b"").raw == b"HPUB a.b re 12 12\r\nNATS/1.0\r\n\r\n\r\n"
@@ -47,12 +47,12 @@ def test_an_altered_frame_has_sizes_that_fit() -> None:
     assert with_header.alter().raw == with_header.raw
 
 
-def test_bytes_of_tls_pass_as_they_come() -> None:
+def test_tls_bytes_pass_unparsed() -> None:
     hello = b"\x16\x03\x01\x00\x05hello"
     assert frames_of(b"PING\r\n" + hello, chunk=1000)[1:] == [hello]
 
 
-def test_damage_is_repeatable_by_its_seed() -> None:
+def test_seed_repeats_damage() -> None:
     data = b"".join(b"PUB a 1\r\n%d\r\n" % (number % 10) for number in range(200))
     frames = frames_of(data, chunk=64)
     runs = []
@@ -65,7 +65,7 @@ def test_damage_is_repeatable_by_its_seed() -> None:
     assert len(runs[0]) == 200 - len(damage.dropped) + len(damage.duplicated)
 
 
-async def test_a_proxy_passes_messages_both_ways(shared_server: LocalServer) -> None:
+async def test_proxy_forwards_both_ways(shared_server: LocalServer) -> None:
     async with (
         Proxy(shared_server.host, shared_server.port) as proxy,
         PlainPeer(proxy.url, "support.both") as one,
@@ -79,7 +79,7 @@ async def test_a_proxy_passes_messages_both_ways(shared_server: LocalServer) -> 
         assert (proxy.accepted, proxy.connections) == (1, 1)
 
 
-async def test_a_filter_drops_duplicates_and_alters(shared_server: LocalServer) -> None:
+async def test_filter_drops_repeats_and_alters(shared_server: LocalServer) -> None:
     def meddle(frame: Frame) -> list[Frame]:
         match frame.payload:
             case b"drop":
@@ -101,7 +101,7 @@ async def test_a_filter_drops_duplicates_and_alters(shared_server: LocalServer) 
         assert other.payloads == [b"twice", b"twice", b"altered", b"last"]
 
 
-async def test_a_filter_that_fails_fails_the_test(shared_server: LocalServer) -> None:
+async def test_failing_filter_fails_test(shared_server: LocalServer) -> None:
     def broken(frame: Frame) -> Frame:
         raise LookupError("the filter's own mistake")
 
@@ -117,7 +117,7 @@ async def test_a_filter_that_fails_fails_the_test(shared_server: LocalServer) ->
         await run()
 
 
-async def test_what_is_paused_comes_later_and_what_is_swallowed_never(
+async def test_paused_bytes_arrive_swallowed_never(
     shared_server: LocalServer,
 ) -> None:
     async with (
@@ -140,9 +140,7 @@ async def test_what_is_paused_comes_later_and_what_is_swallowed_never(
 
 
 @pytest.mark.parametrize("reset", [False, True])
-async def test_cut_connections_end_and_a_refused_one_never_begins(
-    shared_server: LocalServer, reset: bool
-) -> None:
+async def test_proxy_cuts_and_refuses_connections(shared_server: LocalServer, reset: bool) -> None:
     async with Proxy(shared_server.host, shared_server.port) as proxy:
         reader, writer = await asyncio.open_connection(proxy.host, proxy.port)
         assert (await reader.readline()).startswith(b"INFO")
@@ -163,7 +161,7 @@ async def test_cut_connections_end_and_a_refused_one_never_begins(
         await until(lambda: proxy.connections == 0)
 
 
-async def test_a_connection_can_be_cut_in_the_middle_of_a_frame(
+async def test_proxy_cuts_within_frame(
     shared_server: LocalServer,
 ) -> None:
     async with Proxy(shared_server.host, shared_server.port) as proxy:
@@ -175,7 +173,7 @@ async def test_a_connection_can_be_cut_in_the_middle_of_a_frame(
         writer.close()
 
 
-def test_the_toml_of_a_node_holds_every_setting(shared_server: LocalServer) -> None:
+def test_node_toml_holds_every_setting(shared_server: LocalServer) -> None:
     text = node_toml(
         shared_server,
         password='p"\\',
