@@ -88,7 +88,7 @@ async def test_check_connects_and_no_peer_hears_of_it(tmp_path: Path, server: Lo
         async with start("check", "--connect", str(config), directory=tmp_path) as check:
             assert await check.ends() == 0, check.err
         assert re.search(
-            rf"^connected to 127.0.0.1:{server.port} in \d+ ms, and may listen on stwt.agora$",
+            rf"^connected to 127.0.0.1:{server.port} in \d+ ms, and may subscribe to stwt.agora$",
             check.out,
             re.MULTILINE,
         )

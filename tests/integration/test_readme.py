@@ -109,7 +109,7 @@ def test_the_program_is_ten_lines() -> None:
 def test_the_faulty_file_is_told_as_the_readme_says(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text(block("toml", 1), "utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "fastcoord.cli", "check", "bad.toml"],
+        [sys.executable, "-m", "fastcoord", "check", "bad.toml"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -31,6 +31,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "__init__",
         "server",
         "cli",
+        "__main__",
     )
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}

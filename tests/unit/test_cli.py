@@ -29,7 +29,7 @@ def run(*words: str, path: str | None = None) -> subprocess.CompletedProcess[str
     if path is not None:
         environment["PATH"] = path
     return subprocess.run(
-        [sys.executable, "-m", "fastcoord.cli", *words],
+        [sys.executable, "-m", "fastcoord", *words],
         capture_output=True,
         text=True,
         timeout=30,
@@ -172,7 +172,7 @@ def test_closed_pipe_prints_no_traceback(tmp_path: Path) -> None:
     file = tmp_path / "node.toml"
     file.write_text(GOOD)
     process = subprocess.Popen(
-        [sys.executable, "-m", "fastcoord.cli", "check", str(file)],
+        [sys.executable, "-m", "fastcoord", "check", str(file)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 import fastcoord
-from fastcoord.cli.demo_events import EventMix
-from fastcoord.cli.demo_messages import NodeReport, NodeTask, Order, Totals
-from fastcoord.cli.demo_node import Tally
-from fastcoord.cli.demo_report import PlainView, RichView, live_table, make_view
-from fastcoord.cli.demo_sums import add_up
+from fastcoord.cli.demo.events import EventMix
+from fastcoord.cli.demo.messages import NodeReport, NodeTask, Order, Totals
+from fastcoord.cli.demo.node import Tally
+from fastcoord.cli.demo.sums import add_up
+from fastcoord.cli.demo.views import PlainView, RichView, live_table, make_view
 from fastcoord.config import PROTOCOLS
 from fastcoord.events import Missed, PeerUp
 
@@ -82,15 +82,15 @@ def test_correct_sums_are_accepted() -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"received": {1: 9}}, "node 2 of node 1: the parts are 1 too few"),
-        ({"received": {1: 11}}, "node 2 of node 1: the parts are 1 too many"),
+        ({"received": {1: 9}}, "events from node 1 to node 2: the sum of the parts is 1 too low"),
+        ({"received": {1: 11}}, "events from node 1 to node 2: the sum of the parts is 1 too high"),
         ({"received": {1: 7}, "missed": {1: {"gap": 2, "overflow": 1}}},
-         "node 2 missed 3 of node 1 (gap 2, overflow 1)"),
-        ({"wrong": 4}, "node 2 received 4 events that are not what was published"),
-        ({"unattributed": 1}, "node 2 missed events and cannot tell how many"),
-        ({"totals": totals(20, 10, confirmed=19)}, "node 2 as sender: the parts are 1 too few"),
+         "node 2 missed 3 events of node 1 (gap 2, overflow 1)"),
+        ({"wrong": 4}, "node 2 received 4 events that differ from those published"),
+        ({"unattributed": 1}, "node 2 missed an unknown number of events"),
+        ({"totals": totals(20, 10, confirmed=19)}, "node 2 as sender: the sum of the parts is 1"),
         ({"totals": totals(20, 10, confirmed=19, waiting=1)}, "of which 19 are confirmed"),
-        ({"totals": totals(20, 10, delivered=9)}, "the subscription of node 2: the parts are 1"),
+        ({"totals": totals(20, 10, delivered=9)}, "the subscription of node 2: the sum"),
     ],
 )  # fmt: skip
 def test_wrong_sums_are_problems(change: dict[str, object], problem: str) -> None:
@@ -142,7 +142,7 @@ def test_demo_node_explains_missing_server(tmp_path: Path) -> None:
     config.write_text(CONFIG)
     task = NodeTask(config=str(config), node_id=1, node_ids=(1, 2), seed=1, rate=1, seconds=1.0)
     process = subprocess.Popen(
-        [sys.executable, "-m", "fastcoord.cli.demo_node", msgspec.json.encode(task).decode()],
+        [sys.executable, "-m", "fastcoord.cli.demo.node", msgspec.json.encode(task).decode()],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -1,45 +1,51 @@
-"""Every command and option of ``fastcoord``, and how wrong ones are told."""
+"""The commands of ``fastcoord`` and how their arguments are parsed.
+
+A command is a module of this package with two functions: ``configure(parser)`` adds its
+description and arguments, ``run(arguments)`` returns the exit status. :data:`COMMANDS` lists them.
+"""
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import importlib
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, NoReturn
-
-from fastcoord.config import PROTOCOLS
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["build_parser"]
+__all__ = ["COMMANDS", "Command", "add_file", "add_node_id", "build_parser", "command_module"]
+
+COMMANDS = {
+    "demo": "run three nodes on a local nats-server and count every event",
+    "check": "print the settings of a configuration, or its problems",
+    "listen": "print the events of a running cluster",
+}
+"""The summary of each command by its name, which is also the name of its module."""
 
 DESCRIPTION = (
     "A coordination bus for clusters of processes over NATS, wire-compatible with Stalwart."
 )
 
-EPILOGUE = "Exit status: 0 all is well, 1 a failure, 2 wrong usage, 130 after Ctrl-C."
+EPILOGUE = "Exit status: 0 success, 1 failure, 2 wrong usage, 130 after Ctrl-C."
 
-DEMO = """\
-Start a nats-server and several node processes on one generated configuration, let them exchange
-events for some seconds, and prove that every event reached every other node once and in order.
-"""
 
-CHECK = """\
-Read a configuration and print every setting in effect, or everything that is wrong with it.
-Secrets are never shown.
-"""
+class Command(Protocol):
+    """The functions of a command's module."""
 
-LISTEN = """\
-Join the cluster of a configuration as one more node and print what the other nodes publish, until
-Ctrl-C. The node needs an id that no other node has: one is drawn unless you give it.
-"""
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Add the description and the arguments of the command."""
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Run the command and return its exit status."""
 
 
 class SentenceParser(argparse.ArgumentParser):
-    """Tells wrong usage in one sentence, and knows what was probably meant."""
+    """A parser that reports wrong usage in one sentence and suggests the nearest option."""
 
     def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(allow_abbrev=False, **options)
         self.commands: dict[str, argparse.ArgumentParser] = {}
 
@@ -60,96 +66,59 @@ class SentenceParser(argparse.ArgumentParser):
         return found
 
 
-def build_parser() -> SentenceParser:
-    """Describe every command and its options."""
+def build_parser(argv: Sequence[str]) -> SentenceParser:
+    """Make the parser for a command line.
+
+    :param argv: the command line. Only the module of the command that it names is imported, so
+        that ``--help`` does not wait for all of them.
+    :return: the parser.
+    """
     parser = SentenceParser(prog="fastcoord", description=DESCRIPTION, epilog=EPILOGUE)
     parser.add_argument("--version", action="version", version=f"fastcoord {version('fastcoord')}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-
-    def add(name: str, summary: str, description: str) -> argparse.ArgumentParser:
-        command: argparse.ArgumentParser = commands.add_parser(
-            name, help=summary, description=description
-        )
+    for name, summary in COMMANDS.items():
+        command: argparse.ArgumentParser = commands.add_parser(name, help=summary)
         parser.commands[name] = command
-        return command
-
-    _describe_demo(add("demo", "three nodes on a local nats-server, every event counted", DEMO))
-    _describe_check(add("check", "print every setting of a configuration, or its faults", CHECK))
-    _describe_listen(add("listen", "print every event of a running cluster", LISTEN))
+        if name in argv:
+            command_module(name).configure(command)
     return parser
 
 
-def _describe_demo(demo: argparse.ArgumentParser) -> None:
-    add = demo.add_argument
-    add(
-        "--seconds",
-        type=_number(float, 0.1, 3600),
-        default=5.0,
-        help="how long the nodes publish (default: 5)",
-    )
-    add(
-        "--nodes",
-        type=_number(int, 2, 32),
-        default=3,
-        help="how many node processes (default: 3)",
-    )
-    add(
-        "--rate",
-        type=_number(int, 1, 1_000_000),
-        default=2000,
-        help="events a second that each node publishes (default: 2000)",
-    )
-    add(
-        "--seed",
-        type=int,
-        default=1,
-        help="the same seed publishes the same events (default: 1)",
-    )
-    add(
-        "--protocol",
-        choices=PROTOCOLS,
-        default=PROTOCOLS[0],
-        help=f"one of {', '.join(PROTOCOLS)} (default: {PROTOCOLS[0]})",
-        metavar="NAME",
-    )
-    add("--server", metavar="BINARY", help="the nats-server to start (default: the bundled one)")
-    add("--keep", action="store_true", help="keep server and nodes running until Ctrl-C")
-    add("--plain", action="store_true", help="plain lines instead of a live table")
+def command_module(name: str) -> Command:
+    """Import the module of a command.
+
+    :param name: a key of :data:`COMMANDS`.
+    :return: the module.
+    """
+    return cast("Command", importlib.import_module(f"fastcoord.cli.{name}"))
 
 
-def _describe_check(check: argparse.ArgumentParser) -> None:
-    check.add_argument("file", metavar="FILE", help="the configuration, TOML or JSON")
-    check.add_argument(
-        "--connect",
-        action="store_true",
-        help="also connect to the server and say what happened; exits with 1 if that fails",
-    )
+def add_file(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that names the configuration."""
+    parser.add_argument("file", metavar="FILE", help="the configuration, TOML or JSON")
 
 
-def _describe_listen(listen: argparse.ArgumentParser) -> None:
-    listen.add_argument("file", metavar="FILE", help="the configuration, TOML or JSON")
-    listen.add_argument(
+def add_node_id(parser: argparse.ArgumentParser) -> None:
+    """Add the option for the node id that a command joins with."""
+    parser.add_argument(
         "--node-id",
-        type=_number(int, 0, 65535),
+        type=number(int, 0, 65535),
         metavar="ID",
-        help="the id to join with (default: one drawn from 32768 to 65535, never the file's)",
-    )
-    listen.add_argument(
-        "--kinds",
-        type=_kinds,
-        metavar="NAME,…",
-        help="only these events, for example StateChange,EmailPush; notices always show",
-    )
-    listen.add_argument(
-        "--json",
-        action="store_true",
-        help="one JSON object a line; also the default when the output is not a terminal",
+        help="the node id to join with (default: a random one from 32768 to 65535)",
     )
 
 
-def _number(
+def number(
     kind: Callable[[str], Any], smallest: float, largest: float
 ) -> Callable[[str], float | int]:
+    """Make a parser of numbers within a range.
+
+    :param kind: ``int`` or ``float``.
+    :param smallest: the smallest number allowed.
+    :param largest: the largest number allowed.
+    :return: the parser, for the ``type`` of an argument.
+    """
+
     def parse(text: str) -> float | int:
         try:
             value: float | int = kind(text)
@@ -165,20 +134,24 @@ def _number(
     return parse
 
 
-def _kinds(text: str) -> tuple[str, ...]:
+def event_kind(name: str) -> str:
+    """Check the name of an event kind, for the ``type`` of an argument.
+
+    :param name: the name, for example ``StateChange``.
+    :return: the same name.
+    :raises argparse.ArgumentTypeError: when no event kind has this name.
+    """
     from fastcoord import events
 
     known = [
-        name
-        for name in events.__all__
-        if isinstance(kind := getattr(events, name), type)
+        each
+        for each in events.__all__
+        if isinstance(kind := getattr(events, each), type)
         and issubclass(kind, events.Event)
         and kind is not events.Event
     ]
-    names = tuple(name.strip() for name in text.split(","))
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f", did you mean {near[0]}?" if near else f": choose from {', '.join(known)}"
-            raise argparse.ArgumentTypeError(f"there is no event {name!r}{hint}")
-    return names
+    if name in known:
+        return name
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f", did you mean {near[0]}?" if near else f": choose from {', '.join(known)}"
+    raise argparse.ArgumentTypeError(f"there is no event {name!r}{hint}")

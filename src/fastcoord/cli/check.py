@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from fastcoord.cli.arguments import add_file
 from fastcoord.cli.running import CommandFailed, run_until_interrupted
 from fastcoord.config import describe, load_config
 from fastcoord.errors import RequestTimeout
@@ -13,34 +14,54 @@ from fastcoord.nats.parser import MessageSink
 from fastcoord.nats.supervisor import Supervisor
 
 if TYPE_CHECKING:
+    import argparse
+
     from fastcoord.config import Config
     from fastcoord.nats.connection import Connection
 
-__all__ = ["run_check"]
+__all__ = ["configure", "run"]
+
+DESCRIPTION = """\
+Read a configuration and print every setting in effect, or every problem of the file. Secrets are
+never shown.
+
+example: fastcoord check --connect node.toml
+"""
 
 SUBSCRIPTION = 1
 
 
-def run_check(file: str, *, connect: bool = False) -> int:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the arguments of the command."""
+    parser.description = DESCRIPTION
+    add_file(parser)
+    parser.add_argument(
+        "--connect",
+        action="store_true",
+        help="connect to a server as well; exit with 1 if that fails",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Print every setting of a configuration; secrets are printed as ``***``.
 
-    :param file: the configuration.
-    :param connect: whether to connect to its server as well. Peers do not notice it.
+    With ``--connect``, connect to a server as well. Peers do not notice it.
+
+    :param arguments: the parsed arguments.
     :return: the exit status.
     :raises ConfigError: with all problems of the file.
     :raises ConnectError: no server can be joined.
     :raises CommandFailed: the server does not let the node subscribe.
     """
-    config = load_config(file)
+    config = load_config(arguments.file)
     print(describe(config), flush=True)
-    return run_until_interrupted(Visit(config).run()) if connect else 0
+    return run_until_interrupted(Visit(config).run()) if arguments.connect else 0
 
 
 class Visit(Supervisor):
     """A connection that subscribes and publishes nothing.
 
-    Joining the cluster would prove more, but a running node may have the id that the file names,
-    and a check must not disturb it.
+    It does not join the cluster, because a running node may have the node id of the file.
     """
 
     def __init__(self, config: Config) -> None:
@@ -56,7 +77,7 @@ class Visit(Supervisor):
         finally:
             await self.close()
         milliseconds = (time.monotonic() - started) * 1000
-        print(f"connected to {server} in {milliseconds:.0f} ms, and may listen on {subject}")
+        print(f"connected to {server} in {milliseconds:.0f} ms, and may subscribe to {subject}")
         return 0
 
     async def _listen(self) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""``fastcoord listen``: every event and notice of a live cluster, one a line."""
+"""``fastcoord listen``: print the events and notices of a running cluster, one a line."""
 
 from __future__ import annotations
 
@@ -12,45 +12,69 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 import fastcoord
+from fastcoord.cli.arguments import add_file, add_node_id, event_kind
 from fastcoord.cli.running import run_until_interrupted
 from fastcoord.events import Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    import argparse
+    from collections.abc import Callable, Iterator
 
     from fastcoord import Batch, Event
 
     Writer = Callable[[float, int | None, Any], str]
 
-__all__ = ["run_listen"]
+__all__ = ["configure", "run"]
+
+DESCRIPTION = """\
+Join the cluster of a configuration as one more node and print the events of the other nodes, until
+Ctrl-C. The node needs an id that no other node has: a random one unless you give it.
+
+example: fastcoord listen node.toml --kinds StateChange,EmailPush
+"""
 
 
-def run_listen(
-    file: str,
-    *,
-    node_id: int | None = None,
-    kinds: Sequence[str] | None = None,
-    as_json: bool = False,
-) -> int:
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the arguments of the command."""
+    parser.description = DESCRIPTION
+    add_file(parser)
+    add_node_id(parser)
+    parser.add_argument(
+        "--kinds",
+        type=_kinds,
+        metavar="NAME,…",
+        help="print only these events, for example StateChange,EmailPush, and all notices",
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="one JSON object a line; also the default when the output is not a terminal",
+    )
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    return tuple(event_kind(name.strip()) for name in text.split(","))
+
+
+def run(arguments: argparse.Namespace) -> int:
     """Join a cluster and print what arrives, until Ctrl-C.
 
-    :param file: the configuration.
-    :param node_id: the id to join with; ``None`` draws one, never the configuration's.
-    :param kinds: names of the events to print; ``None`` for all.
-    :param as_json: whether each line is a JSON object; it always is when standard output is not
-        a terminal.
+    :param arguments: the parsed arguments.
     :return: the exit status.
     """
-    config = fastcoord.load_config(file)
+    config = fastcoord.load_config(arguments.file)
+    node_id: int | None = arguments.node_id
     if node_id is None:
-        # That of the file belongs to the node whose file it is.
+        # Not the id of the file: the node that it configures may be running.
         node_id = random.randint(32_768, 65_535)
-    write = _json_line if as_json or not sys.stdout.isatty() else _readable_line
+    as_json = arguments.json or not sys.stdout.isatty()
+    write = _json_line if as_json else _readable_line
+    kinds: tuple[str, ...] | None = arguments.kinds
     wanted = None if kinds is None else [getattr(fastcoord, name) for name in kinds]
 
     async def listen() -> int:
         async with fastcoord.connect(config, node_id=node_id) as node:
-            _say(f"node {node.node_id} listens on {config.cluster.subject}; Ctrl-C ends it")
+            _log(f"node {node.node_id} listens on {config.cluster.subject}; stop it with Ctrl-C")
             async with node.subscribe(kinds=wanted, peers=True) as events:
                 async for arrived in events.batches():
                     for line in _lines(arrived, write):
@@ -60,8 +84,8 @@ def run_listen(
     return run_until_interrupted(listen())
 
 
-def _say(sentence: str) -> None:
-    print(f"fastcoord: {sentence}", file=sys.stderr, flush=True)
+def _log(text: str) -> None:
+    print(f"fastcoord: {text}", file=sys.stderr, flush=True)
 
 
 def _lines(

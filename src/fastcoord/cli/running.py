@@ -1,4 +1,4 @@
-"""How a command runs its coroutine, and how it ends on Ctrl-C."""
+"""Running the coroutine of a command, and ending it on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["CommandFailed", "run_until_interrupted"]
 
 
 class CommandFailed(Exception):
-    """A command could not do its work; the message is for the user."""
+    """A command failed; the message is for the user."""
 
 
 def run_until_interrupted(main: Coroutine[Any, Any, int]) -> int:
-    """Run a coroutine that is cancelled, and so can clean up, by Ctrl-C and by SIGTERM.
+    """Run a coroutine, and cancel it on Ctrl-C and SIGTERM so that it can clean up.
 
-    :param main: what gives the exit status.
+    :param main: returns the exit status.
     :return: that status, or 130 after Ctrl-C and 143 after SIGTERM.
     """
     caught: list[int] = []

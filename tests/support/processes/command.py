@@ -53,7 +53,7 @@ async def start(*words: str, directory: Path) -> AsyncIterator[Command]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "fastcoord.cli",
+        "fastcoord",
         *words,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The events of the demo: a mix as a mail cluster has it, the same for the same seed."""
+"""The events of the demo: the mix of a mail cluster, the same for the same seed."""
 
 from __future__ import annotations
 
@@ -31,14 +31,13 @@ ACCOUNTS = 5000
 
 
 class EventMix:
-    """The endless stream of events that one node of the demo publishes.
+    """Generate the endless stream of events that one node of the demo publishes.
 
-    Whoever knows the seed knows the stream, so a receiver can tell whether each event that
-    arrives is the one that was sent.
+    The seed determines the stream, so that a receiver can check each event that it receives.
 
     :param seed: the demo's seed.
     :param node_id: the node that publishes.
-    :param protocol: the protocol, which decides how some news are written.
+    :param protocol: the protocol, which determines the kinds of events.
     """
 
     def __init__(self, seed: int, node_id: int, protocol: str) -> None:
@@ -47,11 +46,11 @@ class EventMix:
         self._has_registry = protocol in ("stalwart-0.16", "stalwart-1.0")
 
     def take(self, count: int) -> list[Event]:
-        """Give the next ``count`` events."""
+        """Return the next ``count`` events."""
         return [self.next() for _ in range(count)]
 
     def next(self) -> Event:
-        """Give the next event."""
+        """Return the next event."""
         draw = self._random.random()
         account = self._random.randrange(1, ACCOUNTS)
         self._change_id += 1

@@ -1,4 +1,4 @@
-"""What the demo and its node processes say to each other: one JSON object a line."""
+"""The messages between the demo and its node processes: one JSON object a line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Phase = Literal["started", "connected", "ready", "publishing", "published", "don
 
 
 class NodeTask(msgspec.Struct, frozen=True, kw_only=True):
-    """What one node process is started with."""
+    """The task that a node process is started with."""
 
     config: str
     node_id: int
@@ -23,20 +23,20 @@ class NodeTask(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def peers(self) -> tuple[int, ...]:
-        """The other nodes."""
+        """The ids of the other nodes."""
         return tuple(each for each in self.node_ids if each != self.node_id)
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What a node is to do next; the end of the line means to leave."""
+    """The next action of a node. The end of its standard input makes it leave."""
 
     action: Literal["publish", "finish", "stay"]
     published: dict[int, int] = {}
-    """With ``finish``: how many events each node has published, and so what to wait for."""
+    """With ``finish``: how many events each node has published, which the others wait for."""
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """The terms of a node's own statistics, of which two sums have to add up."""
+    """The terms of a node's statistics, which form two sums."""
 
     accepted: int
     confirmed: int
@@ -50,7 +50,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a node is, and what it has counted so far."""
+    """The phase of a node and its counters so far."""
 
     phase: Phase = "started"
     server: str = ""
@@ -58,9 +58,9 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     received: dict[int, int] = {}
     """Events by sender."""
     missed: dict[int, dict[str, int]] = {}
-    """Events by sender and by cause, as ``Missed`` told them."""
+    """Missed events by sender and by cause."""
     unattributed: int = 0
-    """How often ``Missed`` could not say what is missing."""
+    """How many ``Missed`` notices came without a number of events."""
     wrong: int = 0
-    """Events that are not the ones which their sender published at that place."""
+    """Events that differ from the one that their sender published at that position."""
     totals: Totals | None = None

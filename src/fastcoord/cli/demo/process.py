@@ -1,4 +1,4 @@
-"""A node process as the demo sees it."""
+"""The demo's side of a node process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fastcoord.cli.demo_messages import NodeReport, NodeTask, Order
+from fastcoord.cli.demo.messages import NodeReport, NodeTask, Order
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["NodeProcess"]
 
-TIME_TO_LEAVE = 5.0
+STOP_TIMEOUT = 5.0
+"""Seconds until a node that does not leave is killed."""
 
 
 class NodeProcess:
-    """Start one node, give it orders, and know its last report.
+    """Start one node process, send it orders and keep its last report.
 
-    :param task: what the node is to do.
-    :param log: the file for whatever it writes on standard error.
-    :param on_change: called after each report, and when the process has ended.
+    :param task: the node's task.
+    :param log: the file for the standard error of the process.
+    :param on_change: called after each report and when the process has ended.
     """
 
     def __init__(self, task: NodeTask, log: Path, on_change: Callable[[], None]) -> None:
@@ -47,12 +48,12 @@ class NodeProcess:
     async def start(self) -> None:
         """Start the process."""
         with self._log.open("wb") as log:
-            # In a session of its own, Ctrl-C in the terminal reaches only the demo, which then
-            # ends the nodes by closing their standard input. So does the kernel if the demo dies.
+            # A session of its own: Ctrl-C in the terminal reaches only the demo, which then ends
+            # the nodes by closing their standard input. The kernel does the same if the demo dies.
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                "fastcoord.cli.demo_node",
+                "fastcoord.cli.demo.node",
                 msgspec.json.encode(self._task).decode(),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -62,32 +63,32 @@ class NodeProcess:
         self._reading = asyncio.create_task(self._read(self._process))
 
     def order(self, order: Order) -> None:
-        """Tell the node what to do next."""
+        """Send the node an order."""
         assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.write(msgspec.json.encode(order) + b"\n")
 
     async def stop(self) -> None:
-        """Let the node leave the bus, and kill it if it does not."""
+        """Let the node leave the bus, and kill it if it takes too long."""
         if self._process is None or self._reading is None:
             return
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
-            await asyncio.wait({self._reading}, timeout=TIME_TO_LEAVE)
+            await asyncio.wait({self._reading}, timeout=STOP_TIMEOUT)
         finally:
             if self._process.returncode is None:
                 self._process.kill()
             await self._reading
 
     def how_it_ended(self) -> str:
-        """Say how the process ended, and why if it has said so."""
+        """Describe how the process ended, with the last line of its log."""
         assert self.exit_code is not None
         if self.exit_code < 0:
-            return f"was ended by {signal.Signals(-self.exit_code).name}"
+            return f"killed by {signal.Signals(-self.exit_code).name}"
         lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         reason = f": {lines[-1]}" if lines else ""
-        return f"ended with exit code {self.exit_code}{reason}"
+        return f"exit code {self.exit_code}{reason}"
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None

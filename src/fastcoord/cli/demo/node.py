@@ -1,4 +1,4 @@
-"""One node of the demo, in a process of its own: ``python -m fastcoord.cli.demo_node TASK``."""
+"""One node process of the demo: ``python -m fastcoord.cli.demo.node TASK``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import fastcoord
-from fastcoord.cli.demo_events import EventMix
-from fastcoord.cli.demo_messages import NodeReport, NodeTask, Order, Phase, Totals
+from fastcoord.cli.demo.events import EventMix
+from fastcoord.cli.demo.messages import NodeReport, NodeTask, Order, Phase, Totals
 from fastcoord.errors import FastcoordError
 from fastcoord.events import Missed, Notice
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from fastcoord import Batch, Node
 
 REPORT_INTERVAL = 0.25
-TICK = 0.005
+POLL_INTERVAL = 0.005
 LARGEST_BURST = 1000
-TRICKLE = 2
-"""Events a second while the demo only stays up."""
+IDLE_RATE = 2
+"""Events a second with ``demo --keep``."""
 
-PATIENCE = 15.0
-"""Seconds that a node waits for what the others have published."""
+RECEIVE_TIMEOUT = 15.0
+"""Seconds that a node waits for the events of the others."""
 
 
 class Tally:
-    """What one node hears of the others, compared with what each of them really publishes."""
+    """Count the events that one node receives and compare each with the one that was published."""
 
     def __init__(self, task: NodeTask, protocol: str) -> None:
         self.received = dict.fromkeys(task.peers, 0)
@@ -43,14 +43,14 @@ class Tally:
         self._mixes = {peer: EventMix(task.seed, peer, protocol) for peer in task.peers}
 
     async def listen(self, node: Node, subscribed: asyncio.Event) -> None:
-        """Count everything that arrives, for ever."""
+        """Count everything that arrives, until it is cancelled."""
         async with node.subscribe() as events:
             subscribed.set()
             async for arrived in events.batches():
                 self.add(arrived)
 
     def add(self, arrived: Batch | Notice) -> None:
-        """Count what has arrived."""
+        """Count a batch or a notice."""
         if isinstance(arrived, Missed):
             self._add_missed(arrived)
         elif not isinstance(arrived, Notice):
@@ -59,17 +59,17 @@ class Tally:
 
     async def wait_for(self, published: dict[int, int]) -> None:
         """Wait until each event of each other node has been received or reported missing."""
-        while any(self._heard_of(peer) < published[peer] for peer in self.received):
+        while any(self._accounted_for(peer) < published[peer] for peer in self.received):
             self._changed.clear()
             await self._changed.wait()
 
-    def _heard_of(self, peer: int) -> int:
+    def _accounted_for(self, peer: int) -> int:
         return self.received[peer] + sum(self.missed.get(peer, {}).values())
 
     def _add_batch(self, batch: Batch) -> None:
         mix = self._mixes.get(batch.node_id)
         if mix is None:
-            return  # a guest, who is not part of the demo
+            return  # a node that is not part of the demo
         self.received[batch.node_id] += len(batch)
         self.wrong += sum(event != mix.next() for event in batch)
 
@@ -85,13 +85,13 @@ class Tally:
 
 
 class Parent:
-    """The line to the process that runs the demo: reports go up, orders come down."""
+    """Standard output and input of this process: reports to the demo, orders from it."""
 
     def __init__(self) -> None:
         self._orders: asyncio.Queue[Order] = asyncio.Queue()
 
     async def listen(self) -> None:
-        """Read orders until the line ends, which is how the demo says to leave, or has died."""
+        """Read orders until end of file: the demo wants this node to leave, or has died."""
         reader = asyncio.StreamReader()
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
@@ -110,7 +110,7 @@ class Parent:
 
 
 class DemoNode:
-    """A node that does what the demo tells it."""
+    """A node that carries out the orders of the demo."""
 
     def __init__(self, task: NodeTask, parent: Parent) -> None:
         self._task = task
@@ -119,7 +119,7 @@ class DemoNode:
         self._phase: Phase = "started"
 
     async def take_part(self) -> None:
-        """Connect, meet the others, publish, wait for the others' events, and report it all."""
+        """Connect, wait for the other nodes, carry out the orders, and report the counters."""
         config = fastcoord.load_config(self._task.config)
         self._tally = Tally(self._task, config.cluster.protocol)
         self._mix = EventMix(self._task.seed, self._task.node_id, config.cluster.protocol)
@@ -139,7 +139,7 @@ class DemoNode:
     async def _follow_orders(self, subscribed: asyncio.Event) -> None:
         await subscribed.wait()
         self._enter("connected")
-        await _become(self._has_met_all)
+        await _wait_until(self._knows_all_peers)
         self._enter("ready")
         while True:
             order = await self._parent.order()
@@ -152,17 +152,17 @@ class DemoNode:
                 await self._wait_for_the_others(order.published)
                 self._enter("done")
             else:
-                await self._publish(TRICKLE, float("inf"))
+                await self._publish(IDLE_RATE, float("inf"))
 
     async def _wait_for_the_others(self, published: dict[int, int]) -> None:
-        hearing = asyncio.create_task(self._tally.wait_for(published))
+        receiving = asyncio.create_task(self._tally.wait_for(published))
         try:
-            # When the time is over, the sums will tell what is missing.
-            await asyncio.wait({hearing}, timeout=PATIENCE)
+            # After the timeout the sums show what is missing.
+            await asyncio.wait({receiving}, timeout=RECEIVE_TIMEOUT)
         finally:
-            await _cancel(hearing)
+            await _cancel(receiving)
 
-    def _has_met_all(self) -> bool:
+    def _knows_all_peers(self) -> bool:
         return {peer.node_id for peer in self._node.peers()} >= set(self._task.peers)
 
     async def _publish(self, rate: int, seconds: float) -> None:
@@ -174,7 +174,7 @@ class DemoNode:
             self._sent += due
             if elapsed == seconds:
                 return
-            await asyncio.sleep(TICK)
+            await asyncio.sleep(POLL_INTERVAL)
 
     def _enter(self, phase: Phase) -> None:
         self._phase = phase
@@ -213,9 +213,9 @@ class DemoNode:
         )
 
 
-async def _become(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - a node does not announce whom it has heard
-        await asyncio.sleep(TICK)
+async def _wait_until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - a node does not announce which peers it knows
+        await asyncio.sleep(POLL_INTERVAL)
 
 
 async def _first_to_end(*tasks: asyncio.Task[None]) -> None:
@@ -232,16 +232,16 @@ async def _cancel(*tasks: asyncio.Task[None]) -> None:
 
 async def _run(task: NodeTask) -> None:
     parent = Parent()
-    line = asyncio.create_task(parent.listen())
+    orders = asyncio.create_task(parent.listen())
     work = asyncio.create_task(DemoNode(task, parent).take_part())
     try:
-        await _first_to_end(line, work)
+        await _first_to_end(orders, work)
     finally:
-        await _cancel(line, work)
+        await _cancel(orders, work)
 
 
 def main() -> int:
-    """Run one node until the demo ends the line.
+    """Run one node until the demo closes standard input.
 
     :return: the exit status.
     """
@@ -252,7 +252,7 @@ def main() -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        return 1  # the demo is gone, and nobody is left to tell
+        return 1  # the demo has died
     return 0
 
 

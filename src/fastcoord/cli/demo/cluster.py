@@ -1,4 +1,4 @@
-"""``fastcoord demo``: real node processes on a real server, and every event counted."""
+"""The demo's server and node processes, from start to end."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastcoord.cli.demo_messages import NodeTask, Order
-from fastcoord.cli.demo_process import NodeProcess
-from fastcoord.cli.demo_report import make_view
-from fastcoord.cli.demo_sums import add_up
-from fastcoord.cli.running import CommandFailed, run_until_interrupted
+from fastcoord.cli.demo.messages import NodeTask, Order
+from fastcoord.cli.demo.process import NodeProcess
+from fastcoord.cli.demo.sums import add_up
+from fastcoord.cli.demo.views import make_view
+from fastcoord.cli.running import CommandFailed
 from fastcoord.server import LocalServer
 
 if TYPE_CHECKING:
-    from fastcoord.cli.demo_messages import Phase
+    from fastcoord.cli.demo.messages import Phase
 
-__all__ = ["DemoOptions", "run_demo"]
+__all__ = ["Demo", "DemoOptions"]
 
-PATIENCE = 30.0
-"""Seconds within which every node has to reach the next phase."""
+PHASE_TIMEOUT = 30.0
+"""Seconds within which every node must reach the next phase."""
 
 GUEST_ID = 100
-"""A node id that no demo node has, for whoever wants to listen."""
+"""A node id that no node of the demo has, for a command that joins its cluster."""
 
 CONFIG = """\
 # Written by `fastcoord demo`. The same file starts every node; only the node id differs.
@@ -41,33 +41,34 @@ protocol = "{protocol}"
 heartbeat = "500ms"
 """
 
-NEXT = """\
-The configuration of every node: {config}
-Try next:
-  {command} check {config}
-  {listen}
-  {command} demo --seconds 10 --rate 20000"""
+NEXT_STEPS = """\
+Next steps:
+  {command} demo --keep                        leave the cluster running, to join it
+  {command} demo --seconds 10 --rate 20000     publish more
+  {command} init                               print a configuration to start from"""
 
-LISTEN_LATER = "{command} demo --keep      keeps the cluster up, for `fastcoord listen`"
-LISTEN_NOW = "{command} listen {config} --node-id {guest}     in another terminal"
+NEXT_STEPS_WHILE_RUNNING = """\
+Next steps, in another terminal:
+  {command} check --connect {config}
+  {command} listen {config} --node-id {guest}"""
 
 
-def command_word() -> str:
-    """Give what to type for this command: with its folder where a shell would not find it."""
+def command_name() -> str:
+    """Return how to call this command: with its path if the shell would not find it."""
     if shutil.which("fastcoord") is not None:
         return "fastcoord"
-    beside = Path(sys.executable).with_name("fastcoord")
-    if not beside.exists():
-        return f"{sys.executable} -m fastcoord.cli"
+    script = Path(sys.executable).with_name("fastcoord")
+    if not script.exists():
+        return f"{sys.executable} -m fastcoord"
     try:
-        return str(beside.relative_to(Path.cwd()))
+        return str(script.relative_to(Path.cwd()))
     except ValueError:
-        return str(beside)
+        return str(script)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
-    """The command's options, as its help explains them."""
+    """The options of the command, as its help explains them."""
 
     nodes: int = 3
     seconds: float = 5.0
@@ -79,19 +80,11 @@ class DemoOptions:
     plain: bool = False
 
 
-def run_demo(options: DemoOptions) -> int:
-    """Run the demo.
-
-    :param options: the command's options.
-    :return: the exit status: 1 when anything is missing or does not add up.
-    :raises CommandFailed: when a node dies or does not come along.
-    :raises ServerError: when there is no nats-server, or it does not start.
-    """
-    return run_until_interrupted(Demo(options).run())
-
-
 class Demo:
-    """The process that starts everything, watches it, and leaves nothing behind."""
+    """Start a server and node processes, supervise them, and remove every trace of them.
+
+    :param options: the options of the command.
+    """
 
     def __init__(self, options: DemoOptions) -> None:
         self._options = options
@@ -101,24 +94,28 @@ class Demo:
         self._changed: asyncio.Event
 
     async def run(self) -> int:
-        """Play every act in turn."""
+        """Run the demo from start to end.
+
+        :return: the exit status.
+        """
         self._changed = asyncio.Event()
-        async with self._server:
-            try:
-                config = self._write_config()
-                await self._start_nodes(config)
-                await self._publish()
-                code = self._tell_sums()
-                self._tell_next(config)
-                if self._options.keep:
-                    await self._stay_up()
-            finally:
-                self._view.end_progress()
-                await self._stop_nodes()
+        with tempfile.TemporaryDirectory(prefix="fastcoord-demo-") as folder:
+            async with self._server:
+                try:
+                    config = self._write_config(Path(folder))
+                    await self._start_nodes(config)
+                    await self._publish()
+                    code = self._show_sums()
+                    self._show_next_steps(config)
+                    if self._options.keep:
+                        await self._stay_up()
+                finally:
+                    self._view.end_progress()
+                    await self._stop_nodes()
         return code
 
-    def _write_config(self) -> Path:
-        config = Path(tempfile.mkdtemp(prefix="fastcoord-demo-")) / "node.toml"
+    def _write_config(self, folder: Path) -> Path:
+        config = folder / "node.toml"
         config.write_text(
             CONFIG.format(
                 address=f"{self._server.host}:{self._server.port}",
@@ -126,8 +123,7 @@ class Demo:
             ),
             encoding="utf-8",
         )
-        self._view.say(f"nats-server  pid {self._server.pid}  {self._server.url}")
-        self._view.say(f"configuration  {config}")
+        self._view.line(f"nats-server  pid {self._server.pid}  {self._server.url}")
         return config
 
     async def _start_nodes(self, config: Path) -> None:
@@ -145,39 +141,38 @@ class Demo:
             node = NodeProcess(task, log, self._changed.set)
             self._nodes.append(node)
             await node.start()
-            self._view.say(f"node {node_id}  pid {node.pid}")
-        await self._until_all_are("ready", "connected to the server and heard each other")
-        self._view.say("Every node has heard every other node; they publish now.")
+            self._view.line(f"node {node_id}  pid {node.pid}")
+        await self._wait_for_phase("ready", "connected to the server and to each other")
+        self._view.line("Every node knows every other node. They publish now.")
 
     async def _publish(self) -> None:
         self._order(Order(action="publish"))
-        await self._until_all_are(
+        await self._wait_for_phase(
             "published", "published and flushed", extra_time=self._options.seconds
         )
         sent = {node.node_id: node.report.sent for node in self._nodes}
         self._order(Order(action="finish", published=sent))
-        await self._until_all_are("done", "received what the others published")
+        await self._wait_for_phase("done", "received the events of the others")
         self._view.end_progress()
 
-    def _tell_sums(self) -> int:
+    def _show_sums(self) -> int:
         summary = add_up({node.node_id: node.report for node in self._nodes})
         for table in summary.tables:
             self._view.table(table)
-        self._view.say()
-        self._view.say(summary.verdict)
+        self._view.line()
+        self._view.line(summary.verdict)
         for problem in summary.problems:
-            self._view.say(f"WRONG: {problem}")
+            self._view.line(f"WRONG: {problem}")
         return 1 if summary.problems else 0
 
-    def _tell_next(self, config: Path) -> None:
-        listen = LISTEN_NOW if self._options.keep else LISTEN_LATER
-        self._view.say()
-        words = {"command": command_word(), "config": config, "guest": GUEST_ID}
-        self._view.say(NEXT.format(listen=listen.format(**words), **words))
+    def _show_next_steps(self, config: Path) -> None:
+        steps = NEXT_STEPS_WHILE_RUNNING if self._options.keep else NEXT_STEPS
+        self._view.line()
+        self._view.line(steps.format(command=command_name(), config=config, guest=GUEST_ID))
 
     async def _stay_up(self) -> None:
-        self._view.say()
-        self._view.say("The cluster stays up, with an event now and then, until Ctrl-C.")
+        self._view.line()
+        self._view.line("The cluster keeps running, with a few events a second, until Ctrl-C.")
         self._order(Order(action="stay"))
         while True:
             await self._wait_for_change()
@@ -186,17 +181,17 @@ class Demo:
         for node in self._nodes:
             node.order(order)
 
-    async def _until_all_are(self, phase: Phase, what: str, *, extra_time: float = 0.0) -> None:
+    async def _wait_for_phase(self, phase: Phase, what: str, *, extra_time: float = 0.0) -> None:
         loop = asyncio.get_running_loop()
-        patience = PATIENCE + extra_time
-        deadline = loop.time() + patience
-        # Not wait_for: before Python 3.12 it may swallow the cancellation that Ctrl-C is.
+        timeout = PHASE_TIMEOUT + extra_time
+        deadline = loop.time() + timeout
+        # Not wait_for: before Python 3.12 it may swallow the cancellation by Ctrl-C.
         alarm = loop.call_at(deadline + 0.1, self._changed.set)
         try:
             while late := [node.node_id for node in self._nodes if node.report.phase != phase]:
                 if loop.time() > deadline:
                     names = ", ".join(f"node {node_id}" for node_id in late)
-                    raise CommandFailed(f"{names} has not {what} within {patience:g} seconds")
+                    raise CommandFailed(f"{names}: not {what} within {timeout:g} seconds")
                 await self._wait_for_change()
         finally:
             alarm.cancel()
@@ -210,7 +205,7 @@ class Demo:
         for node in self._nodes:
             if node.exit_code is not None:
                 raise CommandFailed(
-                    f"node {node.node_id} left before the demo was over: it {node.how_it_ended()}"
+                    f"node {node.node_id} ended before the demo was over: {node.how_it_ended()}"
                 )
 
     async def _stop_nodes(self) -> None:

@@ -1,4 +1,4 @@
-"""Adds up what the demo's nodes have counted: nothing may be missing without a word."""
+"""The sums over the counters of the demo's nodes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fastcoord.cli.demo_messages import NodeReport
+    from fastcoord.cli.demo.messages import NodeReport
 
 __all__ = ["Summary", "Table", "add_up"]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Something to print: every cell is text."""
+    """A table to print; every cell is text."""
 
     title: str
     columns: tuple[str, ...]
@@ -24,7 +24,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Summary:
-    """Every sum of a demo, and whether all is well."""
+    """Every sum of a demo, and the problems found."""
 
     tables: tuple[Table, ...]
     verdict: str
@@ -32,33 +32,33 @@ class Summary:
 
 
 def add_up(reports: Mapping[int, NodeReport]) -> Summary:
-    """Check every sum over the nodes' last reports.
+    """Check every sum over the last reports of the nodes.
 
-    :param reports: each node's report by its id; every node has reported its totals.
-    :return: the tables to show, one sentence, and what is wrong.
+    :param reports: the report of each node by its id; every node has reported its totals.
+    :return: the tables to show, one sentence, and the problems.
     """
     problems: list[str] = []
     tables = (
-        _links(reports, problems),
+        _pairs(reports, problems),
         _senders(reports, problems),
         _subscriptions(reports, problems),
     )
     for node_id, report in reports.items():
         if report.wrong:
             problems.append(
-                f"node {node_id} received {report.wrong:,} events that are not what was published"
+                f"node {node_id} received {report.wrong:,} events that differ from those published"
             )
         if report.unattributed:
-            problems.append(f"node {node_id} missed events and cannot tell how many")
+            problems.append(f"node {node_id} missed an unknown number of events")
     published = sum(report.sent for report in reports.values())
     received = sum(sum(report.received.values()) for report in reports.values())
     verdict = f"{published:,} events were published and {received:,} received by the other nodes"
     if not problems:
-        verdict += ": none is missing, each came once and in its sender's order, every sum adds up"
+        verdict += ": none is missing, each arrived once and in order, every sum adds up"
     return Summary(tables, f"{verdict}.", tuple(problems))
 
 
-def _links(reports: Mapping[int, NodeReport], problems: list[str]) -> Table:
+def _pairs(reports: Mapping[int, NodeReport], problems: list[str]) -> Table:
     rows = []
     for receiver, report in reports.items():
         for sender, other in reports.items():
@@ -69,8 +69,10 @@ def _links(reports: Mapping[int, NodeReport], problems: list[str]) -> Table:
             missed = sum(causes.values())
             if causes:
                 by_cause = ", ".join(f"{cause} {count:,}" for cause, count in causes.items())
-                problems.append(f"node {receiver} missed {missed:,} of node {sender} ({by_cause})")
-            where = f"node {receiver} of node {sender}"
+                problems.append(
+                    f"node {receiver} missed {missed:,} events of node {sender} ({by_cause})"
+                )
+            where = f"events from node {sender} to node {receiver}"
             state = _compare(where, other.sent, received + missed, problems)
             rows.append(
                 (
@@ -126,8 +128,8 @@ def _subscriptions(reports: Mapping[int, NodeReport], problems: list[str]) -> Ta
 def _compare(where: str, whole: int, parts: int, problems: list[str]) -> str:
     if whole == parts:
         return "adds up"
-    difference = f"{abs(whole - parts):,} too {'few' if parts < whole else 'many'}"
-    problems.append(f"{where}: the parts are {difference}")
+    difference = f"{abs(whole - parts):,} too {'low' if parts < whole else 'high'}"
+    problems.append(f"{where}: the sum of the parts is {difference}")
     return difference
 
 

@@ -1,4 +1,4 @@
-"""How the demo shows itself: a live table on a terminal that can, plain lines elsewhere."""
+"""The output of the demo: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fastcoord.cli.demo_messages import NodeReport
-from fastcoord.cli.demo_sums import Table
+from fastcoord.cli.demo.messages import NodeReport
+from fastcoord.cli.demo.sums import Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,29 +17,30 @@ if TYPE_CHECKING:
 __all__ = ["PlainView", "View", "make_view"]
 
 LINE_INTERVAL = 1.0
-"""Seconds between two plain lines about the same node."""
+"""Seconds between two plain lines on the same node."""
 
 
 class View(Protocol):
-    """Where the demo shows itself."""
+    """Output of the demo."""
 
-    def say(self, sentence: str = "") -> None:
-        """Show a line that stays."""
+    def line(self, text: str = "") -> None:
+        """Print a line."""
 
     def progress(self, reports: Mapping[int, NodeReport]) -> None:
-        """Show where every node is."""
+        """Show the progress of every node."""
 
     def end_progress(self) -> None:
-        """Leave the last state as it is; more text follows."""
+        """End the display of progress; the last state stays visible."""
 
     def table(self, table: Table) -> None:
-        """Show a table that stays."""
+        """Print a table."""
 
 
 def make_view(*, plain: bool) -> View:
-    """Choose the view: rich when it is installed and standard output is a terminal.
+    """Select the view: rich if it is installed and standard output is a terminal.
 
-    :param plain: whether plain lines are wanted anyway.
+    :param plain: whether to print plain lines in any case.
+    :return: the view.
     """
     if plain or not sys.stdout.isatty():
         return PlainView()
@@ -50,7 +51,7 @@ def make_view(*, plain: bool) -> View:
 
 
 def live_table(reports: Mapping[int, NodeReport]) -> Table:
-    """Lay out where every node is."""
+    """Make the table of the progress of every node."""
     rows = []
     for node_id, report in reports.items():
         received = [
@@ -63,14 +64,14 @@ def live_table(reports: Mapping[int, NodeReport]) -> Table:
 
 
 class PlainView:
-    """Lines for logs, pipes and small terminals."""
+    """Plain lines, for logs and pipes."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
         self._next_lines = self._started + LINE_INTERVAL
 
-    def say(self, sentence: str = "") -> None:
-        print(sentence, flush=True)
+    def line(self, text: str = "") -> None:
+        print(text, flush=True)
 
     def progress(self, reports: Mapping[int, NodeReport]) -> None:
         now = time.monotonic()
@@ -80,7 +81,7 @@ class PlainView:
         for node_id, report in reports.items():
             received = sum(report.received.values())
             missed = sum(sum(causes.values()) for causes in report.missed.values())
-            self.say(
+            self.line(
                 f"{now - self._started:5.1f} s  node {node_id}  {report.phase:<10}  "
                 f"sent {report.sent:>9,}  received {received:>9,}  missed {missed:,}"
             )
@@ -89,18 +90,18 @@ class PlainView:
         pass
 
     def table(self, table: Table) -> None:
-        self.say()
-        self.say(table.title)
+        self.line()
+        self.line(table.title)
         columns = [
             _aligned([name, *cells])
             for name, cells in zip(table.columns, zip(*table.rows, strict=True), strict=True)
         ]
         for row in zip(*columns, strict=True):
-            self.say("  " + "  ".join(row).rstrip())
+            self.line("  " + "  ".join(row).rstrip())
 
 
 class RichView:
-    """A table that changes in place."""
+    """A table that is updated in place."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -108,8 +109,8 @@ class RichView:
         self._console = Console(highlight=False)
         self._live: Live | None = None
 
-    def say(self, sentence: str = "") -> None:
-        self._console.print(sentence, markup=False, soft_wrap=True)
+    def line(self, text: str = "") -> None:
+        self._console.print(text, markup=False, soft_wrap=True)
 
     def progress(self, reports: Mapping[int, NodeReport]) -> None:
         if self._live is None:
@@ -125,7 +126,7 @@ class RichView:
             self._live = None
 
     def table(self, table: Table) -> None:
-        self.say()
+        self.line()
         self._console.print(self._layout(table))
 
     def _layout(self, table: Table) -> Any:
