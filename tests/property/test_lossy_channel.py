@@ -24,7 +24,7 @@ from support.faults.channel import FAR, KEYS, Exchange, Step, random_steps
 from support.receiving.receiving_side import ReceivingSide, payload
 
 EVENTS = st.integers(0, 5)
-THROWN = st.sampled_from([0, 0, 0, 1, 4])
+DISCARDED = st.sampled_from([0, 0, 0, 1, 4])
 READS = st.lists(st.integers(0, KEYS - 1), max_size=3).map(tuple)
 U64 = st.one_of(st.integers(0, 40), st.integers(0, (1 << 64) - 1))
 FAR_OFF = st.one_of(
@@ -46,7 +46,9 @@ def steps(
     damage: st.SearchStrategy[tuple[str, int] | None] = st.none(),  # noqa: B008
 ) -> st.SearchStrategy[list[Step]]:
     return st.lists(
-        st.builds(Step, events=EVENTS, thrown=THROWN, copies=copies, damage=damage, reads=READS),
+        st.builds(
+            Step, events=EVENTS, discarded=DISCARDED, copies=copies, damage=damage, reads=READS
+        ),
         max_size=30,
     )
 
@@ -70,9 +72,9 @@ def with_heartbeats_in_time(stream: list[Step]) -> list[Step]:
 def assert_exact(exchange: Exchange, stream: Sequence[Step]) -> None:
     """Hold the reports against what was really lost, in number, in cause and in place."""
     assert exchange.missed("gap") == sum(step.events for step in stream if step.is_lost)
-    assert exchange.missed("discarded") == sum(step.thrown for step in stream)
+    assert exchange.missed("discarded") == sum(step.discarded for step in stream)
     number = 0
-    for item in exchange.heard:
+    for item in exchange.received:
         if isinstance(item, Missed):
             number += item.events or 0
         else:
@@ -112,11 +114,11 @@ def test_late_joiner_gets_later_losses(stream: list[Step], base: int) -> None:
     first = next((place for place, step in enumerate(stream) if not step.is_lost), len(stream))
     heard = stream[first:]
     assert exchange.missed("gap") == sum(step.events for step in heard if step.is_lost)
-    assert exchange.missed("discarded") == sum(step.thrown for step in heard[1:])
+    assert exchange.missed("discarded") == sum(step.discarded for step in heard[1:])
     assert exchange.delivered == sorted(set(exchange.delivered))
     # What it had asked for before it heard of the sender at all is another matter.
     if not any(step.events for step in stream[:first]) and not any(
-        step.thrown for step in stream[: first + 1]
+        step.discarded for step in stream[: first + 1]
     ):
         assert exchange.stale == {}
 
@@ -143,20 +145,20 @@ def test_damaged_number_heals_in_two_messages(
     stream: list[tuple[int, int, int, tuple[str, int] | None, tuple[int, ...]]], settled: bool
 ) -> None:
     exchange = Exchange(settled=settled)
-    harmed = [
+    damaged = [
         step
         for events, second, third, damage, reads in stream
         for step in (Step(events, damage=damage, reads=reads), Step(second), Step(third))
     ]
-    exchange.run([Step(0), *harmed])
+    exchange.run([Step(0), *damaged])
     assert exchange.stale == {}
 
 
-@pytest.mark.parametrize("harm", [0.05, 0.3, 0.8])
-def test_random_faults_leave_nothing_stale(harm: float) -> None:
+@pytest.mark.parametrize("faulty", [0.05, 0.3, 0.8])
+def test_random_faults_leave_nothing_stale(faulty: float) -> None:
     for seed in range(40):
         exchange = Exchange(settled=seed % 2 == 0)
-        exchange.run([Step(0), *random_steps(random.Random(seed), 100, harm)])
+        exchange.run([Step(0), *random_steps(random.Random(seed), 100, faulty)])
         assert exchange.stale == {}, f"seed {seed}"
 
 

@@ -59,7 +59,7 @@ async def test_processes_get_everything_from_each_other(
             books = [await process.book() for process in processes]
             sent = {book["node"]: book["sent"] for book in books} | {1: 5_000}
             return all(
-                {line["sender"]: line["place"] for line in book["heard"]}
+                {line["sender"]: line["place"] for line in book["received"]}
                 == {sender: events for sender, events in sent.items() if sender != book["node"]}
                 for book in books
             )
@@ -67,8 +67,8 @@ async def test_processes_get_everything_from_each_other(
         await until(all_know_everything, timeout=30)
         for process in processes:
             book = await process.end()
-            assert [(line["missed"], line["faults"]) for line in book["heard"]] == [({}, [])] * 3
+            assert [(line["missed"], line["faults"]) for line in book["received"]] == [({}, [])] * 3
             assert book["overflow"] == book["waiting"] == book["discarded"] == 0
-            line = next(line for line in book["heard"] if line["sender"] == 1)
+            line = next(line for line in book["received"] if line["sender"] == 1)
             assert (line["first"], line["got"]) == (0, 5_000)
-            assert nodes.ledger.hearings[1].line(book["node"]).got == book["sent"]
+            assert nodes.ledger.records[1].sender(book["node"]).got == book["sent"]

@@ -89,7 +89,7 @@ async def test_a_half_open_connection_is_noticed_and_nothing_said_on_it_is_lost(
         record_property("noticed_after_heartbeats", round(elapsed / HEARTBEAT, 2))
         assert elapsed <= 3 * HEARTBEAT + SLACK
         for node in others:
-            await until(lambda: PeerDown(1, False) in nodes.hearing(node).notices)  # noqa: B023
+            await until(lambda: PeerDown(1, False) in nodes.record(node).notices)  # noqa: B023
             await nodes.ledger.publish(node, 10)
         proxy.to_server.resume()
         proxy.to_client.resume()
@@ -97,7 +97,7 @@ async def test_a_half_open_connection_is_noticed_and_nothing_said_on_it_is_lost(
         # What the others said while it was away is gone, and it knows exactly how much.
         assert nodes.ledger.missed() == {(1, 2): {"gap": 10}, (1, 3): {"gap": 10}}
         for node in others:
-            assert nodes.hearing(node).notices.count(PeerUp(1)) == 2
+            assert nodes.record(node).notices.count(PeerUp(1)) == 2
 
 
 async def test_a_line_that_is_dead_in_one_direction_only_is_noticed(server: LocalServer) -> None:
@@ -170,32 +170,32 @@ async def test_a_process_that_is_paused_for_longer_than_three_heartbeats_recover
         node_process(config, 2) as process,
     ):
         (node,) = nodes.nodes
-        hearing = nodes.hearing(node)
-        await until(lambda: PeerUp(2) in hearing.notices)
+        record = nodes.record(node)
+        await until(lambda: PeerUp(2) in record.notices)
         async with nodes.load():
             await until(lambda: node.stats().received >= 100)
             process.freeze()
-            await until(lambda: PeerDown(2, False) in hearing.notices)
+            await until(lambda: PeerDown(2, False) in record.notices)
             process.thaw()
-            await until(lambda: hearing.notices.count(PeerUp(2)) == 2)
+            await until(lambda: record.notices.count(PeerUp(2)) == 2)
             received = node.stats().received
             await until(lambda: node.stats().received >= received + 100)
         await node.flush()
 
         async def knows_everything() -> bool:
-            heard = (await process.book())["heard"]
+            heard = (await process.book())["received"]
             return bool(heard) and heard[0]["place"] == nodes.ledger.sent[1]
 
         await until(knows_everything, timeout=30)
         book = await process.end()
-        line = book["heard"][0]
+        line = book["received"][0]
         assert line["faults"] == []
         assert book["waiting"] == 0
         # Neither its own pause nor that of its peer is a loss: the server kept what it was sent.
         assert (line["missed"], book["reconnects"]) == ({}, 0)
-        await until(lambda: hearing.place(2) == book["sent"])
-        assert hearing.line(2).faults == []
-        assert hearing.missed(2) == {}
+        await until(lambda: record.place(2) == book["sent"])
+        assert record.sender(2).faults == []
+        assert record.missed(2) == {}
 
 
 async def test_a_flush_of_what_is_held_asks_now_and_then_and_not_all_the_time(

@@ -216,9 +216,9 @@ async def test_goodbye_is_heard_at_once_and_told_from_a_crash(
     caplog.set_level(logging.INFO, "fastcoord")
     async with crowd(server, 2, cluster={"heartbeat": "30s"}) as nodes:
         closing, staying = nodes.nodes
-        hearing = nodes.hearing(staying)
+        record = nodes.record(staying)
         await closing.close()
         # With such a heartbeat nothing but the goodbye can have said it.
-        await until(lambda: PeerDown(1, True) in hearing.notices)
+        await until(lambda: PeerDown(1, True) in record.notices)
         # Whether it came up before or after this subscription began is not the question.
-        assert [each for each in hearing.notices if each != PeerUp(1)] == [PeerDown(1, True)]
+        assert [each for each in record.notices if each != PeerUp(1)] == [PeerDown(1, True)]

@@ -246,9 +246,9 @@ async def test_damaged_payloads_are_reported_and_never_end_a_node(server: LocalS
 
 
 def known(nodes: Crowd, receiver: fastcoord.Node) -> int:
-    return nodes.hearing(receiver).line(1).got
+    return nodes.record(receiver).sender(1).got
 
 
 def received_places(nodes: Crowd, receiver: fastcoord.Node, last: int) -> set[bytes]:
-    line = nodes.hearing(receiver).line(1)
+    line = nodes.record(receiver).sender(1)
     return {PLACE.pack(0, line.place - 1)} if line.place >= last else set()

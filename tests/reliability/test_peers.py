@@ -11,7 +11,7 @@ from fastcoord import DuplicateNodeId, PeerDown, PeerUp, RequestTimeout
 from fastcoord.server import LocalServer
 from support.cluster.accounting import accounted
 from support.cluster.crowd import HEARTBEAT, crowd
-from support.cluster.ledger import Hearing
+from support.cluster.ledger import Record
 from support.cluster.nodes import joined, node_toml
 from support.processes.node_process import node_process
 from support.wait import until
@@ -86,29 +86,29 @@ async def test_a_killed_node_is_down_after_three_heartbeats_and_up_again_when_re
     config.write_text(node_toml(server, cluster=CLUSTER), encoding="utf-8")
     async with crowd(server, 1) as nodes:
         (node,) = nodes.nodes
-        hearing = nodes.hearing(node)
+        record = nodes.record(node)
         async with nodes.load():
             async with node_process(config, 9, run=1) as process:
-                await until(lambda: hearing.place(9) > 200)
+                await until(lambda: record.place(9) > 200)
                 heard_until = time.monotonic()
                 await process.kill()
-                await until(lambda: PeerDown(9, False) in hearing.notices)
+                await until(lambda: PeerDown(9, False) in record.notices)
                 elapsed = time.monotonic() - heard_until
                 assert 2 * HEARTBEAT < elapsed < 3 * HEARTBEAT + 1.0
-            first_run = hearing.line(9, 1)
+            first_run = record.sender(9, 1)
             async with node_process(config, 9, run=2) as process:
-                await until(lambda: (9, 2) in hearing.lines, timeout=30)
-                second_run = hearing.lines[9, 2]
+                await until(lambda: (9, 2) in record.senders, timeout=30)
+                second_run = record.senders[9, 2]
                 await until(lambda: second_run.got > 200)
                 book = await process.end()
-                await until(lambda: PeerDown(9, True) in hearing.notices)
+                await until(lambda: PeerDown(9, True) in record.notices)
         # The restart is no gap: each run is whole from its first event on.
         assert [first_run.faults, second_run.faults] == [[], []]
-        assert hearing.missed(9) == {}
+        assert record.missed(9) == {}
         assert (first_run.first, second_run.first) == (0, 0)
         assert second_run.got == book["sent"]
-        assert not hearing.unknown
-        assert hearing.notices == [
+        assert not record.unknown
+        assert record.notices == [
             PeerUp(9),
             PeerDown(9, False),
             PeerUp(9),
@@ -123,14 +123,14 @@ async def test_a_node_that_joins_late_reports_nothing_of_what_was_before_it(
         async with nodes.load():
             await nodes.progress(500)
             async with joined(server, 3, cluster=CLUSTER) as late:
-                hearing = Hearing(from_the_start=False)
+                record = Record(from_the_start=False)
                 events = late.subscribe()
-                while sum(line.got for line in hearing.lines.values()) < 1_000:
-                    hearing.take(await events.__anext__())
-                assert len(hearing.lines) == 2
+                while sum(line.got for line in record.senders.values()) < 1_000:
+                    record.take(await events.__anext__())
+                assert len(record.senders) == 2
                 assert late.stats().missed == {}
-                assert all(not line.faults for line in hearing.lines.values())
-                assert all((line.first or 0) > 0 for line in hearing.lines.values())
+                assert all(not line.faults for line in record.senders.values())
+                assert all((line.first or 0) > 0 for line in record.senders.values())
         await nodes.even()
 
 
@@ -142,7 +142,7 @@ async def test_a_node_id_used_twice_is_told_to_both_and_to_a_third(
         accounted(server, 5, cluster=CLUSTER) as one,
     ):
         everyone = [witness, one]
-        books = [Hearing() for _ in range(3)]
+        books = [Record() for _ in range(3)]
         events = [node.subscribe() for node in everyone]
         await until(lambda: one.peers() and witness.peers())
         started = time.monotonic()
@@ -161,11 +161,11 @@ async def test_a_node_id_used_twice_is_told_to_both_and_to_a_third(
 
 async def test_a_restart_under_the_same_id_is_no_duplicate(server: LocalServer) -> None:
     async with crowd(server, 1) as nodes:
-        hearing = nodes.hearing(nodes.nodes[0])
+        record = nodes.record(nodes.nodes[0])
         for times in range(1, 4):
             async with joined(server, 5, cluster=CLUSTER) as again:
-                await until(lambda: hearing.notices.count(PeerUp(5)) == times)  # noqa: B023
+                await until(lambda: record.notices.count(PeerUp(5)) == times)  # noqa: B023
                 assert again.stats().duplicate_node_ids == ()
-        await until(lambda: hearing.notices.count(PeerDown(5, True)) == 3)
+        await until(lambda: record.notices.count(PeerDown(5, True)) == 3)
         assert nodes.nodes[0].stats().duplicate_node_ids == ()
-        assert len(hearing.notices) == 6
+        assert len(record.notices) == 6

@@ -28,7 +28,7 @@ async def test_a_short_soak_holds() -> None:
 
 def book(node: int, *heard: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {"node": node, "run": 0, "sent": 10, "accepted": 10, "waiting": 0, **changes} | {
-        "heard": list(heard)
+        "received": list(heard)
     }
 
 

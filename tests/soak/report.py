@@ -35,7 +35,7 @@ def uneven(books: list[Book]) -> list[str]:
 
 
 def lines(book: Book, sender: int) -> list[Book]:
-    return [line for line in book["heard"] if line["sender"] == sender]
+    return [line for line in book["received"] if line["sender"] == sender]
 
 
 def violations(books: list[Book], visits: list[Book], samples: dict[int, list[int]]) -> list[str]:
@@ -45,7 +45,7 @@ def violations(books: list[Book], visits: list[Book], samples: dict[int, list[in
         name = f"node {book['node']} run {book['run']}"
         found += [
             f"{name}: of node {line['sender']} run {line['run']}: {fault}"
-            for line in book["heard"]
+            for line in book["received"]
             for fault in line["faults"]
         ]
         if book["accepted"] != book["sent"]:

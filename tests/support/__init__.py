@@ -1,1 +1,1 @@
-"""What tests stand on: real servers, a proxy before them, certificates, plain clients."""
+"""Helpers of the tests, in folders by purpose."""

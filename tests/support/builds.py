@@ -1,7 +1,7 @@
-"""Builds the extensions with other flags, apart from the ordinary build.
+"""Builds the extensions with other compiler flags, separate from the ordinary build.
 
-A build is a directory to put first on ``PYTHONPATH``: the compiled modules and the Python files
-beside them. Everything lies in ``.sanitize/``, which git ignores and ``make clean`` removes.
+A build is a directory for the front of ``PYTHONPATH`` that holds the compiled modules and the
+Python files. Builds are in ``.sanitize/``, which git ignores and ``make clean`` removes.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ SANITIZER_LIBRARIES = ("libasan.so", "libubsan.so")
 def build_extensions(name: str, *, sanitize: bool, flags: Sequence[str] = ()) -> Path:
     """Compile every extension into ``.sanitize/<name>/lib`` and copy the Python files there.
 
-    :param name: one word; builds with different flags must not share it.
+    :param name: a name for these flags; builds with other flags need another one.
     :param sanitize: with AddressSanitizer and UndefinedBehaviorSanitizer.
-    :param flags: more of them for the compiler.
+    :param flags: further compiler flags.
     :return: the directory for ``PYTHONPATH``.
     """
     library = BUILDS / name / "lib"
@@ -46,8 +46,8 @@ def compile_library(source: Path, output: Path, *, sanitize: bool) -> Path:
     """Compile one C file into a shared library.
 
     :param source: the C file.
-    :param output: where the library goes.
-    :param sanitize: with the sanitizers of the extensions.
+    :param output: the file to write.
+    :param sanitize: with the same sanitizers as the extensions.
     :return: ``output``.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -61,18 +61,18 @@ def compile_library(source: Path, output: Path, *, sanitize: bool) -> Path:
 
 
 def environment_for(library: Path, *, sanitize: bool) -> dict[str, str]:
-    """Give the environment in which Python imports that build."""
+    """Return the environment variables with which Python imports that build."""
     environment = dict(os.environ)
     environment["FASTCOORD_BUILD"] = str(library)
     environment["PYTHONPATH"] = os.pathsep.join([str(library), str(ROOT / "tests")])
     if sanitize:
         environment.update(
-            # Python itself is not instrumented, so the runtimes must be there before it starts.
+            # Python itself is not instrumented, so the runtimes must be loaded before it starts.
             LD_PRELOAD=":".join(_runtime(name) for name in SANITIZER_LIBRARIES),
-            # Python's own allocator packs objects together, where the sanitizer sees no borders.
+            # Python's own allocator packs objects together, so the sanitizer sees no boundaries.
             PYTHONMALLOC="malloc",
-            # Python frees neither its interned strings nor its types when it ends, so a leak
-            # report would name hundreds of things that are not ours. Leaks have their own tests.
+            # Python does not free interned strings and types at its end, so a leak report would
+            # name hundreds of objects of Python itself. Leaks have their own tests.
             ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1:abort_on_error=1",
             UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1:abort_on_error=1",
         )
@@ -86,7 +86,7 @@ def _runtime(name: str) -> str:
     found = subprocess.run(
         [compiler, f"-print-file-name={name}"], check=True, capture_output=True, text=True
     ).stdout.strip()
-    # The compiler gives the bare name back when it has no such file.
+    # The compiler prints the bare name if it has no such file.
     if not os.path.isabs(found):
         raise SystemExit(f"{compiler} has no {name}; install the compiler's sanitizer runtimes")
     return found

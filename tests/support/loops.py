@@ -1,4 +1,4 @@
-"""Runs a test's coroutine on asyncio's own event loop, and on uvloop where that is installed."""
+"""Runs a test's coroutine on asyncio's event loop, and on uvloop where it is installed."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ LOOPS = [
 
 
 def runner(loop: str) -> Callable[[Coroutine[Any, Any, Any]], Any]:
-    """Give the function that runs a coroutine on a fresh loop of that name."""
+    """Return a function that runs a coroutine on a new event loop of that kind."""
     run: Callable[..., Any] = asyncio.run
     if loop == "uvloop":
         import uvloop
 
         run = uvloop.run
-    # Not in the loop's own debug mode, which writes a line whenever the machine is busy.
+    # The loop's debug mode logs a line whenever the machine is busy.
     return partial(run, debug=False)

@@ -1,4 +1,4 @@
-"""Waiting for facts; the only place in the tests that lets time pass."""
+"""Waiting for conditions."""
 
 import asyncio
 import inspect
@@ -19,9 +19,9 @@ async def until(
 
     :param condition: a function, plain or async, that is called until its result is true.
     :param timeout: seconds.
-    :param because: what is waited for, for the error; by default the condition's source line.
+    :param because: the condition in words, for the error; its source line by default.
     :return: the first true result.
-    :raises AssertionError: when it does not hold within ``timeout``, with its last result.
+    :raises AssertionError: the condition does not hold within ``timeout``.
     """
     deadline = time.monotonic() + timeout
     while True:

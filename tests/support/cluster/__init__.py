@@ -1,1 +1,1 @@
-"""Nodes of a test, and the sums that their statistics must add up to."""
+"""Nodes of a test, and the sums that their stats must add up to."""

@@ -1,4 +1,4 @@
-"""Every event is somewhere: the sums that a node's numbers must add up to, at any moment."""
+"""The sums that a node's stats must satisfy at any time."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from support.cluster.nodes import Reachable, joined
 
 
 def assert_accounts(*nodes: Node) -> None:
-    """Assert both identities on each node as it stands, its open subscriptions included."""
+    """Assert the sums of each node and of its open subscriptions."""
     for node in nodes:
         assert_sums(node.stats())
 
 
 def assert_sums(stats: Stats) -> None:
-    """Assert that what a node accepted and what each subscription heard is accounted for."""
+    """Assert that every accepted and every arrived event is accounted for."""
     assert stats.accepted == stats.confirmed + stats.waiting + stats.discarded, stats
     for subscription in stats.subscriptions:
         assert_subscription_sum(subscription)
@@ -35,9 +35,9 @@ def assert_subscription_sum(stats: SubscriptionStats) -> None:
 async def accounted(
     servers: Reachable | Iterable[Reachable], node_id: int, **settings: Any
 ) -> AsyncIterator[Node]:
-    """Connect a node whose sums are checked when the test is done with it, and after its end.
+    """Connect a node and check its sums at the end of the context and after it is closed.
 
-    :param servers: where to connect.
+    :param servers: one or several servers.
     :param node_id: the node's id.
     :param settings: those of :func:`support.cluster.nodes.node_toml`.
     """
@@ -48,10 +48,10 @@ async def accounted(
 
 
 async def collect(events: Any, count: int, *, seconds: float = 30.0) -> list[Any]:
-    """Take this many events and notices from a subscription, or batches from its ``batches()``.
+    """Take ``count`` items from a subscription, or batches from its ``batches()``.
 
-    :param events: anything to iterate over.
-    :param seconds: fail when they have not come by then.
+    :param events: an async iterator.
+    :param seconds: fail after this time.
     """
 
     async def take() -> list[Any]:
@@ -61,7 +61,7 @@ async def collect(events: Any, count: int, *, seconds: float = 30.0) -> list[Any
 
 
 def drain(events: fastcoord.Subscription) -> list[Any]:
-    """Take everything that waits in a subscription, without waiting for more."""
+    """Take all buffered items of a subscription without waiting."""
     taken = []
     while (value := events._consumer.cursor.take_event()) is not None:
         taken.append(value)

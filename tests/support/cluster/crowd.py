@@ -1,4 +1,4 @@
-"""Several nodes of one cluster, each with its book in a ledger, and load to keep them busy."""
+"""Several nodes of one cluster whose received events are recorded, and load for them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import Any
 import fastcoord
 from fastcoord import Node
 from support.cluster.accounting import assert_accounts
-from support.cluster.ledger import Hearing, Ledger
+from support.cluster.ledger import Ledger, Record
 from support.cluster.nodes import Reachable, node_toml
 from support.wait import POLL_INTERVAL, until
 
 HEARTBEAT = 0.2
-"""Seconds; short, so that tests are."""
+"""Seconds; short, to keep tests short."""
 
 
 class Crowd:
-    """Nodes that all hear each other.
+    """Nodes that all receive each other's events.
 
-    :ivar nodes: by position; node ids count from 1.
-    :ivar ledger: who sent and heard what.
+    :ivar nodes: in the order of their node ids, which count from 1.
+    :ivar ledger: what each node sent and received.
     """
 
     def __init__(self) -> None:
@@ -32,28 +32,28 @@ class Crowd:
         self._followers: list[asyncio.Task[None]] = []
 
     def add(self, node: Node) -> None:
-        """Have everything that a node hears written down."""
-        hearing = self.ledger.hearings[node.node_id] = Hearing()
+        """Record everything that a node receives."""
+        record = self.ledger.records[node.node_id] = Record()
         self.nodes.append(node)
         events = node.subscribe(peers=True)
-        self._followers.append(asyncio.create_task(hearing.follow(events)))
+        self._followers.append(asyncio.create_task(record.follow(events)))
 
-    def hearing(self, node: Node) -> Hearing:
-        return self.ledger.hearings[node.node_id]
+    def record(self, node: Node) -> Record:
+        return self.ledger.records[node.node_id]
 
     @property
     def is_connected(self) -> bool:
         return all(node.is_connected for node in self.nodes)
 
     async def acquainted(self, *, timeout: float = 30.0) -> None:
-        """Wait until every node knows every other one to be up."""
+        """Wait until every node reports every other one as up."""
         await until(
             lambda: all(
                 sum(peer.is_up is True for peer in node.peers()) == len(self.nodes) - 1
                 for node in self.nodes
             ),
             timeout=timeout,
-            because="every node hears every other one",
+            because="every node reports every other one as up",
         )
 
     async def even(self, *, timeout: float = 60.0) -> None:
@@ -66,7 +66,7 @@ class Crowd:
 
     @asynccontextmanager
     async def load(self, *, burst: int = 20) -> AsyncIterator[None]:
-        """Have every node publish a burst every few milliseconds, all the while."""
+        """Have every node publish a burst every few milliseconds."""
         stop = asyncio.Event()
 
         async def produce(node: Node) -> None:
@@ -82,7 +82,7 @@ class Crowd:
             await asyncio.gather(*producers)
 
     async def progress(self, events: int = 200, *, timeout: float = 30.0) -> None:
-        """Wait until each node has published and heard this many more events."""
+        """Wait until each node has published and received this many more events."""
         sent = dict(self.ledger.sent)
         received = [node.stats().received for node in self.nodes]
         await until(
@@ -92,11 +92,11 @@ class Crowd:
                 for node, before in zip(self.nodes, received, strict=True)
             ),
             timeout=timeout,
-            because=f"each node published and heard {events} more events",
+            because=f"each node published and received {events} more events",
         )
 
     async def published(self, events: int = 200, *, timeout: float = 30.0) -> None:
-        """Wait until each node has published this many more events, heard or not."""
+        """Wait until each node has published this many more events, received or not."""
         sent = dict(self.ledger.sent)
         await until(
             lambda: all(
@@ -119,10 +119,10 @@ async def crowd(
     cluster: dict[str, Any] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Crowd]:
-    """Connect nodes 1 to ``count`` and wait until they know each other.
+    """Connect nodes 1 to ``count`` and wait until they all report each other as up.
 
     :param servers: one for all nodes, or a sequence with one (or several) for each node.
-    :param cluster: keys of ``[cluster]``, beside the protocol and a short heartbeat.
+    :param cluster: keys of ``[cluster]``, added to the protocol and a short heartbeat.
     :param settings: keys of ``[store."nats"]``.
     """
     keys = {"protocol": "fastcoord-1", "heartbeat": f"{HEARTBEAT * 1000:.0f}ms", **(cluster or {})}

@@ -1,4 +1,4 @@
-"""Configurations for test servers, and nodes that join them."""
+"""Configurations for test servers, and nodes that connect to them."""
 
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -9,7 +9,7 @@ import fastcoord
 
 
 class Reachable(Protocol):
-    """A local server or a proxy before one."""
+    """A local server or a proxy in front of one."""
 
     @property
     def url(self) -> str: ...
@@ -71,5 +71,5 @@ def _value(value: Any) -> str:
         return f"[{', '.join(_value(each) for each in value)}]"
     if isinstance(value, (bool, int)):
         return json.dumps(value)
-    # A JSON string is a TOML basic string, but for DEL, which no test needs.
+    # A JSON string is a TOML basic string, except for DEL, which no test needs.
     return json.dumps(str(value), ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""A plain NATS client that plays a Stalwart node: it knows payloads, and no event of ours."""
+"""A plain NATS client in the role of a Stalwart node: it sends and receives payloads."""
 
 from dataclasses import dataclass
 from types import TracebackType
@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 
 @dataclass(frozen=True)
 class PlainMessage:
-    """One message as it came off the wire."""
+    """One received message."""
 
     subject: str
     payload: bytes
@@ -19,7 +19,7 @@ class PlainMessage:
 
 
 class PlainPeer:
-    """Publish raw payloads on a subject and keep everything that arrives there.
+    """Publish raw payloads on a subject and record all messages that arrive on it.
 
     ::
 
@@ -28,7 +28,7 @@ class PlainPeer:
             await until(lambda: stalwart.messages)
 
     :param url: the server's address.
-    :param subject: where to publish and listen.
+    :param subject: the subject to publish and subscribe.
     :param options: those of ``nats.connect``.
     """
 
@@ -49,14 +49,14 @@ class PlainPeer:
         return self._client
 
     async def publish(self, *payloads: bytes, header: dict[str, str] | None = None) -> None:
-        """Publish each payload, and return when the server has them."""
+        """Publish each payload and wait until the server has received them."""
         for payload in payloads:
             await self.client.publish(self.subject, payload, headers=header)
         await self.flush()
 
     async def flush(self) -> None:
-        """Return when the server has everything that was sent before."""
-        # The client sends the PING of its first flush ahead of the data that is pending.
+        """Wait until the server has received all data sent before."""
+        # The client sends the PING of its first flush before the pending data.
         await self.client.flush()
         await self.client.flush()
 

@@ -1,1 +1,1 @@
-"""What goes wrong on a network, done on purpose and repeatably."""
+"""Network faults, made on purpose and repeatable."""

@@ -1,8 +1,8 @@
-"""A sender, a channel that does harm, and a consumer with a cache that must be right in the end.
+"""A sender, a faulty channel, and a consumer with a cache that must be right at the end.
 
-The sender's events set keys to values; the truth is what it last set. The consumer applies events
-to what it has cached, clears everything at a ``Missed``, and takes a value that it has not cached
-from the truth at the moment it is asked for it.
+The sender's events set keys to values; the truth is the last value of each key. The consumer
+applies events to its cache, clears the cache at a ``Missed``, and reads a key that is not cached
+from the truth.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from fastcoord import DuplicateNodeId, Missed
 from support.receiving.receiving_side import INCARNATION, ReceivingSide, payload
 
 KEYS = 8
-"""The key of event number n is n modulo this, as in ``receiving``."""
+"""The key of event number n is n modulo this, as in ``receiving_side``."""
 FAR = 1 << 20
-"""No sender here comes as far as this."""
+"""An offset that no sender reaches here."""
 FIELDS = ("incarnation", "offset", "count", "discarded")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One message of the sender, and what becomes of it.
+    """One message of the sender, and what the channel does to it.
 
-    :ivar events: how many events it holds; 0 makes it a heartbeat.
-    :ivar thrown: how many events the sender accepted and threw away just before.
-    :ivar copies: after how many further messages each copy of it arrives; none is a loss.
-    :ivar damage: a field of the header and what the first copy has there instead; for the offset
-        how far it is moved.
-    :ivar reads: which keys the consumer asks for afterwards.
+    :ivar events: the number of events; 0 makes it a heartbeat.
+    :ivar discarded: the number of events that the sender accepted and discarded just before.
+    :ivar copies: for each copy, how many further messages arrive before it; empty for a loss.
+    :ivar damage: a field of the header and its value in the first copy; for the offset, the
+        difference.
+    :ivar reads: the keys that the consumer reads afterwards.
     """
 
     events: int
-    thrown: int = 0
+    discarded: int = 0
     copies: tuple[int, ...] = (0,)
     damage: tuple[str, int] | None = None
     reads: tuple[int, ...] = ()
@@ -52,14 +52,14 @@ class Message:
 
 
 class Exchange:
-    """One run.
+    """One run of a sender, a channel and a consumer.
 
-    :ivar heard: everything the consumer got, in order.
+    :ivar received: event numbers and notices that the consumer got, in order.
     """
 
     def __init__(self, *, settled: bool = True, base: int = 0) -> None:
         self.receiver = ReceivingSide(settled=settled)
-        self.heard: list[int | Missed] = []
+        self.received: list[int | Missed] = []
         self.truth = dict.fromkeys(range(KEYS), -1)
         self.cache: dict[int, int] = {}
         self._offset = base
@@ -68,7 +68,7 @@ class Exchange:
         self._on_the_way: defaultdict[int, list[Message]] = defaultdict(list)
 
     def run(self, steps: Iterable[Step]) -> None:
-        """Play the steps, let everything arrive that is still on its way, and two heartbeats."""
+        """Run the steps, deliver all delayed copies, and end with two heartbeats."""
         for step in steps:
             self._send(step)
             self._arrive(self._step)
@@ -84,7 +84,7 @@ class Exchange:
 
     @property
     def stale(self) -> dict[int, tuple[int, int]]:
-        """Which keys the consumer has wrong: what it has, and the truth."""
+        """The keys that the cache has wrong, with the cached value and the truth."""
         return {
             key: (value, self.truth[key])
             for key, value in self.cache.items()
@@ -93,18 +93,18 @@ class Exchange:
 
     @property
     def delivered(self) -> list[int]:
-        return [item for item in self.heard if isinstance(item, int)]
+        return [item for item in self.received if isinstance(item, int)]
 
     def missed(self, cause: str) -> int:
         return sum(
             item.events or 0
-            for item in self.heard
+            for item in self.received
             if isinstance(item, Missed) and item.cause == cause
         )
 
     def _send(self, step: Step) -> None:
-        self._accept(step.thrown)
-        self._discarded += step.thrown
+        self._accept(step.discarded)
+        self._discarded += step.discarded
         events = range(self._offset, self._offset + step.events)
         numbers = (INCARNATION, self._offset, step.events, self._discarded)
         self._accept(step.events)
@@ -120,13 +120,13 @@ class Exchange:
     def _arrive(self, now: int) -> None:
         for message in self._on_the_way.pop(now, ()):
             for item in self.receiver.hear_payload(message.numbers, payload(message.events)):
-                # An incarnation that was damaged twice into the same one looks like two nodes.
+                # Two headers damaged into the same incarnation look like a second node.
                 if not isinstance(item, DuplicateNodeId):
                     assert isinstance(item, int | Missed)
                     self._apply(item)
 
     def _apply(self, item: int | Missed) -> None:
-        self.heard.append(item)
+        self.received.append(item)
         if isinstance(item, Missed):
             self.cache.clear()
         else:
@@ -136,7 +136,7 @@ class Exchange:
 def damaged(
     numbers: tuple[int, int, int, int], damage: tuple[str, int]
 ) -> tuple[int, int, int, int]:
-    """Change one number of a header, within what a header can say."""
+    """Change one number of a header, within the range that a header can hold."""
     field, value = damage
     changed = dict(zip(FIELDS, numbers, strict=True))
     if field == "offset":
@@ -147,15 +147,15 @@ def damaged(
     return (changed["incarnation"], changed["offset"], changed["count"], changed["discarded"])
 
 
-def random_steps(chance: random.Random, length: int, harm: float) -> Sequence[Step]:
-    """Make a stream in which ``harm`` of the messages are dropped, doubled, delayed or damaged."""
-    return [_random_step(chance, harm) for _ in range(length)]
+def random_steps(chance: random.Random, length: int, faulty: float) -> Sequence[Step]:
+    """Make a stream in which a share of the messages is lost, repeated, late or damaged."""
+    return [_random_step(chance, faulty) for _ in range(length)]
 
 
-def _random_step(chance: random.Random, harm: float) -> Step:
+def _random_step(chance: random.Random, faulty: float) -> Step:
     copies: tuple[int, ...] = (0,)
     damage = None
-    if chance.random() < harm:
+    if chance.random() < faulty:
         kind = chance.randrange(4)
         if kind == 0:
             copies = ()
@@ -167,7 +167,7 @@ def _random_step(chance: random.Random, harm: float) -> Step:
             damage = random_damage(chance)
     return Step(
         events=chance.choice((0, 1, 1, 1, 2, 3, 8)),
-        thrown=chance.choice((0, 0, 0, 0, 2)),
+        discarded=chance.choice((0, 0, 0, 0, 2)),
         copies=copies,
         damage=damage,
         reads=tuple(chance.sample(range(KEYS), chance.randrange(3))),

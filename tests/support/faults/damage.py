@@ -7,12 +7,13 @@ from support.faults.frames import Frame
 
 
 class Damage:
-    """A filter for one direction of a proxy that loses, repeats, swaps and alters messages.
+    """A filter for one direction of a proxy that drops, repeats, swaps and alters messages.
 
-    Each probability is for one message; their sum is at most 1. What was done is kept, in order.
+    Each probability is for one message; their sum is at most 1. Damaged frames are recorded in
+    order.
 
-    :param source: where chance comes from; the same seed does the same damage.
-    :param only: which messages may be damaged; all of them by default.
+    :param source: the random numbers; the same seed does the same damage.
+    :param only: whether a message may be damaged; all of them by default.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Damage:
         held, self._held = self._held, None
         result = self._damaged(frame)
         if held is not None:
-            result.append(held)  # overtaken by its follower
+            result.append(held)  # delivered after its successor
         return result
 
     def _damaged(self, frame: Frame) -> list[Frame]:

@@ -10,9 +10,9 @@ STARTS = frozenset(verb[0] for verb in MESSAGES | OTHERS)
 
 @dataclass(frozen=True)
 class Frame:
-    """One protocol frame; of those that carry no message only ``verb`` and ``raw`` are filled.
+    """One protocol frame; frames without a message have only ``verb`` and ``raw``.
 
-    ``header`` is the whole header block with its closing empty line, ``sid`` is empty on frames
+    ``header`` is the whole header block with its closing empty line. ``sid`` is empty in frames
     from a client.
     """
 
@@ -29,7 +29,7 @@ class Frame:
         return self.verb in MESSAGES
 
     def alter(self, *, payload: bytes | None = None, header: bytes | None = None) -> "Frame":
-        """Make the same message with another payload or header block."""
+        """Return the same message with another payload or header block."""
         assert self.is_message
         payload = self.payload if payload is None else payload
         header = self.header if header is None else header
@@ -45,10 +45,10 @@ class Frame:
 
 
 class FrameParser:
-    """Turns chunks of bytes into frames, whatever the chunks' boundaries.
+    """Parses chunks of bytes into frames; a frame may span chunks.
 
-    From the first byte on that cannot begin a frame, as after the start of TLS, everything passes
-    as it comes.
+    After a byte that cannot begin a frame, as after the start of TLS, all data is passed on
+    unparsed.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class FrameParser:
             yield frame
 
     def rest(self) -> bytes:
-        """Take what is no whole frame yet."""
+        """Remove and return the bytes of the unfinished frame."""
         rest = bytes(self._pending)
         self._pending.clear()
         return rest

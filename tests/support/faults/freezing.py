@@ -1,4 +1,4 @@
-"""A server that is frozen for sure."""
+"""Freezing a server reliably."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from support.wait import until
 
 
 async def freeze(server: LocalServer) -> None:
-    """Freeze a server, and return when not one of its threads runs any more.
+    """Freeze a server and return when all of its threads are stopped.
 
-    The signal takes a moment to reach them all, and one that still runs answers a PING.
+    The signal needs some time to reach every thread, and a running thread still answers a PING.
     """
     server.freeze()
     await until(lambda: states(server.pid) == {"T"})
 
 
 def states(pid: int) -> set[str]:
-    """Give the states of a process's threads; T is stopped."""
+    """Return the states of a process's threads; T is stopped."""
     files = Path(f"/proc/{pid}/task").glob("*/stat")
     return {file.read_text().rpartition(")")[2].split()[0] for file in files}

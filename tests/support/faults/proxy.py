@@ -1,4 +1,4 @@
-"""A TCP proxy before a server that does what networks do to connections."""
+"""A TCP proxy in front of a server that delays, loses, damages and cuts like a network."""
 
 import asyncio
 import contextlib
@@ -19,45 +19,45 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Direction:
-    """What flows one way, over all connections.
+    """One direction of all connections.
 
-    ``filter`` is called with each whole frame and returns what goes on instead of it: a frame, a
-    list of frames, or ``None``; it may be async, and what comes later then waits for it. Bytes
-    that are no frames, as under TLS, are not filtered.
+    ``filter`` is called with each whole frame and returns what is forwarded instead: a frame, a
+    list of frames, or ``None``. It may be async; later frames wait for it. Bytes that are no
+    frames, as under TLS, are not filtered.
     """
 
     def __init__(self) -> None:
         self.filter: Filter | None = None
         self.bytes = 0
-        """Bytes that have gone on so far."""
+        """The number of bytes forwarded."""
         self.frames = 0
-        """Frames that have arrived so far, with those that did not go on."""
+        """The number of frames received, forwarded or not."""
         self.swallowed = 0
-        """Bytes that were swallowed so far."""
+        """The number of bytes swallowed."""
         self._cut_after: int | None = None
         self._swallowing = False
         self._open = asyncio.Event()
         self._open.set()
 
     def pause(self) -> None:
-        """Hold everything back, as a full network does; nothing is lost."""
+        """Stop forwarding, as a full network does; nothing is lost."""
         self._open.clear()
 
     def swallow(self) -> None:
-        """Lose everything while the sockets stay open, as behind a dead router.
+        """Lose all data while the sockets stay open, as behind a dead router.
 
-        Whole frames get lost, so that after :meth:`resume` the rest can be read.
+        Only whole frames are lost, so that the stream is valid after :meth:`resume`.
         """
         self._swallowing = True
         self._open.set()
 
     def resume(self) -> None:
-        """Let things flow again; what was held back goes first."""
+        """Forward again, data that was held back first."""
         self._swallowing = False
         self._open.set()
 
     def cut_after(self, count: int) -> None:
-        """Cut the connection that sends byte number ``count`` from now on, right after it."""
+        """Cut the connection right after ``count`` more bytes."""
         self._cut_after = count
 
     async def _pass(self, piece: Frame | bytes, writer: asyncio.StreamWriter) -> None:
@@ -89,7 +89,7 @@ class Direction:
 
 
 class Proxy:
-    """Stand between clients and a server on a port of its own.
+    """Forward between clients and a server, on a port of its own.
 
     ::
 
@@ -97,7 +97,7 @@ class Proxy:
             ...                                 # clients connect to proxy.port
             proxy.to_server.swallow()
 
-    A server in a cluster tells clients the addresses of the others, which lead round the proxy.
+    A server in a cluster announces the addresses of other servers, which bypass the proxy.
 
     :param host: the server's address.
     :param port: the server's port.
@@ -108,7 +108,7 @@ class Proxy:
         self.to_server = Direction()
         self.to_client = Direction()
         self.accepted = 0
-        """Connections taken so far."""
+        """The number of connections accepted."""
         self._failure: Exception | None = None
         self._connections: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
         self._listener: asyncio.Server | None = None
@@ -129,14 +129,14 @@ class Proxy:
 
     @property
     def connections(self) -> int:
-        """How many connections are open now."""
+        """The number of open connections."""
         return len(self._connections)
 
     def cut(self, *, reset: bool = False) -> int:
         """Close every connection at once.
 
         :param reset: whether clients and server see a reset instead of an orderly end.
-        :return: how many there were.
+        :return: the number of connections closed.
         """
         for task, writers in self._connections.items():
             for writer in writers:
@@ -145,13 +145,13 @@ class Proxy:
         return len(self._connections)
 
     def refuse(self) -> None:
-        """Refuse new connections; those that are open stay."""
+        """Refuse new connections; open ones stay."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
 
     async def accept(self) -> None:
-        """Take new connections, again on the same port."""
+        """Accept new connections again, on the same port."""
         if self._listener is None:
             self._listener = await asyncio.start_server(self._serve, self.host, self._port)
             self._port = self._listener.sockets[0].getsockname()[1]
@@ -187,7 +187,7 @@ class Proxy:
                     _pump(self.to_server, from_client, to_server),
                     _pump(self.to_client, from_server, to_client),
                 )
-        except Exception as error:  # noqa: BLE001 - a filter's mistake must not look like a network's
+        except Exception as error:  # noqa: BLE001 - an error in a filter must not look like a network fault
             self._failure = error
         finally:
             for writer in writers:

@@ -1,1 +1,1 @@
-"""Events, payloads, frames and texts to try things on."""
+"""Events, payloads, frames and configuration texts that tests use as input."""

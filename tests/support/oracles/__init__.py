@@ -1,1 +1,1 @@
-"""Slow, obvious versions of what the package does, and comparisons with them."""
+"""Slow and simple versions of compiled modules, and comparisons with them."""

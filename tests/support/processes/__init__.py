@@ -1,1 +1,1 @@
-"""Scripts that run in a process of their own, and what starts and watches them."""
+"""Scripts that run in processes of their own, and the classes that start and control them."""

@@ -1,4 +1,4 @@
-"""The ``fastcoord`` command as a process, and what it says."""
+"""The ``fastcoord`` command as a process, and its output."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from support.wait import until
 
 
 class Command:
-    """A running ``fastcoord`` command and what it has written so far."""
+    """A running ``fastcoord`` command and its output so far."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -37,7 +37,7 @@ class Command:
         return await self.process.wait()
 
     def pids(self) -> list[int]:
-        """The processes that the demo says it has started."""
+        """The process ids that the demo has printed."""
         return [
             int(pid) for pid in re.findall(r"^(?:nats-server|node \d)  pid (\d+)", self.out, re.M)
         ]

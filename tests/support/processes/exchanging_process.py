@@ -1,9 +1,9 @@
-"""A process that joins a cluster, publishes, hears, and writes down what it heard.
+"""A process that joins a cluster, publishes, receives, and prints what it received.
 
-Run as ``python exchanging_process.py CONFIG NODE_ID LOOP EXPECTED ROUNDS``. It writes
-``ready`` when it would hear the others, waits for a line, publishes every sample of its protocol
-``ROUNDS`` times, and ends when it has heard ``EXPECTED`` events. Its last line is one JSON object:
-what it heard, and numbers.
+Run as ``python exchanging_process.py CONFIG NODE_ID LOOP EXPECTED ROUNDS``. It prints ``ready``
+when it is subscribed, waits for a line, publishes every sample of its protocol ``ROUNDS`` times,
+and ends after ``EXPECTED`` received events. Its last line is one JSON object: the received events
+and the node's numbers.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from support.loops import runner
 
 
 async def exchange(config: str, node_id: int, expected: int, rounds: int) -> dict[str, Any]:
-    """Take part; the other nodes do the same."""
-    heard: list[dict[str, Any]] = []
+    """Publish and receive; the other nodes do the same."""
+    received: list[dict[str, Any]] = []
     async with fastcoord.connect(config, node_id=node_id) as node:
         events = node.subscribe()
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
         publishing = asyncio.create_task(publish(node, rounds))
-        while len(heard) < expected:
+        while len(received) < expected:
             event = await events.__anext__()
             assert isinstance(event, fastcoord.Event), f"an unexpected notice: {event}"
-            heard.append(fastcoord.to_builtins(event))
+            received.append(fastcoord.to_builtins(event))
         await publishing
         stats = node.stats()
     return {
-        "heard": heard,
+        "received": received,
         "accepted": stats.accepted,
         "confirmed": stats.confirmed,
         "missed": stats.missed,

@@ -1,7 +1,7 @@
-"""A process that uses nodes in every way that may leave something behind, and looks what is left.
+"""A process that uses nodes in every way that may leak tasks, sockets or child processes.
 
-Run as ``python -X dev -W error leaving_nothing.py CONFIG``. Writes one JSON object: the names of
-tasks, the number of sockets and of child processes that are left while the loop still runs.
+Run as ``python -X dev -W error leaving_nothing.py CONFIG``. Prints one JSON object: the names of
+leaked tasks, the number of leaked sockets, and the leaked child processes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from support.servers.unusable import open_sockets
 
 
 async def use_nodes(directory: Path) -> None:
-    """Connect, fail to, lose the server, cancel, and close with things under way."""
+    """Connect, fail to connect, lose the server, cancel, and close a node that is busy."""
     with LocalServer() as server:
         config = directory / "node.toml"
         config.write_text(node_toml(server, cluster={"heartbeat": "100ms"}), encoding="utf-8")
@@ -64,7 +64,7 @@ def child_processes() -> list[str]:
 
 
 async def main() -> dict[str, Any]:
-    """Use nodes and give what is left."""
+    """Use nodes and return what they leaked."""
     sockets = open_sockets()
     await use_nodes(Path(sys.argv[1]))
     for _ in range(10):
@@ -80,5 +80,5 @@ async def main() -> dict[str, Any]:
 
 if __name__ == "__main__":
     signal.alarm(60)
-    # The loop's own debug mode writes a line to standard error whenever the machine is busy.
+    # The loop's debug mode writes to standard error whenever the machine is busy.
     print(json.dumps(asyncio.run(main(), debug=False)))

@@ -1,4 +1,4 @@
-"""Start, ask, pause and kill a node in a process of its own."""
+"""Start, query, stop and kill a node in a process of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BOOK_LIMIT = 16 * 1024 * 1024
 class NodeProcess:
     """A running ``steady_process.py``.
 
-    :ivar last: the book that it wrote last.
+    :ivar last: its last book.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, first: dict[str, Any]) -> None:
@@ -46,12 +46,12 @@ class NodeProcess:
         await self.process.stdin.drain()
 
     async def book(self, *, timeout: float = 60.0) -> dict[str, Any]:
-        """Ask for the book as it stands."""
+        """Request the current book."""
         await self.say("book")
         return await asyncio.wait_for(self.read(), timeout)
 
     async def read(self) -> dict[str, Any]:
-        """Wait for the next book that the process writes."""
+        """Wait for the next book of the process."""
         assert self.process.stdout is not None
         line = await self.process.stdout.readline()
         assert line, f"the process ended (exit code {await self.process.wait()})"
@@ -59,7 +59,7 @@ class NodeProcess:
         return self.last
 
     async def end(self, *, timeout: float = 60.0) -> dict[str, Any]:
-        """Have it close its node and end; give the final book."""
+        """Close its node, wait for its end, and return the final book."""
         await self.say("end")
         book = await asyncio.wait_for(self.read(), timeout)
         assert await asyncio.wait_for(self.process.wait(), timeout) == 0
@@ -72,7 +72,7 @@ class NodeProcess:
         self.process.send_signal(signal.SIGCONT)
 
     async def kill(self) -> None:
-        """Kill it without warning; nothing happens when it has ended."""
+        """Kill it with SIGKILL; do nothing if it has ended."""
         if self.process.returncode is None:
             self.process.kill()
         await self.process.communicate()
@@ -82,7 +82,7 @@ class NodeProcess:
 async def node_process(
     config: Path, node_id: int, *, run: int = 0, burst: int = 20
 ) -> AsyncIterator[NodeProcess]:
-    """Run a node in a process of its own; it is killed at the end, if it still runs."""
+    """Run a node in a process of its own and kill it at the end if it still runs."""
     node = await NodeProcess.start(config, node_id, run=run, burst=burst)
     try:
         yield node

@@ -1,15 +1,15 @@
-"""What the kernel knows of processes."""
+"""The status of processes, from /proc."""
 
 from pathlib import Path
 
 
 def exists(pid: int) -> bool:
-    """Whether the process runs; one that has ended and waits for its parent does not."""
+    """Return whether the process runs; a zombie does not."""
     return state(pid) not in ("", "Z")
 
 
 def state(pid: int) -> str:
-    """One letter: R or S runs, T is stopped, Z has ended; nothing for what is gone."""
+    """Return the state letter (R, S, T, Z, ...); empty if the process does not exist."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
     except OSError:

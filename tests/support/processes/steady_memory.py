@@ -1,7 +1,7 @@
-"""A process that sends millions of events through one subscription and looks at its own memory.
+"""A process that sends millions of events through one subscription and measures its own memory.
 
-Run as ``python steady_memory.py CONFIG EVENTS HOW``; ``HOW`` is ``events`` or ``batches``. Writes
-one JSON object: the resident bytes after one fifth, and at the end, and what was heard.
+Run as ``python steady_memory.py CONFIG EVENTS HOW``; ``HOW`` is ``events`` or ``batches``. Prints
+one JSON object: the resident bytes after one fifth and at the end, and the received events.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ CHUNK = 50_000
 
 
 def resident_bytes() -> int:
-    """Read how much memory this process has, in bytes."""
+    """Return the resident memory of this process in bytes."""
     gc.collect()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 async def flow(config: str, count: int, how: str) -> dict[str, Any]:
-    """Send and hear; the sender never gets ahead by more than two chunks."""
+    """Send and receive; the sender is never more than two chunks ahead."""
     after_a_fifth = 0
-    heard = 0
+    received = 0
     chunk: list[fastcoord.Event] = [StateChange(number, number, 1) for number in range(CHUNK)]
     async with (
         fastcoord.connect(config, node_id=1) as sender,
@@ -46,21 +46,21 @@ async def flow(config: str, count: int, how: str) -> dict[str, Any]:
 
         sending = asyncio.create_task(send())
         batches = events.batches()
-        while heard < count:
-            before = heard // CHUNK
+        while received < count:
+            before = received // CHUNK
             if how == "batches":
                 batch = await batches.__anext__()
                 assert isinstance(batch, fastcoord.Batch), batch
-                heard += len(batch)
+                received += len(batch)
             else:
                 async for event in events:
                     assert type(event) is StateChange, event
-                    heard += 1
-                    if heard % CHUNK == 0:
+                    received += 1
+                    if received % CHUNK == 0:
                         break
-            for _ in range(heard // CHUNK - before):
+            for _ in range(received // CHUNK - before):
                 allowed.release()
-            if not after_a_fifth and heard >= count // 5:
+            if not after_a_fifth and received >= count // 5:
                 after_a_fifth = resident_bytes()
         await sending
         at_the_end = resident_bytes()
@@ -68,7 +68,7 @@ async def flow(config: str, count: int, how: str) -> dict[str, Any]:
     return {
         "after_a_fifth": after_a_fifth,
         "at_the_end": at_the_end,
-        "heard": heard,
+        "received": received,
         "missed": stats.missed,
         "delivered": stats.subscriptions[0].delivered,
     }

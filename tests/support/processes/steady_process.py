@@ -1,9 +1,9 @@
-"""A node in a process of its own: it publishes steadily, follows everyone, and keeps its book.
+"""A node in a process of its own that publishes steadily, receives, and records both in a book.
 
-Run as ``python steady_process.py CONFIG NODE_ID RUN BURST``. It ends when standard input does, or
-when that says ``end``; ``stop`` ends its publishing only, ``stall`` its hearing until ``resume``.
-It writes a JSON object a line: one when it has started, one for each line that says ``book``, and
-one at its end.
+Run as ``python steady_process.py CONFIG NODE_ID RUN BURST``. It reads commands from standard
+input, one a line: ``stop`` ends its publishing, ``stall`` its consuming until ``resume``, ``book``
+prints its book, ``end`` (or the end of input) ends the process. It prints its book as one line of
+JSON after its start, for each ``book``, and at its end.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import fastcoord
 from support.cluster.accounting import assert_sums
-from support.cluster.ledger import Hearing, numbered_event
+from support.cluster.ledger import Record, numbered_event
 from support.wait import POLL_INTERVAL
 
 
@@ -34,11 +34,11 @@ class SteadyNode:
         self.stop = asyncio.Event()
         self.flowing = asyncio.Event()
         self.flowing.set()
-        self.hearing = Hearing(from_the_start=False)
+        self.record = Record(from_the_start=False)
 
     async def follow(self, events: Any) -> None:
         async for item in events:
-            self.hearing.take(item)
+            self.record.take(item)
             if not self.flowing.is_set():
                 await self.flowing.wait()
 
@@ -53,7 +53,7 @@ class SteadyNode:
             await asyncio.sleep(POLL_INTERVAL)
 
     async def obey(self) -> None:
-        """Do what standard input says."""
+        """Execute the commands of standard input."""
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader()
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -65,7 +65,7 @@ class SteadyNode:
             elif line == b"resume\n":
                 self.flowing.set()
             elif line == b"book\n":
-                tell(self.book())
+                write(self.book())
         self.stop.set()
         self.flowing.set()
 
@@ -83,19 +83,19 @@ class SteadyNode:
             "overflow": sum(each.missed for each in stats.subscriptions),
             "rss": resident_bytes(),
             "cpu": resource.getrusage(resource.RUSAGE_SELF).ru_utime,
-            "heard": [
+            "received": [
                 {
                     "sender": sender,
                     "run": run,
-                    "first": line.first,
-                    "got": line.got,
-                    "missed": dict(line.missed),
-                    "place": line.place,
-                    "faults": line.faults[:5],
+                    "first": record.first,
+                    "got": record.got,
+                    "missed": dict(record.missed),
+                    "place": record.place,
+                    "faults": record.faults[:5],
                 }
-                for (sender, run), line in self.hearing.lines.items()
+                for (sender, run), record in self.record.senders.items()
             ],
-            "unknown": sum(self.hearing.unknown.values()),
+            "unknown": sum(self.record.unknown.values()),
         }
 
 
@@ -104,7 +104,7 @@ def resident_bytes() -> int:
     return pages * resource.getpagesize()
 
 
-def tell(book: dict[str, Any]) -> None:
+def write(book: dict[str, Any]) -> None:
     print(json.dumps(book), flush=True)
 
 
@@ -112,13 +112,13 @@ async def live(config: str, node_id: int, run: int, burst: int) -> None:
     async with fastcoord.connect(config, node_id=node_id) as node:
         steady = SteadyNode(node, run, burst)
         following = asyncio.create_task(steady.follow(node.subscribe(peers=True)))
-        tell(steady.book())
+        write(steady.book())
         producing = asyncio.create_task(steady.produce())
         await steady.obey()
         await producing
         await node.flush()
     await following
-    tell(steady.book())
+    write(steady.book())
 
 
 def main() -> None:

@@ -1,1 +1,1 @@
-"""Servers beside the real one, and what a server needs: certificates and users."""
+"""Small servers for single tests, and the certificates and users of real ones."""

@@ -1,4 +1,4 @@
-"""A NATS server of a few lines that says what a test wants it to say, and counts who comes."""
+"""A minimal NATS server that sends the lines a test asks for and records its connections."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Manner = Literal["serve", "refuse", "mute"]
 
 
 class BareServer:
-    """Accept nodes, answer their handshake and PINGs, and pass no message on.
+    """Accept nodes, answer their handshake and PINGs, and forward no message.
 
-    :ivar manner: ``"serve"``; ``"refuse"``: close each new connection at once; ``"mute"``: take it
-        and never say a word.
-    :ivar attempts: when each connection came, on the event loop's clock.
-    :ivar connects: what each client said of itself in CONNECT.
-    :ivar frames: everything that clients sent.
+    :ivar manner: ``"serve"``; ``"refuse"``: close each new connection at once; ``"mute"``: accept
+        it and send nothing.
+    :ivar attempts: the time of each connection, on the event loop's clock, in seconds.
+    :ivar connects: the JSON object of each CONNECT.
+    :ivar frames: all frames that clients sent.
     """
 
     host = "127.0.0.1"
@@ -42,12 +42,12 @@ class BareServer:
         return f"nats://{self.host}:{self.port}"
 
     def say(self, line: str) -> None:
-        """Say one line to every client."""
+        """Send one line to every client."""
         for writer in self._writers.values():
             writer.write(line.encode() + b"\r\n")
 
     async def drop(self) -> None:
-        """Close every connection, after what was said."""
+        """Close every connection after all written data is sent."""
         for writer in list(self._writers.values()):
             with contextlib.suppress(OSError):
                 await writer.drain()

@@ -1,4 +1,4 @@
-"""Certificates for servers and clients: right ones, and each way to be wrong."""
+"""Certificates for servers and clients: valid ones, and one for each kind of error."""
 
 import datetime
 from dataclasses import dataclass
@@ -35,24 +35,24 @@ class Pair:
 
 @dataclass(frozen=True)
 class Certificates:
-    """One private authority and what it issued, and a stranger."""
+    """A private authority with the certificates it issued, and a foreign authority."""
 
     ca: Path
     server: Pair
     """For ``127.0.0.1``, ``::1`` and ``localhost``."""
     client: Pair
     wrong_host: Pair
-    """From the right authority, for another host."""
+    """From the private authority, for another host."""
     expired: Pair
-    """From the right authority, for the right host, until yesterday."""
+    """From the private authority, for the right host, expired yesterday."""
     wrong_ca: Path
-    """An authority that issued none of the above."""
+    """A foreign authority, which issued none of the above."""
     stranger: Pair
-    """A client's pair from the wrong authority."""
+    """A client's pair from the foreign authority."""
 
     @classmethod
     def make(cls, directory: Path) -> "Certificates":
-        """Issue everything into a directory."""
+        """Issue all certificates into a directory."""
         ca, other = trustme.CA(), trustme.CA()
         now = datetime.datetime.now(datetime.timezone.utc)
         day = datetime.timedelta(days=1)

@@ -1,4 +1,4 @@
-"""A server that does the NATS handshake and then says whatever a test wants."""
+"""A server that does the NATS handshake and then sends any bytes that a test gives it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 
 
 class ScriptedServer:
-    """Accept nodes, answer their PINGs, keep their lines, and send them any bytes.
+    """Accept nodes, answer their PINGs, record their lines, and send them any bytes.
 
-    :param info: what INFO says beside the usual.
-    :param greeting: bytes to answer CONNECT with, instead of the PONG.
+    :param info: further keys of INFO.
+    :param greeting: bytes to answer CONNECT with.
     """
 
     def __init__(self, *, greeting: bytes | None = None, **info: Any) -> None:
         self.lines: list[bytes] = []
-        """Every line that was received; payloads are among them."""
+        """Every received line, lines of payloads included."""
         self.accepted = 0
         self.writers: list[asyncio.StreamWriter] = []
         self._greeting = greeting
@@ -46,7 +46,7 @@ class ScriptedServer:
             writer.close()
 
     def close(self) -> None:
-        """Close every connection and take no other."""
+        """Close every connection and accept no other."""
         self._listener.close()
         self.drop()
 

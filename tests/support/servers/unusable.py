@@ -1,4 +1,4 @@
-"""Failing to connect: servers of the worse kind, and what is left of an attempt."""
+"""Servers that no node can connect to, and checks that a failed attempt leaves nothing open."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]
 
 
 class Address:
-    """An address in the place of a server."""
+    """An address with the attributes of a server."""
 
     def __init__(self, port: int) -> None:
         self.url = f"nats://127.0.0.1:{port}"
@@ -29,7 +29,7 @@ class Address:
 
 
 def unused_address() -> Address:
-    """Give an address at which nobody listens."""
+    """Return an address that refuses connections."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return Address(probe.getsockname()[1])
@@ -37,7 +37,7 @@ def unused_address() -> Address:
 
 @contextlib.asynccontextmanager
 async def listening(handler: Handler) -> AsyncIterator[Address]:
-    """Be a server of the worse kind."""
+    """Run a server that handles each connection with ``handler``."""
     done: set[asyncio.Task[Any]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -55,12 +55,15 @@ async def listening(handler: Handler) -> AsyncIterator[Address]:
         yield Address(server.sockets[0].getsockname()[1])
     finally:
         server.close()
-        # Each of them has ended, because the node has closed its connection.
+        # Each handler ends because the node closes its connection.
         await asyncio.wait_for(asyncio.gather(*done), 5)
 
 
 async def refused(servers: Any, **settings: Any) -> tuple[str, Exception, float]:
-    """Try to connect; give what the error says, itself, and how long it took."""
+    """Try to connect and fail.
+
+    :return: the error's text, the error, and the duration of the attempt in seconds.
+    """
     sockets = open_sockets()
     started = time.monotonic()
     with pytest.raises(ConnectError) as caught:
@@ -77,7 +80,7 @@ async def refused(servers: Any, **settings: Any) -> tuple[str, Exception, float]
 
 
 def open_sockets() -> int:
-    """Count the sockets that this process has to addresses of this machine, servers' ends apart."""
+    """Count the open sockets of this process."""
     count = 0
     for entry in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""An operator with one account: users who sign with an NKEY, and bearers of a JWT."""
+"""A NATS operator with one account and its users: NKEY users and bearer JWTs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FOREVER = {"subs": -1, "data": -1, "payload": -1}
 
 
 class Operator:
-    """A freshly made operator; ``server_config`` makes a server demand its users.
+    """A new operator; a server with ``server_config`` accepts only its users.
 
     ::
 
@@ -45,12 +45,12 @@ class Operator:
         return creds(self._user_jwt(pair, claims), pair)
 
     def bearer(self, **claims: Any) -> str:
-        """Make the JWT of a new user who needs no signature."""
+        """Make the bearer JWT of a new user, which needs no signature."""
         return self._user_jwt(make_pair(nkeys.PREFIX_BYTE_USER), {"bearer_token": True, **claims})
 
     @staticmethod
     def owner_of(credentials: str) -> str:
-        """Give the public key of a user, from its ``.creds`` text or bare JWT."""
+        """Return the public key of a user, from its ``.creds`` text or plain JWT."""
         (jwt,) = [line for line in credentials.splitlines() if line.count(".") == 2]
         claims = jwt.split(".")[1]
         owner: str = json.loads(base64.urlsafe_b64decode(claims + "=="))["sub"]
@@ -84,7 +84,7 @@ class Operator:
 
 
 def make_pair(prefix: int) -> nkeys.KeyPair:
-    """Draw a key pair of a kind."""
+    """Make a random key pair of the kind that ``prefix`` names."""
     seed = nkeys.encode_seed(os.urandom(32), prefix)
     return nkeys.from_seed(bytearray(seed))
 
