@@ -1,8 +1,8 @@
 # cython: language_level=3, embedsignature=True
-"""Awaitables that are finished before they are awaited.
+"""Awaitables without a coroutine of their own.
 
-What takes no waiting should not cost a coroutine. These objects answer the interpreter where it asks
-first, with a C function and without raising anything.
+A call that does not have to wait should not cost a coroutine. The slots of these types are C functions,
+which the interpreter calls first, and which finish without raising an exception where it allows that.
 """
 
 cimport cython
@@ -12,63 +12,27 @@ from cpython.ref cimport Py_INCREF
 import collections.abc
 
 cdef extern from "Python.h":
-    ctypedef PyObject* (*iternextfunc)(PyObject*)
-    ctypedef int (*sendfunc)(PyObject*, PyObject*, PyObject**)
     ctypedef struct PyAsyncMethods:
         sendfunc am_send
     ctypedef struct SlotType "PyTypeObject":
         iternextfunc tp_iternext
         PyAsyncMethods* tp_as_async
     int PYGEN_RETURN
-    PyObject* PyExc_StopIteration
-    void PyErr_SetObject(PyObject*, PyObject*) noexcept
 
 
-@cython.final
-cdef class Ready:
-    """An awaitable that is finished: awaiting it gives its value without suspending."""
-
-    def __await__(self):
-        return self
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        value = self.value
-        self.value = None
-        raise StopIteration(value)
-
-
-cdef PyObject* finish(PyObject* self) noexcept:
-    # What __next__ does, without the traceback that a compiled `raise` would build.
-    value = (<Ready>self).value
-    (<Ready>self).value = None
-    PyErr_SetObject(PyExc_StopIteration, <PyObject*>value)
-    return NULL
-
-
-cdef int finish_send(PyObject* self, PyObject* sent, PyObject** result) noexcept:
-    # The same for interpreters that ask this way: without even an exception.
-    value = (<Ready>self).value
-    (<Ready>self).value = None
-    Py_INCREF(value)
-    result[0] = <PyObject*>value
-    return PYGEN_RETURN
-
-
-cdef int finish_empty(PyObject* self, PyObject* sent, PyObject** result) noexcept:
+cdef int finish_empty(PyObject* self, PyObject* sent, PyObject** result) except -1:
     Py_INCREF(None)
     result[0] = <PyObject*>None
     return PYGEN_RETURN
 
 
-cdef answer_quickly(type kind, iternextfunc iternext, sendfunc send):
-    """Put C functions where the interpreter looks first when it awaits an object of this type."""
+cdef int set_slots(type kind, iternextfunc iternext, sendfunc send) except -1:
+    """Set the C functions that the interpreter calls first when it awaits an object of this type."""
     cdef SlotType* slots = <SlotType*>kind
     if iternext != NULL:
         slots.tp_iternext = iternext
     slots.tp_as_async.am_send = send
+    return 0
 
 
 @cython.final
@@ -101,8 +65,7 @@ cdef class Done:
         """Do nothing: it is finished."""
 
 
-answer_quickly(Ready, finish, finish_send)
-answer_quickly(Done, NULL, finish_empty)
+set_slots(Done, NULL, finish_empty)
 collections.abc.Coroutine.register(Done)
 DONE = Done()
 done = DONE

@@ -194,22 +194,52 @@ async def test_buffered_event_needs_no_wait() -> None:
     ]
 
 
-async def test_kept_awaitables_keep_their_events() -> None:
+async def test_kept_awaitables_take_in_order() -> None:
     consumer = Consumer()
     consumer.put(*[change(number) for number in range(10)])
     kept = [consumer.cursor.__anext__() for _ in range(10)]
-    assert [await each for each in reversed(kept)] == [
-        change(number) for number in reversed(range(10))
-    ]
+    assert [await each for each in reversed(kept)] == [change(number) for number in range(10)]
 
 
-async def test_unawaited_event_costs_itself() -> None:
+async def test_dropped_awaitable_keeps_event() -> None:
     consumer = Consumer()
     consumer.put(*[change(number) for number in range(4)])
     assert await consumer.cursor.__anext__() == change(0)
     consumer.cursor.__anext__()
-    assert await consumer.cursor.__anext__() == change(2)
-    assert [event async for event in consumer.cursor] == [change(3)]
+    assert consumer.cursor.delivered == 1
+    assert [event async for event in consumer.cursor] == [change(1), change(2), change(3)]
+
+
+@pytest.mark.parametrize("in_batches", [False, True])
+async def test_cancelled_anext_keeps_event(in_batches: bool) -> None:
+    consumer = Consumer()
+    consumer.put(change(1))
+    iterator: Any = consumer.cursor.batches() if in_batches else consumer.cursor
+    # The task is cancelled before its first step.
+    task = asyncio.ensure_future(iterator.__anext__())
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(iterator.__anext__(), 0)
+    assert await consumer.cursor.__anext__() == change(1)
+    consumer.assert_sum()
+
+
+async def test_anext_is_a_coroutine() -> None:
+    consumer = Consumer()
+    consumer.put(change(1), change(2))
+    assert await asyncio.create_task(consumer.cursor.__anext__()) == change(1)
+    awaitable = consumer.cursor.__anext__()
+    assert await awaitable == change(2)
+    with pytest.raises(RuntimeError, match="twice"):
+        await awaitable
+    closed = consumer.cursor.__anext__()
+    closed.close()
+    with pytest.raises(RuntimeError, match="twice"):
+        await closed
+    with pytest.raises(KeyError):
+        consumer.cursor.__anext__().throw(KeyError("for the test"))
 
 
 async def test_anext_works_with_wait_for() -> None:

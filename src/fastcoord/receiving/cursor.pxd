@@ -2,7 +2,6 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastcoord._awaitable cimport Ready
 from fastcoord.wire.protocol cimport Protocol
 from fastcoord.receiving.ring cimport Ring, Slot
 from fastcoord.wire.primitives cimport Reader
@@ -29,7 +28,7 @@ cdef class Cursor:
     cdef Py_ssize_t ahead_at
     cdef Py_ssize_t ahead_end
     cdef Py_ssize_t until_pause    # events that may still be given before the loop must turn
-    cdef Ready ready
+    cdef Next step                 # the last awaitable of an iteration, to be used again
 
     cdef int forget_ahead(self) except -1
     cdef object next_ahead(self)
@@ -39,4 +38,13 @@ cdef class Cursor:
     cdef object next_batch(self)
     cdef tuple rest_of_message(self)
     cdef int pass_over(self) except -1
-    cdef object answer(self, object value)
+    cdef Next next_step(self, bint batches)
+
+cdef class Next:
+    cdef Cursor cursor             # None when it has finished
+    cdef object waiting            # the coroutine that it awaits, once there was nothing to take
+    cdef bint batches
+
+    cdef int finish(self) except -1
+    cdef int resume(self, PyObject* sent, PyObject** result) except -1
+    cdef int wait(self, Cursor cursor, PyObject* sent, PyObject** result) except -1

@@ -1,20 +1,20 @@
 # cython: language_level=3, embedsignature=True, binding=False, embedsignature.format=clinic
 """The consumer's side of a ring: events are decoded where they are taken, one at a time.
 
-Iterating does not switch tasks while something waits in the ring: the awaitable that ``__anext__``
-gives is finished before it is awaited. Only an empty ring, and now and then fairness to the other
-tasks of the loop, go through a real coroutine, which the owner supplies.
+Iterating does not switch tasks while the ring holds something: the awaitable that ``__anext__``
+returns takes it when it is awaited, without suspending. Only an empty ring, and now and then fairness
+to the other tasks of the loop, go through a real coroutine, which the owner supplies.
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_REFCNT
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT
 from cpython.tuple cimport PyTuple_New
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastcoord._awaitable cimport Ready
+from fastcoord._awaitable cimport set_slots
 from fastcoord._codec cimport Batch, make_batch
 from fastcoord.wire.decode cimport decode_run
 from fastcoord.wire.pool cimport owned
@@ -23,8 +23,15 @@ from fastcoord.receiving.ring cimport Ring
 from fastcoord.wire.scan cimport skip_event
 from fastcoord.wire.primitives cimport reader_init
 
+import collections.abc
+
 cdef extern from "Python.h":
     PyObject** PySequence_Fast_ITEMS(object) noexcept
+    int PYGEN_RETURN
+    int PYGEN_NEXT
+    PyObject* PyExc_StopIteration
+    void PyErr_SetObject(PyObject*, PyObject*) noexcept
+    int PyIter_Send(object, object, PyObject**) except -1
 
 cdef enum:
     # A consumer that never awaits anything else would otherwise keep the loop from reading,
@@ -91,11 +98,7 @@ cdef class Cursor:
         return self
 
     def __anext__(self):
-        if self.until_pause > 0:
-            value = self.next_event()
-            if value is not None:
-                return self.answer(value)
-        return self.wait_for_event()
+        return self.next_step(False)
 
     def batches(self):
         """Iterate over whole batches instead of events."""
@@ -114,13 +117,16 @@ cdef class Cursor:
         self.until_pause -= 1
         return owned(self.ahead[self.ahead_at - 1])
 
-    cdef object answer(self, object value):
-        cdef Ready ready = self.ready
-        # The one before is free again unless somebody kept it without awaiting it.
-        if ready is None or Py_REFCNT(ready) > 2 or ready.value is not None:
-            ready = self.ready = Ready.__new__(Ready)
-        ready.value = value
-        return ready
+    cdef Next next_step(self, bint batches):
+        cdef Next step = self.step
+        # Two references are this object's and the local one: nobody else holds the last awaitable.
+        if step is None or Py_REFCNT(step) > 2:
+            step = self.step = Next.__new__(Next)
+        elif step.waiting is not None:
+            step.waiting = None
+        step.cursor = self
+        step.batches = batches
+        return step
 
     cdef object next_notice(self):
         if not self.notices:
@@ -257,8 +263,101 @@ cdef class BatchCursor:
         return self
 
     def __anext__(self):
-        if self.cursor.until_pause > 0:
-            value = self.cursor.next_batch()
+        return self.cursor.next_step(True)
+
+
+@cython.final
+cdef class Next:
+    """What ``__anext__`` returns: a coroutine that takes the next event or batch when it is awaited.
+
+    It takes nothing before: a task that is cancelled before it runs loses nothing.
+    """
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self.send(None)
+
+    def send(self, value):
+        """Take the next event or batch, or go on waiting for it."""
+        cdef PyObject* result = NULL
+        cdef int status = self.resume(<PyObject*>value, &result)
+        given = owned(result)
+        if status == PYGEN_RETURN:
+            raise StopIteration(given)
+        return given
+
+    def throw(self, *exception):
+        """Raise an exception where this coroutine waits."""
+        if self.waiting is not None:
+            try:
+                return self.waiting.throw(*exception)
+            except:
+                self.finish()
+                raise
+        self.finish()
+        kind = exception[0]
+        raise kind if not isinstance(kind, type) else kind(*exception[1:2])
+
+    def close(self):
+        """End the coroutine; nothing was taken."""
+        if self.waiting is not None:
+            self.waiting.close()
+        self.finish()
+
+    cdef int finish(self) except -1:
+        # The cursor holds this object, to use it again: without this they would keep each other.
+        self.waiting = None
+        self.cursor = None
+        return 0
+
+    cdef int resume(self, PyObject* sent, PyObject** result) except -1:
+        cdef Cursor cursor = self.cursor
+        if cursor is None:
+            raise RuntimeError("cannot await the same __anext__() twice")
+        if cursor.until_pause > 0 and self.waiting is None:
+            value = cursor.next_batch() if self.batches else cursor.next_event()
             if value is not None:
-                return self.cursor.answer(value)
-        return self.cursor.wait_for_batch()
+                self.cursor = None
+                Py_INCREF(value)
+                result[0] = <PyObject*>value
+                return PYGEN_RETURN
+        return self.wait(cursor, sent, result)
+
+    cdef int wait(self, Cursor cursor, PyObject* sent, PyObject** result) except -1:
+        cdef int status
+        if self.waiting is None:
+            if self.batches:
+                self.waiting = cursor.wait_for_batch()
+            else:
+                self.waiting = cursor.wait_for_event()
+        try:
+            status = PyIter_Send(self.waiting, <object>sent, result)
+        except:
+            self.finish()
+            raise
+        if status == PYGEN_RETURN:
+            self.finish()
+        return status
+
+
+cdef int resume_by_send(PyObject* self, PyObject* sent, PyObject** result) except -1:
+    return (<Next>self).resume(sent, result)
+
+
+cdef PyObject* resume_by_next(PyObject* self) except NULL:
+    cdef PyObject* result = NULL
+    if (<Next>self).resume(<PyObject*>None, &result) == PYGEN_NEXT:
+        return result
+    # What `raise StopIteration` does, without the traceback that a compiled `raise` would build.
+    value = owned(result)
+    PyErr_SetObject(PyExc_StopIteration, <PyObject*>value)
+    return NULL
+
+
+set_slots(Next, resume_by_next, resume_by_send)
+collections.abc.Coroutine.register(Next)
