@@ -18,9 +18,7 @@ from support.wait import until
 # ---------------------------------------------------------------------------------- listening
 
 
-async def test_listen_prints_events_and_notices_as_json(
-    tmp_path: Path, server: LocalServer
-) -> None:
+async def test_listen_prints_json_lines(tmp_path: Path, server: LocalServer) -> None:
     config = tmp_path / "node.toml"
     config.write_text(node_toml(server, cluster={"node_id": 9, "heartbeat": "100ms"}))
     events = [
@@ -47,9 +45,7 @@ async def test_listen_prints_events_and_notices_as_json(
     assert lines[-1] == {"type": "PeerDown", "goodbye": True}
 
 
-async def test_listen_prints_only_the_kinds_that_are_wanted(
-    tmp_path: Path, server: LocalServer
-) -> None:
+async def test_listen_filters_by_kind(tmp_path: Path, server: LocalServer) -> None:
     config = tmp_path / "node.toml"
     config.write_text(node_toml(server))
     words = ("listen", str(config), "--node-id", "77", "--kinds", "ReloadBlockedIps,EmailPush")
@@ -65,9 +61,7 @@ async def test_listen_prints_only_the_kinds_that_are_wanted(
         assert "ReloadSettings" not in listener.out
 
 
-async def test_listen_says_when_the_connection_is_given_up(
-    tmp_path: Path, server: LocalServer
-) -> None:
+async def test_listen_reports_lost_connection(tmp_path: Path, server: LocalServer) -> None:
     config = tmp_path / "node.toml"
     config.write_text(node_toml(server, max_reconnects=0))
     async with start("listen", str(config), directory=tmp_path) as listener:
@@ -81,7 +75,7 @@ async def test_listen_says_when_the_connection_is_given_up(
 # ---------------------------------------------------------------------------------- checking
 
 
-async def test_check_connects_and_no_peer_hears_of_it(tmp_path: Path, server: LocalServer) -> None:
+async def test_check_publishes_nothing(tmp_path: Path, server: LocalServer) -> None:
     config = tmp_path / "node.toml"
     config.write_text(node_toml(server))
     async with PlainPeer(server.url) as stalwart:
@@ -111,7 +105,7 @@ async def test_check_connects_and_no_peer_hears_of_it(tmp_path: Path, server: Lo
     ],
     ids=["password", "tls", "permission"],
 )  # fmt: skip
-async def test_check_says_why_it_could_not_connect(
+async def test_check_reports_connect_errors(
     tmp_path: Path, options: dict[str, Any], settings: dict[str, Any], reason: str
 ) -> None:
     config = tmp_path / "node.toml"
@@ -125,7 +119,7 @@ async def test_check_says_why_it_could_not_connect(
     assert "wrong" not in check.out + check.err
 
 
-async def test_check_names_a_server_that_is_not_there(tmp_path: Path, server: LocalServer) -> None:
+async def test_check_names_missing_server(tmp_path: Path, server: LocalServer) -> None:
     config = tmp_path / "node.toml"
     config.write_text(node_toml(server))
     server.kill()

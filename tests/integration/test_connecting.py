@@ -34,7 +34,7 @@ def nobody() -> Address:
 # ------------------------------------------------------------------------------- nobody is there
 
 
-async def test_a_server_that_is_not_there_is_named_with_the_reason(nobody: Address) -> None:
+async def test_missing_server_is_named(nobody: Address) -> None:
     text, error, took = await refused(nobody)
     assert type(error) is ConnectError
     assert isinstance(error, ConnectionError)
@@ -43,9 +43,7 @@ async def test_a_server_that_is_not_there_is_named_with_the_reason(nobody: Addre
     assert took < 2
 
 
-async def test_each_of_several_addresses_is_named_with_its_own_reason(
-    nobody: Address, shared_server: LocalServer
-) -> None:
+async def test_error_lists_each_address(nobody: Address, shared_server: LocalServer) -> None:
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
 
@@ -64,15 +62,13 @@ async def test_each_of_several_addresses_is_named_with_its_own_reason(
     assert took < 2
 
 
-async def test_a_dead_address_among_living_ones_does_no_harm(
-    nobody: Address, shared_server: LocalServer
-) -> None:
+async def test_connect_skips_dead_address(nobody: Address, shared_server: LocalServer) -> None:
     for _ in range(4):  # they are tried in random order
         async with accounted([nobody, shared_server], 1) as node:
             assert node.stats().server == f"127.0.0.1:{shared_server.port}"
 
 
-async def test_a_name_that_leads_nowhere_is_named_with_each_reason(nobody: Address) -> None:
+async def test_unresolved_name_is_reported(nobody: Address) -> None:
     text, _, _ = await refused(nobody, address="nobody.invalid:4222")
     assert "nobody.invalid:4222: " in text
     port = nobody.name.rpartition(":")[2]
@@ -90,7 +86,7 @@ async def test_a_name_that_leads_nowhere_is_named_with_each_reason(nobody: Addre
     [{"user": "node", "password": "wrong"}, {"user": "nobody", "password": "right"}, {}],
     ids=["wrong password", "wrong user", "no password"],
 )
-async def test_refused_credentials_say_what_to_check(settings: dict[str, Any]) -> None:
+async def test_refused_credentials_give_advice(settings: dict[str, Any]) -> None:
     with LocalServer(users={"node": "right"}) as server:
         text, error, took = await refused(server, **settings)
     assert isinstance(error, AuthenticationFailed)
@@ -100,7 +96,7 @@ async def test_refused_credentials_say_what_to_check(settings: dict[str, Any]) -
     assert took < 2
 
 
-async def test_a_wrong_file_names_everything_wrong_at_once(tmp_path: Path) -> None:
+async def test_config_error_lists_all_problems(tmp_path: Path) -> None:
     file = tmp_path / "node.toml"
     file.write_text(
         '[cluster]\ncoordinator = "nats"\nnode-id = 65536\n\n'
@@ -124,7 +120,7 @@ async def test_a_wrong_file_names_everything_wrong_at_once(tmp_path: Path) -> No
 # ----------------------------------------------------------------------------------- being there
 
 
-async def test_connect_returns_only_when_the_server_has_taken_the_subscription(
+async def test_connect_waits_for_subscription(
     shared_server: LocalServer, cluster: dict[str, Any]
 ) -> None:
     async with (
@@ -157,7 +153,7 @@ async def test_connect_returns_only_when_the_server_has_taken_the_subscription(
         assert await joining == [ReloadBlockedIps()]
 
 
-async def test_connecting_can_be_cancelled_at_any_point(shared_server: LocalServer) -> None:
+async def test_cancelled_connect_closes_sockets(shared_server: LocalServer) -> None:
     sockets = open_sockets()
     async with Proxy(shared_server.host, shared_server.port) as proxy:
         config = fastcoord.parse_config(node_toml(proxy))

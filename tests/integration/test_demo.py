@@ -24,7 +24,7 @@ SUM_ROW = re.compile(r"^  node \d .*(adds up|too few|too many)$", re.MULTILINE)
 
 
 @pytest.mark.parametrize("protocol", ["stalwart-0.15", "stalwart-0.16", "fastcoord-1"])
-async def test_the_demo_delivers_every_event(tmp_path: Path, protocol: str) -> None:
+async def test_demo_delivers_every_event(tmp_path: Path, protocol: str) -> None:
     words = ("demo", "--seconds", "1", "--plain", "--protocol", protocol)
     async with start(*words, directory=tmp_path) as demo:
         assert await demo.ends() == 0, demo.out + demo.err
@@ -36,14 +36,14 @@ async def test_the_demo_delivers_every_event(tmp_path: Path, protocol: str) -> N
         assert os.listdir(tmp_path) == []
 
 
-async def test_the_demo_takes_other_numbers(tmp_path: Path) -> None:
+async def test_demo_accepts_options(tmp_path: Path) -> None:
     words = ("demo", "--seconds", "0.5", "--nodes", "2", "--rate", "100", "--plain")
     async with start(*words, directory=tmp_path) as demo:
         assert await demo.ends() == 0, demo.out + demo.err
         assert "100 events were published and 100 received" in demo.out
 
 
-async def test_a_node_that_dies_fails_the_demo(tmp_path: Path) -> None:
+async def test_dead_node_fails_demo(tmp_path: Path) -> None:
     async with start("demo", "--seconds", "30", "--plain", directory=tmp_path) as demo:
         await demo.says("They publish now")
         os.kill(demo.pids()[2], signal.SIGKILL)
@@ -52,7 +52,7 @@ async def test_a_node_that_dies_fails_the_demo(tmp_path: Path) -> None:
         assert not any(map(exists, demo.pids()))
 
 
-def test_a_node_that_does_not_come_along_is_named(
+def test_unready_nodes_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -64,7 +64,7 @@ def test_a_node_that_does_not_come_along_is_named(
     )
 
 
-async def test_a_server_that_dies_fails_the_demo(tmp_path: Path) -> None:
+async def test_dead_server_fails_demo(tmp_path: Path) -> None:
     async with start("demo", "--seconds", "30", "--plain", directory=tmp_path) as demo:
         await demo.says("They publish now")
         os.kill(demo.pids()[0], signal.SIGKILL)
@@ -76,7 +76,7 @@ async def test_a_server_that_dies_fails_the_demo(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
 )
-async def test_a_demo_that_is_ended_leaves_nothing(tmp_path: Path, number: int, code: int) -> None:
+async def test_ended_demo_leaves_no_process(tmp_path: Path, number: int, code: int) -> None:
     async with start("demo", "--seconds", "30", "--plain", directory=tmp_path) as demo:
         await demo.says("They publish now")
         demo.process.send_signal(number)
@@ -86,7 +86,7 @@ async def test_a_demo_that_is_ended_leaves_nothing(tmp_path: Path, number: int, 
         assert number == signal.SIGKILL or os.listdir(tmp_path) == []
 
 
-async def test_a_demo_that_keeps_the_cluster_up_can_be_listened_to(tmp_path: Path) -> None:
+async def test_kept_demo_accepts_listener(tmp_path: Path) -> None:
     words = ("demo", "--seconds", "0.2", "--plain", "--keep")
     async with start(*words, directory=tmp_path) as demo:
         await demo.says("The cluster keeps running")
@@ -101,7 +101,7 @@ async def test_a_demo_that_keeps_the_cluster_up_can_be_listened_to(tmp_path: Pat
         assert demo.err == ""
 
 
-async def test_the_nodes_of_an_interrupted_demo_leave_in_order(tmp_path: Path) -> None:
+async def test_interrupted_demo_says_goodbye(tmp_path: Path) -> None:
     words = ("demo", "--seconds", "0.2", "--plain", "--keep")
     async with start(*words, directory=tmp_path) as demo:
         await demo.says("The cluster keeps running")
@@ -130,7 +130,7 @@ async def _collect(events: fastcoord.Subscription, kind: type[Any], count: int) 
     return found
 
 
-async def test_a_node_that_does_not_leave_is_killed(tmp_path: Path) -> None:
+async def test_stopped_node_is_killed(tmp_path: Path) -> None:
     async with start("demo", "--seconds", "30", "--plain", directory=tmp_path) as demo:
         await demo.says("They publish now")
         os.kill(demo.pids()[3], signal.SIGSTOP)
@@ -139,7 +139,7 @@ async def test_a_node_that_does_not_leave_is_killed(tmp_path: Path) -> None:
         assert not any(map(exists, demo.pids()))
 
 
-async def test_a_demo_on_a_terminal_is_a_live_table(tmp_path: Path) -> None:
+async def test_demo_draws_live_table(tmp_path: Path) -> None:
     pytest.importorskip("rich")
     master, slave = os.openpty()
     process = await asyncio.create_subprocess_exec(

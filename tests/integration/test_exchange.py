@@ -28,14 +28,14 @@ Cluster = dict[str, Any]
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("protocol", ["stalwart-0.15", "stalwart-0.16", "stalwart-1.0"])
-async def test_two_processes_exchange_every_kind_of_event(
+async def test_processes_exchange_stalwart_kinds(
     shared_server: LocalServer, cluster: Cluster, tmp_path: Path, protocol: str, loop: str
 ) -> None:
     await processes_exchange(shared_server, {**cluster, "protocol": protocol}, tmp_path, loop)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-async def test_two_processes_exchange_every_kind_of_event_of_our_own_protocol(
+async def test_processes_exchange_fastcoord_kinds(
     shared_server: LocalServer, cluster: Cluster, tmp_path: Path, loop: str
 ) -> None:
     await processes_exchange(shared_server, cluster, tmp_path, loop)
@@ -74,7 +74,7 @@ async def processes_exchange(
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_several_subscriptions_each_hear_what_they_asked_for(
+def test_subscriptions_filter_by_kind(
     shared_server: LocalServer, cluster: Cluster, loop: str
 ) -> None:
     runner(loop)(subscriptions_hear_what_they_asked_for(shared_server, cluster))
@@ -108,9 +108,7 @@ async def subscriptions_hear_what_they_asked_for(server: LocalServer, cluster: C
         ]
 
 
-async def test_batches_keep_to_the_kinds_and_the_order(
-    shared_server: LocalServer, cluster: Cluster
-) -> None:
+async def test_batches_filter_in_order(shared_server: LocalServer, cluster: Cluster) -> None:
     async with (
         accounted(shared_server, 1, cluster=cluster) as sender,
         accounted(shared_server, 2, cluster=cluster) as hearer,
@@ -130,7 +128,7 @@ async def test_batches_keep_to_the_kinds_and_the_order(
         assert batches[0].received_at <= batches[1].received_at <= batches[2].received_at
 
 
-async def test_what_was_published_before_subscribing_is_not_heard(
+async def test_subscription_skips_earlier_events(
     shared_server: LocalServer, cluster: Cluster
 ) -> None:
     async with (
@@ -145,7 +143,7 @@ async def test_what_was_published_before_subscribing_is_not_heard(
             assert hearer.stats().subscriptions[0].arrived == 1
 
 
-async def test_a_node_does_not_hear_itself(shared_server: LocalServer, cluster: Cluster) -> None:
+async def test_node_ignores_own_events(shared_server: LocalServer, cluster: Cluster) -> None:
     async with (
         accounted(shared_server, 1, cluster=cluster) as one,
         accounted(shared_server, 2, cluster=cluster) as two,
@@ -159,9 +157,7 @@ async def test_a_node_does_not_hear_itself(shared_server: LocalServer, cluster: 
         assert drain(heard_by_one) == drain(heard_by_two) == []
 
 
-async def test_without_no_echo_a_node_hears_itself_once_and_in_order(
-    shared_server: LocalServer, cluster: Cluster
-) -> None:
+async def test_echo_delivers_own_events(shared_server: LocalServer, cluster: Cluster) -> None:
     async with (
         accounted(shared_server, 1, cluster=cluster, no_echo=False) as one,
         accounted(shared_server, 2, cluster=cluster) as two,
@@ -179,9 +175,7 @@ async def test_without_no_echo_a_node_hears_itself_once_and_in_order(
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_under_a_big_mixed_load_each_senders_order_is_kept(
-    shared_server: LocalServer, cluster: Cluster, loop: str
-) -> None:
+def test_mixed_load_keeps_order(shared_server: LocalServer, cluster: Cluster, loop: str) -> None:
     runner(loop)(each_senders_order_is_kept(shared_server, cluster))
 
 
@@ -238,9 +232,7 @@ def in_order(events: list[Any]) -> dict[int, list[int]]:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_a_server_that_is_killed_and_started_again_costs_no_event(
-    server: LocalServer, cluster: Cluster, loop: str
-) -> None:
+def test_server_restarts_lose_nothing(server: LocalServer, cluster: Cluster, loop: str) -> None:
     runner(loop)(kills_cost_no_event(server, cluster))
 
 

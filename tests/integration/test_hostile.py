@@ -65,7 +65,7 @@ def assert_log_is_clean(log: pytest.LogCaptureFixture) -> None:
         b"stwt.agora.pong.2." + b"9" * 400,
     ],
 )
-async def test_a_hostile_reply_subject_reaches_no_protocol_line(reply: bytes) -> None:
+async def test_hostile_reply_subject_is_dropped(reply: bytes) -> None:
     async with ScriptedServer() as server:
         async with accounted(server, 1) as node:
             await until(lambda: server.lines)
@@ -84,7 +84,7 @@ async def test_a_hostile_reply_subject_reaches_no_protocol_line(reply: bytes) ->
         assert not any(b"attack" in line or b"$SYS" in line for line in server.lines)
 
 
-async def test_a_question_with_a_payload_that_is_no_token_is_not_answered(
+async def test_malformed_ping_gets_no_answer(
     shared_server: LocalServer, cluster: dict[str, Any]
 ) -> None:
     subject = cluster["subject"]
@@ -102,7 +102,7 @@ async def test_a_question_with_a_payload_that_is_no_token_is_not_answered(
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES)
-async def test_what_events_say_is_never_logged(
+async def test_event_text_is_never_logged(
     shared_server: LocalServer,
     cluster: dict[str, Any],
     log: pytest.LogCaptureFixture,
@@ -128,9 +128,7 @@ async def test_what_events_say_is_never_logged(
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES)
-async def test_what_a_server_says_when_it_refuses_forges_no_line(
-    log: pytest.LogCaptureFixture, sequence: str
-) -> None:
+async def test_refusal_text_is_escaped(log: pytest.LogCaptureFixture, sequence: str) -> None:
     said = f"-ERR 'Authorization Violation {sequence} forged'\r\n".encode()
     async with ScriptedServer(greeting=said) as server:
         text, _, _ = await refused(server, timeout={"connection": "500ms"})
@@ -139,9 +137,7 @@ async def test_what_a_server_says_when_it_refuses_forges_no_line(
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES)
-async def test_what_a_server_says_while_it_is_joined_forges_no_line(
-    log: pytest.LogCaptureFixture, sequence: str
-) -> None:
+async def test_server_text_is_escaped(log: pytest.LogCaptureFixture, sequence: str) -> None:
     sent = sequence.replace("[", "")  # which begins an IPv6 address
     urls = [f"host{sent}x:1", f"host{sent}\nERROR forged:2", "evil\nhost:4222", ""]
     async with (
@@ -165,7 +161,7 @@ async def test_what_a_server_says_while_it_is_joined_forges_no_line(
     "url",
     ["127.0.0.1:99999", "127.0.0.1:x", "127.0.0.1:-1", "127.0.0.1", "a b:1", "@:1", ""],
 )
-async def test_a_server_that_announces_nonsense_can_be_joined_all_the_same(url: str) -> None:
+async def test_malformed_server_urls_are_ignored(url: str) -> None:
     with LocalServer() as other:
         announced = [url, f"127.0.0.1:{other.port}"]
         async with ScriptedServer(connect_urls=announced) as server, accounted(server, 1) as node:
@@ -184,7 +180,7 @@ async def test_a_server_that_announces_nonsense_can_be_joined_all_the_same(url: 
         b"MSG stwt.agora 1 2\r\n\x07\x06XXPING\r\n",
     ],
 )
-async def test_a_server_that_breaks_the_protocol_costs_a_connection_and_not_the_node(
+async def test_protocol_violation_causes_reconnect(
     log: pytest.LogCaptureFixture, said: bytes
 ) -> None:
     async with (
@@ -238,7 +234,7 @@ DAMAGED = damaged_credentials()
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_malformed_credentials_end_at_once_and_are_not_shown(name: str, tmp_path: Path) -> None:
+def test_malformed_credentials_stay_secret(name: str, tmp_path: Path) -> None:
     text = DAMAGED[name]
     file = tmp_path / "node.creds"
     file.write_text(text, encoding="utf-8")

@@ -39,9 +39,7 @@ def alert(size: int) -> CalendarAlert:
 # ------------------------------------------------------------------------------- the byte limit
 
 
-async def test_no_batch_exceeds_its_limit_and_full_ones_come_close(
-    shared_server: LocalServer, cluster: Cluster
-) -> None:
+async def test_batches_fill_byte_limit(shared_server: LocalServer, cluster: Cluster) -> None:
     async with (
         accounted(shared_server, 1, cluster=cluster, capacity=SMALL) as sender,
         PlainPeer(shared_server.url, cluster["subject"]) as plain,
@@ -57,7 +55,7 @@ async def test_no_batch_exceeds_its_limit_and_full_ones_come_close(
 
 
 @pytest.mark.parametrize(("extra", "fits"), [(0, True), (1, False)])
-async def test_an_event_that_exactly_fills_a_batch_fits_and_one_byte_more_does_not(
+async def test_batch_limit_is_exact(
     shared_server: LocalServer, cluster: Cluster, extra: int, fits: bool
 ) -> None:
     async with (
@@ -76,7 +74,7 @@ async def test_an_event_that_exactly_fills_a_batch_fits_and_one_byte_more_does_n
 
 
 @pytest.mark.parametrize("how", ["publish", "publish_many", "publish_nowait"])
-async def test_of_a_call_with_an_event_that_is_too_large_nothing_is_sent(
+async def test_oversized_event_refuses_call(
     shared_server: LocalServer, cluster: Cluster, how: str
 ) -> None:
     async with (
@@ -95,9 +93,7 @@ async def test_of_a_call_with_an_event_that_is_too_large_nothing_is_sent(
         assert sender.stats().accepted == 1
 
 
-async def test_a_list_that_is_too_large_is_split_and_arrives_whole(
-    shared_server: LocalServer, cluster: Cluster
-) -> None:
+async def test_oversized_lists_are_split(shared_server: LocalServer, cluster: Cluster) -> None:
     accounts = tuple(range(1 << 20, (1 << 20) + 3_000))
     items = tuple(("EmailNegative", each, (1 << 32) - 1 - each) for each in range(1_000))
     async with (
@@ -122,7 +118,7 @@ async def test_a_list_that_is_too_large_is_split_and_arrives_whole(
         assert len(caches) > 10
 
 
-async def test_a_servers_small_max_payload_bounds_every_batch() -> None:
+async def test_max_payload_bounds_batches() -> None:
     with LocalServer(max_payload=2048) as server:
         async with (
             accounted(server, 1) as sender,
@@ -138,7 +134,7 @@ async def test_a_servers_small_max_payload_bounds_every_batch() -> None:
             assert sender.stats().reconnects == 0
 
 
-async def test_after_a_move_to_a_server_with_a_smaller_max_payload_what_is_too_large_is_told(
+async def test_smaller_max_payload_discards_batch(
     cluster: Cluster,
 ) -> None:
     with LocalServer() as server:
@@ -174,7 +170,7 @@ async def test_after_a_move_to_a_server_with_a_smaller_max_payload_what_is_too_l
         ("stalwart-1.0", AppEvent(1, b"")),
     ],
 )
-async def test_an_event_that_the_protocol_lacks_is_refused_and_nothing_of_its_call_is_sent(
+async def test_unsupported_event_refuses_call(
     shared_server: LocalServer, cluster: Cluster, protocol: str, event: Event
 ) -> None:
     spoken = {**cluster, "protocol": protocol}
@@ -201,7 +197,7 @@ async def test_an_event_that_the_protocol_lacks_is_refused_and_nothing_of_its_ca
 @pytest.mark.parametrize(
     "thing", [None, "ReloadSettings", 7, ReloadBlockedIps, [ReloadBlockedIps()]]
 )
-async def test_what_is_no_event_is_refused_by_name(
+async def test_non_events_are_refused(
     shared_server: LocalServer, cluster: Cluster, thing: Any
 ) -> None:
     async with accounted(shared_server, 1, cluster=cluster) as sender:
@@ -212,9 +208,7 @@ async def test_what_is_no_event_is_refused_by_name(
         assert sender.stats().accepted == 0
 
 
-async def test_a_closed_node_says_so_to_every_call(
-    shared_server: LocalServer, cluster: Cluster
-) -> None:
+async def test_closed_node_refuses_calls(shared_server: LocalServer, cluster: Cluster) -> None:
     async with accounted(shared_server, 7, cluster=cluster) as node:
         events = node.subscribe()
         assert await node.close() == 0
@@ -235,7 +229,7 @@ async def test_a_closed_node_says_so_to_every_call(
         assert (node.is_connected, node.stats().server) == (False, None)
 
 
-async def test_wrong_arguments_are_refused_at_once(shared_server: LocalServer) -> None:
+async def test_wrong_arguments_are_refused(shared_server: LocalServer) -> None:
     config = fastcoord.parse_config(node_toml(shared_server))
     with pytest.raises(ValueError, match=r"stalwart-0\.15.*fastcoord-1"):
         fastcoord.connect(config, protocol="stalwart-0.14")

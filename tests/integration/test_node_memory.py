@@ -26,7 +26,7 @@ def run(*words: str) -> tuple[dict[str, Any], str]:
 
 
 @pytest.mark.parametrize(("how", "events"), [("batches", 10_000_000), ("events", 5_000_000)])
-def test_memory_is_flat_while_millions_of_events_pass(
+def test_memory_stays_flat(
     shared_server: LocalServer, cluster: dict[str, Any], tmp_path: Path, how: str, events: int
 ) -> None:
     config = tmp_path / "node.toml"
@@ -37,7 +37,7 @@ def test_memory_is_flat_while_millions_of_events_pass(
     assert seen["at_the_end"] - seen["after_a_fifth"] < MOST_GROWTH, seen
 
 
-def test_nothing_is_left_of_nodes_that_were_used_in_every_way(tmp_path: Path) -> None:
+def test_process_ends_without_leftovers(tmp_path: Path) -> None:
     script = str(SUPPORT / "leaving_nothing.py")
     left, errors = run("-X", "dev", "-W", "error", script, str(tmp_path))
     assert left == {"tasks": [], "sockets": 0, "children": []}

@@ -43,9 +43,7 @@ async def arrived(hearer: Node, count: int) -> None:
 # ---------------------------------------------------------------------------------- drop-oldest
 
 
-async def test_drop_oldest_tells_exactly_what_is_gone_before_anything_newer(
-    shared_server: LocalServer, cluster: Cluster
-) -> None:
+async def test_drop_oldest_reports_first(shared_server: LocalServer, cluster: Cluster) -> None:
     async with (
         accounted(shared_server, 1, cluster=cluster) as sender,
         accounted(shared_server, 2, cluster=cluster, capacity=FEW) as hearer,
@@ -61,7 +59,7 @@ async def test_drop_oldest_tells_exactly_what_is_gone_before_anything_newer(
         assert events.stats().delivered == 12
 
 
-async def test_each_episode_of_drop_oldest_is_told_once(
+async def test_drop_oldest_reports_each_episode(
     shared_server: LocalServer, cluster: Cluster
 ) -> None:
     async with (
@@ -84,7 +82,7 @@ async def test_each_episode_of_drop_oldest_is_told_once(
         assert events.stats().missed == 12
 
 
-async def test_what_is_gone_is_told_for_each_sender(
+async def test_overflow_is_reported_per_sender(
     shared_server: LocalServer, cluster: Cluster
 ) -> None:
     async with (
@@ -109,9 +107,7 @@ async def test_what_is_gone_is_told_for_each_sender(
 # ---------------------------------------------------------------------------------- drop-newest
 
 
-async def test_drop_newest_keeps_what_it_has_and_tells_before_anything_newer(
-    shared_server: LocalServer, cluster: Cluster
-) -> None:
+async def test_drop_newest_keeps_oldest(shared_server: LocalServer, cluster: Cluster) -> None:
     async with (
         accounted(shared_server, 1, cluster=cluster) as sender,
         accounted(shared_server, 2, cluster=cluster, capacity=FEW) as hearer,
@@ -128,9 +124,7 @@ async def test_drop_newest_keeps_what_it_has_and_tells_before_anything_newer(
         assert (stats.arrived, stats.missed, stats.delivered) == (33, 18, 15)
 
 
-async def test_drop_newest_tells_what_is_gone_even_if_nothing_newer_comes(
-    shared_server: LocalServer, cluster: Cluster
-) -> None:
+async def test_drop_newest_reports_at_end(shared_server: LocalServer, cluster: Cluster) -> None:
     async with (
         accounted(shared_server, 1, cluster=cluster) as sender,
         accounted(shared_server, 2, cluster=cluster, capacity=FEW) as hearer,
@@ -145,7 +139,7 @@ async def test_drop_newest_tells_what_is_gone_even_if_nothing_newer_comes(
 
 
 @pytest.mark.parametrize("overflow", ["drop-oldest", "drop-newest"])
-async def test_the_bound_in_bytes_holds_and_counts(
+async def test_byte_bound_is_exact(
     shared_server: LocalServer, cluster: Cluster, overflow: Any
 ) -> None:
     size = len(encode_batch([EmailPush(1, 1, 0)] * 3, node_id=1, protocol="fastcoord-1"))
@@ -164,9 +158,7 @@ async def test_the_bound_in_bytes_holds_and_counts(
         assert await collect(events, 16) == expected
 
 
-async def test_a_message_larger_than_the_whole_bound_is_missed_alone(
-    shared_server: LocalServer, cluster: Cluster
-) -> None:
+async def test_oversized_message_is_missed(shared_server: LocalServer, cluster: Cluster) -> None:
     async with (
         accounted(shared_server, 1, cluster=cluster) as sender,
         accounted(shared_server, 2, cluster=cluster, capacity={"subscription_bytes": 64}) as hearer,
@@ -185,7 +177,7 @@ async def test_a_message_larger_than_the_whole_bound_is_missed_alone(
 # --------------------------------------------------------------------------------------- others
 
 
-async def test_a_stalled_subscription_costs_the_others_nothing(
+async def test_stalled_subscription_delays_nobody(
     shared_server: LocalServer, cluster: Cluster
 ) -> None:
     async with (
@@ -207,7 +199,7 @@ async def test_a_stalled_subscription_costs_the_others_nothing(
         assert choosy.stats().filtered == 120
 
 
-async def test_a_million_dropped_events_cost_two_log_lines_and_little_memory(
+async def test_million_drops_log_twice(
     shared_server: LocalServer, cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="fastcoord")

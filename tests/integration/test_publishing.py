@@ -17,9 +17,7 @@ from support.wait import until
 Cluster = dict[str, Any]
 
 
-async def test_publish_nowait_from_many_threads_delivers_each_event_once_in_its_threads_order(
-    shared_server: LocalServer, cluster: Cluster
-) -> None:
+async def test_publish_nowait_is_thread_safe(shared_server: LocalServer, cluster: Cluster) -> None:
     threads, each = 16, 2_000
     async with (
         accounted(shared_server, 1, cluster=cluster) as sender,
@@ -48,9 +46,7 @@ async def test_publish_nowait_from_many_threads_delivers_each_event_once_in_its_
         assert sender.stats().confirmed == (threads + 1) * each
 
 
-async def test_a_lone_event_from_another_thread_leaves_an_idle_loop_at_once(
-    shared_server: LocalServer, cluster: Cluster
-) -> None:
+async def test_thread_wakes_idle_loop(shared_server: LocalServer, cluster: Cluster) -> None:
     quiet = {**cluster, "heartbeat": "1h"}
     async with (
         accounted(shared_server, 1, cluster=quiet) as sender,
@@ -63,9 +59,7 @@ async def test_a_lone_event_from_another_thread_leaves_an_idle_loop_at_once(
         worker.join()
 
 
-async def test_publish_many_takes_lists_and_any_other_iterable(
-    shared_server: LocalServer, cluster: Cluster
-) -> None:
+async def test_publish_many_accepts_iterables(shared_server: LocalServer, cluster: Cluster) -> None:
     expected: list[Event] = [ReloadPushServers(each) for each in range(10_000)]
     async with (
         accounted(shared_server, 1, cluster=cluster) as sender,
@@ -81,9 +75,7 @@ async def test_publish_many_takes_lists_and_any_other_iterable(
         assert sender.stats().accepted == 30_000
 
 
-async def test_a_list_that_changes_while_publish_many_waits_is_published_as_it_was(
-    server: LocalServer, cluster: Cluster
-) -> None:
+async def test_publish_many_copies_list(server: LocalServer, cluster: Cluster) -> None:
     settings: dict[str, Any] = {"cluster": cluster, "capacity": {"client": 2, "batch_bytes": 512}}
     async with (
         accounted(server, 1, **settings) as sender,
@@ -98,9 +90,7 @@ async def test_a_list_that_changes_while_publish_many_waits_is_published_as_it_w
         assert await collect(events, 10_000) == expected
 
 
-async def test_events_of_one_call_and_of_several_keep_their_order(
-    shared_server: LocalServer, cluster: Cluster
-) -> None:
+async def test_calls_keep_event_order(shared_server: LocalServer, cluster: Cluster) -> None:
     async with (
         accounted(shared_server, 1, cluster=cluster) as sender,
         accounted(shared_server, 2, cluster=cluster) as hearer,
@@ -128,9 +118,7 @@ def in_order(events: list[Any]) -> dict[int, list[int]]:
     return dict(heard)
 
 
-async def test_small_batches_are_confirmed_in_parts_while_others_follow(
-    server: LocalServer, cluster: Cluster
-) -> None:
+async def test_small_batches_confirm_early(server: LocalServer, cluster: Cluster) -> None:
     """With one confirmation at a time, a whole window would have to go there and back."""
     asked: list[int] = []
     batches: list[Frame] = []
@@ -159,9 +147,7 @@ async def test_small_batches_are_confirmed_in_parts_while_others_follow(
             assert sender.stats().confirmed == 60
 
 
-async def test_who_mixes_up_one_event_and_a_list_is_told_the_other_call(
-    shared_server: LocalServer, cluster: Cluster
-) -> None:
+async def test_wrong_publish_names_other(shared_server: LocalServer, cluster: Cluster) -> None:
     async with accounted(shared_server, 1, cluster=cluster) as node:
         with pytest.raises(TypeError, match="not one ReloadBlockedIps: use publish"):
             await node.publish_many(ReloadBlockedIps())  # type: ignore[arg-type]

@@ -70,9 +70,7 @@ async def next_line(program: asyncio.subprocess.Process) -> str:
     return (await asyncio.wait_for(program.stdout.readline(), 20)).decode().rstrip("\n")
 
 
-async def test_the_program_hears_another_node_and_is_heard(
-    server_with_users: LocalServer, folder: Path
-) -> None:
+async def test_program_exchanges_events(server_with_users: LocalServer, folder: Path) -> None:
     async with (
         joined(server_with_users, 9, user="node", password=PASSWORD) as peer,
         peer.subscribe() as events,
@@ -84,9 +82,7 @@ async def test_the_program_hears_another_node_and_is_heard(
         assert await next_line(program) == "account 7 has changed"
 
 
-async def test_the_program_hears_how_many_it_missed(
-    server_with_users: LocalServer, folder: Path
-) -> None:
+async def test_program_receives_missed(server_with_users: LocalServer, folder: Path) -> None:
     payload = fastcoord.encode_batch([ReloadBlockedIps()], node_id=3, protocol="stalwart-0.15")
     async with (
         PlainPeer(server_with_users.url, user="node", password=PASSWORD) as peer,
@@ -102,11 +98,11 @@ def is_empty(payload: bytes) -> bool:
     return len(fastcoord.decode_batch(payload, protocol="stalwart-0.15")) == 0
 
 
-def test_the_program_is_ten_lines() -> None:
+def test_program_has_ten_lines() -> None:
     assert len([line for line in block("python").splitlines() if line.strip()]) == 10
 
 
-def test_the_faulty_file_is_told_as_the_readme_says(tmp_path: Path) -> None:
+def test_error_matches_readme(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text(block("toml", 1), "utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "fastcoord", "check", "bad.toml"],
@@ -119,7 +115,7 @@ def test_the_faulty_file_is_told_as_the_readme_says(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, "", block("text"))
 
 
-def test_every_command_of_the_readme_is_one() -> None:
+def test_readme_commands_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     named = set(re.findall(r"^make ([a-z-]+)", block("sh"), re.MULTILINE))
     assert named

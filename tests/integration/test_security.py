@@ -65,7 +65,7 @@ def nothing_was_given_away(sent: bytes | bytearray) -> bool:
 # --------------------------------------------------------------------------- servers without TLS
 
 
-async def test_a_server_that_does_not_offer_tls_gets_not_a_byte() -> None:
+async def test_plain_server_receives_nothing() -> None:
     with LocalServer(users={"node": SECRET}) as server:
         async with tapped(server) as (address, wire):
             text, error, _ = await refused(address, tls={"enable": True}, **LOGIN)
@@ -75,7 +75,7 @@ async def test_a_server_that_does_not_offer_tls_gets_not_a_byte() -> None:
             assert wire.sent == b""
 
 
-async def test_a_tls_address_demands_tls_without_tls_enable() -> None:
+async def test_tls_address_requires_tls() -> None:
     with LocalServer(users={"node": SECRET}) as server:
         async with tapped(server) as (address, wire):
             address.url = address.url.replace("nats://", "tls://")
@@ -84,7 +84,7 @@ async def test_a_tls_address_demands_tls_without_tls_enable() -> None:
             assert wire.sent == b""
 
 
-async def test_a_server_that_only_offers_tls_is_taken_at_its_offer(
+async def test_offered_tls_is_used(
     certificates: Certificates,
 ) -> None:
     offered = certificates.server.tls(allow_non_tls=True)
@@ -98,7 +98,7 @@ async def test_a_server_that_only_offers_tls_is_taken_at_its_offer(
             assert nothing_was_given_away(wire.sent)
 
 
-async def test_a_server_that_stops_offering_tls_gets_not_a_byte_at_the_reconnect(
+async def test_reconnect_requires_tls(
     certificates: Certificates,
 ) -> None:
     secure = certificates.server.tls()
@@ -135,7 +135,7 @@ async def test_a_server_that_stops_offering_tls_gets_not_a_byte_at_the_reconnect
     ],
     ids=["another authority", "another host", "expired", "no authority given"],
 )
-async def test_a_certificate_that_proves_nothing_is_refused_before_any_credential(
+async def test_wrong_certificate_protects_credentials(
     certificates: Certificates, pair: str, authority: str | None, reason: str, first: bool
 ) -> None:
     server_tls: ServerTls = getattr(certificates, pair).tls(handshake_first=first)
@@ -152,7 +152,7 @@ async def test_a_certificate_that_proves_nothing_is_refused_before_any_credentia
             assert nothing_was_given_away(wire.sent)
 
 
-async def test_bytes_before_the_handshake_are_not_taken_for_secured_ones() -> None:
+async def test_bytes_before_handshake_fail() -> None:
     received: list[bytes] = []
 
     async def inject(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -171,9 +171,7 @@ async def test_bytes_before_the_handshake_are_not_taken_for_secured_ones() -> No
 
 
 @pytest.mark.parametrize("first", [False, True], ids=["after INFO", "handshake first"])
-async def test_a_server_that_demands_client_certificates_lets_only_its_own_in(
-    certificates: Certificates, first: bool
-) -> None:
+async def test_server_verifies_client_certificate(certificates: Certificates, first: bool) -> None:
     demanded = certificates.server.tls(ca=certificates.ca, handshake_first=first)
     with LocalServer(tls=demanded) as server:
         tls: dict[str, Any] = {"enable": True, "ca_file": certificates.ca}
@@ -187,7 +185,7 @@ async def test_a_server_that_demands_client_certificates_lets_only_its_own_in(
             assert node.is_connected
 
 
-async def test_credentials_of_each_sort_open_the_server_that_demands_them(
+async def test_each_credential_type_connects(
     certificates: Certificates,
 ) -> None:
     operator = Operator()
@@ -227,7 +225,7 @@ OPERATOR, OTHER = Operator(), Operator()
         "nothing",
     ],
 )
-async def test_wrong_credentials_are_refused_with_advice_and_never_shown(
+async def test_wrong_credentials_stay_secret(
     settings: dict[str, Any],
 ) -> None:
     with LocalServer(extra_config=OPERATOR.server_config) as server:
@@ -239,7 +237,7 @@ async def test_wrong_credentials_are_refused_with_advice_and_never_shown(
         assert not any(word in text for word in str(secret).split() if len(word) > 20)
 
 
-async def test_a_seed_of_another_user_is_found_out_before_any_server_is_asked() -> None:
+async def test_mismatched_seed_is_refused() -> None:
     jwt = OPERATOR.user().splitlines()[1]
     from nkeys import PREFIX_BYTE_USER
 

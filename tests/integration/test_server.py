@@ -58,7 +58,7 @@ def start_script() -> Iterator[object]:
         shutil.rmtree(directory, ignore_errors=True)  # what kill -9 cannot clean up
 
 
-def test_a_server_accepts_clients_on_the_port_it_picked() -> None:
+def test_server_picks_port() -> None:
     with LocalServer() as server:
         assert server.url == f"nats://127.0.0.1:{server.port}"
         assert server.varz()["port"] == server.port
@@ -71,7 +71,7 @@ def test_a_server_accepts_clients_on_the_port_it_picked() -> None:
     assert "Server is ready" in server.log
 
 
-def test_nothing_is_left_after_an_exception() -> None:
+def test_exception_stops_server() -> None:
     server = LocalServer()
 
     def fail_inside() -> None:
@@ -88,7 +88,7 @@ def test_nothing_is_left_after_an_exception() -> None:
     assert not directory.exists()
 
 
-async def test_the_event_loop_goes_on_while_a_server_starts() -> None:
+async def test_start_keeps_loop_running() -> None:
     turns = 0
 
     async def count() -> None:
@@ -104,7 +104,7 @@ async def test_the_event_loop_goes_on_while_a_server_starts() -> None:
     counting.cancel()
 
 
-async def test_a_start_that_is_cancelled_leaves_nothing() -> None:
+async def test_cancelled_start_stops_server() -> None:
     server = LocalServer()
     starting = asyncio.create_task(server.start_async())
     await until(lambda: server.is_running)
@@ -115,7 +115,7 @@ async def test_a_start_that_is_cancelled_leaves_nothing() -> None:
     assert not exists(pid)
 
 
-def test_a_server_outlives_the_thread_that_started_it() -> None:
+def test_server_outlives_starting_thread() -> None:
     server = LocalServer()
     thread = threading.Thread(target=server.start)
     thread.start()
@@ -127,14 +127,14 @@ def test_a_server_outlives_the_thread_that_started_it() -> None:
         server.stop()
 
 
-async def test_the_server_dies_with_a_parent_that_is_killed(start_script) -> None:
+async def test_server_dies_with_parent(start_script) -> None:
     process, pid, _ = start_script("sys.stdin.read()")
     assert exists(pid)
     process.send_signal(signal.SIGKILL)
     await until(lambda: not exists(pid))
 
 
-async def test_a_frozen_server_dies_with_a_parent_that_is_killed(start_script) -> None:
+async def test_frozen_server_dies_with_parent(start_script) -> None:
     process, pid, _ = start_script("server.freeze(); sys.stdin.read()")
     process.send_signal(signal.SIGKILL)
     await until(lambda: not exists(pid))
@@ -145,14 +145,14 @@ async def test_a_frozen_server_dies_with_a_parent_that_is_killed(start_script) -
     [("", 0), ("sys.exit(3)", 3), ("raise RuntimeError('on purpose')", 1)],
     ids=["end", "exit", "exception"],
 )
-def test_the_server_ends_with_the_interpreter(start_script, then: str, code: int) -> None:
+def test_server_ends_with_interpreter(start_script, then: str, code: int) -> None:
     process, pid, directory = start_script(then)
     assert process.wait(timeout=10) == code
     assert not exists(pid)
     assert not directory.exists()
 
 
-def test_the_server_ends_when_its_process_is_interrupted(start_script) -> None:
+def test_interrupt_ends_server(start_script) -> None:
     process, pid, directory = start_script("sys.stdin.read()")
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=10) != 0
@@ -160,7 +160,7 @@ def test_the_server_ends_when_its_process_is_interrupted(start_script) -> None:
     assert not directory.exists()
 
 
-def test_a_fork_of_the_owner_does_not_stop_the_server(start_script) -> None:
+def test_fork_keeps_server_running(start_script) -> None:
     process, pid, directory = start_script(
         "import os\n"
         "child = os.fork()\n"
@@ -171,12 +171,12 @@ def test_a_fork_of_the_owner_does_not_stop_the_server(start_script) -> None:
     assert directory.exists()
 
 
-def test_ctrl_c_in_a_terminal_does_not_reach_the_server(server: LocalServer) -> None:
+def test_server_has_own_group(server: LocalServer) -> None:
     assert os.getpgid(server.pid) != os.getpgid(0)
 
 
 @pytest.mark.parametrize("before", ["stop", "kill", "restart"])
-async def test_a_restarted_server_has_its_old_port_and_users(before: str) -> None:
+async def test_restart_keeps_port_and_users(before: str) -> None:
     with LocalServer(users={"a": "secret"}) as server:
         port = server.port
         getattr(server, before)()
@@ -187,14 +187,14 @@ async def test_a_restarted_server_has_its_old_port_and_users(before: str) -> Non
         assert server.log.count("Server is ready") >= 2
 
 
-async def test_a_killed_server_refuses_connections(server: LocalServer) -> None:
+async def test_killed_server_refuses_connections(server: LocalServer) -> None:
     server.kill()
     assert not server.is_running
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(server.host, server.port)
 
 
-async def test_a_frozen_server_goes_on_where_it_was_when_it_thaws(server: LocalServer) -> None:
+async def test_thawed_server_continues(server: LocalServer) -> None:
     async with PlainPeer(server.url) as peer:
         server.freeze()
         await until(lambda: state(server.pid) == "T")
@@ -204,7 +204,7 @@ async def test_a_frozen_server_goes_on_where_it_was_when_it_thaws(server: LocalS
         assert state(server.pid) in "RS"
 
 
-def test_a_frozen_server_can_be_stopped_in_order(server: LocalServer) -> None:
+def test_frozen_server_stops_cleanly(server: LocalServer) -> None:
     pid = server.pid
     server.freeze()
     server.stop()
@@ -212,7 +212,7 @@ def test_a_frozen_server_can_be_stopped_in_order(server: LocalServer) -> None:
     assert "Server Exiting" in server.log
 
 
-async def test_a_reload_changes_the_passwords(server: LocalServer) -> None:
+async def test_reload_changes_passwords(server: LocalServer) -> None:
     server.reload(users={"a": "new"})
     async with PlainPeer(server.url, user="a", password="new"):
         pass
@@ -222,14 +222,14 @@ async def test_a_reload_changes_the_passwords(server: LocalServer) -> None:
             assert answers.read().endswith(b"-ERR 'Authorization Violation'\r\n")
 
 
-def test_a_reload_of_nonsense_is_refused_and_changes_nothing(server: LocalServer) -> None:
+def test_invalid_reload_changes_nothing(server: LocalServer) -> None:
     with pytest.raises(ServerError, match=r"(?s)did not reload.*nonsense") as caught:
         server.reload(extra_config="nonsense: 1")
     assert "unknown field" in str(caught.value)
     assert server.varz()["connections"] == 0
 
 
-async def test_a_lame_duck_sends_its_clients_away() -> None:
+async def test_lame_duck_notifies_clients() -> None:
     told = asyncio.Event()
 
     async def tell() -> None:
@@ -242,14 +242,14 @@ async def test_a_lame_duck_sends_its_clients_away() -> None:
             await asyncio.wait_for(told.wait(), 5)
 
 
-async def test_passwords_may_hold_any_character() -> None:
+async def test_passwords_allow_any_character() -> None:
     password = 'pass"\\ $word\tä日{}#;,'
     with LocalServer(users={"né": password, "b": "x"}) as server:
         async with PlainPeer(server.url, user="né", password=password):
             assert server.connz(auth=1)["connections"][0]["authorized_user"] == "né"
 
 
-def test_settings_arrive_in_the_server() -> None:
+def test_server_applies_settings() -> None:
     with LocalServer(
         name="one",
         max_payload=4096,
@@ -263,7 +263,7 @@ def test_settings_arrive_in_the_server() -> None:
         assert facts["jetstream"]["config"]["store_dir"].startswith(str(server._directory))
 
 
-def test_the_error_of_a_failed_start_shows_the_log() -> None:
+def test_failed_start_shows_log() -> None:
     server = LocalServer(extra_config="nonsense: 1")
     with pytest.raises(ServerError, match=r"(?s)exit code 1.*unknown field.*nonsense"):
         server.start()
@@ -271,12 +271,12 @@ def test_the_error_of_a_failed_start_shows_the_log() -> None:
     assert server._directory is None
 
 
-def test_the_error_of_a_taken_port_names_it(server: LocalServer) -> None:
+def test_used_port_is_named(server: LocalServer) -> None:
     with pytest.raises(ServerError, match=f"{server.port}.*address already in use"):
         LocalServer(port=server.port).start()
 
 
-def test_a_server_that_is_never_ready_is_given_up(tmp_path: Path) -> None:
+def test_start_timeout_ends_process(tmp_path: Path) -> None:
     binary = tmp_path / "nats-server"
     binary.write_text("#!/bin/sh\necho thinking\nexec sleep 100\n")
     binary.chmod(0o755)
@@ -288,13 +288,13 @@ def test_a_server_that_is_never_ready_is_given_up(tmp_path: Path) -> None:
     assert not server.is_running
 
 
-def test_a_second_start_is_refused(server: LocalServer) -> None:
+def test_second_start_is_refused(server: LocalServer) -> None:
     with pytest.raises(ServerError, match="running already"):
         server.start()
     assert server.varz()["connections"] == 0
 
 
-def test_what_is_not_known_yet_is_said_so() -> None:
+def test_unstarted_server_has_no_url() -> None:
     server = LocalServer()
     for attribute in ("port", "url", "monitor_url", "pid"):
         with pytest.raises(ServerError, match=r"start it first|not running"):
@@ -303,9 +303,7 @@ def test_what_is_not_known_yet_is_said_so() -> None:
     server.kill()
 
 
-def test_the_bundled_binary_comes_before_the_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bundled_binary_is_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = tmp_path / "nats-server"
     other.write_text("#!/bin/sh\n")
     other.chmod(0o755)
@@ -318,6 +316,6 @@ def test_the_bundled_binary_comes_before_the_path(
         find_server_binary()
 
 
-def test_a_given_binary_that_is_missing_is_named() -> None:
+def test_missing_binary_is_named() -> None:
     with pytest.raises(ServerNotFound, match=r"'/nonexistent'.*pip install"):
         LocalServer(binary="/nonexistent")

@@ -9,7 +9,7 @@ from support.processes.status import exists
 from support.wait import until
 
 
-async def test_a_cluster_carries_messages_between_its_servers() -> None:
+async def test_cluster_routes_messages() -> None:
     async with LocalCluster(3) as cluster:
         one, _, three = cluster.servers
         assert len(set(cluster.urls)) == 3
@@ -21,7 +21,7 @@ async def test_a_cluster_carries_messages_between_its_servers() -> None:
 
 
 @pytest.mark.parametrize("index", [0, 2], ids=["first", "last"])
-def test_a_server_that_returns_finds_its_cluster_again(index: int) -> None:
+def test_restarted_server_rejoins(index: int) -> None:
     with LocalCluster(3) as cluster:
         cluster.servers[index].kill()
         cluster.wait_for_routes()
@@ -30,7 +30,7 @@ def test_a_server_that_returns_finds_its_cluster_again(index: int) -> None:
         assert all(server.monitor("routez")["num_routes"] >= 2 for server in cluster.servers)
 
 
-def test_a_route_that_does_not_come_is_told() -> None:
+def test_missing_route_is_reported() -> None:
     with LocalCluster(2, start_timeout=1.0) as cluster:
         stranger = cluster.servers[1]
         assert stranger.settings.membership is not None
@@ -40,14 +40,14 @@ def test_a_route_that_does_not_come_is_told() -> None:
             cluster.wait_for_routes()
 
 
-def test_a_cluster_that_cannot_start_leaves_no_server() -> None:
+def test_failed_cluster_stops_servers() -> None:
     cluster = LocalCluster(2, extra_config="nonsense: 1")
     with pytest.raises(ServerError):
         cluster.start()
     assert not any(server.is_running for server in cluster.servers)
 
 
-def test_a_cluster_of_nothing_is_refused() -> None:
+def test_empty_cluster_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one server"):
         LocalCluster(0)
 

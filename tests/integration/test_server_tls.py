@@ -13,9 +13,7 @@ from support.wait import until
 
 
 @pytest.mark.parametrize("handshake_first", [False, True])
-async def test_tls_is_spoken_with_certificates(
-    certificates: Certificates, handshake_first: bool
-) -> None:
+async def test_server_uses_certificates(certificates: Certificates, handshake_first: bool) -> None:
     tls = certificates.server.tls(handshake_first=handshake_first)
     with LocalServer(tls=tls) as server:
         assert server.url.startswith("tls://")
@@ -24,7 +22,7 @@ async def test_tls_is_spoken_with_certificates(
             assert "tls_version" in server.connz()["connections"][0]
 
 
-async def test_a_server_that_only_offers_tls_takes_both(certificates: Certificates) -> None:
+async def test_optional_tls_accepts_both(certificates: Certificates) -> None:
     with LocalServer(tls=certificates.server.tls(allow_non_tls=True)) as server:
         assert server.url.startswith("nats://")
         context = ssl.create_default_context(cafile=str(certificates.ca))
@@ -38,7 +36,7 @@ async def test_a_server_that_only_offers_tls_takes_both(certificates: Certificat
                     assert sorted(versions, key=str) == ["1.3", None]
 
 
-async def test_with_a_client_authority_a_certificate_is_demanded(
+async def test_client_certificate_is_required(
     certificates: Certificates,
 ) -> None:
     context = ssl.create_default_context(cafile=str(certificates.ca))
@@ -59,14 +57,14 @@ async def test_with_a_client_authority_a_certificate_is_demanded(
 
 
 @pytest.mark.parametrize("wrong", ["wrong_host", "expired"])
-async def test_wrong_certificates_are_wrong(certificates: Certificates, wrong: str) -> None:
+async def test_wrong_certificates_are_refused(certificates: Certificates, wrong: str) -> None:
     with LocalServer(tls=getattr(certificates, wrong).tls(handshake_first=True)) as server:
         context = ssl.create_default_context(cafile=str(certificates.ca))
         with pytest.raises(ssl.SSLCertVerificationError):
             await asyncio.open_connection(server.host, server.port, ssl=context)
 
 
-async def test_a_stranger_does_not_trust_the_server(certificates: Certificates) -> None:
+async def test_unknown_authority_is_refused(certificates: Certificates) -> None:
     with LocalServer(tls=certificates.server.tls(handshake_first=True)) as server:
         context = ssl.create_default_context(cafile=str(certificates.wrong_ca))
         with pytest.raises(ssl.SSLCertVerificationError):

@@ -51,13 +51,13 @@ async def overheard(server: LocalServer) -> AsyncIterator[tuple[Proxy, list[Fram
 # ------------------------------------------------------------------------------------- address
 
 
-async def test_address_may_be_one_server(shared_server: LocalServer) -> None:
+async def test_address_accepts_one_server(shared_server: LocalServer) -> None:
     one = f"{shared_server.host}:{shared_server.port}"
     async with accounted(shared_server, 1, address=one) as node:
         assert node.stats().server == one
 
 
-async def test_address_is_a_list_of_which_a_dead_one_may_come_first(
+async def test_address_accepts_dead_servers(
     shared_server: LocalServer,
 ) -> None:
     dead = unused_address()
@@ -65,7 +65,7 @@ async def test_address_is_a_list_of_which_a_dead_one_may_come_first(
         assert node.stats().server == f"{shared_server.host}:{shared_server.port}"
 
 
-async def test_addresses_are_tried_in_random_order() -> None:
+async def test_address_order_is_random() -> None:
     with LocalServer() as one, LocalServer() as two:
         first_tried = set()
         for _ in range(24):  # the chance that all are the same is one in eight million
@@ -76,7 +76,7 @@ async def test_addresses_are_tried_in_random_order() -> None:
         assert first_tried == {f"127.0.0.1:{one.port}", f"127.0.0.1:{two.port}"}
 
 
-async def test_servers_that_the_cluster_announces_join_the_list() -> None:
+async def test_announced_servers_are_added() -> None:
     with LocalCluster(2) as servers:
         known, announced = servers.servers
         async with accounted(known, 1) as node:
@@ -88,7 +88,7 @@ async def test_servers_that_the_cluster_announces_join_the_list() -> None:
 # ------------------------------------------------------------------------------------- as whom
 
 
-async def test_user_and_password_are_what_the_server_is_told() -> None:
+async def test_user_and_password_are_sent() -> None:
     with LocalServer(users={"one": "first", "two": "second"}) as server:
         for user, password in (("one", "first"), ("two", "second")):
             connection = await connection_of(server, user=user, password=password)
@@ -96,7 +96,7 @@ async def test_user_and_password_are_what_the_server_is_told() -> None:
 
 
 @pytest.mark.parametrize("kind", ["user", "bearer"])
-async def test_credentials_are_what_the_server_is_shown(kind: str) -> None:
+async def test_credentials_are_sent(kind: str) -> None:
     operator = Operator()
     with LocalServer(extra_config=operator.server_config) as server:
         credentials = getattr(operator, kind)()
@@ -105,7 +105,7 @@ async def test_credentials_are_what_the_server_is_shown(kind: str) -> None:
         assert connection["authorized_user"] == operator.owner_of(credentials)
 
 
-async def test_credentials_are_used_again_after_a_reconnect() -> None:
+async def test_reconnect_sends_credentials() -> None:
     operator = Operator()
     with LocalServer(extra_config=operator.server_config) as server:
         async with (
@@ -123,7 +123,7 @@ async def test_credentials_are_used_again_after_a_reconnect() -> None:
 
 
 @pytest.mark.parametrize(("settings", "echo"), [({}, False), ({"no_echo": False}, True)])
-async def test_no_echo_is_what_the_server_is_asked_for(
+async def test_no_echo_sets_connect_option(
     shared_server: LocalServer, cluster: Cluster, settings: dict[str, Any], echo: bool
 ) -> None:
     async with overheard(shared_server) as (proxy, frames):
@@ -141,16 +141,14 @@ async def test_no_echo_is_what_the_server_is_asked_for(
 
 
 @pytest.mark.parametrize("enable", [True, False])
-async def test_tls_enable_decides_where_the_server_leaves_it_open(
-    certificates: Certificates, enable: bool
-) -> None:
+async def test_tls_enable_selects_tls(certificates: Certificates, enable: bool) -> None:
     with LocalServer(tls=certificates.server.tls(allow_non_tls=True)) as server:
         tls = {"enable": True, "ca_file": certificates.ca} if enable else {"enable": False}
         connection = await connection_of(server, tls=tls)
         assert ("tls_version" in connection) is enable
 
 
-async def test_the_client_certificate_is_shown(certificates: Certificates) -> None:
+async def test_client_certificate_is_sent(certificates: Certificates) -> None:
     with LocalServer(tls=certificates.server.tls(ca=certificates.ca)) as server:
         tls: dict[str, Any] = {"enable": True, "ca_file": certificates.ca}
         with pytest.raises(fastcoord.ConnectError):
@@ -159,7 +157,7 @@ async def test_the_client_certificate_is_shown(certificates: Certificates) -> No
         assert "tls_version" in await connection_of(server, tls=tls)
 
 
-async def test_handshake_first_meets_a_server_that_waits_for_it(
+async def test_handshake_first_connects(
     certificates: Certificates,
 ) -> None:
     with LocalServer(tls=certificates.server.tls(handshake_first=True)) as server:
@@ -173,7 +171,7 @@ async def test_handshake_first_meets_a_server_that_waits_for_it(
 # ------------------------------------------------------------------------------------ for whom
 
 
-async def test_cluster_coordinator_names_the_store() -> None:
+async def test_coordinator_selects_store() -> None:
     with LocalServer() as one, LocalServer() as two:
         stores = "".join(
             f'[store."{name}"]\ntype = "nats"\naddress = "{server.url}"\n'
@@ -186,7 +184,7 @@ async def test_cluster_coordinator_names_the_store() -> None:
 
 
 @pytest.mark.parametrize(("settings", "expected"), [({}, 1), ({"node_id": 777}, 777)])
-async def test_cluster_node_id_is_whom_the_others_hear(
+async def test_node_id_reaches_peers(
     shared_server: LocalServer, cluster: Cluster, settings: dict[str, Any], expected: int
 ) -> None:
     config = fastcoord.parse_config(node_toml(shared_server, cluster={**cluster, **settings}))
@@ -212,7 +210,7 @@ async def test_cluster_node_id_is_whom_the_others_hear(
         ({"protocol": "fastcoord-1", "subject": "my.own"}, "my.own"),
     ],
 )
-async def test_protocol_and_subject_are_where_and_what_is_spoken(
+async def test_protocol_and_subject_are_used(
     server: LocalServer, settings: dict[str, Any], subject: str
 ) -> None:
     event = fastcoord.EmailPush(1, 2, 3)

@@ -31,7 +31,7 @@ QUIET = {"protocol": "fastcoord-1", "heartbeat": "1h"}
 
 @pytest.mark.parametrize("seconds", [0.2, 0.6])
 @pytest.mark.parametrize("info", [b"", INFO], ids=["silent", "slow"])
-async def test_timeout_connection_bounds_an_attempt_as_a_whole(seconds: float, info: bytes) -> None:
+async def test_timeout_connection_bounds_attempt(seconds: float, info: bytes) -> None:
     async def stranger(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # Most of the time is over when INFO comes, and nothing more comes after it.
         await asyncio.sleep(seconds * 0.8)
@@ -48,7 +48,7 @@ async def test_timeout_connection_bounds_an_attempt_as_a_whole(seconds: float, i
 
 @pytest.mark.parametrize("seconds", [0.2, 0.6])
 @pytest.mark.parametrize("request_of", ["flush", "ping"])
-async def test_timeout_request_bounds_flush_and_ping(
+async def test_timeout_request_bounds_calls(
     server: LocalServer, seconds: float, request_of: str
 ) -> None:
     timeout = {"request": int(seconds * 1000)}
@@ -71,9 +71,7 @@ async def test_timeout_request_bounds_flush_and_ping(
         assert node.stats().confirmed == 1
 
 
-async def test_timeout_request_bounds_a_ping_to_a_node_that_is_not_there(
-    shared_server: LocalServer, cluster: Cluster
-) -> None:
+async def test_ping_of_missing_node_fails(shared_server: LocalServer, cluster: Cluster) -> None:
     async with accounted(shared_server, 1, cluster=cluster, timeout={"request": "200ms"}) as node:
         with pytest.raises(RequestTimeout, match=r"node 77 did not answer in 0\.2 s"):
             await node.ping(77)
@@ -83,7 +81,7 @@ async def test_timeout_request_bounds_a_ping_to_a_node_that_is_not_there(
 
 
 @pytest.mark.parametrize(("interval", "expected"), [("50ms", True), ("1h", False)])
-async def test_ping_interval_is_seen_by_the_server(
+async def test_ping_interval_sends_pings(
     shared_server: LocalServer, interval: str, expected: bool
 ) -> None:
     pings: list[float] = []
@@ -106,7 +104,7 @@ async def test_ping_interval_is_seen_by_the_server(
         proxy.to_server.filter = None
 
 
-async def test_a_server_that_leaves_two_pings_unanswered_is_gone(
+async def test_two_unanswered_pings_reconnect(
     shared_server: LocalServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Proxy(shared_server.host, shared_server.port) as proxy:
@@ -124,7 +122,7 @@ async def test_a_server_that_leaves_two_pings_unanswered_is_gone(
 # --------------------------------------------------------------------------------- max-reconnects
 
 
-async def test_without_max_reconnects_a_node_tries_for_ever(server: LocalServer) -> None:
+async def test_default_reconnects_without_limit(server: LocalServer) -> None:
     async with Proxy(server.host, server.port) as proxy, accounted(proxy, 1) as node:
         server.kill()
         # Each attempt is accepted by the proxy and ends there, for the server is gone.
@@ -136,9 +134,7 @@ async def test_without_max_reconnects_a_node_tries_for_ever(server: LocalServer)
 
 
 @pytest.mark.parametrize("allowed", [0, 1, 5])
-async def test_max_reconnects_counts_attempts_over_all_servers_together(
-    server: LocalServer, allowed: int
-) -> None:
+async def test_max_reconnects_counts_all_servers(server: LocalServer, allowed: int) -> None:
     proxies = (Proxy(server.host, server.port), Proxy(server.host, server.port))
     async with (
         proxies[0],
@@ -170,7 +166,7 @@ def has_reconnected(node: fastcoord.Node, times: int) -> bool:
     return node.stats().reconnects == times
 
 
-async def test_the_attempts_are_counted_anew_for_each_loss(server: LocalServer) -> None:
+async def test_reconnect_resets_attempts(server: LocalServer) -> None:
     async with accounted(server, 1, max_reconnects=2000) as node:
         for times in range(1, 4):
             server.restart()
@@ -182,7 +178,7 @@ async def test_the_attempts_are_counted_anew_for_each_loss(server: LocalServer) 
 
 
 @pytest.mark.parametrize("capacity", [1, 5, 9])
-async def test_capacity_client_is_where_publish_begins_to_wait(
+async def test_capacity_client_blocks_publish(
     server: LocalServer, cluster: Cluster, capacity: int
 ) -> None:
     sizes = {"client": capacity, "batch_bytes": 256}
@@ -207,7 +203,7 @@ async def test_capacity_client_is_where_publish_begins_to_wait(
 
 
 @pytest.mark.parametrize("capacity", [1, 7])
-async def test_capacity_client_bounds_what_publish_nowait_keeps(
+async def test_capacity_client_bounds_publish_nowait(
     server: LocalServer, cluster: Cluster, capacity: int
 ) -> None:
     sizes = {"client": capacity, "batch_bytes": 256}
@@ -223,7 +219,7 @@ async def test_capacity_client_bounds_what_publish_nowait_keeps(
 
 
 @pytest.mark.parametrize("capacity", [1, 6])
-async def test_capacity_subscription_is_how_many_messages_wait(
+async def test_capacity_subscription_bounds_messages(
     shared_server: LocalServer, cluster: Cluster, capacity: int
 ) -> None:
     async with (
@@ -240,7 +236,7 @@ async def test_capacity_subscription_is_how_many_messages_wait(
 
 
 @pytest.mark.parametrize("size", [1, 1_000, 65_535, 300_000])
-async def test_capacity_read_buffer_is_what_one_read_may_bring(
+async def test_capacity_read_buffer_bounds_reads(
     shared_server: LocalServer, cluster: Cluster, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[tuple[MessageTransport, int]] = []

@@ -35,9 +35,7 @@ def plainly(event: list[Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("protocol", SPEAKERS)
-async def test_every_event_that_stalwart_sends_is_handed_out(
-    server: LocalServer, protocol: str
-) -> None:
+async def test_stalwart_events_are_delivered(server: LocalServer, protocol: str) -> None:
     vectors = spoken(protocol)
     expected = [plainly(event) for vector in vectors for event in vector.events]
     assert len(expected) > 1_000
@@ -64,9 +62,7 @@ async def test_every_event_that_stalwart_sends_is_handed_out(
 
 
 @pytest.mark.parametrize("protocol", SPEAKERS)
-async def test_what_a_node_publishes_is_byte_for_byte_what_stalwart_would_have_written(
-    server: LocalServer, protocol: str
-) -> None:
+async def test_published_bytes_equal_stalwart(server: LocalServer, protocol: str) -> None:
     vectors = [vector for vector in spoken(protocol) if vector.events]
     cluster = {"protocol": protocol, "heartbeat": "1h"}
     async with (
@@ -90,7 +86,7 @@ async def test_what_a_node_publishes_is_byte_for_byte_what_stalwart_would_have_w
 
 
 @pytest.mark.parametrize("node_id", [0, 1, 127, 128, 16_383, 16_384, 65_535])
-async def test_each_node_id_travels_as_stalwart_writes_it(
+async def test_node_id_encoding_equals_stalwart(
     shared_server: LocalServer, cluster: dict[str, Any], node_id: int
 ) -> None:
     spoken_here = {**cluster, "protocol": "stalwart-0.15"}
@@ -104,9 +100,7 @@ async def test_each_node_id_travels_as_stalwart_writes_it(
         assert set(stalwart.payloads) == {leb128(node_id), leb128(node_id) + b"\x06"}
 
 
-async def test_headers_carry_the_numbering(
-    shared_server: LocalServer, cluster: dict[str, Any]
-) -> None:
+async def test_headers_carry_sequence(shared_server: LocalServer, cluster: dict[str, Any]) -> None:
     spoken_here = {**cluster, "protocol": "stalwart-0.16", "heartbeat": "50ms"}
     async with PlainPeer(shared_server.url, cluster["subject"]) as stalwart:
         async with accounted(shared_server, 3, cluster=spoken_here) as node:
@@ -130,7 +124,7 @@ async def test_headers_carry_the_numbering(
         assert names == {"Fastcoord", "Fastcoord-Note"}
 
 
-async def test_after_a_reconnect_unnumbered_peers_are_doubted_once_before_anything_newer(
+async def test_reconnect_reports_disconnect_once(
     server: LocalServer,
 ) -> None:
     async with (
@@ -154,7 +148,7 @@ async def test_after_a_reconnect_unnumbered_peers_are_doubted_once_before_anythi
         assert_accounts(node)
 
 
-async def test_after_a_reconnect_numbered_peers_are_not_doubted(server: LocalServer) -> None:
+async def test_numbered_peers_need_no_disconnect(server: LocalServer) -> None:
     async with (
         accounted(server, 1) as node,
         accounted(server, 2) as peer,
@@ -169,7 +163,7 @@ async def test_after_a_reconnect_numbered_peers_are_not_doubted(server: LocalSer
         assert drain(events) == []
 
 
-async def test_a_batch_that_is_spoilt_costs_itself_only(server: LocalServer) -> None:
+async def test_undecodable_batch_is_missed(server: LocalServer) -> None:
     async with (
         PlainPeer(server.url) as stalwart,
         accounted(server, 1) as node,

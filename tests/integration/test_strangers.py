@@ -79,9 +79,7 @@ async def says_noise_for_pong(reader: asyncio.StreamReader, writer: asyncio.Stre
     ],
 )
 @pytest.mark.parametrize("tls", [False, True])
-async def test_whatever_a_stranger_says_ends_in_a_sentence_in_time(
-    handler: Handler, tls: bool
-) -> None:
+async def test_unknown_server_fails_in_time(handler: Handler, tls: bool) -> None:
     async with listening(handler) as stranger:
         text, error, took = await refused(
             stranger, tls={"enable": tls}, timeout={"connection": "500ms"}

@@ -46,9 +46,7 @@ async def waiting_to_publish(node: Node, count: int) -> list["asyncio.Task[None]
 # ---------------------------------------------------------------------------------- cancellation
 
 
-async def test_a_waiting_publish_that_is_cancelled_sends_nothing_and_frees_the_next(
-    server: LocalServer, cluster: Cluster
-) -> None:
+async def test_cancelled_publish_sends_nothing(server: LocalServer, cluster: Cluster) -> None:
     async with (
         accounted(server, 1, cluster=cluster, capacity=NARROW) as sender,
         accounted(server, 2, cluster=cluster) as hearer,
@@ -68,9 +66,7 @@ async def test_a_waiting_publish_that_is_cancelled_sends_nothing_and_frees_the_n
         assert drain(events) == []
 
 
-async def test_of_a_publish_cancelled_half_way_a_prefix_is_sent_and_counted(
-    server: LocalServer, cluster: Cluster
-) -> None:
+async def test_cancelled_publish_keeps_prefix(server: LocalServer, cluster: Cluster) -> None:
     async with (
         accounted(server, 1, cluster=cluster, capacity=NARROW) as sender,
         accounted(server, 2, cluster=cluster) as hearer,
@@ -92,7 +88,7 @@ async def test_of_a_publish_cancelled_half_way_a_prefix_is_sent_and_counted(
         assert heard == [*map(full, range(accepted)), full(99)]
 
 
-async def test_publishes_cancelled_at_random_lose_and_repeat_nothing(
+async def test_random_cancellation_loses_nothing(
     shared_server: LocalServer, cluster: Cluster
 ) -> None:
     async with (
@@ -123,9 +119,7 @@ async def test_publishes_cancelled_at_random_lose_and_repeat_nothing(
         assert given_up
 
 
-async def test_a_cancelled_flush_leaves_the_next_one_unharmed(
-    server: LocalServer, cluster: Cluster
-) -> None:
+async def test_cancelled_flush_leaves_others(server: LocalServer, cluster: Cluster) -> None:
     async with accounted(server, 1, cluster=cluster) as sender:
         await freeze(server)
         await sender.publish(ReloadBlockedIps())
@@ -147,7 +141,7 @@ async def numbers_of(events: Subscription, into: list[int]) -> None:
         into.append(event.email_id)
 
 
-async def test_a_cancelled_iteration_loses_no_event(
+async def test_cancelled_iteration_keeps_events(
     shared_server: LocalServer, cluster: Cluster
 ) -> None:
     async with (
@@ -170,9 +164,7 @@ async def test_a_cancelled_iteration_loses_no_event(
         assert heard == list(range(number))
 
 
-async def test_an_anext_that_times_out_loses_no_event(
-    shared_server: LocalServer, cluster: Cluster
-) -> None:
+async def test_cancelled_anext_keeps_event(shared_server: LocalServer, cluster: Cluster) -> None:
     async with (
         accounted(shared_server, 1, cluster=cluster) as sender,
         accounted(shared_server, 2, cluster=cluster) as hearer,
@@ -198,9 +190,7 @@ async def test_an_anext_that_times_out_loses_no_event(
         assert timeouts
 
 
-async def test_several_tasks_share_one_subscription_without_loss_or_repetition(
-    shared_server: LocalServer, cluster: Cluster
-) -> None:
+async def test_tasks_share_one_subscription(shared_server: LocalServer, cluster: Cluster) -> None:
     async with (
         accounted(shared_server, 1, cluster=cluster) as sender,
         accounted(shared_server, 2, cluster=cluster) as hearer,
@@ -221,9 +211,7 @@ async def test_several_tasks_share_one_subscription_without_loss_or_repetition(
         await asyncio.gather(*readers)
 
 
-async def test_publish_gives_something_for_gather_and_create_task(
-    shared_server: LocalServer, cluster: Cluster
-) -> None:
+async def test_publish_returns_coroutine(shared_server: LocalServer, cluster: Cluster) -> None:
     async with (
         accounted(shared_server, 1, cluster=cluster) as sender,
         accounted(shared_server, 2, cluster=cluster) as hearer,
@@ -242,9 +230,7 @@ async def test_publish_gives_something_for_gather_and_create_task(
 # -------------------------------------------------------------------------------------- fairness
 
 
-async def test_a_task_that_only_publishes_starves_nobody(
-    shared_server: LocalServer, cluster: Cluster
-) -> None:
+async def test_publishing_task_yields(shared_server: LocalServer, cluster: Cluster) -> None:
     async with (
         accounted(shared_server, 1, cluster=cluster) as sender,
         accounted(shared_server, 2, cluster=cluster),
@@ -273,9 +259,7 @@ async def test_a_task_that_only_publishes_starves_nobody(
         await sender.ping(2)
 
 
-async def test_a_task_that_only_listens_starves_nobody(
-    shared_server: LocalServer, cluster: Cluster
-) -> None:
+async def test_receiving_task_yields(shared_server: LocalServer, cluster: Cluster) -> None:
     async with (
         accounted(shared_server, 1, cluster=cluster) as sender,
         accounted(shared_server, 2, cluster=cluster) as hearer,

@@ -59,7 +59,7 @@ class Owner:
 
 
 @pytest.mark.parametrize("turns", range(12))
-async def test_whoever_opens_a_link_hears_of_its_loss_whenever_that_comes(turns: int) -> None:
+async def test_early_loss_is_reported(turns: int) -> None:
     async with BriefServer(turns) as server:
         config = fastcoord.parse_config(node_toml(server))
         for _ in range(20):
@@ -74,7 +74,7 @@ async def test_whoever_opens_a_link_hears_of_its_loss_whenever_that_comes(turns:
             await connection.close()
 
 
-async def test_a_link_that_is_dropped_after_its_end_is_reported_all_the_same() -> None:
+async def test_aborted_connection_reports_once() -> None:
     async with BriefServer(30) as server:
         config = fastcoord.parse_config(node_toml(server))
         owner = Owner()

@@ -14,9 +14,7 @@ from support.wait import until
 
 
 @pytest.mark.parametrize("count", [2, 8, 32])
-async def test_every_node_gets_everything_that_one_publishes(
-    server: LocalServer, count: int
-) -> None:
+async def test_one_publisher_reaches_all(server: LocalServer, count: int) -> None:
     # With many nodes on few cores a short heartbeat is a load of its own.
     async with crowd(server, count, cluster={"heartbeat": "1s"}) as nodes:
         publisher, *others = nodes.nodes
@@ -29,7 +27,7 @@ async def test_every_node_gets_everything_that_one_publishes(
         assert publisher.stats().received == 0
 
 
-async def test_every_node_gets_everything_that_all_publish(server: LocalServer) -> None:
+async def test_all_publishers_reach_all(server: LocalServer) -> None:
     async with crowd(server, 8, cluster={"heartbeat": "1s"}) as nodes:
         async with nodes.load(burst=5):
             await nodes.progress(200)
@@ -38,9 +36,7 @@ async def test_every_node_gets_everything_that_all_publish(server: LocalServer) 
 
 
 @pytest.mark.slow
-async def test_processes_get_everything_from_each_other(
-    server: LocalServer, tmp_path: Path
-) -> None:
+async def test_processes_receive_all_events(server: LocalServer, tmp_path: Path) -> None:
     config = tmp_path / "node.toml"
     cluster = {"protocol": "fastcoord-1", "heartbeat": "300ms"}
     config.write_text(node_toml(server, cluster=cluster), encoding="utf-8")

@@ -34,7 +34,7 @@ async def noticed(nodes: Crowd, record_property: Any) -> None:
 
 
 @pytest.mark.parametrize("end", ["thaw", "restart"])
-async def test_a_frozen_server_is_noticed_within_three_heartbeats_and_nothing_is_lost(
+async def test_frozen_server_loses_nothing(
     server: LocalServer, end: str, record_property: Any
 ) -> None:
     async with crowd(server, cluster=CLUSTER, timeout=TIMEOUT) as nodes:
@@ -58,7 +58,7 @@ async def test_a_frozen_server_is_noticed_within_three_heartbeats_and_nothing_is
 
 
 @pytest.mark.slow
-async def test_under_load_a_server_that_freezes_again_and_again_is_accounted_for(
+async def test_repeated_freezes_are_accounted(
     server: LocalServer,
 ) -> None:
     async with crowd(server, cluster=CLUSTER, timeout=TIMEOUT) as nodes:
@@ -72,9 +72,7 @@ async def test_under_load_a_server_that_freezes_again_and_again_is_accounted_for
         await nodes.even()
 
 
-async def test_a_half_open_connection_is_noticed_and_nothing_said_on_it_is_lost(
-    server: LocalServer, record_property: Any
-) -> None:
+async def test_half_open_connection_is_replaced(server: LocalServer, record_property: Any) -> None:
     async with (
         Proxy(server.host, server.port) as proxy,
         crowd([proxy, server, server], cluster=CLUSTER, timeout=TIMEOUT) as nodes,
@@ -100,7 +98,7 @@ async def test_a_half_open_connection_is_noticed_and_nothing_said_on_it_is_lost(
             assert nodes.record(node).notices.count(PeerUp(1)) == 2
 
 
-async def test_a_line_that_is_dead_in_one_direction_only_is_noticed(server: LocalServer) -> None:
+async def test_one_way_loss_is_noticed(server: LocalServer) -> None:
     async with (
         Proxy(server.host, server.port) as proxy,
         crowd([proxy, server], 2, cluster=CLUSTER, timeout=TIMEOUT) as nodes,
@@ -114,7 +112,7 @@ async def test_a_line_that_is_dead_in_one_direction_only_is_noticed(server: Loca
         assert nodes.ledger.missed() == {}
 
 
-async def test_a_slow_line_that_still_brings_something_is_not_declared_dead(
+async def test_slow_connection_stays_open(
     server: LocalServer,
 ) -> None:
     delay = HEARTBEAT / 20
@@ -140,7 +138,7 @@ async def test_a_slow_line_that_still_brings_something_is_not_declared_dead(
         assert receiver.stats().reconnects == 0
 
 
-async def test_a_server_that_only_hesitates_is_not_declared_dead(server: LocalServer) -> None:
+async def test_short_freeze_keeps_connection(server: LocalServer) -> None:
     async with crowd(server, cluster=CLUSTER) as nodes:
         for _ in range(3):
             batches = [node.stats().received_batches for node in nodes.nodes]
@@ -159,9 +157,7 @@ async def test_a_server_that_only_hesitates_is_not_declared_dead(server: LocalSe
         assert [node.stats().reconnects for node in nodes.nodes] == [0, 0, 0]
 
 
-async def test_a_process_that_is_paused_for_longer_than_three_heartbeats_recovers(
-    server: LocalServer, tmp_path: Path
-) -> None:
+async def test_paused_process_recovers(server: LocalServer, tmp_path: Path) -> None:
     cluster = {"protocol": "fastcoord-1", **CLUSTER}
     config = tmp_path / "node.toml"
     config.write_text(node_toml(server, cluster=cluster), encoding="utf-8")
@@ -198,7 +194,7 @@ async def test_a_process_that_is_paused_for_longer_than_three_heartbeats_recover
         assert record.missed(2) == {}
 
 
-async def test_a_flush_of_what_is_held_asks_now_and_then_and_not_all_the_time(
+async def test_held_flush_sends_few_pings(
     server: LocalServer,
 ) -> None:
     async with (
@@ -231,7 +227,7 @@ async def test_a_flush_of_what_is_held_asks_now_and_then_and_not_all_the_time(
         await nodes.even()
 
 
-async def test_what_an_exception_kept_from_being_written_is_sent_all_the_same(
+async def test_interrupted_write_is_repeated(
     server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such as a signal's handler that raises in the wrong moment."""

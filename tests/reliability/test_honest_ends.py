@@ -51,7 +51,7 @@ async def node_in(state: str, server: LocalServer) -> AsyncIterator[Node]:
 
 
 @pytest.mark.parametrize("state", STATES)
-async def test_flush_that_is_not_confirmed_raises_in_time(server: LocalServer, state: str) -> None:
+async def test_unconfirmed_flush_raises(server: LocalServer, state: str) -> None:
     async with node_in(state, server) as node:
         await node.publish(AppEvent(1, b"a"), AppEvent(1, b"b"))
         started = time.monotonic()
@@ -61,7 +61,7 @@ async def test_flush_that_is_not_confirmed_raises_in_time(server: LocalServer, s
         assert node.stats().waiting == 2
 
 
-async def test_what_flush_gave_up_on_is_still_delivered(server: LocalServer) -> None:
+async def test_failed_flush_still_delivers(server: LocalServer) -> None:
     async with crowd(server, 2, timeout=TIMEOUT) as nodes:
         server.freeze()
         await nodes.ledger.publish(nodes.nodes[0], 100)
@@ -72,7 +72,7 @@ async def test_what_flush_gave_up_on_is_still_delivered(server: LocalServer) -> 
         assert nodes.ledger.missed() == {}
 
 
-async def test_flush_across_a_reconnect_returns_when_the_new_server_has_everything(
+async def test_flush_waits_for_reconnect(
     server: LocalServer,
 ) -> None:
     async with crowd(server, 2) as nodes:
@@ -87,7 +87,7 @@ async def test_flush_across_a_reconnect_returns_when_the_new_server_has_everythi
         await nodes.even()
 
 
-async def test_flush_says_when_something_was_discarded_meanwhile(server: LocalServer) -> None:
+async def test_flush_reports_discarded_events(server: LocalServer) -> None:
     async with accounted(server, 1, cluster={**CLUSTER, "max_age": "300ms"}) as node:
         server.kill()
         await until(lambda: not node.is_connected)
@@ -101,7 +101,7 @@ async def test_flush_says_when_something_was_discarded_meanwhile(server: LocalSe
 
 @pytest.mark.parametrize("timeout", [0.2, 1.0])
 @pytest.mark.parametrize("state", STATES)
-async def test_close_returns_in_time_and_says_what_was_not_delivered(
+async def test_close_counts_undelivered_events(
     server: LocalServer, state: str, timeout: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with node_in(state, server) as node:
@@ -115,7 +115,7 @@ async def test_close_returns_in_time_and_says_what_was_not_delivered(
         assert not node.is_connected
 
 
-async def test_close_while_connected_delivers_everything_first(server: LocalServer) -> None:
+async def test_close_delivers_everything(server: LocalServer) -> None:
     async with crowd(server, 2) as nodes:
         closing, staying = nodes.nodes
         await nodes.ledger.publish(closing, 5_000)
@@ -125,7 +125,7 @@ async def test_close_while_connected_delivers_everything_first(server: LocalServ
         assert staying.stats().received == 5_000
 
 
-async def test_close_with_no_time_at_all_still_ends_the_node(server: LocalServer) -> None:
+async def test_close_without_time_ends_node(server: LocalServer) -> None:
     text = node_toml(server, cluster=CLUSTER)
     node = await fastcoord.connect(fastcoord.parse_config(text), node_id=1)
     await node.publish(AppEvent(1, b""))
@@ -133,7 +133,7 @@ async def test_close_with_no_time_at_all_still_ends_the_node(server: LocalServer
     assert not node.is_connected
 
 
-async def test_close_during_a_connection_attempt_that_hangs_returns_in_time(
+async def test_close_ends_hanging_attempt(
     server: LocalServer,
 ) -> None:
     async with Proxy(server.host, server.port) as proxy:
@@ -147,7 +147,7 @@ async def test_close_during_a_connection_attempt_that_hangs_returns_in_time(
         assert time.monotonic() - started <= 0.2 + SLACK
 
 
-async def test_an_iteration_ends_after_what_is_buffered_when_the_node_closes(
+async def test_close_keeps_buffered_events(
     server: LocalServer,
 ) -> None:
     async with accounted(server, 1, cluster=CLUSTER) as sender:
@@ -163,7 +163,7 @@ async def test_an_iteration_ends_after_what_is_buffered_when_the_node_closes(
             await events.__anext__()
 
 
-async def test_an_iteration_that_waits_ends_when_the_node_closes(server: LocalServer) -> None:
+async def test_close_ends_waiting_iteration(server: LocalServer) -> None:
     config = fastcoord.parse_config(node_toml(server, cluster=CLUSTER))
     async with fastcoord.connect(config, node_id=2) as node:
         waiting = asyncio.gather(
@@ -177,7 +177,7 @@ async def collect(events: AsyncIterator[object]) -> list[object]:
     return [event async for event in events]
 
 
-async def test_after_close_everything_says_that_the_node_is_closed(server: LocalServer) -> None:
+async def test_closed_node_raises(server: LocalServer) -> None:
     config = fastcoord.parse_config(node_toml(server, cluster=CLUSTER))
     async with fastcoord.connect(config, node_id=2) as node:
         pass
@@ -193,7 +193,7 @@ async def test_after_close_everything_says_that_the_node_is_closed(server: Local
     assert await node.close() == 0
 
 
-async def test_close_ends_those_who_wait_for_room_or_for_confirmation(server: LocalServer) -> None:
+async def test_close_ends_waiting_calls(server: LocalServer) -> None:
     text = node_toml(server, cluster=CLUSTER, capacity={"client": 2, "batch_bytes": 64})
     node = await fastcoord.connect(fastcoord.parse_config(text), node_id=1)
     server.kill()
@@ -210,7 +210,7 @@ async def test_close_ends_those_who_wait_for_room_or_for_confirmation(server: Lo
     assert lost == node.stats().accepted > 0
 
 
-async def test_goodbye_is_heard_at_once_and_told_from_a_crash(
+async def test_goodbye_arrives_at_once(
     server: LocalServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "fastcoord")

@@ -36,9 +36,7 @@ def is_batch(frame: Frame) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dropped", [1, 100, 3_000])
-async def test_exactly_the_events_of_dropped_batches_are_reported(
-    server: LocalServer, dropped: int
-) -> None:
+async def test_dropped_batches_are_counted(server: LocalServer, dropped: int) -> None:
     chance = random.Random(dropped)
     victims = {BATCHES - 1, *chance.sample(range(BATCHES - 1), dropped - 1)}
     seen: list[int] = []
@@ -64,7 +62,7 @@ async def test_exactly_the_events_of_dropped_batches_are_reported(
         assert nodes.nodes[1].stats().missed == {"gap": lost}
 
 
-async def test_what_was_overtaken_is_reported_and_not_given_late(server: LocalServer) -> None:
+async def test_reordered_batches_are_missed(server: LocalServer) -> None:
     damage = Damage(random.Random(7), swap=0.03, only=is_batch)
     async with (
         Proxy(server.host, server.port) as proxy,
@@ -82,7 +80,7 @@ async def test_what_was_overtaken_is_reported_and_not_given_late(server: LocalSe
         assert 0 < nodes.ledger.missed()[2, 1]["gap"] <= len(damage.swapped)
 
 
-async def test_what_is_repeated_on_the_receivers_side_is_given_once(server: LocalServer) -> None:
+async def test_repeated_receipts_are_dropped(server: LocalServer) -> None:
     damage = Damage(random.Random(5), duplicate=0.3, only=is_batch)
     async with (
         Proxy(server.host, server.port) as proxy,
@@ -98,7 +96,7 @@ async def test_what_is_repeated_on_the_receivers_side_is_given_once(server: Loca
         await until(lambda: nodes.nodes[1].stats().duplicates == repeated > 0)
 
 
-async def test_what_is_repeated_on_the_senders_side_is_given_once(server: LocalServer) -> None:
+async def test_repeated_sends_are_dropped(server: LocalServer) -> None:
     async with Proxy(server.host, server.port) as proxy, crowd([proxy, server, server]) as nodes:
         proxy.to_server.filter = lambda frame: [frame, frame] if is_batch(frame) else frame
         for _ in range(500):
@@ -109,7 +107,7 @@ async def test_what_is_repeated_on_the_senders_side_is_given_once(server: LocalS
         assert nodes.nodes[1].stats().duplicates == 1_000
 
 
-async def test_cuts_at_random_bytes_of_the_senders_line_lose_nothing(server: LocalServer) -> None:
+async def test_sender_cuts_lose_nothing(server: LocalServer) -> None:
     chance = random.Random(3)
     async with Proxy(server.host, server.port) as proxy, crowd([proxy, server], 2) as nodes:
         sender = nodes.nodes[0]
@@ -124,7 +122,7 @@ async def test_cuts_at_random_bytes_of_the_senders_line_lose_nothing(server: Loc
         assert (2, 1) not in nodes.ledger.missed()
 
 
-async def test_cuts_of_the_receivers_line_are_accounted_for(server: LocalServer) -> None:
+async def test_receiver_cuts_are_accounted(server: LocalServer) -> None:
     async with Proxy(server.host, server.port) as proxy, crowd([server, proxy], 2) as nodes:
         receiver = nodes.nodes[1]
         async with nodes.load():
@@ -136,7 +134,7 @@ async def test_cuts_of_the_receivers_line_are_accounted_for(server: LocalServer)
         await nodes.even()
 
 
-async def test_a_line_that_stands_still_for_a_while_loses_nothing(server: LocalServer) -> None:
+async def test_paused_connection_loses_nothing(server: LocalServer) -> None:
     async with Proxy(server.host, server.port) as proxy, crowd([server, proxy], 2) as nodes:
         for _ in range(5):
             proxy.to_client.pause()
@@ -190,9 +188,7 @@ def damaged_header(chance: random.Random) -> Any:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_caches_that_obey_missed_equal_the_truth_after_damage_to_headers(
-    server: LocalServer, seed: int
-) -> None:
+async def test_caches_survive_damaged_headers(server: LocalServer, seed: int) -> None:
     chance = random.Random(seed)
     truth: Counter[int] = Counter()
     cluster = {"heartbeat": f"{HEARTBEAT * 1000:.0f}ms"}
@@ -225,7 +221,7 @@ async def test_caches_that_obey_missed_equal_the_truth_after_damage_to_headers(
         await following
 
 
-async def test_damaged_payloads_are_reported_and_never_end_a_node(server: LocalServer) -> None:
+async def test_damaged_payloads_keep_connection(server: LocalServer) -> None:
     damage = Damage(random.Random(11), alter=0.2, only=is_batch)
     async with Proxy(server.host, server.port) as proxy, crowd([server, proxy], 2) as nodes:
         proxy.to_client.filter = damage

@@ -19,7 +19,7 @@ from support.wait import until
 CLUSTER = {"protocol": "fastcoord-1", "heartbeat": "200ms"}
 
 
-async def test_peers_lists_every_other_node(server: LocalServer) -> None:
+async def test_peers_lists_other_nodes(server: LocalServer) -> None:
     async with crowd(server) as nodes:
         before = time.time()
         await nodes.ledger.publish(nodes.nodes[1], 7)
@@ -38,7 +38,7 @@ async def test_peers_lists_every_other_node(server: LocalServer) -> None:
                 assert peer.round_trip is None
 
 
-async def test_ping_gives_the_round_trip_and_peers_keeps_it(server: LocalServer) -> None:
+async def test_ping_stores_round_trip(server: LocalServer) -> None:
     async with crowd(server) as nodes:
         first = nodes.nodes[0]
         seconds = await first.ping(2)
@@ -56,7 +56,7 @@ async def test_ping_gives_the_round_trip_and_peers_keeps_it(server: LocalServer)
         (1, ValueError, "1 is this one"),
     ],
 )
-async def test_a_ping_to_what_can_be_no_other_node_is_refused_at_once(
+async def test_invalid_ping_is_refused(
     server: LocalServer, node_id: Any, error: type[Exception], said: str
 ) -> None:
     async with joined(server, 1) as node:
@@ -64,7 +64,7 @@ async def test_a_ping_to_what_can_be_no_other_node_is_refused_at_once(
             await node.ping(node_id)
 
 
-async def test_a_ping_without_an_answer_raises_within_timeout_request(
+async def test_unanswered_ping_times_out(
     server: LocalServer,
 ) -> None:
     async with accounted(server, 1, cluster=CLUSTER, timeout={"request": "200ms"}) as node:
@@ -79,9 +79,7 @@ async def test_a_ping_without_an_answer_raises_within_timeout_request(
         await node.close(timeout=0.1)
 
 
-async def test_a_killed_node_is_down_after_three_heartbeats_and_up_again_when_restarted(
-    server: LocalServer, tmp_path: Path
-) -> None:
+async def test_killed_node_comes_back(server: LocalServer, tmp_path: Path) -> None:
     config = tmp_path / "node.toml"
     config.write_text(node_toml(server, cluster=CLUSTER), encoding="utf-8")
     async with crowd(server, 1) as nodes:
@@ -116,7 +114,7 @@ async def test_a_killed_node_is_down_after_three_heartbeats_and_up_again_when_re
         ]
 
 
-async def test_a_node_that_joins_late_reports_nothing_of_what_was_before_it(
+async def test_late_node_misses_nothing(
     server: LocalServer,
 ) -> None:
     async with crowd(server, 2) as nodes:
@@ -134,7 +132,7 @@ async def test_a_node_that_joins_late_reports_nothing_of_what_was_before_it(
         await nodes.even()
 
 
-async def test_a_node_id_used_twice_is_told_to_both_and_to_a_third(
+async def test_duplicate_node_id_is_reported(
     server: LocalServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with (
@@ -159,7 +157,7 @@ async def test_a_node_id_used_twice_is_told_to_both_and_to_a_third(
             assert sum("use node id 5" in line for line in said) == 3
 
 
-async def test_a_restart_under_the_same_id_is_no_duplicate(server: LocalServer) -> None:
+async def test_restarted_node_is_no_duplicate(server: LocalServer) -> None:
     async with crowd(server, 1) as nodes:
         record = nodes.record(nodes.nodes[0])
         for times in range(1, 4):

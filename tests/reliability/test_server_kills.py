@@ -21,7 +21,7 @@ def three_servers() -> Iterator[LocalCluster]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("heartbeat", ["200ms", "2s"])
-async def test_ten_kills_of_the_server_lose_nothing_in_silence(
+async def test_server_kills_are_accounted(
     server: LocalServer, record_property: Any, heartbeat: str
 ) -> None:
     # With 2 s everyone waits for everyone to come back; with 200 ms nobody waits so long, and what
@@ -42,7 +42,7 @@ async def test_ten_kills_of_the_server_lose_nothing_in_silence(
 
 
 @pytest.mark.slow
-async def test_kills_of_a_clusters_servers_in_turn_lose_nothing_in_silence(
+async def test_cluster_kills_are_accounted(
     three_servers: LocalCluster, record_property: Any
 ) -> None:
     servers = three_servers.servers
@@ -62,7 +62,7 @@ async def test_kills_of_a_clusters_servers_in_turn_lose_nothing_in_silence(
         tell(nodes.ledger, record_property)
 
 
-async def test_an_outage_under_max_age_loses_nothing_at_all(server: LocalServer) -> None:
+async def test_short_outage_loses_nothing(server: LocalServer) -> None:
     async with crowd(server) as nodes:
         server.kill()
         await until(lambda: not any(node.is_connected for node in nodes.nodes))
@@ -73,7 +73,7 @@ async def test_an_outage_under_max_age_loses_nothing_at_all(server: LocalServer)
         assert nodes.ledger.missed() == {}
 
 
-async def test_what_waits_longer_than_max_age_is_reported_as_discarded(server: LocalServer) -> None:
+async def test_max_age_discards_events(server: LocalServer) -> None:
     async with crowd(server, cluster={"max_age": "1s"}) as nodes:
         first, second, third = nodes.nodes
         server.kill()
@@ -99,7 +99,7 @@ async def test_what_waits_longer_than_max_age_is_reported_as_discarded(server: L
         }
 
 
-async def test_what_made_room_during_an_outage_is_reported_as_discarded(
+async def test_full_queue_discards_events(
     server: LocalServer,
 ) -> None:
     async with crowd(server, capacity={"client": 4, "batch_bytes": "256"}) as nodes:
@@ -117,7 +117,7 @@ async def test_what_made_room_during_an_outage_is_reported_as_discarded(
         assert nodes.ledger.missed() == {(2, 1): gone, (3, 1): gone}
 
 
-async def test_publish_waits_for_room_during_an_outage_and_goes_on_after_it(
+async def test_publish_waits_during_outage(
     server: LocalServer,
 ) -> None:
     async with crowd(server, capacity={"client": 4, "batch_bytes": "256"}) as nodes:
@@ -137,7 +137,7 @@ async def test_publish_waits_for_room_during_an_outage_and_goes_on_after_it(
         assert nodes.ledger.missed() == {}
 
 
-async def test_publish_that_is_cancelled_while_it_waits_has_accepted_whole_events(
+async def test_cancelled_publish_keeps_whole_events(
     server: LocalServer,
 ) -> None:
     async with crowd(server, 2, capacity={"client": 4, "batch_bytes": "256"}) as nodes:

@@ -13,7 +13,7 @@ SCRIPT = Path(__file__).parent.parent / "soak" / "run.py"
 
 
 @pytest.mark.slow
-async def test_a_short_soak_holds() -> None:
+async def test_short_soak_passes() -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(SCRIPT), "--seconds", "10", "--seed", "4"),
         stdout=asyncio.subprocess.PIPE,
@@ -36,7 +36,7 @@ def line(sender: int, place: int = 10, **changes: Any) -> dict[str, Any]:
     return {"sender": sender, "run": 0, "place": place, "faults": [], **changes}
 
 
-def test_books_that_agree_are_no_violation() -> None:
+def test_equal_reports_pass() -> None:
     assert violations([book(1, line(2)), book(2, line(1))], [], {1: [5], 2: [5]}) == []
 
 
@@ -50,12 +50,12 @@ def test_books_that_agree_are_no_violation() -> None:
         ([book(1, line(2), accepted=9), book(2, line(1))], "accepted 9 of 10"),
     ],
 )
-def test_books_that_disagree_are_violations(books: list[Any], said: str) -> None:
+def test_unequal_reports_fail(books: list[Any], said: str) -> None:
     (found,) = violations(books, [], {})
     assert said in found
 
 
-def test_a_process_that_grows_is_a_violation() -> None:
+def test_growing_process_fails() -> None:
     growing = [(30 + number) * MEBIBYTE for number in range(40)]
     (found,) = violations([], [], {1: growing, 2: [30 * MEBIBYTE] * 40})
     assert found.startswith("node 1 grew from")

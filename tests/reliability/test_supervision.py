@@ -24,9 +24,7 @@ SLACK = 1.5
 
 
 @pytest.mark.parametrize("allowed", [0, 1, 5])
-async def test_max_reconnects_counts_attempts_over_all_servers_together(
-    server: LocalServer, allowed: int
-) -> None:
+async def test_max_reconnects_counts_all_servers(server: LocalServer, allowed: int) -> None:
     async with (
         Proxy(server.host, server.port) as one,
         Proxy(server.host, server.port) as two,
@@ -42,7 +40,7 @@ async def test_max_reconnects_counts_attempts_over_all_servers_together(
 
 
 @pytest.mark.parametrize("setting", [{}, {"max_reconnects": False}])
-async def test_without_max_reconnects_a_node_never_gives_up(
+async def test_default_reconnects_without_limit(
     server: LocalServer, setting: dict[str, bool]
 ) -> None:
     async with (
@@ -55,7 +53,7 @@ async def test_without_max_reconnects_a_node_never_gives_up(
         await until(lambda: node.is_connected, timeout=30)
 
 
-async def test_a_connection_that_came_back_may_be_lost_as_often_as_before(
+async def test_reconnect_resets_attempts(
     server: LocalServer,
 ) -> None:
     async with (
@@ -69,7 +67,7 @@ async def test_a_connection_that_came_back_may_be_lost_as_often_as_before(
         await node.flush()
 
 
-async def test_a_connection_given_up_is_told_to_everyone_who_waits(server: LocalServer) -> None:
+async def test_lost_connection_ends_waiting_calls(server: LocalServer) -> None:
     async with (
         joined(server, 2, cluster=CLUSTER) as other,
         joined(
@@ -106,7 +104,7 @@ async def test_a_connection_given_up_is_told_to_everyone_who_waits(server: Local
 @pytest.mark.parametrize(
     "reason", ["User Authentication Expired", "Authorization Violation", "Stale Connection"]
 )
-async def test_a_connection_that_the_server_ends_for_good_is_made_anew(reason: str) -> None:
+async def test_server_error_causes_reconnect(reason: str) -> None:
     async with (
         BareServer() as script,
         accounted(script, 1, cluster=CLUSTER) as node,
@@ -120,7 +118,7 @@ async def test_a_connection_that_the_server_ends_for_good_is_made_anew(reason: s
         await node.flush()
 
 
-async def test_a_user_who_is_removed_and_comes_back_is_waited_for() -> None:
+async def test_removed_user_reconnects_later() -> None:
     with LocalServer(users={"node": "secret", "other": "x"}) as server:
         async with crowd(server, 2, user="node", password="secret") as nodes:
             server.reload(users={"other": "x"})
@@ -131,7 +129,7 @@ async def test_a_user_who_is_removed_and_comes_back_is_waited_for() -> None:
             assert nodes.ledger.missed() == {}
 
 
-async def test_a_password_that_was_rotated_is_read_again(tmp_path: Path) -> None:
+async def test_rotated_password_is_reread(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("first", encoding="utf-8")
     with LocalServer(users={"node": "first"}) as server:
@@ -154,7 +152,7 @@ async def test_a_password_that_was_rotated_is_read_again(tmp_path: Path) -> None
 # ---------------------------------------------------------------------------- other servers
 
 
-async def test_servers_that_the_cluster_announces_are_used() -> None:
+async def test_announced_servers_are_used() -> None:
     with LocalCluster(3) as cluster:
         known = cluster.servers[0]
         async with crowd(known, 2) as nodes:
@@ -167,7 +165,7 @@ async def test_servers_that_the_cluster_announces_are_used() -> None:
             assert {node.stats().server for node in nodes.nodes} <= others
 
 
-async def test_a_server_in_lame_duck_mode_is_left_before_it_goes() -> None:
+async def test_lame_duck_server_is_left() -> None:
     with LocalCluster(2) as cluster:
         leaving, staying = cluster.servers
         async with crowd([leaving, staying], 2) as nodes:
@@ -187,7 +185,7 @@ async def test_a_server_in_lame_duck_mode_is_left_before_it_goes() -> None:
 
 
 @pytest.mark.slow
-async def test_pauses_between_attempts_grow_from_50_ms_to_4_s_and_are_never_in_step() -> None:
+async def test_backoff_grows_with_jitter() -> None:
     pauses = []
     async with (
         BareServer() as one,
@@ -211,7 +209,7 @@ async def test_pauses_between_attempts_grow_from_50_ms_to_4_s_and_are_never_in_s
     assert max(differences) > 0.05
 
 
-async def test_an_attempt_that_gets_no_answer_ends_after_timeout_connection() -> None:
+async def test_mute_server_times_out() -> None:
     async with (
         BareServer() as script,
         joined(script, 1, cluster=CLUSTER, timeout={"connection": "1s"}) as node,

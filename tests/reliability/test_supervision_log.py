@@ -21,7 +21,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == "fastcoord"]
 
 
-async def test_a_lost_connection_is_logged_once_with_its_server_and_reason(
+async def test_lost_connection_logs_once(
     server: LocalServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "fastcoord")
@@ -50,7 +50,7 @@ async def test_a_lost_connection_is_logged_once_with_its_server_and_reason(
             assert len(own) <= 4
 
 
-async def test_thousands_of_losses_are_one_line(
+async def test_thousand_gaps_log_once(
     server: LocalServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "fastcoord")
@@ -77,9 +77,7 @@ async def test_thousands_of_losses_are_one_line(
         assert len(lines(caplog)) <= 2
 
 
-async def test_a_token_that_expires_is_replaced_by_the_one_in_the_file(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_expired_token_is_reread(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "fastcoord")
     operator = Operator()
     file = tmp_path / "node.creds"
