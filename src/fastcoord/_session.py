@@ -64,7 +64,7 @@ class Session:
             node_id=cluster.node_id,
             incarnation=self.incarnation,
             protocol=cluster.protocol,
-            hear_own=not config.nats.no_echo,
+            deliver_own=not config.nats.no_echo,
             gap_detector=self._gap_detector,
             on_request=self._on_request,
         )
@@ -182,9 +182,9 @@ class Session:
         return tuple(
             Peer(
                 node_id=state.node_id,
-                incarnation=state.incarnation if state.numbered else None,
-                is_up=state.history.up if state.numbered else None,
-                last_heard=since_epoch + state.heard_at,
+                incarnation=state.incarnation if state.has_header else None,
+                is_up=state.history.is_up if state.has_header else None,
+                last_heard=since_epoch + state.last_received_at,
                 received=state.received,
                 missed=state.missed,
                 round_trip=self._pings.round_trips.get(state.node_id),
@@ -247,7 +247,7 @@ class Session:
         now = self._loop.time()
         self._receiver.now = now
         self._receiver.received_at = time.time()
-        self._gap_detector.joined_the_bus(now)
+        self._gap_detector.connected(now)
         # After an outage the peers reconnect one by one and lose what is sent before they have
         # subscribed. So it is held until every peer that was up is heard again or counts as down.
         hold = bool(self._gap_detector.awaited)
@@ -258,7 +258,8 @@ class Session:
             self._hold = self._loop.call_later(patience, self.peers_are_back)
         # Stalwart nodes cannot recognise a resend: while one is heard, confirmed batches are not
         # sent again.
-        again = 0.0 if self._gap_detector.hears_unnumbered else self.config.cluster.heartbeat
+        resends = not self._gap_detector.has_peers_without_header
+        again = self.config.cluster.heartbeat if resends else 0.0
         discarded = self.sender.connected(
             connection, recent_since=self._down_since - again, hold=hold
         )
@@ -273,7 +274,7 @@ class Session:
 
     def connection_down(self, reason: str) -> None:
         self.sender.disconnected()
-        self._gap_detector.left_the_bus()
+        self._gap_detector.disconnected()
         self._down_since = self._loop.time()
         if self._hold is not None:
             self._hold.cancel()

@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from fastcoord.receiving.ring import Ring
-from support.oracles.ring_model import NOTICES_BESIDE, Message, RingModel
+from support.oracles.ring_model import EXTRA_NOTICES, Message, RingModel
 
 NODES = st.integers(0, 3)
 
@@ -114,7 +114,7 @@ class RingMachine(RuleBasedStateMachine):
         assert self.ring.buffered_messages <= self.model.capacity_messages
         assert self.ring.buffered_bytes <= self.model.capacity_bytes
         # Each message may have a loss of drop-newest before it.
-        most = 2 * self.model.capacity_messages + NOTICES_BESIDE
+        most = 2 * self.model.capacity_messages + EXTRA_NOTICES
         assert len(self.model.notices) <= most
 
     def teardown(self) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from fastcoord.nats.frames import HEADER_ALLOWANCE, compose
 from fastcoord.nats.parser import FrameError, Parser
+from fastcoord.receiving.gaps import Verdict
 from fastcoord.receiving.receiver import Receiver
 from fastcoord.wire.sealed_batch import SealedBatch
 from support.oracles.frames import Message, ParserRun
@@ -246,15 +247,15 @@ def test_note_reaches_gap_detector(note: str | None) -> None:
     heard: list[tuple[Any, ...]] = []
 
     class Judge:
-        def numbered(self, *arguments: Any) -> tuple[int, int, None]:
+        def with_header(self, *arguments: Any) -> Verdict:
             heard.append(arguments)
-            return 0, 0, None
+            return Verdict()
 
     receiver = Receiver(
         node_id=1,
         incarnation=1,
         protocol="stalwart-0.15",
-        hear_own=False,
+        deliver_own=False,
         gap_detector=Judge(),
         on_request=print,
     )

@@ -133,8 +133,8 @@ def test_unnoted_repeat_after_loss_is_skipped() -> None:
 def test_resends_make_no_false_gap() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 4)
-    receiver.gap_detector.left_the_bus()
-    receiver.gap_detector.joined_the_bus(receiver.now)
+    receiver.gap_detector.disconnected()
+    receiver.gap_detector.connected(receiver.now)
     assert receiver.hear(2, 0, note="hello") == []
     assert receiver.hear(2, 1, note="resend") == []
     assert receiver.hear(3, 2, note="resend") == [4]
@@ -185,8 +185,8 @@ def test_first_loss_after_restart_is_reported() -> None:
 def test_restart_during_disconnect_is_unknown() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
-    receiver.gap_detector.left_the_bus()
-    receiver.gap_detector.joined_the_bus(receiver.now)
+    receiver.gap_detector.disconnected()
+    receiver.gap_detector.connected(receiver.now)
     assert receiver.hear(0, 1, incarnation=OTHER) == [gap(None), 0]
 
 
@@ -194,8 +194,8 @@ def test_restart_after_goodbye_is_complete() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
     receiver.hear(1, 0, note="goodbye")
-    receiver.gap_detector.left_the_bus()
-    receiver.gap_detector.joined_the_bus(receiver.now)
+    receiver.gap_detector.disconnected()
+    receiver.gap_detector.connected(receiver.now)
     assert receiver.hear(0, 1, incarnation=OTHER) == [0]
 
 

@@ -64,8 +64,8 @@ def test_own_disconnect_downs_no_peer() -> None:
     receiver = ReceivingSide(peers=True)
     receiver.now = 50.0
     receiver.hear(0, 1)
-    receiver.gap_detector.left_the_bus()
-    receiver.gap_detector.joined_the_bus(90.0)
+    receiver.gap_detector.disconnected()
+    receiver.gap_detector.connected(90.0)
     receiver.gap_detector.tick(90.0 + 3 * HEARTBEAT)
     assert receiver.taken() == []
     receiver.gap_detector.tick(90.01 + 3 * HEARTBEAT)
@@ -77,7 +77,7 @@ def test_last_returning_peer_completes_return() -> None:
     for node_id in (2, 3, 4):
         receiver.hear(0, 1, node_id=node_id)
     receiver.hear(1, 0, node_id=4, note="goodbye")
-    receiver.gap_detector.left_the_bus()
+    receiver.gap_detector.disconnected()
     assert receiver.gap_detector.awaited == {2, 3}
     receiver.hear(1, 0, node_id=2)
     receiver.hear(1, 0, node_id=5)
@@ -118,7 +118,7 @@ def test_previous_goodbye_is_no_duplicate() -> None:
 
 
 def test_own_events_come_once() -> None:
-    receiver = ReceivingSide(hear_own=True, peers=True)
+    receiver = ReceivingSide(deliver_own=True, peers=True)
     assert receiver.hear(0, 2, node_id=RECEIVER) == [0, 1]
     assert receiver.hear(0, 2, node_id=RECEIVER, note="resend") == []
     assert receiver.hear(2, 1, node_id=RECEIVER) == [2]
@@ -159,20 +159,20 @@ DISCONNECT = Missed(None, None, "disconnect")
 def test_unnumbered_disconnect_is_reported_once() -> None:
     receiver = ReceivingSide()
     receiver.hear_unnumbered([1])
-    receiver.gap_detector.left_the_bus()
+    receiver.gap_detector.disconnected()
     assert receiver.taken() == []
-    receiver.gap_detector.joined_the_bus(receiver.now)
+    receiver.gap_detector.connected(receiver.now)
     assert receiver.taken() == [DISCONNECT]
     assert receiver.hear_unnumbered([2]) == [2]
-    receiver.gap_detector.joined_the_bus(receiver.now)
+    receiver.gap_detector.connected(receiver.now)
     assert receiver.taken() == []
 
 
 def test_disconnect_precedes_unnumbered_events() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
-    receiver.gap_detector.left_the_bus()
-    receiver.gap_detector.joined_the_bus(receiver.now)
+    receiver.gap_detector.disconnected()
+    receiver.gap_detector.connected(receiver.now)
     assert receiver.taken() == []
     assert receiver.hear_unnumbered([1], node_id=9) == [DISCONNECT, 1]
     assert receiver.hear_unnumbered([2], node_id=9) == [2]
@@ -181,8 +181,8 @@ def test_disconnect_precedes_unnumbered_events() -> None:
 def test_numbered_disconnect_is_not_reported() -> None:
     receiver = ReceivingSide()
     receiver.hear(0, 1)
-    receiver.gap_detector.left_the_bus()
-    receiver.gap_detector.joined_the_bus(receiver.now)
+    receiver.gap_detector.disconnected()
+    receiver.gap_detector.connected(receiver.now)
     assert receiver.hear(1, 1) == [1]
     assert receiver.watching.losses == []
 
@@ -191,8 +191,8 @@ def test_each_disconnect_is_reported() -> None:
     receiver = ReceivingSide()
     receiver.hear_unnumbered([1])
     for _ in range(3):
-        receiver.gap_detector.left_the_bus()
-        receiver.gap_detector.joined_the_bus(receiver.now)
+        receiver.gap_detector.disconnected()
+        receiver.gap_detector.connected(receiver.now)
     assert receiver.taken() == [DISCONNECT] * 3
 
 

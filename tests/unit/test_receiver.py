@@ -27,7 +27,7 @@ def test_other_sid_is_request() -> None:
         node_id=1,
         incarnation=1,
         protocol=PROTOCOL,
-        hear_own=False,
+        deliver_own=False,
         gap_detector=None,
         on_request=lambda *request: requests.append(request),
     )
@@ -45,7 +45,7 @@ def test_request_error_propagates() -> None:
         node_id=1,
         incarnation=1,
         protocol=PROTOCOL,
-        hear_own=False,
+        deliver_own=False,
         gap_detector=None,
         on_request=refuse,
     )
@@ -151,7 +151,7 @@ def test_receiver_reads_given_protocol() -> None:
 
 def test_failing_detector_costs_one_message() -> None:
     class Failing:
-        def unnumbered(self, *arguments: Any) -> Any:
+        def without_header(self, *arguments: Any) -> Any:
             raise LookupError("judge")
 
     receiver = ReceivingSide()
@@ -159,7 +159,7 @@ def test_failing_detector_costs_one_message() -> None:
         node_id=1,
         incarnation=1,
         protocol=PROTOCOL,
-        hear_own=False,
+        deliver_own=False,
         gap_detector=Failing(),
         on_request=print,
     )

@@ -1,139 +1,86 @@
-"""What is missing, from whom, and who is there: pure logic with the clock handed in.
+"""Find out which events of a peer are missing, and which peers are up.
 
-The compiled receiver judges the batch that simply continues its sender's numbering. Everything else
-comes here: the first batch of a node, a gap, a resend, a restart, a damaged header. Each method
-answers which events of the batch to deliver, and tells what is missing before it returns.
+This is pure logic: it does no I/O, and the clock is handed in. The compiled receiver handles the
+batch that continues its sender's sequence. It passes everything else to this module: the first
+batch of a node, a gap, a resend, a restart, a damaged header. Each method that judges a message
+reports what is missing before it to every ring, then returns a ``Verdict``.
 
-The rules of the numbering, as the wire format defines them: a batch is expected at the last
-``offset + count`` of its incarnation. Further on, exactly the difference is missing, and as much of
-it as ``discarded`` has grown by is the sender's doing. Further back, it is a resend and skipped as
-far as it overlaps. An incarnation first heard within two heartbeats of this node's own start may
-begin anywhere; one first heard later is expected from 0.
+The rules, as the wire format defines them:
 
-Beyond them, so that no damaged header can silence a node or hide a loss: a batch that lies where
-events were reported missing is not delivered late, but if the next one continues *it* instead of
-the expected offset, the jump itself was the damage, and numbering is taken up there. What was not
-delivered in between is told then. An incarnation that was taken up anywhere may have been taken up
-by a damaged header, so all that lies before counts as reported missing in this respect.
+- The expected offset of an incarnation is the last ``offset + count``.
+- A batch beyond it: exactly the difference is missing; as much of it as ``discarded`` has grown by
+  was discarded by the sender.
+- A batch before it is a resend: the overlap is skipped.
+- An incarnation that is first received within two heartbeats of this node's start may begin at any
+  offset; one that is first received later is expected from 0.
+
+Two more rules keep a damaged header from silencing a node or from hiding a loss:
+
+- A batch whose offset was reported missing is not delivered late. If the next batch continues that
+  one instead of the expected offset, the jump was the damage: the expected offset is rewound, and
+  what was not delivered in between is reported then.
+- The first offset of an incarnation may be damaged too, so everything before it counts as reported
+  missing in this respect.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fastcoord.events import DuplicateNodeId, Missed, Notice, PeerDown, PeerUp
+from fastcoord.receiving.peers import PeerHistory, Track
 
 if TYPE_CHECKING:
     from fastcoord.events import Cause
     from fastcoord.receiving.receiver import PeerState, Receiver
 
-__all__ = ["HEARTBEATS_UNTIL_DOWN", "HEARTBEATS_UNTIL_SETTLED", "GapDetector"]
+__all__ = ["HEARTBEATS_UNTIL_DOWN", "HEARTBEATS_UNTIL_SETTLED", "GapDetector", "Verdict"]
 
 HEARTBEATS_UNTIL_DOWN = 3
 HEARTBEATS_UNTIL_SETTLED = 2
-REMEMBERED_HOLES = 32
-REMEMBERED_INCARNATIONS = 8
+MAX_FORMER_INCARNATIONS = 8
 U64_MAX = (1 << 64) - 1
 
-Verdict = tuple[int, int, Notice | None]
-"""How many events to skip, how many to deliver, and what to say after them."""
 
-NOTHING: Verdict = (0, 0, None)
+class Verdict(NamedTuple):
+    """What the receiver does with a batch, and what it counts.
+
+    :ivar skip: how many events at the start are not delivered.
+    :ivar deliver: how many events after them are delivered.
+    :ivar duplicates: how many events were delivered before.
+    :ivar is_malformed: whether a part of the message cannot be used.
+    :ivar notice: what is reported behind the events, or ``None``.
+    """
+
+    skip: int = 0
+    deliver: int = 0
+    duplicates: int = 0
+    is_malformed: bool = False
+    notice: Notice | None = None
 
 
 class Watcher(Protocol):
-    """Hears what the gap_detector notices about the cluster, for logs and statistics."""
+    """Receives what the gap detector finds out, for logs and statistics."""
 
-    def missed(self, missed: Missed) -> None: ...
+    def missed(self, missed: Missed) -> None:
+        """Log a loss that was reported to every subscription."""
 
-    def duplicate_node_id(self, node_id: int) -> None: ...
+    def duplicate_node_id(self, node_id: int) -> None:
+        """Log that two running nodes use this id."""
 
     def greeted(self) -> None:
-        """Hear that a peer has just joined and asks who is there."""
+        """Answer a peer that has just joined and asks which nodes are up."""
 
     def peers_are_back(self) -> None:
-        """Hear that every peer that was up before this node's absence has been heard again."""
-
-
-class Track:
-    """What is remembered of one incarnation beside its expected offset."""
-
-    __slots__ = ("heard_batches", "holes", "skipped", "suspect", "turn", "was_moved")
-
-    def __init__(self, taken_up_at: int) -> None:
-        self.holes: list[tuple[int, int]] = [(0, taken_up_at)] if taken_up_at else []
-        """Ranges of offsets that were reported missing, or may be."""
-        self.turn: int | None = None
-        """Where numbering would go on if the last jump was damage and not loss."""
-        self.suspect: tuple[int, int, int] | None = None
-        """The batch that made ``turn``: its repetition proves nothing, its continuation does."""
-        self.was_moved = False
-        """Whether batches were skipped since the jump: then more is missing than it told."""
-        self.skipped = 0
-        """How many events were skipped or lost since the jump, as far as that is known."""
-        self.heard_batches = 0
-
-    def settle(self) -> None:
-        """Take the numbering for sound, as it stands now."""
-        self.turn = None
-        self.suspect = None
-        self.was_moved = False
-        self.skipped = 0
-
-    def expect(self, turn: int, suspect: tuple[int, int, int]) -> None:
-        """Remember where numbering goes on if the batch at hand shows its sender's true place."""
-        self.turn = turn
-        # Heartbeats are alike: the second one at a place is no repetition but says it again.
-        self.suspect = suspect if suspect[1] else None
-
-    def add_hole(self, start: int, end: int) -> None:
-        self.holes.append((start, end))
-        if len(self.holes) > REMEMBERED_HOLES:
-            # None is forgotten: the sender's true place may lie in the oldest.
-            first, second = self.holes[:2]
-            self.holes[:2] = [(min(first[0], second[0]), max(first[1], second[1]))]
-
-    def has_hole_at(self, offset: int) -> bool:
-        return any(start <= offset < end for start, end in self.holes)
-
-    def go_back(self, offset: int) -> int | None:
-        """Take numbering up at ``offset``; what was missing beyond it never was.
-
-        :return: how many events were skipped or lost since the jump; ``None`` if that is unknown.
-        """
-        skipped = self.skipped if self.skipped or not self.was_moved else None
-        self.holes = [(start, min(end, offset)) for start, end in self.holes if start < offset]
-        self.settle()
-        return skipped
-
-
-class History:
-    """What is remembered of one peer beside its incarnation's numbering."""
-
-    __slots__ = ("absences", "duplicate", "former", "said_goodbye", "track", "up")
-
-    def __init__(self) -> None:
-        self.track = Track(0)
-        self.up = False
-        self.said_goodbye = False
-        self.duplicate = False
-        self.absences = 0
-        """How often this node had been off the bus when it last heard the peer."""
-        self.former: dict[int, tuple[int, int, Track]] = {}
-        """Incarnations that another took over from: expected offset, discarded, the rest."""
-
-    def forget_one(self) -> None:
-        """Forget the incarnation of which the least was heard: likely a damaged header's."""
-        least = min(reversed(self.former), key=lambda each: self.former[each][2].heard_batches)
-        del self.former[least]
+        """Send again: every peer that was up before the connection was lost was received again."""
 
 
 class GapDetector:
     """Judge the batches of all peers of one node.
 
     :param heartbeat: the cluster's heartbeat, in seconds.
-    :param started_at: when this node joined, on the clock that ``now`` of the receiver follows.
-    :param watcher: hears of losses and duplicate ids.
+    :param started_at: when this node joined, on the clock of the receiver's ``now``.
+    :param watcher: receives losses and duplicate ids.
     """
 
     receiver: Receiver
@@ -143,29 +90,31 @@ class GapDetector:
         self.settled_at = started_at + HEARTBEATS_UNTIL_SETTLED * heartbeat
         self.watcher = watcher
         self.absences = 0
-        self.absence_untold = False
-        self.hears_unnumbered = False
-        self.own_id_is_used = False
+        self.has_unreported_absence = False
+        self.has_peers_without_header = False
+        self.is_own_id_used = False
         self.awaited: set[int] = set()
-        """Peers that were up before this node left the bus, and were not heard since it is back."""
+        """Peers that were up when the connection was lost and were not received again since."""
 
-    # --------------------------------------------------------------------------- telling
+    # ------------------------------------------------------------------------- reporting
 
-    def tell(self, node_id: int | None, events: int | None, cause: Cause) -> None:
+    def report(self, node_id: int | None, events: int | None, cause: Cause) -> None:
+        """Report a loss to every ring, to the log and to the statistics of the peer."""
         missed = Missed(node_id, events, cause)
         self.count(missed)
         self.receiver.notify(missed)
 
     def count(self, missed: Missed) -> None:
+        """Report a loss to the log and to the statistics of the peer."""
         if missed.node_id is not None and missed.events is not None:
             peer = self.receiver.peer(missed.node_id)
-            # Damaged headers can claim more than the counter holds.
+            # A damaged header can claim more than the counter holds.
             peer.missed = min(peer.missed + missed.events, U64_MAX)
         self.watcher.missed(missed)
 
     # ------------------------------------------------------------------- judging batches
 
-    def numbered(
+    def with_header(
         self,
         node_id: int,
         incarnation: int,
@@ -177,49 +126,46 @@ class GapDetector:
         note: str | None,
         payload: bytes,
     ) -> Verdict:
-        """Judge a batch that carries the header.
+        """Judge a batch that carries the sequence header.
 
         :param counted: how many events could be read.
         :param intact: whether that was all of the payload.
         :param note: ``"resend"``, ``"goodbye"``, ``"hello"`` or ``None``.
-        :param payload: all of it, to tell a repetition from another batch of the same number.
+        :param payload: all of it, to distinguish a copy from another batch at the same offset.
         """
         if counted > count or (intact and counted != count):
-            # The header is not about this payload, so its offset proves nothing either.
-            return self.misnumbered(node_id, counted)
+            # The header does not belong to this payload, so its offset proves nothing either.
+            return self.with_malformed_header(node_id, counted)
         peer = self.receiver.peer(node_id)
-        history = self.hear(peer)
-        if not peer.numbered or peer.incarnation != incarnation:
+        history = self.received(peer)
+        if not peer.has_header or peer.incarnation != incarnation:
             self.adopt(peer, history, incarnation, offset)
         history.absences = self.absences
-        history.track.heard_batches += 1
-        self.rise(peer, history)
+        history.track.batches += 1
+        self.mark_up(peer, history)
         self.no_longer_await(node_id)
         if note == "hello":
             self.watcher.greeted()
         grown = max(0, discarded - peer.discarded)
         if offset >= peer.expected:
-            # What looks back says nothing of what is missing from here on.
+            # A batch from before the expected offset says nothing about later losses.
             peer.discarded = discarded
         batch = (offset, count, hash(payload))
         if not self.place(peer, history.track, batch, grown, note in ("resend", "hello")):
-            self.receiver.duplicates += counted
-            return NOTHING
+            return Verdict(duplicates=counted)
         known = min(peer.expected - offset, count)
         skip = min(known, counted)
-        self.receiver.duplicates += skip
         peer.expected = offset + count
-        peer.steady = history.track.turn is None
+        peer.steady = history.track.resume_offset is None
         if note == "goodbye":
-            self.down(peer, history, goodbye=True)
-        afterwards = None
+            self.mark_down(peer, history, goodbye=True)
+        notice = None
         if not intact:
             readable = max(counted, known)
-            history.track.add_hole(offset + readable, offset + count)
-            afterwards = Missed(node_id, count - readable, "undecodable")
-            self.receiver.malformed += 1
-            self.count(afterwards)
-        return (skip, counted - skip, afterwards)
+            history.track.add_gap(offset + readable, offset + count)
+            notice = Missed(node_id, count - readable, "undecodable")
+            self.count(notice)
+        return Verdict(skip, counted - skip, skip, not intact, notice)
 
     def place(
         self,
@@ -229,9 +175,10 @@ class GapDetector:
         grown: int,
         resend: bool,
     ) -> bool:
-        """Say whether a batch brings anything new; report what is missing before it.
+        """Return whether a batch holds new events; report what is missing before it.
 
         :param batch: its offset, its count and a fingerprint of its payload.
+        :param grown: how much ``discarded`` has grown.
         """
         offset, count, _ = batch
         expected = peer.expected
@@ -241,101 +188,103 @@ class GapDetector:
         if offset > expected:
             self.jump(peer, track, batch, grown)
             return True
-        if resend or batch == track.suspect:
+        if resend or batch == track.jump_batch:
             return offset + count > expected
-        if offset == track.turn:
-            # The offset that jumped was damaged: its sender never went there.
-            skipped = track.go_back(offset)
-            if skipped != 0:
-                self.tell(peer.node_id, skipped, "gap")
+        if offset == track.resume_offset:
+            # The offset that jumped was damaged: its sender was never there.
+            lost = track.rewind(offset)
+            if lost != 0:
+                self.report(peer.node_id, lost, "gap")
             peer.expected = offset
             return True
-        if track.has_hole_at(offset):
-            lost = max(0, offset - track.turn) if track.turn is not None else 0
-            track.skipped += lost + count
-            track.was_moved = True
+        if track.has_gap_at(offset):
+            resume_offset = track.resume_offset
+            lost = max(0, offset - resume_offset) if resume_offset is not None else 0
+            track.lost_since_jump += lost + count
+            track.skipped_since_jump = True
             track.expect(offset + count, batch)
             peer.steady = False
             return False
         if offset + count > expected:
-            # No sender of ours cuts its batches anew: this offset may be the wrong one.
-            track.add_hole(offset, offset + count)
+            # No fastcoord node cuts its batches anew: this offset may be the wrong one.
+            track.add_gap(offset, offset + count)
             return True
         return False
 
     def jump(self, peer: PeerState, track: Track, batch: tuple[int, int, int], grown: int) -> None:
+        """Report the events between the expected offset and a batch beyond it."""
         offset, count, _ = batch
         missing = offset - peer.expected
         by_sender = min(missing, grown)
         if by_sender:
-            self.tell(peer.node_id, by_sender, "discarded")
+            self.report(peer.node_id, by_sender, "discarded")
         if missing > by_sender:
-            self.tell(peer.node_id, missing - by_sender, "gap")
+            self.report(peer.node_id, missing - by_sender, "gap")
         track.settle()
-        track.add_hole(peer.expected, offset)
+        track.add_gap(peer.expected, offset)
         track.expect(peer.expected + count, batch)
         peer.expected = offset
 
-    def unnumbered(self, node_id: int, counted: int, intact: bool) -> Verdict:
-        """Judge a batch without the header: it is delivered, whatever was before it."""
+    def without_header(self, node_id: int, counted: int, intact: bool) -> Verdict:
+        """Judge a batch without the sequence header: all of it is delivered."""
         peer = self.receiver.peer(node_id)
-        history = self.hear(peer)
-        self.hears_unnumbered = True
-        if self.absence_untold:
-            self.absence_untold = False
-            self.tell(None, None, "disconnect")
-        if peer.numbered:
+        history = self.received(peer)
+        self.has_peers_without_header = True
+        if self.has_unreported_absence:
+            self.has_unreported_absence = False
+            self.report(None, None, "disconnect")
+        if peer.has_header:
             self.report_duplicate(peer, history)
-        afterwards = None
+        notice = None
         if not intact:
-            afterwards = Missed(node_id, None, "undecodable")
-            self.receiver.malformed += 1
-            self.count(afterwards)
-        return (0, counted, afterwards)
+            notice = Missed(node_id, None, "undecodable")
+            self.count(notice)
+        return Verdict(deliver=counted, is_malformed=not intact, notice=notice)
 
-    def misnumbered(self, node_id: int, counted: int) -> Verdict:
-        """Judge a batch whose header is broken: it is dropped, and the gap will tell.
+    def with_malformed_header(self, node_id: int, counted: int) -> Verdict:
+        """Judge a batch whose sequence header cannot be used: drop it.
 
-        There is no gap to see when the node was not heard before, so then it is told here.
+        The next batch shows the gap. A node that was not received before has no expected offset to
+        show one, so its loss is reported here.
         """
-        self.receiver.malformed += 1
         peer = self.receiver.peer(node_id)
-        if not peer.numbered:
-            self.tell(node_id, counted or None, "undecodable")
-        return NOTHING
+        if not peer.has_header:
+            self.report(node_id, counted or None, "undecodable")
+        return Verdict(is_malformed=True)
 
-    def without_sender(self) -> None:
-        """Note a message that does not even say who sent it."""
-        self.receiver.malformed += 1
-        self.tell(None, None, "undecodable")
+    def without_sender(self) -> Verdict:
+        """Judge a message that is too short to name its sender: drop it."""
+        self.report(None, None, "undecodable")
+        return Verdict(is_malformed=True)
 
-    # --------------------------------------------------------------------- who is there
+    # ------------------------------------------------------------------ which peers are up
 
-    def hear(self, peer: PeerState) -> History:
-        peer.heard_at = self.receiver.now
-        history: History | None = peer.history
+    def received(self, peer: PeerState) -> PeerHistory:
+        """Note that a message of this peer was received; return what is kept about it."""
+        peer.last_received_at = self.receiver.now
+        history: PeerHistory | None = peer.history
         if history is None:
-            history = peer.history = History()
+            history = peer.history = PeerHistory()
             history.absences = self.absences
         return history
 
-    def adopt(self, peer: PeerState, history: History, incarnation: int, offset: int) -> None:
-        """Take up an incarnation that is not the one heard last."""
-        is_restart = peer.numbered
+    def adopt(self, peer: PeerState, history: PeerHistory, incarnation: int, offset: int) -> None:
+        """Follow another incarnation than the last one of this peer."""
+        is_restart = peer.has_header
         known = history.former.pop(incarnation, None)
         if is_restart:
-            if known is not None and history.track.heard_batches > 1:
-                # The old one is back after the new one had settled: two of them are running.
+            if known is not None and history.track.batches > 1:
+                # The old one is received again after the new one: both of them are running.
                 self.report_duplicate(peer, history)
             history.former[peer.incarnation] = (peer.expected, peer.discarded, history.track)
-            if len(history.former) > REMEMBERED_INCARNATIONS:
+            if len(history.former) > MAX_FORMER_INCARNATIONS:
                 history.forget_one()
             if known is None and history.absences != self.absences and not history.said_goodbye:
-                # It ended while this node could not hear how far it had come.
-                self.tell(peer.node_id, None, "gap")
+                # It ended while this node was disconnected: its last offset is unknown.
+                self.report(peer.node_id, None, "gap")
         history.said_goodbye = False
         peer.incarnation = incarnation
-        peer.numbered = True
+        peer.has_header = True
         if known is not None:
             peer.expected, peer.discarded, history.track = known
         else:
@@ -343,39 +292,39 @@ class GapDetector:
             peer.discarded = 0
             history.track = Track(peer.expected)
 
-    def rise(self, peer: PeerState, history: History) -> None:
-        if not history.up and peer.node_id != self.receiver.node_id:
-            history.up = True
+    def mark_up(self, peer: PeerState, history: PeerHistory) -> None:
+        if not history.is_up and peer.node_id != self.receiver.node_id:
+            history.is_up = True
             self.receiver.notify(PeerUp(peer.node_id))
 
-    def down(self, peer: PeerState, history: History, *, goodbye: bool) -> None:
+    def mark_down(self, peer: PeerState, history: PeerHistory, *, goodbye: bool) -> None:
         history.said_goodbye = goodbye
-        if history.up:
-            history.up = False
-            # The next batch must come here, to be told of as the peer's return.
+        if history.is_up:
+            history.is_up = False
+            # The next batch has to come here, so that it is reported as the peer's return.
             peer.steady = False
             self.receiver.notify(PeerDown(peer.node_id, goodbye))
 
-    def report_duplicate(self, peer: PeerState, history: History) -> None:
-        if not history.duplicate:
-            history.duplicate = True
+    def report_duplicate(self, peer: PeerState, history: PeerHistory) -> None:
+        if not history.is_duplicate:
+            history.is_duplicate = True
             self.watcher.duplicate_node_id(peer.node_id)
             self.receiver.notify(DuplicateNodeId(peer.node_id))
 
     def own_id_used(self) -> None:
-        """Note that another running node uses this node's id."""
-        if not self.own_id_is_used:
-            self.own_id_is_used = True
+        """Report, once, that another running node uses this node's id."""
+        if not self.is_own_id_used:
+            self.is_own_id_used = True
             self.watcher.duplicate_node_id(self.receiver.node_id)
             self.receiver.notify(DuplicateNodeId(self.receiver.node_id))
 
     def tick(self, now: float) -> None:
-        """Look for peers that have fallen silent; call it about once a heartbeat."""
+        """Mark peers down that have been silent for three heartbeats; call it once a heartbeat."""
         silent_since = now - HEARTBEATS_UNTIL_DOWN * self.heartbeat
         for peer in self.receiver.peers.values():
             history = peer.history
-            if history is not None and history.up and peer.heard_at < silent_since:
-                self.down(peer, history, goodbye=False)
+            if history is not None and history.is_up and peer.last_received_at < silent_since:
+                self.mark_down(peer, history, goodbye=False)
 
     # ------------------------------------------------------------- this node's connection
 
@@ -385,23 +334,23 @@ class GapDetector:
             if not self.awaited:
                 self.watcher.peers_are_back()
 
-    def left_the_bus(self) -> None:
-        """Note that the connection broke: from now on anything may be missed."""
+    def disconnected(self) -> None:
+        """Note that the connection was lost: from now on any event may be missed."""
         self.absences += 1
-        self.absence_untold = True
+        self.has_unreported_absence = True
         self.awaited = {
             node_id
             for node_id, peer in self.receiver.peers.items()
-            if peer.history is not None and peer.history.up
+            if peer.history is not None and peer.history.is_up
         }
         for peer in self.receiver.peers.values():
-            # Its next batch must come here, to see that it was heard on both sides of the absence.
+            # Its next batch has to come here, to note that it was received after the absence.
             peer.steady = False
 
-    def joined_the_bus(self, now: float) -> None:
-        """Note that the connection is back: silence up to now says nothing about the peers."""
+    def connected(self, now: float) -> None:
+        """Note that the connection is back: silence until now says nothing about the peers."""
         for peer in self.receiver.peers.values():
-            peer.heard_at = now
-        if self.absence_untold and self.hears_unnumbered:
-            self.absence_untold = False
-            self.tell(None, None, "disconnect")
+            peer.last_received_at = now
+        if self.has_unreported_absence and self.has_peers_without_header:
+            self.has_unreported_absence = False
+            self.report(None, None, "disconnect")

@@ -8,20 +8,20 @@ from fastcoord.nats.parser cimport MessageSink
 cdef class PeerState:
     cdef readonly uint16_t node_id
     cdef public uint64_t incarnation
-    cdef public uint64_t expected      # the offset of the next batch, if nothing is missing
-    cdef public uint64_t discarded     # the last `discarded` of this incarnation
-    cdef public bint numbered          # whether its batches carry the header
-    cdef public bint steady            # whether the compiled path may judge its next batch
-    cdef public double heard_at        # on the owner's monotonic clock
+    cdef public uint64_t expected      # offset of the next batch if nothing is missing
+    cdef public uint64_t discarded     # last `discarded` of this incarnation
+    cdef public bint has_header        # whether its batches carry the sequence header
+    cdef public bint steady            # whether the compiled path may handle its next batch
+    cdef public double last_received_at   # on the clock of `Receiver.now`
     cdef public uint64_t received
     cdef public uint64_t missed
-    cdef public object history         # what `sequence` remembers beside all this
+    cdef public object history         # a PeerHistory, or None; only the gap detector reads it
 
 cdef class Receiver(MessageSink):
     cdef Protocol protocol
     cdef readonly uint16_t node_id
     cdef readonly uint64_t incarnation
-    cdef readonly bint hear_own
+    cdef readonly bint deliver_own
     cdef public uint64_t events_sid
     cdef readonly dict peers
     cdef readonly list rings
@@ -31,9 +31,9 @@ cdef class Receiver(MessageSink):
     cdef readonly uint64_t received_batches
     cdef readonly uint64_t received_bytes
     cdef readonly uint64_t echoes
-    cdef public uint64_t duplicates
-    cdef public uint64_t malformed
-    cdef PeerState latest
+    cdef readonly uint64_t duplicates
+    cdef readonly uint64_t malformed
+    cdef PeerState latest              # the peer of the last batch
 
     cdef int judge(
         self,
@@ -45,6 +45,7 @@ cdef class Receiver(MessageSink):
         Py_ssize_t counted,
         bint intact,
     ) except -1
+    cdef int apply(self, verdict) except -1
     cdef int deliver(
         self, uint16_t node_id, const uint8_t* payload, Py_ssize_t size, uint32_t start, uint32_t count
     ) except -1

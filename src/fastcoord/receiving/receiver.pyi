@@ -14,9 +14,9 @@ class PeerState:
     incarnation: int
     expected: int
     discarded: int
-    numbered: bool
+    has_header: bool
     steady: bool
-    heard_at: float
+    last_received_at: float
     received: int
     missed: int
     history: Any
@@ -29,7 +29,7 @@ class Receiver(MessageSink):
         node_id: int,
         incarnation: int,
         protocol: str,
-        hear_own: bool,
+        deliver_own: bool,
         gap_detector: Any,
         on_request: Callable[[int, bytes, bytes], object],
     ) -> None: ...
@@ -38,7 +38,7 @@ class Receiver(MessageSink):
     @property
     def incarnation(self) -> int: ...
     @property
-    def hear_own(self) -> bool: ...
+    def deliver_own(self) -> bool: ...
     events_sid: int
     @property
     def peers(self) -> dict[int, PeerState]: ...
@@ -52,8 +52,10 @@ class Receiver(MessageSink):
     def received_bytes(self) -> int: ...
     @property
     def echoes(self) -> int: ...
-    duplicates: int
-    malformed: int
+    @property
+    def duplicates(self) -> int: ...
+    @property
+    def malformed(self) -> int: ...
     def add_ring(self, ring: Ring) -> None: ...
     def remove_ring(self, ring: Ring) -> None: ...
     def notify(self, notice: object) -> None: ...

@@ -1,10 +1,10 @@
 # cython: language_level=3, embedsignature=True
-"""What arrives: checked, counted, numbered, and put raw into every subscription's ring.
+"""Check and count each message, and put its undecoded payload into the ring of every subscription.
 
-A message is walked over once here, without making an object: that proves every event readable and
-counts them, so that a header whose count disagrees is found at once, and whatever a ring drops later
-is known by number. The batch that continues its sender's header, which is nearly every one, is
-judged here; everything else is put before the gap_detector, which is plain Python and pure logic.
+``Receiver`` walks over a message once without creating an object. That proves that every event can
+be decoded, and counts the events: a header with another count is detected at once, and whatever a
+ring drops later is known by number. Nearly every batch continues its sender's sequence; it is
+handled here. Every other one is passed to the gap detector, which is plain Python.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -27,54 +27,61 @@ cdef object note_of(SequenceHeader* header):
 
 
 cdef class PeerState:
-    """What is known of one other node."""
+    """The state of one peer that the compiled path reads for each batch.
+
+    Only the gap detector sets the fields, with two exceptions: a batch that continues the sequence
+    advances ``expected``, ``received`` and ``last_received_at`` here.
+    """
 
     def __init__(self, node_id):
         self.node_id = node_id
 
 
 cdef class Receiver(MessageSink):
-    """The arriving side of one node.
+    """Receive the messages of one node's connection.
 
     :param node_id: this node.
-    :param incarnation: this run of this node; tells its own messages from those of a node that uses
-        the same id.
+    :param incarnation: this run of this node; distinguishes its own messages from those of another
+        node with the same id.
     :param protocol: the name of a protocol.
-    :param hear_own: deliver this node's own events as well.
-    :param gap_detector: judges what does not simply continue; see ``fastcoord.receiving.gaps``.
-    :param on_request: called with ``(sid, reply, payload)`` for messages of other subscriptions.
+    :param deliver_own: whether this node's own events are delivered, too.
+    :param gap_detector: judges every batch that does not continue its sender's sequence; see
+        ``fastcoord.receiving.gaps``.
+    :param on_request: called with ``(sid, reply, payload)`` for a message of another NATS
+        subscription than ``events_sid``.
     """
 
-    def __init__(self, *, node_id, incarnation, protocol, hear_own, gap_detector, on_request):
+    def __init__(self, *, node_id, incarnation, protocol, deliver_own, gap_detector, on_request):
         self.node_id = node_id
         self.incarnation = incarnation
         self.protocol = get_protocol(protocol)
-        self.hear_own = hear_own
+        self.deliver_own = deliver_own
         self.gap_detector = gap_detector
         self.on_request = on_request
         self.peers = {}
         self.rings = []
-        if hear_own:
-            # Its own events go the way of all others, so that those sent again are skipped.
+        if deliver_own:
+            # Its own events take the same path as all others, so that a resend is skipped.
             own = self.peer(node_id)
             own.incarnation = incarnation
-            own.numbered = own.steady = True
+            own.has_header = own.steady = True
 
     def add_ring(self, Ring ring):
-        """Put every message that is delivered from now on into this ring as well."""
+        """Put every message into this ring, too, from now on."""
         self.rings.append(ring)
 
     def remove_ring(self, Ring ring):
         """Put no further message into this ring."""
+        # A new list: the old one may be iterated over at this moment, in `deliver` or `notify`.
         self.rings = [known for known in self.rings if known is not ring]
 
     def notify(self, notice):
-        """Put a notice into every ring, behind what was delivered before."""
+        """Put a notice into every ring, behind everything that was delivered before."""
         for ring in self.rings:
             (<Ring>ring).put_notice(notice)
 
     def peer(self, node_id):
-        """Give the state of a peer, made anew when it was never heard."""
+        """Return the state of a peer; create it if nothing was received from it before."""
         state = self.peers.get(node_id)
         if state is None:
             state = self.peers[node_id] = PeerState(node_id)
@@ -89,6 +96,9 @@ cdef class Receiver(MessageSink):
         const uint8_t* payload,
         Py_ssize_t size,
     ) except -1:
+        # `reply` and `payload` point into the parser's read buffer. They are valid during this call
+        # only, because the parser does not move its buffer before the call returns: whatever is kept
+        # is copied first.
         cdef Reader reader
         cdef uint64_t sender = 0
         cdef uint16_t node_id
@@ -107,7 +117,7 @@ cdef class Receiver(MessageSink):
         self.received_bytes += size
         reader_init(&reader, payload, size)
         if not read_u16(&reader, &sender):
-            self.gap_detector.without_sender()
+            self.apply(self.gap_detector.without_sender())
             return 0
         node_id = <uint16_t>sender
         start = <uint32_t>(reader.position - reader.start)
@@ -119,8 +129,9 @@ cdef class Receiver(MessageSink):
                     self.gap_detector.own_id_used()
                 return 0
             self.echoes += 1
-            if not self.hear_own:
+            if not self.deliver_own:
                 return 0
+        # Consecutive batches often come from one peer: `latest` saves looking it up.
         peer = self.latest
         if peer is None or peer.node_id != node_id:
             peer = self.peers.get(node_id)
@@ -139,7 +150,7 @@ cdef class Receiver(MessageSink):
         ):
             peer.expected += counted
             peer.received += counted
-            peer.heard_at = self.now
+            peer.last_received_at = self.now
             if counted:
                 self.deliver(node_id, payload, size, start, <uint32_t>counted)
             return 0
@@ -156,10 +167,9 @@ cdef class Receiver(MessageSink):
         Py_ssize_t counted,
         bint intact,
     ) except -1:
-        """Ask the gap_detector which of the events to deliver; it tells what is missing before them."""
-        cdef uint32_t skip, take
+        """Pass a batch to the gap detector, and deliver the events that it selects."""
         if header.state == HEADER_PRESENT:
-            skip, take, afterwards = self.gap_detector.numbered(
+            verdict = self.gap_detector.with_header(
                 node_id,
                 header.incarnation,
                 header.offset,
@@ -171,17 +181,28 @@ cdef class Receiver(MessageSink):
                 PyBytes_FromStringAndSize(<char*>payload, size),
             )
         elif header.state == HEADER_ABSENT:
-            skip, take, afterwards = self.gap_detector.unnumbered(node_id, counted, intact)
+            verdict = self.gap_detector.without_header(node_id, counted, intact)
         else:
-            skip, take, afterwards = self.gap_detector.misnumbered(node_id, counted)
+            verdict = self.gap_detector.with_malformed_header(node_id, counted)
+        cdef uint32_t skip = verdict.skip
+        cdef uint32_t take = verdict.deliver
         if take:
             self.peer(node_id).received += take
             if skip == 0 and take == counted and intact:
                 self.deliver(node_id, payload, size, start, take)
             else:
                 self.deliver_part(node_id, payload, size, start, skip, take)
-        if afterwards is not None:
-            self.notify(afterwards)
+        self.apply(verdict)
+        return 0
+
+    cdef int apply(self, verdict) except -1:
+        """Count what a verdict says, and report what belongs behind its events."""
+        self.duplicates += <uint64_t>verdict.duplicates
+        if verdict.is_malformed:
+            self.malformed += 1
+        notice = verdict.notice
+        if notice is not None:
+            self.notify(notice)
         return 0
 
     cdef int deliver(
@@ -190,7 +211,8 @@ cdef class Receiver(MessageSink):
         cdef bytes content
         self.received += count
         if self.rings:
-            # One object for all rings: the payload is copied out of the read buffer once.
+            # The payload is copied out of the read buffer once; each ring holds its own reference
+            # to the copy.
             content = PyBytes_FromStringAndSize(<char*>payload, size)
             for ring in self.rings:
                 (<Ring>ring).put(content, start, count, node_id, self.received_at)
@@ -205,7 +227,10 @@ cdef class Receiver(MessageSink):
         uint32_t skip,
         uint32_t take,
     ) except -1:
-        """Deliver ``take`` events after the first ``skip``; all of them are known to be readable."""
+        """Deliver ``take`` events after the first ``skip``.
+
+        ``count_events`` has read all of them before, so ``skip_event`` cannot fail here.
+        """
         cdef Reader reader
         cdef uint32_t _index
         cdef const uint8_t* first

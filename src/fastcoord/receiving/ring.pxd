@@ -2,12 +2,12 @@
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
-# One message as it waits: 32 bytes beside the payload itself.
+# One buffered message or notice: 32 bytes beside the payload.
 cdef struct Slot:
-    PyObject* item         # owned: the payload (bytes), a notice, or the dict of an overflow
+    PyObject* item         # owned reference: a payload (bytes), a notice, or the dict of an overflow
     double received_at     # seconds since the epoch
-    uint32_t start         # where the events begin in the payload
-    uint32_t count         # events in the payload; 0 for everything else
+    uint32_t start         # offset of the first event in the payload
+    uint32_t count         # events in the payload; 0 for a notice
     uint16_t node_id
 
 cdef class Ring:
@@ -23,11 +23,11 @@ cdef class Ring:
     cdef readonly Py_ssize_t buffered_bytes
     cdef readonly Py_ssize_t high_water_messages
     cdef Slot* slots
-    cdef Py_ssize_t room           # slots allocated, a power of two
-    cdef Py_ssize_t used           # slots taken, by messages and by notices
+    cdef Py_ssize_t slot_count     # allocated, a power of two
+    cdef Py_ssize_t used           # occupied, by messages and by notices
     cdef Py_ssize_t head
     cdef dict overflow             # events dropped in this episode, by node id
-    cdef dict carried              # notices whose slot was needed, folded together
+    cdef dict carried              # notices whose slot was needed, merged by `fold`
     cdef object fold
     cdef tuple unwanted
 

@@ -1,12 +1,22 @@
 # cython: language_level=3, embedsignature=True, binding=False, embedsignature.format=clinic
-"""A bounded ring of undecoded messages between the connection and one consumer.
+"""A bounded ring of undecoded messages between the receiver and one consumer.
 
-It never blocks and never grows past its bounds. When it is full a message is dropped, the oldest or
-the newest by choice, and exactly how many events of which node went is told once per episode, in the
-place where they are missing: an episode of drop-oldest ends when the consumer takes something, one of
-drop-newest when a message fits again. Notices (what a subscription says by itself) travel through the
-same slots, so that they keep their place among the messages; they are never lost, only folded
-together when their slot is needed.
+A ring never blocks and never exceeds its capacity. A full ring drops a message, the oldest or the
+newest as configured. It reports once per episode, where the events are missing, how many events of
+which node it has dropped. An episode of drop-oldest ends when the consumer takes something, one of
+drop-newest when a message fits again. Notices use the same slots as messages, so they keep their
+place among them. A notice is never dropped: when its slot is needed it is merged with those before
+it (``fold``).
+
+Invariants:
+
+- The ``used`` slots from ``head`` on are the occupied ones, in order of arrival; indices wrap at
+  ``slot_count``, which is a power of two.
+- Each occupied slot owns one reference to its ``item``. Nothing else may free it: ``take`` passes
+  that reference to its caller.
+- ``arrived`` is the sum of ``buffered``, ``missed`` and the events of the messages that were taken.
+- Python code may run where an object is created or released, and may call any method of this ring.
+  So ``head``, ``used`` and the counters are consistent before each such place.
 """
 
 from cpython.bytes cimport PyBytes_GET_SIZE
@@ -15,20 +25,20 @@ from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.stdint cimport uint16_t, uint32_t
 
 cdef enum:
-    FIRST_ROOM = 16
-    # So many notices more than messages may wait, that a small ring keeps them in their places too.
-    NOTICES_BESIDE = 16
+    FIRST_SLOT_COUNT = 16
+    # Notices may exceed the capacity by this number, so that a small ring keeps them in place, too.
+    EXTRA_NOTICES = 16
 
 
 cdef class Ring:
-    """A bounded ring of messages for one consumer.
+    """Buffer the messages of one consumer.
 
-    :param capacity_messages: how many messages may wait.
-    :param capacity_bytes: how many bytes of payload may wait.
-    :param drop_newest: drop what arrives while the ring is full, instead of the oldest.
-    :param unwanted: a tuple of notice classes that this consumer did not ask for.
-    :param fold: called with a dict and a notice whose slot is needed; puts the notice into the
-        dict, merged with what is there. The dict's values are given to the consumer first.
+    :param capacity_messages: how many messages the ring may hold.
+    :param capacity_bytes: how many bytes of payload the ring may hold.
+    :param drop_newest: drop the message that arrives at a full ring, instead of the oldest.
+    :param unwanted: notice classes that this consumer did not ask for.
+    :param fold: called with a dict and a notice whose slot is needed; adds the notice to the dict,
+        merged with what is there. The consumer receives the dict's values before everything else.
     """
 
     def __init__(
@@ -53,26 +63,26 @@ cdef class Ring:
     def __dealloc__(self):
         cdef Py_ssize_t index
         for index in range(self.used):
-            Py_DECREF(<object>self.slots[(self.head + index) & (self.room - 1)].item)
+            Py_DECREF(<object>self.slots[(self.head + index) & (self.slot_count - 1)].item)
         PyMem_Free(self.slots)
 
     def __len__(self):
-        """Return how many things wait: messages and notices."""
+        """Return how many items are buffered: messages and notices."""
         return self.used + len(self.carried) + (1 if self.overflow else 0)
 
     # ------------------------------------------------------------------------------- putting
 
     cdef int grow(self) except -1:
-        cdef Py_ssize_t room = self.room * 2 if self.room else FIRST_ROOM
-        cdef Slot* slots = <Slot*>PyMem_Malloc(room * sizeof(Slot))
+        cdef Py_ssize_t slot_count = self.slot_count * 2 if self.slot_count else FIRST_SLOT_COUNT
+        cdef Slot* slots = <Slot*>PyMem_Malloc(slot_count * sizeof(Slot))
         cdef Py_ssize_t index
         if slots == NULL:
-            raise MemoryError(f"no memory for a ring of {room} messages")
+            raise MemoryError(f"no memory for a ring of {slot_count} slots")
         for index in range(self.used):
-            slots[index] = self.slots[(self.head + index) & (self.room - 1)]
+            slots[index] = self.slots[(self.head + index) & (self.slot_count - 1)]
         PyMem_Free(self.slots)
         self.slots = slots
-        self.room = room
+        self.slot_count = slot_count
         self.head = 0
         return 0
 
@@ -80,10 +90,10 @@ cdef class Ring:
         self, object item, uint32_t start, uint32_t count, uint16_t node_id, double received_at
     ) except -1:
         cdef Slot* slot
-        if self.used == self.room:
+        if self.used == self.slot_count:
             self.grow()
-        slot = &self.slots[(self.head + self.used) & (self.room - 1)]
-        Py_INCREF(item)
+        slot = &self.slots[(self.head + self.used) & (self.slot_count - 1)]
+        Py_INCREF(item)  # the slot's reference
         slot.item = <PyObject*>item
         slot.start = start
         slot.count = count
@@ -93,7 +103,7 @@ cdef class Ring:
         return 0
 
     cdef int wake(self) except -1:
-        # Only a consumer that found the ring empty has left a waker; one call is enough for it.
+        # Only a consumer that found the ring empty has set a waker; it is called once.
         if self.waker is not None:
             waker = self.waker
             self.waker = None
@@ -111,8 +121,8 @@ cdef class Ring:
         cdef object item = <object>slot.item
         cdef uint32_t count = slot.count
         cdef uint16_t node_id = slot.node_id
-        Py_DECREF(item)  # `item` holds its own reference now; the slot's is given up
-        self.head = (self.head + 1) & (self.room - 1)
+        Py_DECREF(item)  # the slot's reference; `item` holds its own
+        self.head = (self.head + 1) & (self.slot_count - 1)
         self.used -= 1
         if type(item) is bytes:
             self.buffered -= count
@@ -138,7 +148,7 @@ cdef class Ring:
                 self.note_overflow(node_id, count)
                 return self.wake()
             if size > self.capacity_bytes:
-                # Larger than the whole ring: it is told in its place, behind what it follows.
+                # Larger than the capacity of the ring: reported in its place, behind what precedes it.
                 self.missed += count
                 self.put_notice({node_id: count})
                 return 0
@@ -168,32 +178,32 @@ cdef class Ring:
         uint16_t node_id,
         double received_at,
     ):
-        """Put one undecoded message; drop by the ring's rule when it is full.
+        """Put one undecoded message; drop it or the oldest ones if the ring is full.
 
-        :param payload: the message, whole.
-        :param start: where in the payload the events begin.
-        :param count: how many events it holds.
-        :param node_id: their sender.
-        :param received_at: seconds since the epoch.
+        :param payload: the whole message.
+        :param start: the offset of the first event in the payload.
+        :param count: how many events the payload holds.
+        :param node_id: the sender.
+        :param received_at: when it arrived, in seconds since the epoch.
         """
         self.put(payload, start, count, node_id, received_at)
 
     def put_notice(self, notice):
-        """Put something that must reach the consumer in this place among the messages."""
+        """Put a notice behind everything that was put before, unless the consumer did not ask for it."""
         if self.is_closed or isinstance(notice, self.unwanted):
             return
         if self.drop_newest and self.overflow:
             self.append(self.overflow, 0, 0, 0, 0.0)
             self.overflow = {}
-        # Notices have a bound too: past it the oldest ones are folded together.
-        while self.used - self.buffered_messages >= self.capacity_messages + NOTICES_BESIDE:
+        # Notices are bounded, too: beyond the bound the oldest are merged.
+        while self.used - self.buffered_messages >= self.capacity_messages + EXTRA_NOTICES:
             self.fold_oldest_notice()
         self.append(notice, 0, 0, 0, 0.0)
         self.wake()
 
     def fold_oldest_notice(self):
-        """Move the oldest notice out of its slot; it is then told before everything else."""
-        cdef Py_ssize_t index, mask = self.room - 1
+        """Move the oldest notice out of its slot; the consumer then receives it before everything else."""
+        cdef Py_ssize_t index, mask = self.slot_count - 1
         for index in range(self.used):
             item = <object>self.slots[(self.head + index) & mask].item
             if type(item) is not bytes:
@@ -209,7 +219,7 @@ cdef class Ring:
     # -------------------------------------------------------------------------------- taking
 
     cdef object take_notice(self):
-        """Take what must be told before the next message, or None."""
+        """Take what the consumer must receive before the next slot; return None if there is nothing."""
         if self.carried:
             return self.carried.pop(next(iter(self.carried)))
         if self.overflow and (self.used == 0 or not self.drop_newest):
@@ -219,13 +229,16 @@ cdef class Ring:
         return None
 
     cdef bint take(self, Slot* taken) except -1:
-        """Take the oldest slot; its ``item`` belongs to the caller. Look at notices first."""
+        """Take the oldest slot; return False if there is none. The caller owns its ``item``.
+
+        Call ``take_notice`` first.
+        """
         cdef Slot* slot
         if self.used == 0:
             return False
         slot = &self.slots[self.head]
         taken[0] = slot[0]
-        self.head = (self.head + 1) & (self.room - 1)
+        self.head = (self.head + 1) & (self.slot_count - 1)
         self.used -= 1
         if type(<object>slot.item) is bytes:
             self.buffered -= slot.count
@@ -234,10 +247,10 @@ cdef class Ring:
         return True
 
     def take_next(self):
-        """Take the oldest thing that waits.
+        """Take the oldest item.
 
-        :return: ``(payload, start, count, node_id, received_at)`` for a message, a dict of events
-            by node id for an overflow, the notice itself for a notice, ``None`` when all is taken.
+        :return: ``(payload, start, count, node_id, received_at)`` for a message, a dict of dropped
+            events by node id for an overflow, the notice for a notice, ``None`` if the ring is empty.
         """
         cdef Slot slot
         notice = self.take_notice()
@@ -252,18 +265,18 @@ cdef class Ring:
         return item
 
     def wait(self, waker):
-        """Have ``waker`` called once, when something is put or the ring is closed."""
+        """Call ``waker`` once, when something is put or the ring is closed; now if that has happened."""
         self.waker = waker
         if len(self) or self.is_closed:
             self.wake()
 
     def close(self):
-        """Take nothing more in; what waits can still be taken."""
+        """Accept nothing more; what is buffered can still be taken."""
         self.is_closed = True
         self.wake()
 
     def clear(self):
-        """Drop all that waits without telling: the consumer has left."""
+        """Drop everything that is buffered without a report: the consumer has left."""
         cdef Slot slot
         while self.take(&slot):
             Py_DECREF(<object>slot.item)
@@ -272,5 +285,5 @@ cdef class Ring:
 
 
 def keep_each(carried, notice):
-    """Fold nothing: keep every notice."""
+    """Keep every notice as it is."""
     carried[object()] = notice

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-NOTICES_BESIDE = 16
+EXTRA_NOTICES = 16
 """How many more notices than messages may wait in their places."""
 
 
@@ -81,7 +81,7 @@ class RingModel:
         if self.is_closed:
             return
         self._end_episode()
-        while len(self.notices) >= self.capacity_messages + NOTICES_BESIDE:
+        while len(self.notices) >= self.capacity_messages + EXTRA_NOTICES:
             self.carried.append(self.items.pop(self._place_of_oldest_notice()))
         self.items.append(notice)
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import fastcoord
 from fastcoord.receiving.cursor import Cursor
+from fastcoord.receiving.gaps import Verdict
 from fastcoord.receiving.receiver import Receiver
 from fastcoord.receiving.ring import Ring
 from support.oracles.comparison import assert_as_good_as_new, by_reference, event_of
@@ -33,18 +34,19 @@ class Arrived(NamedTuple):
     filtered: int
 
 
-class _Sequencer:
-    """Takes everything that the receiver finds readable, and notes what it says of it."""
+class _GapDetector:
+    """Delivers every event that the receiver can read, and keeps what the receiver passed to it."""
 
     def __init__(self) -> None:
         self.said: tuple[int, int, bool] | None = None
 
-    def unnumbered(self, node_id: int, counted: int, intact: bool) -> tuple[int, int, None]:
+    def without_header(self, node_id: int, counted: int, intact: bool) -> Verdict:
         self.said = (node_id, counted, intact)
-        return 0, counted, None
+        return Verdict(deliver=counted)
 
-    def without_sender(self) -> None:
+    def without_sender(self) -> Verdict:
         self.said = None
+        return Verdict()
 
 
 def arrive(
@@ -63,12 +65,12 @@ def arrive(
     :param kinds: what the consumer wants to hear.
     :param in_batches: take whole batches instead of single events.
     """
-    gap_detector = _Sequencer()
+    gap_detector = _GapDetector()
     receiver = Receiver(
         node_id=receiver_id,
         incarnation=1,
         protocol=protocol,
-        hear_own=False,
+        deliver_own=False,
         gap_detector=gap_detector,
         on_request=_unexpected,
     )

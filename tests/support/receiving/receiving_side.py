@@ -61,7 +61,7 @@ class ReceivingSide:
     """
 
     def __init__(
-        self, *, settled: bool = True, peers: bool = False, hear_own: bool = False
+        self, *, settled: bool = True, peers: bool = False, deliver_own: bool = False
     ) -> None:
         self.watching = Watching()
         self.gap_detector = GapDetector(heartbeat=HEARTBEAT, started_at=0.0, watcher=self.watching)
@@ -69,7 +69,7 @@ class ReceivingSide:
             node_id=RECEIVER,
             incarnation=INCARNATION,
             protocol=PROTOCOL,
-            hear_own=hear_own,
+            deliver_own=deliver_own,
             gap_detector=self.gap_detector,
             on_request=_unexpected,
         )
