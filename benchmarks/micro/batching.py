@@ -69,8 +69,8 @@ def sealed(batcher: Batcher) -> bytes:
 
 def one_by_one(events: list[Any]) -> Contest:
     """Publish each event with a call of its own, then seal."""
-    batcher, hand_made, publisher = new_batcher(), HandMade(), Publisher()
-    publisher._attach(NodeState(), batcher, Owner())
+    batcher, hand_made = new_batcher(), HandMade()
+    publisher = Publisher(NodeState(), batcher, Owner())
     structs = msgspec_events.as_state_changes(events)
 
     def ours() -> bytes:
@@ -98,8 +98,8 @@ def one_by_one(events: list[Any]) -> Contest:
 
 def all_at_once(events: list[Any]) -> Contest:
     """Publish a list of events with one call, then seal."""
-    batcher, publisher = new_batcher(), Publisher()
-    publisher._attach(NodeState(), batcher, Owner())
+    batcher = new_batcher()
+    publisher = Publisher(NodeState(), batcher, Owner())
     structs = msgspec_events.as_state_changes(events)
 
     def ours() -> bytes:

@@ -1,4 +1,4 @@
-"""``fastcoord.connect``: from a configuration to a node that has joined."""
+"""``fastcoord.connect``: creates a node from a configuration and joins the cluster."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Connecting", "connect"]
 
 
 class Connecting:
-    """A connection about to be made: ``await`` it, or use it with ``async with``."""
+    """What ``connect`` returns: ``await`` it, or use it with ``async with``."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -53,11 +53,11 @@ def connect(
 ) -> Connecting:
     """Join the cluster that a configuration describes.
 
-    :param config: the path of a TOML or JSON file, or what ``load_config`` or ``parse_config``
-        gave.
+    :param config: the path of a TOML or JSON file, or the result of ``load_config`` or
+        ``parse_config``.
     :param node_id: overrides ``cluster.node-id``; lets several nodes share one file.
     :param protocol: overrides ``cluster.protocol``; the default subject follows it.
-    :return: to be awaited, or used with ``async with``, which closes the node at its end.
+    :return: an awaitable that gives the node; with ``async with``, the node is closed at the end.
     :raises ConfigError: at once, when the configuration cannot be used.
     :raises ValueError: at once, when an argument is out of range.
     :raises ConnectError: when awaited, if no server could be joined.

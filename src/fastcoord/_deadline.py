@@ -1,4 +1,4 @@
-"""Waiting with a limit, without losing a cancellation."""
+"""Await with a time limit, without losing a cancellation."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ T = TypeVar("T")
 
 
 async def within(awaitable: Awaitable[T], seconds: float) -> T:
-    """Await something for so long at the most.
+    """Await something with a time limit.
 
-    ``asyncio.wait_for`` of Python 3.10 and 3.11 swallows a cancellation that comes in the turn in
-    which what it waits for is done; here it always goes on to the caller.
+    ``asyncio.wait_for`` of Python 3.10 and 3.11 swallows a cancellation that arrives in the same
+    iteration of the event loop as the result; this function always raises it.
 
-    :param awaitable: a coroutine, task or future; it is cancelled when the time is over.
+    :param awaitable: a coroutine, task or future; it is cancelled at the limit.
     :param seconds: the limit.
     :return: its result.
-    :raises TimeoutError: it was not done in time, and is cancelled and ended by now.
+    :raises TimeoutError: the limit was reached; the awaitable was cancelled and has ended.
     """
     inner = asyncio.ensure_future(awaitable)
     try:
@@ -28,7 +28,7 @@ async def within(awaitable: Awaitable[T], seconds: float) -> T:
     except asyncio.CancelledError:
         inner.cancel()
         await asyncio.wait({inner})
-        # Looked at, so that its own error, if it had one, is not reported as never retrieved.
+        # Retrieve its exception, so that asyncio does not log it as never retrieved.
         if not inner.cancelled():
             inner.exception()
         raise

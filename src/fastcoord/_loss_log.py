@@ -1,4 +1,4 @@
-"""Losses in the log: loud at once, and never one line an event."""
+"""Log lines about missed events: the first at once, then at most one a minute for each cause."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ logger = logging.getLogger("fastcoord")
 
 
 class LossLog:
-    """Count what was missed, and say it at once the first time, then at most once a minute a cause.
+    """Count missed events and log them with a limited rate.
 
-    :param name: who speaks, for example ``"node 1"``.
+    :param name: the start of each log line, for example ``"node 1"``.
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._total: Counter[str] = Counter()
-        self._untold: Counter[str] = Counter()
-        self._told_at: dict[str, float] = {}
+        self._unlogged: Counter[str] = Counter()
+        self._logged_at: dict[str, float] = {}
         self._overflowed = 0
 
     def by_cause(self) -> dict[str, int]:
@@ -35,27 +35,27 @@ class LossLog:
         return dict(self._total)
 
     def note(self, missed: Missed) -> None:
-        """Count one ``Missed`` that the numbering found."""
+        """Count one ``Missed``; log it if the last line of its cause is a minute old."""
         self._total[missed.cause] += missed.events or 0
-        # One of unknown number counts as one here, so that it is said at all.
-        self._untold[missed.cause] += missed.events or 1
-        self._say(missed.cause)
+        # An unknown number counts as one here, so that it is logged.
+        self._unlogged[missed.cause] += missed.events or 1
+        self._log(missed.cause)
 
     def report(self, overflowed: int) -> None:
-        """Say what is due, and what subscriptions have dropped since; call it now and then.
+        """Log what ``note`` held back and what subscriptions dropped; call it periodically.
 
-        :param overflowed: events dropped by all rings so far.
+        :param overflowed: events dropped by all subscriptions so far.
         """
         if overflowed > self._overflowed:
-            self._untold["overflow"] += overflowed - self._overflowed
+            self._unlogged["overflow"] += overflowed - self._overflowed
         self._overflowed = overflowed
-        for cause in [cause for cause, count in self._untold.items() if count]:
-            self._say(cause)
+        for cause in [cause for cause, count in self._unlogged.items() if count]:
+            self._log(cause)
 
-    def _say(self, cause: str) -> None:
+    def _log(self, cause: str) -> None:
         now = time.monotonic()
-        told_at = self._told_at.get(cause)
-        if told_at is not None and now - told_at < SECONDS_BETWEEN_LINES:
+        logged_at = self._logged_at.get(cause)
+        if logged_at is not None and now - logged_at < SECONDS_BETWEEN_LINES:
             return
-        self._told_at[cause] = now
-        logger.warning("%s: %d events missed (%s)", self._name, self._untold.pop(cause), cause)
+        self._logged_at[cause] = now
+        logger.warning("%s: %d events missed (%s)", self._name, self._unlogged.pop(cause), cause)

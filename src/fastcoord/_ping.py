@@ -1,4 +1,4 @@
-"""Questions from node to node, beside the events: the ping."""
+"""Requests from node to node beside the events: the ping."""
 
 from __future__ import annotations
 
@@ -22,45 +22,45 @@ TOKEN = re.compile(rb"[0-9a-f]{16}")
 
 
 class Pings:
-    """Ask and answer pings.
+    """Send pings to other nodes and answer theirs.
 
-    A ping to node 7 goes to ``<subject>.ping.7`` with a token as payload and a subject of this very
-    incarnation as reply; the answer carries the token back.
+    A ping to node 7 is published on ``<subject>.ping.7`` with a token as payload and a reply
+    subject of this incarnation; the answer carries the same token.
 
     :param subject: the cluster's subject.
     :param node_id: this node.
-    :param incarnation: this run of it.
+    :param incarnation: this run of the node.
     """
 
     def __init__(self, subject: str, node_id: int, incarnation: int) -> None:
         self._subject = subject
         self._node_id = node_id
         self._reply = f"{subject}.pong.{node_id}.{incarnation}".encode()
-        # Only such a reply is ever written into a protocol line, whatever the network says.
+        # No other reply subject is written into a protocol line: it comes from the network.
         self._allowed_reply = re.compile(
             re.escape(f"{subject}.pong.").encode() + rb"[0-9]{1,5}\.[0-9]{1,20}"
         )
-        self._asked: dict[bytes, asyncio.Future[None]] = {}
+        self._pending: dict[bytes, asyncio.Future[None]] = {}
         self.round_trips: dict[int, float] = {}
 
     def subscribe(self, connection: Connection) -> None:
-        """Hear questions and answers on a new connection."""
+        """Subscribe to requests and answers on a new connection."""
         connection.subscribe(f"{self._subject}.ping.{self._node_id}", PING_SID)
         connection.subscribe(self._reply.decode(), PONG_SID)
 
     def take(self, connection: Connection, sid: int, reply: bytes, payload: bytes) -> None:
-        """Answer a question, or take an answer; anything else is dropped."""
+        """Answer a request or complete a pending ping; drop anything else."""
         if not TOKEN.fullmatch(payload):
             return
         if sid == PING_SID and self._allowed_reply.fullmatch(reply):
             connection.publish_raw(reply, payload)
         elif sid == PONG_SID:
-            answered = self._asked.get(payload)
+            answered = self._pending.get(payload)
             if answered is not None and not answered.done():
                 answered.set_result(None)
 
     async def ping(self, connection: Connection | None, node_id: int, timeout: float) -> float:
-        """Ask a node and wait for its answer.
+        """Send a ping to a node and wait for its answer.
 
         :return: the round trip, in seconds.
         :raises TypeError: the node id is no integer.
@@ -74,10 +74,10 @@ class Pings:
         if node_id == self._node_id:
             raise ValueError(f"node_id must be that of another node; {node_id} is this one")
         if connection is None:
-            raise RequestTimeout(f"ping: node {node_id} cannot be asked without a connection")
+            raise RequestTimeout(f"ping: node {node_id} cannot be reached without a connection")
         loop = asyncio.get_running_loop()
         token = secrets.token_hex(8).encode()
-        answered = self._asked[token] = loop.create_future()
+        answered = self._pending[token] = loop.create_future()
         started = loop.time()
         try:
             connection.publish_raw(f"{self._subject}.ping.{node_id:d}".encode(), token, self._reply)
@@ -85,12 +85,12 @@ class Pings:
         except TimeoutError:
             raise RequestTimeout(f"ping: node {node_id} did not answer in {timeout:g} s") from None
         finally:
-            del self._asked[token]
+            del self._pending[token]
         self.round_trips[node_id] = loop.time() - started
         return self.round_trips[node_id]
 
     def end(self, reason: Exception) -> None:
-        """Tell everyone who waits why no answer will come."""
-        for answered in self._asked.values():
+        """Raise ``reason`` in every pending ping."""
+        for answered in self._pending.values():
             if not answered.done():
                 answered.set_exception(reason)

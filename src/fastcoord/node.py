@@ -29,8 +29,8 @@ class Node(Publisher):
     """
 
     def __init__(self, session: Session) -> None:
+        super().__init__(session.state, session.sender.batcher, session.sender)
         self._session = session
-        self._attach(session.state, session.sender.batcher, session.sender)
 
     def __repr__(self) -> str:
         session = self._session
@@ -56,7 +56,7 @@ class Node(Publisher):
         overflow: Overflow = "drop-oldest",
         peers: bool = False,
     ) -> Subscription:
-        """Receive the events of the other nodes, from now on.
+        """Subscribe to the events that the other nodes publish from now on.
 
         :param kinds: the event classes to deliver; all of them when left out. ``Missed`` is always
             delivered. ``PeerUp`` and ``PeerDown`` may be among them.
@@ -91,14 +91,14 @@ class Node(Publisher):
         return self._session.stats()
 
     def peers(self) -> tuple[Peer, ...]:
-        """Return what is known of every other node, by node id."""
+        """Return the statistics of every other node, by node id."""
         return self._session.peers()
 
     async def ping(self, node_id: int) -> float:
-        """Ask another fastcoord node for an answer.
+        """Send a ping to another fastcoord node and wait for its answer.
 
-        :param node_id: the node to ask.
-        :return: the round trip, in seconds.
+        :param node_id: the node.
+        :return: the round-trip time, in seconds.
         :raises TypeError: the node id is not an integer.
         :raises ValueError: no other node can have this id.
         :raises RequestTimeout: it did not answer within ``timeout.request``.
@@ -108,14 +108,14 @@ class Node(Publisher):
         return await self._session.ping(node_id)
 
     async def close(self, timeout: float = DEFAULT_CLOSE_TIMEOUT) -> int:
-        """Send what waits, say goodbye, and leave; return within ``timeout`` in any state.
+        """Send the accepted events and a goodbye, then disconnect; take at most ``timeout``.
 
-        Iterations over subscriptions end after the buffered events. Calling it again waits for the
-        first call.
+        Iterations over subscriptions end after the buffered events. Further calls wait for the
+        first one.
 
         :param timeout: seconds.
-        :return: how many of the events that this node still kept were not confirmed by the server,
-            or were discarded meanwhile. 0 when all were confirmed.
+        :return: how many events the server did not confirm, or were discarded, since this call; 0
+            when all were confirmed.
         """
         return await self._session.close(timeout)
 

@@ -1,4 +1,4 @@
-"""What a node can say in numbers about itself and its peers; every identity adds up."""
+"""The statistics of a node, its subscriptions and its peers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class SubscriptionStats(msgspec.Struct, frozen=True, kw_only=True):
     ``arrived == delivered + buffered + filtered + missed`` at any moment.
 
     :ivar arrived: events of other nodes that reached this subscription.
-    :ivar delivered: of these, given to the consumer.
+    :ivar delivered: of these, returned to the program.
     :ivar buffered: of these, waiting in the ring.
-    :ivar filtered: of these, of a kind that was not asked for.
-    :ivar missed: of these, dropped because the consumer was too slow.
+    :ivar filtered: of these, of a kind that ``kinds`` excludes.
+    :ivar missed: of these, dropped because the program was too slow.
     :ivar buffered_messages: messages waiting, each a batch of events.
     :ivar buffered_bytes: bytes of payload waiting.
     :ivar high_water_messages: the most messages that ever waited at once; compare with
@@ -41,22 +41,21 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     :ivar incarnation: drawn anew at each start of the node.
     :ivar server: the server that is joined, or ``None`` while there is none.
     :ivar reconnects: how often a lost connection was replaced by another.
-    :ivar accepted: events taken by ``publish``, ``publish_nowait`` and ``publish_many``,
+    :ivar accepted: events accepted by ``publish``, ``publish_nowait`` and ``publish_many``,
         pieces of a split event counted each.
     :ivar confirmed: of these, those that the server is known to have.
-    :ivar waiting: of these, those that are kept here: not sent, or not confirmed.
-    :ivar discarded: of these, those thrown away to make room or because they were too old.
+    :ivar waiting: of these, those that are kept here: not sent or not confirmed.
+    :ivar discarded: of these, those discarded because ``capacity.client`` was used up, or by age.
     :ivar waiting_batches: sealed batches that are kept here; compare with
         ``capacity.client``.
     :ivar sent_batches: batches sealed so far.
-    :ivar sent_bytes: bytes of payload handed to connections, what was sent again included.
+    :ivar sent_bytes: bytes handed to connections, resent batches included.
     :ivar received: events of other nodes that were delivered to the subscriptions.
-    :ivar received_batches: messages that arrived on the subject, whatever became of them.
+    :ivar received_batches: messages that arrived on the subject.
     :ivar received_bytes: bytes of their payloads.
     :ivar duplicates: events that arrived again after a resend, and were skipped.
-    :ivar malformed: messages of which at least a part could not be used.
-    :ivar missed: events reported missing by the numbering, by cause; those of unknown number
-        not counted.
+    :ivar malformed: messages of which at least a part could not be decoded.
+    :ivar missed: events reported as ``Missed``, by cause; losses of unknown number are not counted.
     :ivar duplicate_node_ids: node ids that two running nodes were seen to use.
     """
 
@@ -82,15 +81,15 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
-    """Another node, as far as it was heard.
+    """Another node, as this node knows it.
 
     :ivar incarnation: ``None`` for a node that does not number its batches, such as Stalwart.
-    :ivar is_up: whether it was heard within three heartbeats; ``None`` for a node that sends
+    :ivar is_up: whether a message arrived within three heartbeats; ``None`` for a node that sends
         none.
     :ivar last_heard: seconds since the epoch.
     :ivar received: events of this node that were delivered here.
     :ivar missed: events of this node that are known not to have reached this node.
-    :ivar round_trip: seconds that the last ``ping`` took, or ``None`` when there was none.
+    :ivar round_trip: seconds of the last ``ping``; ``None`` without one.
     """
 
     node_id: int

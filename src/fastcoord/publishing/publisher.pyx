@@ -1,5 +1,5 @@
 # cython: language_level=3, embedsignature=True, binding=False, embedsignature.format=clinic
-"""The publishing methods of a node: from the call to the batcher without a Python frame between."""
+"""The publishing methods of a node: a call reaches the batcher without a Python frame in between."""
 
 cimport cython
 
@@ -13,30 +13,33 @@ cdef enum:
     BYTES_PER_ITERATION = 64 * 1024
 
 
+# The default of ``event``: tells ``publish()`` from ``publish(None)``.
 cdef object NOTHING = object()
 
 
 cdef class Publisher:
     """The publishing methods of a node.
 
-    A subclass sets it up with ``_attach``. The sender has the methods
-    ``publish_rest(prepared, done)``, which returns a coroutine for the events that did not fit, and
-    ``yield_to_loop()``, which returns one that runs one iteration of the event loop.
+    :param state: stores what has ended the node.
+    :param batcher: encodes the events.
+    :param sender: has the methods ``publish_rest(prepared, done)``, which returns a coroutine that
+        waits until the events from index ``done`` on are accepted, and ``yield_to_loop()``, which
+        returns a coroutine that runs one iteration of the event loop.
     """
 
     cdef Batcher batcher
     cdef NodeState state
     cdef object sender
 
-    def _attach(self, NodeState state not None, Batcher batcher not None, sender not None):
+    def __init__(self, NodeState state not None, Batcher batcher not None, sender not None):
         self.state = state
         self.batcher = batcher
         self.sender = sender
 
-    cdef int check_attached(self) except -1:
-        # Made by `__new__` alone, all three are None, and the fast paths must not run.
+    cdef int check_initialized(self) except -1:
+        # ``__new__`` alone leaves the attributes None, and compiled code would call None's methods.
         if self.sender is None:
-            raise RuntimeError("this node was never set up: fastcoord.connect makes nodes")
+            raise RuntimeError("this node was not initialized: use fastcoord.connect")
         return 0
 
     cdef object accept(self, tuple events):
@@ -45,25 +48,25 @@ cdef class Publisher:
         if self.state.is_blocked:
             self.state.check()
             return self.sender.publish_rest(self.batcher.prepare(events), 0)
-        prepared = self.batcher.prepare_members(events)
-        done = self.batcher.add_members(prepared, 0)
+        prepared = self.batcher.prepare_tuple(events)
+        done = self.batcher.add_tuple(prepared, 0)
         if done < len(prepared):
             return self.sender.publish_rest(prepared, done)
         if self.batcher.bytes_since_flush >= BYTES_PER_ITERATION:
             return self.sender.yield_to_loop()
         return DONE
 
-    # With one argument of its own a function is called without a tuple of them being made.
+    # One positional argument beside ``*others``: a call with one event creates no tuple.
     @cython.embedsignature(False)
     def publish(self, event=NOTHING, /, *others):
         """publish($self, *events)
         --
 
-        Publish events to every other node, waiting for room when the outgoing side is full.
+        Publish events to every other node; wait while ``capacity.client`` is used up.
 
-        The events are accepted, in their order, before this returns to the caller or, when there
-        is no room, before the await ends. What is accepted is kept until the server has confirmed
-        it, and sent again after a reconnect.
+        The events are accepted, in their order, before this call returns or, if it has to wait,
+        before the await ends. Accepted events are kept until the server has confirmed them, and
+        sent again after a reconnect.
 
         :param events: any events that the protocol has. If one of them is refused, none is sent.
         :raises UnsupportedEvent: the protocol does not have such an event.
@@ -72,7 +75,7 @@ cdef class Publisher:
         :raises ConnectionLost: the connection is gone for good.
         :raises NodeClosed: the node was closed.
         """
-        self.check_attached()
+        self.check_initialized()
         if not others and not self.state.is_blocked and self.batcher.add_one(event):
             if self.batcher.bytes_since_flush >= BYTES_PER_ITERATION:
                 return self.sender.yield_to_loop()
@@ -89,12 +92,12 @@ cdef class Publisher:
         :raises ConnectionLost: the connection is gone for good.
         :raises NodeClosed: the node was closed.
         """
-        self.check_attached()
+        self.check_initialized()
         if is_event(events):
             raise TypeError(
                 f"publish_many takes a list of events, not one {type(events).__name__}: use publish"
             )
-        # A tuple: while this waits for room, the caller may change a list.
+        # A tuple: the caller may change its list while this call waits for capacity.
         return self.accept(tuple(events))
 
     @cython.embedsignature(False)
@@ -104,15 +107,16 @@ cdef class Publisher:
 
         Publish events without waiting, from any thread; never fails because of the bus.
 
-        When the outgoing side is full the oldest unsent batch makes room. It is counted in
-        ``stats().discarded``, and the peers hear ``Missed`` with the cause ``"discarded"``.
+        When ``capacity.client`` is used up, the oldest batch that was not sent is discarded. It is
+        counted in ``stats().discarded``, and the peers receive ``Missed`` with the cause
+        ``"discarded"``.
 
         :raises UnsupportedEvent: the protocol does not have such an event.
         :raises EventTooLarge: an event does not fit into a batch and cannot be split.
         :raises TypeError: something is not an event.
         :raises NodeClosed: the node was closed.
         """
-        self.check_attached()
+        self.check_initialized()
         if self.state.is_closed:
             self.state.check()
         if not others and self.batcher.add_one(event):
