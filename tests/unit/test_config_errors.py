@@ -97,7 +97,7 @@ def test_two_spellings_of_setting_conflict() -> None:
 def test_password_needs_user(one: str, other: str) -> None:
     problem = the_problem(toml(f'{one} = "hunter2"'))
     assert problem.key == f'store."nats".{one}'
-    assert problem.message == f'store."nats".{other} is missing; the two belong together'
+    assert problem.message == f'store."nats".{other} is missing; both are needed'
 
 
 @pytest.mark.parametrize("key", ["user", "password"])

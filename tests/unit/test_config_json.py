@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fastcoord.config import Address, Capacity, Cluster, Config, Timeout, load_config, parse_config
+from fastcoord.config._settings import CLUSTER
 from fastcoord.errors import ConfigError, ConfigProblem
 from support.inputs.config_texts import DATA, creds, jwt, problems_of, the_problem
 
@@ -207,9 +208,8 @@ def test_unknown_key_lists_all_known() -> None:
     assert "known here are addresses, authUsername," in refused(zzz=1).message
     problem = refused(cluster={"zzz": 1})
     assert problem.key == "cluster.zzz"
-    assert problem.message == (
-        "unknown key; known here are nodeId, protocol, subject, heartbeat, maxAge"
-    )
+    known = [setting.json for setting in CLUSTER.values() if setting.key != "coordinator"]
+    assert problem.message == f"unknown key; known here are {', '.join(known)}"
 
 
 @pytest.mark.parametrize("kind", ["Redis", "nats", 1, None])

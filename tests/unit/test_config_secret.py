@@ -122,7 +122,7 @@ def test_plain_secret_is_not_pickled(written: str) -> None:
     arrived = pickle.loads(pickle.dumps(pickle.loads(pickled)))
     assert arrived.nats.user == "u"
     assert arrived != config
-    with pytest.raises(ConfigError, match="a pickle carries no plain secret"):
+    with pytest.raises(ConfigError, match="a pickle contains no plain secret"):
         password_of(arrived).reveal()
 
 

@@ -68,7 +68,7 @@ def test_mismatched_key_is_refused(certificates: Certificates) -> None:
     files = written(cert_file=certificates.client.cert, key_file=certificates.server.key)
     problem = the_problem(toml("tls.enable = true\n" + files))
     assert problem.key == 'store."nats".tls.cert-file'
-    assert "the key must be the certificate's" in problem.message
+    assert "the key must belong to the certificate" in problem.message
 
 
 def test_encrypted_key_never_prompts(tmp_path: Path, certificates: Certificates) -> None:

@@ -1,8 +1,8 @@
-"""Loading the configuration: the TOML or JSON that configures Stalwart's NATS coordinator.
+"""Load the configuration: the TOML or JSON that configures Stalwart's NATS coordinator.
 
-The TOML form is Stalwart's up to 0.15: ``cluster.coordinator`` names the ``[store."<id>"]`` of
-``type = "nats"``. Other stores and sections are skipped, and so is ``cluster.roles``; an unknown
-key within ours is an error.
+The TOML form is that of Stalwart up to 0.15: ``cluster.coordinator`` names the ``[store."<id>"]``
+of ``type = "nats"``. Other stores and sections are skipped, and so is ``cluster.roles``. An unknown
+key in these two sections is an error.
 
 The JSON form is the coordinator object of Stalwart 0.16 and later::
 
@@ -11,42 +11,22 @@ The JSON form is the coordinator object of Stalwart 0.16 and later::
         "addresses": {"nats1:4222": true, "nats2:4222": true},
         "authUsername": "stalwart",
         "authSecret": {"@type": "EnvironmentVariable", "variableName": "NATS_PASSWORD"},
-        "credentials": {"@type": "None"},
-        "noEcho": true,
-        "useTls": false,
-        "timeoutConnection": 5000,
         "timeoutRequest": 10000,
-        "pingInterval": 60000,
         "maxReconnects": null,
-        "capacityClient": 2048,
-        "capacitySubscription": 65536,
-        "capacityReadBuffer": 65535,
-
-        "capacitySubscriptionBytes": "64MB",
         "capacityBatchBytes": "16KB",
-        "tlsCaFile": "ca.pem",
-        "tlsCertFile": "node.pem",
-        "tlsKeyFile": "node.key",
-        "tlsHandshakeFirst": false,
-        "cluster": {
-            "nodeId": 1,
-            "protocol": "stalwart-0.16",
-            "subject": "stwt.agora",
-            "heartbeat": 2000,
-            "maxAge": 60000
-        }
+        "cluster": {"nodeId": 1, "heartbeat": 2000}
     }
 
-What stands after the blank line is fastcoord's own, and optional; the members of ``cluster`` may
-also stand beside the others. ``addresses`` may be a list or one string. Durations are
-milliseconds, or strings as in TOML. ``null`` is the same as leaving a key out. A secret is of
-``@type`` ``Value`` (or ``Text``), ``EnvironmentVariable``, ``File`` or ``None``; with ``None`` as
-``authSecret`` the ``authUsername``, which Stalwart never leaves out, is of no account. The
-protocol defaults to ``stalwart-0.16``.
+The names are those of the table in ``_settings``; fastcoord's own ones are optional. The members of
+``cluster`` may also be members of the object itself. ``addresses`` may be a list or one string.
+Durations are milliseconds, or strings as in TOML. ``null`` means the same as a missing key. A
+secret has the ``@type`` ``Value`` (or ``Text``), ``EnvironmentVariable``, ``File`` or ``None``; if
+``authSecret`` is ``None``, ``authUsername``, which Stalwart always writes, is ignored. The protocol
+defaults to ``stalwart-0.16``.
 
-Relative paths, of ``tls.*-file``, ``%{file:PATH}%`` and ``filePath``, begin at the folder of the
-configuration file; for a text without a file, at the working directory. Certificates and keys
-are opened while the configuration loads, so that a wrong file is found then.
+Relative paths (``tls.*-file``, ``%{file:PATH}%`` and ``filePath``) are relative to the folder of
+the configuration file, or to the working directory if there is no file. Certificates and keys are
+opened when the configuration is loaded, so that a wrong file is reported then.
 """
 
 from __future__ import annotations
@@ -97,9 +77,9 @@ LARGEST_FILE = 16 * 1024 * 1024
 def load_config(path: str | os.PathLike[str]) -> Config:
     """Load a configuration file, TOML or JSON.
 
-    :param path: the file; its folder is where relative paths within it begin.
+    :param path: the file; relative paths in it are relative to its folder.
     :return: the configuration.
-    :raises ConfigError: with everything that is wrong with the file, all at once.
+    :raises ConfigError: with all problems of the file.
     """
     name = os.fsdecode(path)
     return _read(_text_of(name), name, os.path.dirname(os.path.abspath(name)))
@@ -108,11 +88,11 @@ def load_config(path: str | os.PathLike[str]) -> Config:
 def parse_config(text: str, *, name: str = "<string>") -> Config:
     """Read a configuration from a string: TOML, or a JSON object.
 
-    :param text: the configuration; one that begins with ``{`` is JSON.
-    :param name: what to call it in errors and in ``Config.source``; relative paths begin at the
-        working directory, whatever the name.
+    :param text: the configuration; one that begins with ``{`` is JSON. Relative paths in it are
+        relative to the working directory.
+    :param name: the name of the configuration in errors and in ``Config.source``.
     :return: the configuration.
-    :raises ConfigError: with everything that is wrong with the text, all at once.
+    :raises ConfigError: with all problems of the text.
     """
     return _read(text, name, os.getcwd())
 
@@ -128,11 +108,11 @@ def _read(text: str, name: str, folder: str) -> Config:
 
 def _text_of(name: str) -> str:
     if "\n" in name or "://" in name:
-        # Nothing of it is shown: it may be a whole configuration, passwords included.
+        # The error does not show it: it may be a whole configuration with passwords.
         what = "an address" if "\n" not in name else "the text of a configuration"
         _refuse(
             "<path>",
-            f"the path of a file is wanted here, and {what} was given; parse_config takes text",
+            f"the path of a file is needed, and {what} was given; use parse_config for text",
         )
     if "\0" in name:
         _refuse(name.replace("\0", "\\0"), "a file's name cannot hold a NUL character")
@@ -142,11 +122,11 @@ def _text_of(name: str) -> str:
     except FileNotFoundError:
         _refuse(name, "there is no such file")
     except IsADirectoryError:
-        _refuse(name, "this is a directory; the name of a file in it is needed")
+        _refuse(name, "this is a directory; a file is needed")
     except OSError as error:
         _refuse(name, f"the file cannot be read: {error.strerror}")
     if len(content) > LARGEST_FILE:
-        _refuse(name, f"the file is larger than {LARGEST_FILE} bytes, too large to be meant")
+        _refuse(name, f"the file is larger than {LARGEST_FILE} bytes, the largest size allowed")
     try:
         return content.decode()
     except UnicodeDecodeError as error:

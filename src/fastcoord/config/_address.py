@@ -1,4 +1,4 @@
-"""Addresses of servers."""
+"""Parsing the addresses of servers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def address(value: object) -> Address:
     :param value: ``host``, ``host:port``, ``nats://…`` or ``tls://…``; IPv6 in brackets; port
         4222 when absent.
     :return: the address.
-    :raises ValueError: when it is none of these; says what would be right.
+    :raises ValueError: it is none of these; the message names the allowed forms.
     """
     if not isinstance(value, str):
         raise ValueError(f"each address is a string; {_ALLOWED}")
@@ -43,7 +43,7 @@ def address(value: object) -> Address:
 
 
 def hide_userinfo(value: str) -> str:
-    """Return the address as it may be shown: nothing before an ``@`` or after a ``?``."""
+    """Hide what precedes an ``@`` and what follows a ``?``, which may be secret."""
     if "@" in value:
         scheme = _SCHEME.match(value)
         value = (scheme[0] if scheme else "") + "***@" + value.rpartition("@")[2]
@@ -57,7 +57,7 @@ def _split_scheme(value: str) -> tuple[bool, str]:
         return False, value
     scheme = match[1].lower()
     if scheme not in ("nats", "tls"):
-        raise ValueError(f"only the schemes nats:// and tls:// are spoken; {_ALLOWED}")
+        raise ValueError(f"only the schemes nats:// and tls:// are supported; {_ALLOWED}")
     rest = value[match.end() :]
     return scheme == "tls", rest.removesuffix("/")
 
@@ -84,7 +84,7 @@ def _ipv6(host: str) -> str:
     try:
         ipaddress.IPv6Address(host)
     except ValueError:
-        raise ValueError(f"between the brackets is no IPv6 address; {_ALLOWED}") from None
+        raise ValueError(f"there is no IPv6 address between the brackets; {_ALLOWED}") from None
     return host
 
 
@@ -95,12 +95,12 @@ def _host(host: str) -> str:
     if len(host) > LONGEST_HOST or not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError(f"the host is neither a host name nor an IP address; {_ALLOWED}")
     if len(labels) == 1 and labels[0].isdigit():
-        raise ValueError(f"there is only a number where the host should be; {_ALLOWED}")
+        raise ValueError(f"the host is only a number; {_ALLOWED}")
     if labels[-1].isdigit():
         try:
             ipaddress.IPv4Address(host)
         except ValueError:
-            raise ValueError("the host looks like an IPv4 address and is none") from None
+            raise ValueError("the host looks like an IPv4 address but is not a valid one") from None
     if not host.isascii():
         try:
             host.encode("idna")

@@ -1,4 +1,4 @@
-"""From settings as the file has them to a :class:`Config`, noting every problem."""
+"""Build a :class:`Config` from the values of a file, and collect every problem."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def build(
     cluster: Section,
     default_protocol: str,
 ) -> Config:
-    """Read every setting and check them against each other.
+    """Read every setting, and check that the settings fit together.
 
-    :param document: collects the problems, those found before included.
+    :param document: collects the problems; it may hold some already.
     :param store_id: the id of the NATS store.
-    :param store: the settings of the store; ``None`` when there is none, which is a problem.
+    :param store: the settings of the store; ``None`` if there is none, which is a problem.
     :param cluster: the settings of the cluster.
-    :param default_protocol: for a file that names none.
+    :param default_protocol: the protocol if the file names none.
     :return: the configuration.
     :raises ConfigError: with every problem of the file.
     """
@@ -66,8 +66,8 @@ def _as_fields(values: dict[str, Any]) -> dict[str, Any]:
     return {key.replace("-", "_"): value for key, value in values.items()}
 
 
-class _NotedError(Exception):
-    """A value cannot be used, and the document has noted why."""
+class _ReportedError(Exception):
+    """A value cannot be used; the document holds the problem."""
 
 
 def _read_section(
@@ -82,18 +82,18 @@ def _read_section(
                 values[key] = _read_secret(document, key, given)
             else:
                 values[key] = _read(document, settings[key], given)
-        except _NotedError:
+        except _ReportedError:
             pass  # the document holds the problem; the next setting may have one as well
     return values
 
 
-def _refuse(document: Document, key: str, given: Given, reason: object) -> _NotedError:
+def _refuse(document: Document, key: str, given: Given, reason: object) -> _ReportedError:
     value = given.value
     if key == "address" and isinstance(value, str):
         value = hide_userinfo(value)
     visible = "" if key in NEVER_SHOWN else f"{shown(value)} was given; "
     document.problem(given.path, f"{visible}{reason}")
-    return _NotedError()
+    return _ReportedError()
 
 
 def _read(document: Document, setting: Setting, given: Given) -> Any:
@@ -117,7 +117,7 @@ def _read(document: Document, setting: Setting, given: Given) -> Any:
 def _read_addresses(document: Document, given: Given) -> tuple[Address, ...]:
     if isinstance(given.value, list):
         elements = [
-            # In JSON's set an element is a key, which tells its own place.
+            # The elements of a JSON set are keys, which have their own path.
             value if isinstance(value, Given) else Given(value, (*given.path, index))
             for index, value in enumerate(given.value)
         ]
@@ -125,12 +125,12 @@ def _read_addresses(document: Document, given: Given) -> tuple[Address, ...]:
         elements = [given]
     if not elements:
         raise _refuse(document, "address", given, "at least one address is needed")
-    addresses: dict[Address, None] = {}  # a server that is named twice is one server
-    refused: _NotedError | None = None
+    addresses: dict[Address, None] = {}  # without duplicates, in order
+    refused: _ReportedError | None = None
     for element in elements:
         try:
             addresses[_read(document, STORE["address"], element)] = None
-        except _NotedError as error:
+        except _ReportedError as error:
             refused = error  # the next address may have a problem as well
     if refused:
         raise refused
@@ -142,7 +142,7 @@ def _read_secret(document: Document, key: str, given: Given) -> Secret:
         parts = _secret_parts(document, given.value)
         text = expand(parts)
         if not text:
-            raise ValueError("it is empty; to do without, leave the key out")
+            raise ValueError("it is empty; leave the key out if you need none")
         if key == "credentials":
             split_credentials(text)
     except ValueError as error:
@@ -151,7 +151,7 @@ def _read_secret(document: Document, key: str, given: Given) -> Secret:
 
 
 def _secret_parts(document: Document, value: object) -> tuple[Part, ...]:
-    if isinstance(value, tuple):  # the JSON form names its variable or file by itself
+    if isinstance(value, tuple):  # the JSON form, split already
         return value
     if isinstance(value, str):
         return split_macros(value, document.folder)
@@ -168,6 +168,6 @@ def _check_authentication(document: Document, section: Section) -> None:
                 f"{user} or {password} is set as well; choose one way to authenticate",
             )
     elif "user" in given and "password" not in given:
-        document.problem(given["user"].path, f"{password} is missing; the two belong together")
+        document.problem(given["user"].path, f"{password} is missing; both are needed")
     elif "password" in given and "user" not in given:
-        document.problem(given["password"].path, f"{user} is missing; the two belong together")
+        document.problem(given["password"].path, f"{user} is missing; both are needed")

@@ -1,4 +1,4 @@
-"""Credentials texts: a ``.creds`` file, or a bare bearer JWT."""
+"""Parsing credentials: the text of a ``.creds`` file, or a bare bearer JWT."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ _USER_KEY = re.compile(r"U[A-Z2-7]{55}", re.ASCII)
 
 
 class Credentials(NamedTuple):
-    """What a credentials text holds; never print it."""
+    """The parts of a credentials text; never print them."""
 
     jwt: str
     seed: str | None
-    """``None`` when the JWT is a bearer's, which needs no signature."""
+    """The NKEY seed; ``None`` for a bearer JWT, which needs no signature."""
 
 
 def check_credentials(text: str) -> str:
-    """Tell what kind of credentials a text holds.
+    """Return the kind of a credentials text.
 
     :param text: the text of a ``.creds`` file, or a bare JWT.
     :return: ``"creds"`` or ``"bearer"``.
-    :raises ValueError: when it is neither; the message shows nothing of the text.
+    :raises ValueError: it is neither; the message does not quote the text.
     """
     return "bearer" if split_credentials(text).seed is None else "creds"
 
 
 def split_credentials(text: str) -> Credentials:
-    """Take a credentials text apart, checking each piece.
+    """Split a credentials text into its parts and check each one.
 
-    Blank lines, indentation and Windows line ends do not matter.
+    Blank lines, indentation and Windows line ends are ignored.
 
     :param text: the text of a ``.creds`` file, or a bare JWT.
     :return: the JWT and, for a ``.creds`` file, the NKEY seed.
-    :raises ValueError: when it is neither; the message shows nothing of the text.
+    :raises ValueError: it is neither; the message does not quote the text.
     """
     if len(text) > LONGEST:
-        raise ValueError(f"credentials of more than {LONGEST} characters are not plausible")
+        raise ValueError(f"the credentials have more than {LONGEST} characters")
     lines = [line for line in map(str.strip, text.splitlines()) if line]
     if any(_JWT_MARK in line or _SEED_MARK in line for line in lines):
         return _creds(lines)
@@ -76,7 +76,7 @@ def _creds(lines: list[str]) -> Credentials:
         raise ValueError(f"the {_JWT_MARK!r} block of the .creds text: {error}") from None
     owner = _public_key(seed)
     subject = claims.get("sub")
-    # A server asks the seed to sign for the JWT's subject: a mismatch can only be refused.
+    # A server would refuse the pair: the seed must sign for the subject of the JWT.
     if isinstance(subject, str) and _USER_KEY.fullmatch(subject) and subject != owner:
         raise ValueError("the NKEY seed of the .creds text belongs to another user than its JWT")
     return Credentials(jwt, seed)
@@ -96,7 +96,7 @@ def _bearer(jwt: str) -> Credentials:
     nats = claims.get("nats")
     if not isinstance(nats, dict) or nats.get("bearer_token") is not True:
         raise ValueError(
-            "the bare JWT is not a bearer's: its claim nats.bearer_token must be true; otherwise "
+            "the bare JWT is not a bearer JWT: its claim nats.bearer_token must be true; otherwise "
             "give the whole .creds text, with the NKEY seed"
         )
     return Credentials(jwt, None)
@@ -130,14 +130,14 @@ def _object(data: bytes, name: str) -> dict[str, Any]:
 
 
 def _public_key(seed: str) -> str:
-    # Only here: it loads a library for cryptography that most configurations never need.
+    # Imported here because it loads a cryptography library that most configurations never need.
     import nkeys
 
     try:
         raw = seed.encode("ascii")
         decoded = base64.b32decode(raw + b"=" * (-len(raw) % 8))
         prefix, _ = nkeys.decode_seed(bytearray(raw))
-        # nkeys does not look at the checksum; a mistyped seed would sign, and be refused later.
+        # nkeys ignores the checksum; the server would refuse the signature of a mistyped seed.
         intact = nkeys.crc16(decoded[:-2]) == int.from_bytes(decoded[-2:], "little")
         if len(decoded) != 36 or not intact:
             raise ValueError("wrong length or checksum")

@@ -1,4 +1,4 @@
-"""A listing of every setting in effect."""
+"""List every setting in effect."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ _NONE = "none"
 
 
 def describe(config: Config) -> str:
-    """List every setting in effect, one a line, aligned, under its TOML key.
+    """List every setting in effect by its TOML key, one a line, in columns.
 
-    Secrets show as ``***``. Two configurations that mean the same give the same listing,
-    however they were written.
+    Secrets show as ``***``. The listing depends only on the settings, not on how they were written.
 
     :param config: the configuration.
     :return: the listing, without a newline at its end.

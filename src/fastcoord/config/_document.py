@@ -1,4 +1,4 @@
-"""A configuration text with its problems: where each stands, how its key is spelled."""
+"""A configuration text and its problems, each with its line and key."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
 class Given(NamedTuple):
-    """A setting as the file has it."""
+    """The value of a setting in the file, and its path."""
 
     value: object
     path: Path
 
 
 class Section(NamedTuple):
-    """The settings of one part of the file."""
+    """The settings of one section of the file."""
 
     given: dict[str, Given]
     """By canonical key, such as ``timeout.request``."""
     path_of: Callable[[str], Path]
-    """Where a canonical key would stand in this file."""
+    """Returns the path that a canonical key has in this file."""
 
     def where(self, key: str) -> Path:
-        """Return where a canonical key stands, or would stand."""
+        """Return the path of a canonical key, given or not."""
         return self.given[key].path if key in self.given else self.path_of(key)
 
 
 class Document:
-    """A text under reading, collecting its problems.
+    """Collect the problems of a configuration text.
 
-    :param name: the file's name, for problems.
-    :param folder: the absolute path that relative paths begin at.
-    :param find_lines: gives the line of each key; called only when there is a problem.
-    :param spell: writes a path the way that the file would.
+    :param name: the name of the file in problems.
+    :param folder: the absolute path that relative paths are relative to.
+    :param find_lines: returns the line of each path; called only if there is a problem.
+    :param spell: writes a path in the syntax of the file.
     """
 
     def __init__(
@@ -60,24 +60,24 @@ class Document:
         self.spell = spell
 
     def problem(self, path: Path, message: str, line: int | None = None) -> None:
-        """Note a problem with the key at this path."""
+        """Add a problem of the key at this path."""
         self.problems.append(self.where(path, line)._replace(message=message))
 
     def where(self, path: Path, line: int | None = None) -> ConfigProblem:
-        """Return the place of a path, as a problem without a message."""
-        if line is None and path:  # the whole text, with no path, may not be one to scan
+        """Return a problem without a message for the key at this path."""
+        if line is None and path:  # without a path, the text may not be valid, and has no lines
             if self._lines is None:
                 self._lines = self._find_lines()
             line = self._lines.get(path)
         return ConfigProblem(self.name, line, self.spell(path), "")
 
     def error(self) -> ConfigError:
-        """Return what was noted, in the order of lines; what has no line comes last."""
+        """Return the error with all problems in the order of lines, those without a line last."""
         return ConfigError(sorted(self.problems, key=lambda each: each.line or 2**62))
 
 
 def spell_toml(path: Path) -> str:
-    """Write a path as TOML would; the id of a store in quotes, as is the custom."""
+    """Write a path in the syntax of TOML, with the id of a store in quotes."""
     spelled = ""
     for depth, part in enumerate(path):
         if isinstance(part, int):
@@ -104,16 +104,16 @@ def spell_json(path: Path) -> str:
 
 
 def quoted(text: str) -> str:
-    """Show a string in double quotes: on one line, printable, and not too long."""
+    """Write a string in double quotes: on one line, printable, and shortened if it is long."""
     cut = text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
     escaped = json.dumps(cut, ensure_ascii=False)
     return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in escaped)
 
 
 def shown(value: object) -> str:
-    """Show what was given, for a key that is no secret.
+    """Write a given value for an error. Never used for secrets.
 
-    What came from a macro is shown as the macro, never as its content.
+    A macro is written as itself, not as its content.
     """
     if isinstance(value, str):
         return quoted(value)
@@ -127,6 +127,6 @@ def shown(value: object) -> str:
         return "null"
     try:
         text = str(value)
-    except ValueError:  # an integer of more digits than Python writes out
+    except ValueError:  # an integer with more digits than Python converts
         return "a number of thousands of digits"
     return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"

@@ -35,8 +35,8 @@ def read_json(text: str, name: str, folder: str) -> Config:
     """Read the JSON form.
 
     :param text: the object.
-    :param name: the file's name, for problems.
-    :param folder: the absolute path that relative paths begin at.
+    :param name: the name of the file in problems.
+    :param folder: the absolute path that relative paths are relative to.
     :return: the configuration.
     :raises ConfigError: with every problem of the file.
     """
@@ -91,7 +91,8 @@ def _check_type(document: Document, root: dict[str, Any]) -> None:
         document.problem((TYPE,), f'missing; set "{TYPE}": "Nats"')
     elif root[TYPE] != "Nats":
         document.problem(
-            (TYPE,), f'{shown(root[TYPE])} was given; only a coordinator of type "Nats" is spoken'
+            (TYPE,),
+            f'{shown(root[TYPE])} was given; only a coordinator of type "Nats" is supported',
         )
 
 
@@ -125,7 +126,7 @@ def _unknown(key: str, settings: dict[str, Setting], further: dict[str, str]) ->
 
 
 def _use_set(document: Document, store: Section) -> None:
-    """Turn a set, ``{"host:port": true}``, into a list whose elements know their place."""
+    """Convert a set, ``{"host:port": true}``, to a list of elements with their paths."""
     given = store.given.get("address")
     if given is None or not isinstance(given.value, dict):
         return
@@ -137,7 +138,7 @@ def _use_set(document: Document, store: Section) -> None:
 
 
 def _use_secrets(document: Document, store: Section) -> None:
-    """Turn secret objects into the parts that a secret is made of."""
+    """Convert secret objects to the parts of a secret."""
     for key in sorted(SECRETS):
         given = store.given.get(key)
         if given is None:
@@ -145,7 +146,7 @@ def _use_secrets(document: Document, store: Section) -> None:
         if isinstance(given.value, dict) and given.value.get(TYPE) == "None":
             del store.given[key]
             if key == "password":
-                # Stalwart writes its default user name even where there is no password.
+                # Stalwart writes its default user name even without a password.
                 store.given.pop("user", None)
             continue
         parts = _secret(document, given.value, given.path)

@@ -1,4 +1,4 @@
-"""Where each key of a JSON document stands, and which stand twice."""
+"""Find the line of each key of a JSON document, and repeated keys."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def json_lines(text: str) -> dict[Path, int]:
     """Map each key and array element of a JSON document to its line, counted from 1.
 
     :param text: a document that Python's ``json`` reads without error.
-    :return: the lines; of a key that stands twice, the last.
+    :return: the line of each path; the last one of a repeated key.
     """
     return {path: line for path, line, _ in _walk(text)}
 
 
 def repeated_keys(text: str) -> list[tuple[Path, int]]:
-    """Find the keys that stand twice in one object, each with the line of its repetition."""
+    """Find the keys that occur twice in one object, each with the line of its repetition."""
     seen: set[Path] = set()
     repeated: list[tuple[Path, int]] = []
     for path, line, is_key in _walk(text):
@@ -35,17 +35,17 @@ def repeated_keys(text: str) -> list[tuple[Path, int]]:
 
 
 class _Open:
-    """An object or array whose end is not reached."""
+    """An object or array that is not closed yet."""
 
     def __init__(self, path: Path, bracket: str) -> None:
         self.path = path
         self.is_object = bracket == "{"
-        self.key: str | None = None  # of the value that comes next
+        self.key: str | None = None  # the key of the next value
         self.index = 0
 
 
 def _walk(text: str) -> Iterator[tuple[Path, int, bool]]:
-    """Give each key and array element with its line, and whether it is a key."""
+    """Yield each key and array element with its line, and whether it is a key."""
     starts = [0, *(match.end() for match in re.finditer("\n", text))]
     containers: list[_Open] = []
     for match in _TOKEN.finditer(text):
@@ -63,7 +63,7 @@ def _walk(text: str) -> Iterator[tuple[Path, int, bool]]:
             expects_key = container.is_object and container.key is None
             if expects_key:
                 container.key = json.loads(token)
-            # Only the ends of paths that are short enough are told apart.
+            # Paths end at this depth: what lies deeper has the path of its container.
             path = container.path
             if len(path) < DEEPEST:
                 path = (*path, container.index if container.key is None else container.key)

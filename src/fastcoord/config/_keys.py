@@ -1,4 +1,4 @@
-"""Sorting a section's keys into known and unknown."""
+"""Collect the known keys of a TOML section and report the unknown ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OTHER_NAMES = {
     "url": "address",
     "urls": "address",
 }
-"""What other tools call our settings."""
+"""Names that other tools use for our settings."""
 
 
 def collect(
@@ -31,14 +31,14 @@ def collect(
     settings: dict[str, Setting],
     skipped: frozenset[str],
 ) -> dict[str, Given]:
-    """Flatten a TOML section, so that tables, inline tables and dotted keys are the same.
+    """Flatten a TOML section: tables, inline tables and dotted keys become canonical keys.
 
-    :param document: takes a problem for each unknown key.
+    :param document: collects a problem for each unknown key.
     :param table: the section.
-    :param path: where the section stands.
+    :param path: the path of the section.
     :param settings: the known settings.
-    :param skipped: keys of the section that are no concern of ours.
-    :return: what is given, by canonical key.
+    :param skipped: keys of the section to ignore.
+    :return: the given settings by canonical key.
     """
     given: dict[str, Given] = {}
     tables = groups(settings)
@@ -66,11 +66,11 @@ def collect(
 
 
 def unknown_key(key: str, settings: dict[str, Setting]) -> str:
-    """Say that there is no such TOML key, and which was probably meant."""
+    """Return the message for an unknown TOML key, with the nearest known one."""
     group, dot, name = key.partition(".")
     members = [each for each in settings if dot and each.startswith(group + dot)]
     if members:
-        # Compared without the group's name, whose likeness would say nothing.
+        # Compared without the name of the group, which all of them share.
         ways = {each.removeprefix(group + dot): each for each in members}
     else:
         name = key

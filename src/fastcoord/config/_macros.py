@@ -15,7 +15,7 @@ _UNFINISHED = re.compile(r"%\{(?:env|file):")
 
 
 class Part(NamedTuple):
-    """A piece of a string: plain text, or the place that its content comes from."""
+    """A part of a string: plain text, or the source of its content."""
 
     kind: Literal["text", "env", "file"]
     content: str
@@ -23,12 +23,12 @@ class Part(NamedTuple):
 
 
 def split_macros(text: str, folder: str) -> tuple[Part, ...]:
-    """Take a string apart into text and macros.
+    """Split a string into text and macros.
 
-    :param text: the string as it stands in the configuration.
-    :param folder: what a relative ``%{file:PATH}%`` is relative to.
+    :param text: the string in the configuration.
+    :param folder: the folder that a relative ``%{file:PATH}%`` is relative to.
     :return: the parts, in order; never empty.
-    :raises ValueError: when a macro is of no known kind, names nothing, or never ends.
+    :raises ValueError: a macro is unknown, names nothing, or does not end.
     """
     parts: list[Part] = []
     end = 0
@@ -57,12 +57,12 @@ def _append_text(parts: list[Part], text: str) -> None:
 
 
 def expand(parts: tuple[Part, ...]) -> str:
-    """Put the parts together, reading variables and files now.
+    """Join the parts; variables and files are read now.
 
-    :param parts: what :func:`split_macros` gave.
-    :return: the string; one newline at the end of a file is left out.
-    :raises ValueError: when a variable is not set or a file cannot be read; names it and shows
-        nothing of any content.
+    :param parts: the result of :func:`split_macros`.
+    :return: the string; one newline at the end of a file is removed.
+    :raises ValueError: a variable is not set or a file cannot be read; the message names it and
+        shows no content.
     """
     return "".join(_content(part) for part in parts)
 
@@ -93,7 +93,7 @@ def _file(path: str) -> str:
     if "\0" in path:
         raise ValueError(f"{path!a} is not the name of a file")
     try:
-        # Only a regular file: a pipe or a device could block here for ever.
+        # Only regular files: reading a pipe or a device could block forever.
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise ValueError(f"{path!a} is not a regular file")
         with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""The settings as frozen structs: what a configuration comes down to."""
+"""The configuration as frozen structs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = [
 ]
 
 PROTOCOLS = ("stalwart-0.15", "stalwart-0.16", "stalwart-1.0", "fastcoord-1")
-"""The wire protocols a node can speak."""
+"""The wire protocols that a node can use."""
 
 HIGHEST_NODE_ID = 65535
 
 
 def default_subject(protocol: str) -> str:
-    """Return the NATS subject that a cluster of this protocol meets on by default.
+    """Return the default NATS subject of a protocol.
 
     :param protocol: one of :data:`PROTOCOLS`.
     :return: ``fastcoord.agora`` for ``fastcoord-1``, ``stwt.agora`` for the others.
@@ -34,19 +34,19 @@ def default_subject(protocol: str) -> str:
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
-    """One server to try."""
+    """The address of one server."""
 
     host: str
     port: int = 4222
     tls: bool = False
-    """Whether the address was written ``tls://``: TLS or nothing, for this server."""
+    """Whether the address begins with ``tls://``: this server must use TLS."""
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Tls(msgspec.Struct, frozen=True, kw_only=True):
-    """How connections are secured; the files are absolute paths."""
+    """The TLS settings; the files are absolute paths."""
 
     enable: bool = False
     ca_file: str | None = None
@@ -56,25 +56,25 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Timeout(msgspec.Struct, frozen=True, kw_only=True):
-    """How long to wait, in seconds."""
+    """Timeouts in seconds."""
 
     connection: float = 5.0
     request: float = 10.0
 
 
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):
-    """The bounds of every queue and buffer."""
+    """The bounds of queues and buffers."""
 
     client: int = 2048
-    """SealedBatch batches that may wait for the connection."""
+    """Sealed batches that may wait to be sent or confirmed."""
     subscription: int = 65536
     """Received batches that one subscription holds."""
     read_buffer: int = 65535
-    """Bytes that one read from the socket may bring."""
+    """The most bytes that one read of the socket returns."""
     subscription_bytes: int = 64 * 1024 * 1024
     """Bytes of received batches that one subscription holds."""
     batch_bytes: int = 16 * 1024
-    """Bytes at which a batch is sealed."""
+    """The size in bytes at which a batch is sealed."""
 
 
 class Nats(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,18 +96,18 @@ class Nats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
-    """This node's place in its cluster.
+    """The cluster and this node's id.
 
-    :raises ValueError: for a node id out of range or a protocol that does not exist.
+    :raises ValueError: the node id is out of range, or the protocol does not exist.
     """
 
     coordinator: str = "nats"
     node_id: int = 1
     protocol: str = "stalwart-0.15"
     subject: str = ""
-    """The NATS subject; left empty, it becomes the protocol's :func:`default_subject`."""
+    """The NATS subject; if empty, the :func:`default_subject` of the protocol."""
     heartbeat: float = 2.0
-    """Seconds after which an idle node says that it is there."""
+    """Seconds between the heartbeats of an idle node."""
     max_age: float = 60.0
     """Seconds that an event may wait for a connection before it is discarded."""
 
@@ -121,13 +121,13 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
             msgspec.structs.force_setattr(self, "subject", default_subject(self.protocol))
 
     def with_protocol(self, protocol: str) -> Cluster:
-        """Return a copy that speaks another protocol.
+        """Return a copy with another protocol.
 
-        A subject that was the old protocol's default becomes the new one's; any other stays.
+        The default subject of the old protocol becomes that of the new one; any other is kept.
 
         :param protocol: one of :data:`PROTOCOLS`.
         :return: the copy.
-        :raises ValueError: when there is no such protocol.
+        :raises ValueError: there is no such protocol.
         """
         ours = self.subject != default_subject(self.protocol)
         subject = self.subject if ours else default_subject(protocol)
@@ -135,9 +135,9 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a node needs to know to start; hashable, picklable, shows no secret."""
+    """The configuration of a node: hashable, picklable, and without secrets in its repr."""
 
     nats: Nats
     cluster: Cluster = Cluster()
     source: str = "<code>"
-    """The file that it came from, or the name given to :func:`parse_config`."""
+    """The path of the file, or the name given to :func:`parse_config`."""

@@ -1,4 +1,4 @@
-"""A string that never shows."""
+"""A string that is never shown."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _SHOWN = "***"
 
 
 class Secret:
-    """A password or a credentials text, shown as ``***`` everywhere but in :meth:`reveal`.
+    """A password or a credentials text, shown as ``***``; only :meth:`reveal` returns it.
 
-    It holds where the content comes from, not the content: variables and files are read anew
-    at each :meth:`reveal`, so that a rotated password is found at the next reconnect. Two
-    secrets are equal when they come from the same place, or hold the same plain text.
+    It stores the source, not the content: :meth:`reveal` reads variables and files each time, so
+    that the next reconnect uses a rotated password. Two secrets are equal if they have the same
+    source or the same plain text.
 
-    A pickle carries the names of variables and files, but never plain text: a secret that was
-    written out in the configuration arrives withheld, and its :meth:`reveal` says so.
+    A pickle contains the names of variables and files, but never plain text: a secret that is
+    written in the configuration itself is withheld, and its :meth:`reveal` raises after unpickling.
 
     :param text: the plain text; the loader uses :meth:`from_parts` for macros.
     """
@@ -34,8 +34,8 @@ class Secret:
     def from_parts(cls, parts: tuple[Part, ...], where: ConfigProblem) -> Secret:
         """Make a secret of text and macros.
 
-        :param parts: what the string is put together from.
-        :param where: the file, line and key to name when the content has gone missing.
+        :param parts: the parts of the string.
+        :param where: the file, line and key for the error if the content cannot be read.
         :return: the secret.
         """
         secret = cls("")
@@ -44,15 +44,15 @@ class Secret:
         return secret
 
     def reveal(self) -> str:
-        """Return the content, reading environment variables and files now.
+        """Return the content; environment variables and files are read now.
 
         :return: the secret itself; keep it out of messages and logs.
-        :raises ConfigError: when a variable or file has gone missing, or the secret is withheld
-            because it came out of a pickle.
+        :raises ConfigError: a variable or file is missing, or the secret was withheld from a
+            pickle.
         """
         if self._withheld:
             raise self._error(
-                "withheld: a pickle carries no plain secret; load the configuration anew, or "
+                "withheld: a pickle contains no plain secret; load the configuration again, or "
                 "write %{env:NAME}% or %{file:PATH}%"
             )
         try:

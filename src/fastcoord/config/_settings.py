@@ -1,4 +1,7 @@
-"""The table of settings: key, JSON name, and how its value is read."""
+"""The table of settings: key, JSON name and reader of each.
+
+The defaults are those of the structs in ``_model``, whose fields have the names of the keys.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,9 @@ class Setting(NamedTuple):
     key: str
     """The TOML key within its section, such as ``timeout.request``."""
     json: str
-    """The name in the JSON form, within its section as well."""
+    """The name in the JSON form, within its section."""
     read: Callable[[object], object]
-    """Turns the value into the struct's, or raises ``ValueError`` with what is allowed."""
+    """Converts the value, or raises ``ValueError`` with the allowed values."""
 
 
 _batch_bytes = _values.size(
@@ -57,7 +60,7 @@ STORE = {
         Setting("capacity.batch-bytes", "capacityBatchBytes", _batch_bytes),
     )
 }
-"""The settings of ``[store."<id>"]``; its ``type`` is looked at beforehand."""
+"""The settings of ``[store."<id>"]``, without its ``type``."""
 
 CLUSTER = {
     setting.key: setting
@@ -73,10 +76,10 @@ CLUSTER = {
 """The settings of ``[cluster]``."""
 
 SECRETS = frozenset({"password", "credentials"})
-"""Keys whose value becomes a :class:`Secret`."""
+"""Keys whose values become a :class:`Secret`."""
 
 NEVER_SHOWN = SECRETS | {"user"}
-"""Keys whose value no error shows."""
+"""Keys whose values no error shows."""
 
 
 def groups(settings: dict[str, Setting]) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Checks of the TLS settings against each other and against the files they name."""
+"""Check the TLS settings and the files that they name."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _WITHOUT_EFFECT = ("tls.ca-file", "tls.cert-file", "tls.key-file", "tls.handshak
 def readable_file(folder: str, path: str) -> str:
     """Return the absolute path of a file after reading a byte of it.
 
-    :param folder: what a relative path begins at.
-    :param path: the path as the configuration has it.
+    :param folder: the folder that a relative path is relative to.
+    :param path: the path in the configuration.
     :return: the absolute path.
-    :raises ValueError: when the file cannot be read; says why.
+    :raises ValueError: the file cannot be read; the message has the reason.
     """
     absolute = os.path.join(folder, path)
     needed = "a file that can be read is needed"
-    # The path itself is not shown: macros may have gone into it.
+    # The error does not show the path: it may contain the content of a macro.
     if not os.path.isfile(absolute):
         if os.path.exists(absolute):
             raise ValueError(f"{needed}, and this is no regular file")
-        raise ValueError(f"{needed}; there is none (relative paths begin at {folder!a})")
+        raise ValueError(f"{needed}; there is none (relative paths are relative to {folder!a})")
     try:
         with open(absolute, "rb") as file:
             file.read(1)
@@ -38,11 +38,11 @@ def readable_file(folder: str, path: str) -> str:
 
 
 def check_tls(document: Document, section: Section, values: dict[str, Any]) -> None:
-    """Note what does not fit together in the TLS settings of a store.
+    """Report the TLS settings of a store that do not fit together.
 
-    :param document: takes the problems.
-    :param section: the settings as the file has them.
-    :param values: those that could be read.
+    :param document: collects the problems.
+    :param section: the settings in the file.
+    :param values: the settings that could be read.
     """
     for one, other in _PAIR:
         if one in section.given and other not in section.given:
@@ -51,7 +51,7 @@ def check_tls(document: Document, section: Section, values: dict[str, Any]) -> N
                 f"{document.spell(section.path_of(other))} is missing; a client certificate "
                 "needs both",
             )
-    # What could not be read counts as enabled: no second problem for one mistake.
+    # A value that could not be read counts as enabled: one mistake gives one problem.
     enabled = "tls.enable" in section.given and values.get("tls.enable", True)
     addresses = values.get("address", ())
     if addresses and not enabled and not any(address.tls for address in addresses):
@@ -81,7 +81,7 @@ def _check_authority(document: Document, section: Section, path: str | None) -> 
 
 
 class _EncryptedKeyError(Exception):
-    """The private key asks for a password, which no setting holds."""
+    """The private key is encrypted, and no setting holds its password."""
 
 
 def _no_password() -> str:
@@ -95,15 +95,19 @@ def _check_pair(
         return
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        # Without a password of ours, OpenSSL would ask for one on the terminal and wait.
+        # Without this callback, OpenSSL would ask for a password on the terminal.
         context.load_cert_chain(certificate, key, password=_no_password)
     except _EncryptedKeyError:
-        _refuse(document, section.given["tls.key-file"], "the key is encrypted; a plain is needed")
+        _refuse(
+            document,
+            section.given["tls.key-file"],
+            "the key is encrypted; a plain one is needed",
+        )
     except OSError:
         other = shown(section.given["tls.key-file"].value)
         _refuse(
             document,
             section.given["tls.cert-file"],
-            f"together with the key {other} it cannot be used: both must be in PEM form, and the "
-            "key must be the certificate's",
+            f"it cannot be used with the key {other}: both must be in PEM form, and the key must "
+            "belong to the certificate",
         )

@@ -38,8 +38,8 @@ def read_toml(text: str, name: str, folder: str) -> Config:
     """Read the TOML form.
 
     :param text: the document.
-    :param name: the file's name, for problems.
-    :param folder: the absolute path that relative paths begin at.
+    :param name: the name of the file in problems.
+    :param folder: the absolute path that relative paths are relative to.
     :return: the configuration.
     :raises ConfigError: with every problem of the file.
     """
@@ -52,7 +52,7 @@ def read_toml(text: str, name: str, folder: str) -> Config:
         collect(document, given_cluster, ("cluster",), CLUSTER, SKIPPED_IN_CLUSTER),
         lambda key: ("cluster", *key.split(".")),
     )
-    # The coordinator is dealt with: read again as a setting, it could only repeat itself.
+    # The coordinator is checked already; a second reading could only repeat its problems.
     cluster.given.pop("coordinator", None)
     store = None
     if store_id is not None:
@@ -97,9 +97,10 @@ def _table(document: Document, root: dict[str, Any], name: str) -> dict[str, Any
 def _coordinator(
     document: Document, root: dict[str, Any], cluster: dict[str, Any], stores: dict[str, Any]
 ) -> str | None:
-    """Find the store; without a usable ``coordinator``, the only NATS store there is.
+    """Return the id of the store that ``coordinator`` names.
 
-    The second is only so that its problems are reported in the same run.
+    If ``coordinator`` cannot be used, return the only NATS store, so that its problems are reported
+    as well.
     """
     path = ("cluster", "coordinator")
     nats = [key for key, store in stores.items() if _type_of(store) == "nats"]
@@ -148,7 +149,7 @@ def _is_nats(document: Document, name: str, store: dict[str, Any], offer: str) -
 
 
 def _type_of(store: object) -> object:
-    """Return the type of a store; a macro that cannot be replaced stays as it is."""
+    """Return the type of a store; a macro that cannot be replaced is returned unchanged."""
     kind = store.get("type") if isinstance(store, dict) else None
     if not isinstance(kind, str):
         return kind

@@ -1,7 +1,7 @@
-"""Where each key of a TOML document stands.
+"""Find the line of each key of a TOML document.
 
-tomli gives values without their lines. This scanner walks a document that tomli has accepted,
-so it need not judge it: it only has to step over values correctly.
+tomli returns values without lines. This scanner reads a document that tomli has accepted, so it
+does not validate it: it only has to skip values correctly.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ Path = tuple[str | int, ...]
 """The keys from the document's root down; a number is the index in an array."""
 
 DEEPEST = 8
-"""Paths longer than this are left out: no setting lies so deep, and their lengths add up to the
-square of the depth."""
+"""Longer paths are left out: no setting is so deep, and memory grows quadratically with depth."""
 
 _BLANK = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")
@@ -37,8 +36,8 @@ def toml_lines(text: str) -> dict[Path, int]:
     """Map each key, table and array element of a TOML document to its line.
 
     :param text: a document that tomli reads without error.
-    :return: lines counted from 1; the first, where a table is opened more than once. What cannot
-        be found is left out: a line is a help to the reader, never worth a failure.
+    :return: lines counted from 1; the first one of a table that is opened more than once. A line
+        that cannot be found is left out: that is never an error.
     """
     scanner = _Scanner(text)
     try:
@@ -49,7 +48,7 @@ def toml_lines(text: str) -> dict[Path, int]:
 
 
 class _LostError(Exception):
-    """The text is not what the scanner takes it for."""
+    """The scanner has met text that it does not expect."""
 
 
 class _Scanner:

@@ -1,7 +1,7 @@
-"""Forms of values: each reader takes what the file holds and says what is allowed.
+"""Readers of values: each converts a value of the file.
 
-A reader raises ``ValueError`` with a sentence that names what is allowed and shows nothing of
-what was given: whether that may be shown is for its caller to know.
+A reader raises ``ValueError`` with the allowed values. The message does not contain the given
+value, which may be secret: the caller adds it.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ LONGEST = 365 * MILLISECONDS["d"]
 BYTES = {"": 1, "b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
 LARGEST_COUNT = 2**31 - 1
 LONGEST_SUBJECT = 255
-LONGEST_COMPARED = 64  # the comparison is quadratic, and nothing known is this long
+LONGEST_COMPARED = 64  # the comparison is quadratic, and every known name is shorter
 
-# At most 18 digits: more than any limit needs, and converted in no time.
+# At most 18 digits: more than any limit needs, and cheap to convert.
 _DURATION = re.compile(r"([0-9]{1,18})[ \t]*(ms|s|m|h|d)?", re.IGNORECASE | re.ASCII)
 _SIZE = re.compile(r"([0-9]{1,18})[ \t]*([kmg]?b)?", re.IGNORECASE | re.ASCII)
 _DIGITS = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -47,12 +47,12 @@ def text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("a string is needed")
     if not value:
-        raise ValueError("a string that is not empty is needed; to do without, leave the key out")
+        raise ValueError("a string that is not empty is needed; leave the key out if you need none")
     return value
 
 
 def boolean(value: object) -> bool:
-    """Read ``true`` or ``false``, also as a string."""
+    """Read ``true`` or ``false``, or one of them as a string."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value in ("true", "false"):
@@ -61,7 +61,7 @@ def boolean(value: object) -> bool:
 
 
 def integer(lowest: int, highest: int = LARGEST_COUNT) -> Callable[[object], int]:
-    """Make a reader of whole numbers, also as a string of digits.
+    """Make a reader of whole numbers, or of strings of digits.
 
     :param lowest: the smallest number allowed.
     :param highest: the largest number allowed.
@@ -112,7 +112,7 @@ def size(lowest: int, highest: int, why: str = "") -> Callable[[object], int]:
 
     :param lowest: the smallest size allowed, in bytes.
     :param highest: the largest size allowed, in bytes.
-    :param why: what the bounds come from, for the error.
+    :param why: the reason for the bounds, for the error.
     :return: the reader.
     """
 
@@ -160,11 +160,11 @@ def subject(value: object) -> str:
 
 
 def nearest(name: str, known: Mapping[str, str]) -> str | None:
-    """Find what a mistyped name most likely stands for.
+    """Find the known name that is most similar to a mistyped one.
 
-    :param name: what was written.
-    :param known: what could have been meant, by the ways to write it.
-    :return: the nearest, or ``None`` when nothing is near.
+    :param name: the given name.
+    :param known: the known names, by the ways to write them.
+    :return: the nearest, or ``None`` if none is similar.
     """
     if len(name) > LONGEST_COMPARED:
         return None
