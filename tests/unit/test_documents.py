@@ -118,3 +118,20 @@ def test_every_tag_is_documented() -> None:
 def test_every_page_link_resolves(page: Path) -> None:
     targets = [target for target in LINK.findall(page.read_text("utf-8")) if "://" not in target]
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+LOSSES = table("architecture.md", "| cause | counter | function | test |")
+TERMS = [term for term, _ in table("architecture.md", "| term | meaning |")]
+
+
+@pytest.mark.parametrize("row", LOSSES, ids=lambda row: row[0][:40])
+def test_loss_names_its_counter_and_function(row: list[str]) -> None:
+    for struct, field in re.findall(r"`(\w*Stats)\.(\w+)", row[1]):
+        assert field in getattr(fastcoord, struct).__struct_fields__
+    ((function, path),) = re.findall(r"^`(\w+)` in \[\w+\]\(\.\./([^)]+)\)$", row[2])
+    assert re.search(rf"\b{function}\(", (ROOT / path).read_text("utf-8"))
+    assert re.fullmatch(r"\[(test_\w+)\]\(\.\./tests/\w+/\1\.py\)", row[3])
+
+
+def test_glossary_is_sorted_and_unique() -> None:
+    assert sorted(set(TERMS), key=str.lower) == TERMS
