@@ -1,4 +1,4 @@
-"""Servers, lines and processes that stop without dying."""
+"""Servers, connections and processes that stop without an end."""
 
 import asyncio
 import time
@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from fastcoord import PeerDown, PeerUp
+from fastcoord import Node, Notice, PeerDown, PeerUp
 from fastcoord.nats.connection import Connection
 from fastcoord.server import LocalServer
-from support.cluster.crowd import Crowd, crowd
+from support.cluster.crowd import crowd
 from support.cluster.nodes import node_toml
 from support.faults.frames import Frame
 from support.faults.proxy import Proxy
@@ -19,32 +19,36 @@ from support.wait import until
 
 HEARTBEAT = 0.4
 CLUSTER = {"heartbeat": "400ms"}
+LONG_HEARTBEAT = 1.0
+LONG_CLUSTER = {"heartbeat": "1s"}
+"""With this, a node waits long enough for the others to reconnect on a busy machine too."""
 TIMEOUT = {"connection": "1s"}
-SLACK = 1.0
-"""Seconds that a busy machine may be late with a timer."""
+SLACK = 10.0
+"""Seconds that a busy machine may be late; without heartbeats a silent server is noticed after more
+than a minute."""
 
 
-async def noticed(nodes: Crowd, record_property: Any) -> None:
+async def disconnected(*nodes: Node, heartbeat: float, record_property: Any) -> None:
     """Wait until no node is connected, which must take at most three heartbeats."""
     started = time.monotonic()
-    await until(lambda: not any(node.is_connected for node in nodes.nodes))
+    await until(lambda: not any(node.is_connected for node in nodes))
     elapsed = time.monotonic() - started
-    record_property("noticed_after_heartbeats", round(elapsed / HEARTBEAT, 2))
-    assert elapsed <= 3 * HEARTBEAT + SLACK
+    record_property("noticed_after_heartbeats", round(elapsed / heartbeat, 2))
+    assert elapsed <= 3 * heartbeat + SLACK
 
 
 @pytest.mark.parametrize("end", ["thaw", "restart"])
 async def test_frozen_server_loses_nothing(
     server: LocalServer, end: str, record_property: Any
 ) -> None:
-    async with crowd(server, cluster=CLUSTER, timeout=TIMEOUT) as nodes:
+    async with crowd(server, cluster=LONG_CLUSTER, timeout=TIMEOUT) as nodes:
         for node in nodes.nodes:
             await nodes.ledger.publish(node, 100)
         await nodes.even()
         server.freeze()
         for node in nodes.nodes:
             await nodes.ledger.publish(node, 50)
-        await noticed(nodes, record_property)
+        await disconnected(*nodes.nodes, heartbeat=LONG_HEARTBEAT, record_property=record_property)
         for node in nodes.nodes:
             await nodes.ledger.publish(node, 50)
         if end == "thaw":
@@ -52,15 +56,13 @@ async def test_frozen_server_loses_nothing(
         else:
             server.kill()
             await server.start_async()
-        await until(lambda: nodes.is_connected, timeout=30)
+        await until(lambda: nodes.is_connected)
         await nodes.even()
         assert nodes.ledger.missed() == {}
 
 
 @pytest.mark.slow
-async def test_repeated_freezes_are_accounted(
-    server: LocalServer,
-) -> None:
+async def test_repeated_freezes_are_accounted(server: LocalServer) -> None:
     async with crowd(server, cluster=CLUSTER, timeout=TIMEOUT) as nodes:
         async with nodes.load():
             for _ in range(3):
@@ -68,7 +70,7 @@ async def test_repeated_freezes_are_accounted(
                 server.freeze()
                 await until(lambda: not any(node.is_connected for node in nodes.nodes))
                 server.thaw()
-                await until(lambda: nodes.is_connected, timeout=30)
+                await until(lambda: nodes.is_connected)
         await nodes.even()
 
 
@@ -77,25 +79,28 @@ async def test_half_open_connection_is_replaced(server: LocalServer, record_prop
         Proxy(server.host, server.port) as proxy,
         crowd([proxy, server, server], cluster=CLUSTER, timeout=TIMEOUT) as nodes,
     ):
-        lonely, *others = nodes.nodes
+        cut_off, *others = nodes.nodes
         proxy.to_server.swallow()
         proxy.to_client.swallow()
-        started = time.monotonic()
-        await nodes.ledger.publish(lonely, 100)
-        await until(lambda: not lonely.is_connected)
-        elapsed = time.monotonic() - started
-        record_property("noticed_after_heartbeats", round(elapsed / HEARTBEAT, 2))
-        assert elapsed <= 3 * HEARTBEAT + SLACK
+        await nodes.ledger.publish(cut_off, 100)
+        await disconnected(cut_off, heartbeat=HEARTBEAT, record_property=record_property)
         for node in others:
-            await until(lambda: PeerDown(1, False) in nodes.record(node).notices)  # noqa: B023
+            notices = nodes.record(node).notices
+            await until(lambda: PeerDown(1, False) in notices)  # noqa: B023
             await nodes.ledger.publish(node, 10)
         proxy.to_server.resume()
         proxy.to_client.resume()
         await nodes.even()
-        # What the others said while it was away is gone, and it knows exactly how much.
+        # What the others published meanwhile did not reach it, and it reports the exact number.
         assert nodes.ledger.missed() == {(1, 2): {"gap": 10}, (1, 3): {"gap": 10}}
         for node in others:
-            assert nodes.record(node).notices.count(PeerUp(1)) == 2
+            await until(lambda: came_back(1, nodes.record(node).notices))  # noqa: B023
+
+
+def came_back(node_id: int, notices: list[Notice]) -> bool:
+    """Whether a peer was reported as down and later as up."""
+    down = PeerDown(node_id, False)
+    return down in notices and PeerUp(node_id) in notices[notices.index(down) :]
 
 
 async def test_one_way_loss_is_noticed(server: LocalServer) -> None:
@@ -112,9 +117,7 @@ async def test_one_way_loss_is_noticed(server: LocalServer) -> None:
         assert nodes.ledger.missed() == {}
 
 
-async def test_slow_connection_stays_open(
-    server: LocalServer,
-) -> None:
+async def test_slow_connection_stays_open(server: LocalServer) -> None:
     delay = HEARTBEAT / 20
     behind = 100
 
@@ -128,7 +131,7 @@ async def test_slow_connection_stays_open(
     ):
         sender, receiver = nodes.nodes
         proxy.to_client.filter = slowly
-        # The answer to a PING waits behind these, for more than three heartbeats.
+        # The answer to a PING follows these, more than three heartbeats late.
         assert behind * delay > 3 * HEARTBEAT
         for _ in range(behind):
             await nodes.ledger.publish(sender)
@@ -139,11 +142,11 @@ async def test_slow_connection_stays_open(
 
 
 async def test_short_freeze_keeps_connection(server: LocalServer) -> None:
-    async with crowd(server, cluster=CLUSTER) as nodes:
-        for _ in range(3):
+    async with crowd(server, cluster=LONG_CLUSTER) as nodes:
+        for _ in range(2):
             batches = [node.stats().received_batches for node in nodes.nodes]
             server.freeze()
-            await asyncio.sleep(HEARTBEAT / 2)  # the hesitation itself
+            await asyncio.sleep(LONG_HEARTBEAT / 4)  # the length of the freeze
             server.thaw()
             await nodes.ledger.publish(nodes.nodes[0], 10)
             await until(
@@ -173,34 +176,32 @@ async def test_paused_process_recovers(server: LocalServer, tmp_path: Path) -> N
             process.freeze()
             await until(lambda: PeerDown(2, False) in record.notices)
             process.thaw()
-            await until(lambda: record.notices.count(PeerUp(2)) == 2)
+            await until(lambda: came_back(2, record.notices))
             received = node.stats().received
             await until(lambda: node.stats().received >= received + 100)
         await node.flush()
 
-        async def knows_everything() -> bool:
+        async def has_everything() -> bool:
             heard = (await process.book())["received"]
             return bool(heard) and heard[0]["place"] == nodes.ledger.sent[1]
 
-        await until(knows_everything, timeout=30)
+        await until(has_everything)
         book = await process.end()
         line = book["received"][0]
         assert line["faults"] == []
         assert book["waiting"] == 0
-        # Neither its own pause nor that of its peer is a loss: the server kept what it was sent.
+        # Neither node loses anything by the pause: the server kept the messages.
         assert (line["missed"], book["reconnects"]) == ({}, 0)
         await until(lambda: record.place(2) == book["sent"])
         assert record.sender(2).faults == []
         assert record.missed(2) == {}
 
 
-async def test_held_flush_sends_few_pings(
-    server: LocalServer,
-) -> None:
+async def test_held_flush_sends_few_pings(server: LocalServer) -> None:
     async with (
         Proxy(server.host, server.port) as near,
         Proxy(server.host, server.port) as far,
-        crowd([near, far], count=2, cluster=CLUSTER) as nodes,
+        crowd([near, far], count=2, cluster=LONG_CLUSTER) as nodes,
     ):
         pings = 0
 
@@ -218,10 +219,11 @@ async def test_held_flush_sends_few_pings(
         near.to_server.filter = count
         await nodes.ledger.publish(sender)
         flushing = asyncio.ensure_future(sender.flush())
-        await asyncio.wait([flushing], timeout=3 * HEARTBEAT)
-        assert not flushing.done(), "it was not held: nothing is shown"
-        # Two in a heartbeat are what finds out a silent server.
-        assert pings < 20
+        started = time.monotonic()
+        await asyncio.wait([flushing], timeout=LONG_HEARTBEAT)
+        assert not flushing.done(), "the flush was not held"
+        # Two in each heartbeat detect a silent server.
+        assert pings <= 4 + 4 * (time.monotonic() - started) / LONG_HEARTBEAT
         await far.accept()
         await flushing
         await nodes.even()
@@ -230,13 +232,13 @@ async def test_held_flush_sends_few_pings(
 async def test_interrupted_write_is_repeated(
     server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such as a signal's handler that raises in the wrong moment."""
+    """A signal handler may raise an exception during a write."""
     async with crowd(server, count=2) as nodes:
         sender = nodes.nodes[0]
         publish = Connection.publish
         interrupted = asyncio.Event()
 
-        def interrupt(link: Connection, *given: Any, **more: Any) -> int:
+        def interrupt(connection: Connection, *given: Any, **more: Any) -> int:
             monkeypatch.setattr(Connection, "publish", publish)
             interrupted.set()
             raise InterruptedError("for the test")

@@ -1,4 +1,4 @@
-"""Servers are killed without warning: every event is delivered once, or reported missing."""
+"""Servers are killed without warning: every event is delivered once or reported as missed."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,7 +10,10 @@ from fastcoord.server import LocalCluster, LocalServer
 from support.cluster.crowd import crowd
 from support.wait import until
 
-KILLS = 10
+KILLS = 5
+PATIENT: dict[str, Any] = {"heartbeat": "2s"}
+"""With this, a node waits long enough for the others to reconnect on a busy machine too."""
+SMALL: dict[str, Any] = {"client": 4, "batch_bytes": 256}
 
 
 @pytest.fixture
@@ -24,8 +27,8 @@ def three_servers() -> Iterator[LocalCluster]:
 async def test_server_kills_are_accounted(
     server: LocalServer, record_property: Any, heartbeat: str
 ) -> None:
-    # With 2 s everyone waits for everyone to come back; with 200 ms nobody waits so long, and what
-    # is sent meanwhile is missed. Both must be exact.
+    # With 2 s a node waits for the others to reconnect. With 200 ms it does not wait so long, and
+    # the others miss what it sends meanwhile. Both must be accounted for exactly.
     async with crowd(server, cluster={"heartbeat": heartbeat}) as nodes:
         async with nodes.load():
             await nodes.progress()
@@ -34,11 +37,11 @@ async def test_server_kills_are_accounted(
                 await until(lambda: not any(node.is_connected for node in nodes.nodes))
                 await nodes.published(100)
                 await server.start_async()
-                await until(lambda: nodes.is_connected, timeout=30)
+                await until(lambda: nodes.is_connected)
                 await nodes.progress()
         await nodes.even()
         assert [node.stats().reconnects >= KILLS for node in nodes.nodes] == [True] * 3
-        tell(nodes.ledger, record_property)
+        report(nodes.ledger, record_property)
 
 
 @pytest.mark.slow
@@ -49,21 +52,21 @@ async def test_cluster_kills_are_accounted(
     async with crowd([servers] * 3) as nodes:
         async with nodes.load():
             await nodes.progress()
-            for turn in range(6):
-                server = servers[turn % 3]
+            for number in range(6):
+                server = servers[number % 3]
                 server.kill()
                 await nodes.published(100)
-                await until(lambda: nodes.is_connected, timeout=30)
+                await until(lambda: nodes.is_connected)
                 await nodes.progress()
                 await server.start_async()
                 await asyncio.to_thread(three_servers.wait_for_routes)
         await nodes.even()
         assert sum(node.stats().reconnects for node in nodes.nodes) >= 3
-        tell(nodes.ledger, record_property)
+        report(nodes.ledger, record_property)
 
 
 async def test_short_outage_loses_nothing(server: LocalServer) -> None:
-    async with crowd(server) as nodes:
+    async with crowd(server, cluster=PATIENT) as nodes:
         server.kill()
         await until(lambda: not any(node.is_connected for node in nodes.nodes))
         for node in nodes.nodes:
@@ -74,7 +77,7 @@ async def test_short_outage_loses_nothing(server: LocalServer) -> None:
 
 
 async def test_max_age_discards_events(server: LocalServer) -> None:
-    async with crowd(server, cluster={"max_age": "1s"}) as nodes:
+    async with crowd(server, cluster={**PATIENT, "max_age": "1s"}) as nodes:
         first, second, third = nodes.nodes
         server.kill()
         await until(lambda: not any(node.is_connected for node in nodes.nodes))
@@ -87,14 +90,14 @@ async def test_max_age_discards_events(server: LocalServer) -> None:
         await until(lambda: nodes.is_connected)
         await nodes.ledger.publish(first, 10)
         await nodes.even()
-        # The five may have become too old as well, on a busy machine.
-        late = first.stats().discarded - 700
-        assert late in (0, 5)
+        # On a busy machine the events published later may have become too old as well.
+        discarded = first.stats().discarded
+        assert 700 <= discarded <= 715
         assert third.stats().discarded == 0
         assert nodes.ledger.missed() == {
             (1, 2): {"discarded": 30},
-            (2, 1): {"discarded": 700 + late},
-            (3, 1): {"discarded": 700 + late},
+            (2, 1): {"discarded": discarded},
+            (3, 1): {"discarded": discarded},
             (3, 2): {"discarded": 30},
         }
 
@@ -102,7 +105,7 @@ async def test_max_age_discards_events(server: LocalServer) -> None:
 async def test_full_queue_discards_events(
     server: LocalServer,
 ) -> None:
-    async with crowd(server, capacity={"client": 4, "batch_bytes": "256"}) as nodes:
+    async with crowd(server, cluster=PATIENT, capacity=SMALL) as nodes:
         first = nodes.nodes[0]
         server.kill()
         await until(lambda: not any(node.is_connected for node in nodes.nodes))
@@ -120,7 +123,7 @@ async def test_full_queue_discards_events(
 async def test_publish_waits_during_outage(
     server: LocalServer,
 ) -> None:
-    async with crowd(server, capacity={"client": 4, "batch_bytes": "256"}) as nodes:
+    async with crowd(server, cluster=PATIENT, capacity=SMALL) as nodes:
         first = nodes.nodes[0]
         server.kill()
         await until(lambda: not any(node.is_connected for node in nodes.nodes))
@@ -131,7 +134,7 @@ async def test_publish_waits_during_outage(
         await until(lambda: first.stats().accepted == accepted)
         assert not publishing.done()
         await server.start_async()
-        await asyncio.wait_for(publishing, 30)
+        await publishing
         await nodes.even()
         assert first.stats().discarded == 0
         assert nodes.ledger.missed() == {}
@@ -140,7 +143,7 @@ async def test_publish_waits_during_outage(
 async def test_cancelled_publish_keeps_whole_events(
     server: LocalServer,
 ) -> None:
-    async with crowd(server, 2, capacity={"client": 4, "batch_bytes": "256"}) as nodes:
+    async with crowd(server, 2, cluster=PATIENT, capacity=SMALL) as nodes:
         first = nodes.nodes[0]
         server.kill()
         await until(lambda: not any(node.is_connected for node in nodes.nodes))
@@ -156,6 +159,6 @@ async def test_cancelled_publish_keeps_whole_events(
         assert nodes.ledger.missed() == {}
 
 
-def tell(ledger: Any, record_property: Any) -> None:
+def report(ledger: Any, record_property: Any) -> None:
     record_property("delivered_share", ledger.share)
     print(f"delivered {ledger.share:.4%}; missed {ledger.missed()}\n{ledger.table()}")

@@ -12,13 +12,13 @@ POLL_INTERVAL = 0.005
 async def until(
     condition: Callable[[], Any | Awaitable[Any]],
     *,
-    timeout: float = 10.0,
+    timeout: float = 120.0,
     because: str | None = None,
 ) -> Any:
     """Wait until a condition holds.
 
     :param condition: a function, plain or async, that is called until its result is true.
-    :param timeout: seconds.
+    :param timeout: seconds; long, because it only ends a test that hangs.
     :param because: the condition in words, for the error; its source line by default.
     :return: the first true result.
     :raises AssertionError: the condition does not hold within ``timeout``.

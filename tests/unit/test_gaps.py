@@ -152,6 +152,15 @@ def test_early_sender_begins_anywhere() -> None:
     assert receiver.hear(1002, 1) == [gap(1), 1002]
 
 
+@pytest.mark.parametrize(("offset", "expected"), [(1000, [gap(None), 1000]), (0, [0])])
+def test_disconnect_makes_early_sender_unknown(offset: int, expected: list[Missed | int]) -> None:
+    receiver = ReceivingSide(settled=False)
+    receiver.gap_detector.disconnected()
+    receiver.gap_detector.connected(receiver.now)
+    assert receiver.hear(offset, 1) == expected
+    assert receiver.hear(offset + 2, 1) == [gap(1), offset + 2]
+
+
 def test_late_sender_begins_at_zero() -> None:
     receiver = ReceivingSide(settled=False)
     receiver.now = 2 * HEARTBEAT + 0.01

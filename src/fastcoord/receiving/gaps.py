@@ -288,7 +288,11 @@ class GapDetector:
         if known is not None:
             peer.expected, peer.discarded, history.track = known
         else:
-            peer.expected = offset if self.receiver.now <= self.settled_at else 0
+            is_settling = self.receiver.now <= self.settled_at
+            peer.expected = offset if is_settling else 0
+            if is_settling and offset and self.absences and not is_restart:
+                # What it sent before this node connected and while it was disconnected looks alike.
+                self.report(peer.node_id, None, "gap")
             peer.discarded = 0
             history.track = Track(peer.expected)
 

@@ -47,7 +47,7 @@ async def accounted(
     assert_accounts(node)
 
 
-async def collect(events: Any, count: int, *, seconds: float = 30.0) -> list[Any]:
+async def collect(events: Any, count: int, *, seconds: float = 120.0) -> list[Any]:
     """Take ``count`` items from a subscription, or batches from its ``batches()``.
 
     :param events: an async iterator.

@@ -45,7 +45,7 @@ class Crowd:
     def is_connected(self) -> bool:
         return all(node.is_connected for node in self.nodes)
 
-    async def acquainted(self, *, timeout: float = 30.0) -> None:
+    async def acquainted(self, *, timeout: float = 120.0) -> None:
         """Wait until every node reports every other one as up."""
         await until(
             lambda: all(
@@ -56,7 +56,7 @@ class Crowd:
             because="every node reports every other one as up",
         )
 
-    async def even(self, *, timeout: float = 60.0) -> None:
+    async def even(self, *, timeout: float = 120.0) -> None:
         """Wait until every event is accounted for, on the nodes and in the ledger."""
         await self.ledger.even(timeout=timeout)
         await until(lambda: all(node.stats().waiting == 0 for node in self.nodes), timeout=timeout)
@@ -81,7 +81,7 @@ class Crowd:
             stop.set()
             await asyncio.gather(*producers)
 
-    async def progress(self, events: int = 200, *, timeout: float = 30.0) -> None:
+    async def progress(self, events: int = 200, *, timeout: float = 120.0) -> None:
         """Wait until each node has published and received this many more events."""
         sent = dict(self.ledger.sent)
         received = [node.stats().received for node in self.nodes]
@@ -95,7 +95,7 @@ class Crowd:
             because=f"each node published and received {events} more events",
         )
 
-    async def published(self, events: int = 200, *, timeout: float = 30.0) -> None:
+    async def published(self, events: int = 200, *, timeout: float = 120.0) -> None:
         """Wait until each node has published this many more events, received or not."""
         sent = dict(self.ledger.sent)
         await until(

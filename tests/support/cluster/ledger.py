@@ -139,7 +139,7 @@ class Ledger:
             self.records[to].place(sender) == self.sent[sender] for to, sender in self.pairs()
         )
 
-    async def even(self, *, timeout: float = 30.0) -> None:
+    async def even(self, *, timeout: float = 120.0) -> None:
         """Wait until every receiver has got or missed every event, and check the records.
 
         :raises AssertionError: an event is unaccounted for, delivered twice, or out of order.

@@ -45,7 +45,7 @@ class NodeProcess:
         self.process.stdin.write(f"{word}\n".encode())
         await self.process.stdin.drain()
 
-    async def book(self, *, timeout: float = 60.0) -> dict[str, Any]:
+    async def book(self, *, timeout: float = 120.0) -> dict[str, Any]:
         """Request the current book."""
         await self.say("book")
         return await asyncio.wait_for(self.read(), timeout)
@@ -58,7 +58,7 @@ class NodeProcess:
         self.last = json.loads(line)
         return self.last
 
-    async def end(self, *, timeout: float = 60.0) -> dict[str, Any]:
+    async def end(self, *, timeout: float = 120.0) -> dict[str, Any]:
         """Close its node, wait for its end, and return the final book."""
         await self.say("end")
         book = await asyncio.wait_for(self.read(), timeout)
