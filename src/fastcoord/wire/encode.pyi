@@ -1,1 +1,1 @@
-"""Nothing of this module is for Python: its functions are reached by cimport."""
+"""Encoding of events: C functions, for ``cimport`` alone."""

@@ -1,0 +1,194 @@
+"""Try a wheel as its first user: a fresh environment, no compiler, and no source within reach."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from sdist import files_of
+from system import ROOT, Python, clean_environment, problem, run
+
+CONFIGURATION = """
+[store."nats"]
+type = "nats"
+address = ["localhost"]
+
+[cluster]
+coordinator = "nats"
+node-id = 1
+"""
+
+# Every module comes from the environment, and every extension is compiled.
+IMPORTS = """
+import importlib, pkgutil, sys
+import fastcoord
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+inside = Path(sys.prefix).resolve()
+compiled = 0
+for module in pkgutil.walk_packages(fastcoord.__path__, "fastcoord."):
+    if module.name.endswith(".__main__") or not WITH_EXTRAS and ".cli." in module.name:
+        continue
+    found = importlib.import_module(module.name)
+    assert Path(found.__file__).resolve().is_relative_to(inside), found.__file__
+    compiled += found.__file__.endswith(tuple(EXTENSION_SUFFIXES))
+stubs = len([path for path in Path(fastcoord.__file__).parent.rglob("*.pyi")])
+assert 0 < compiled <= stubs, (compiled, stubs)
+
+event = fastcoord.StateChange(account_id=7, change_id=42, types=1)
+payload = fastcoord.encode_batch([event], node_id=5, protocol="stalwart-0.15")
+assert list(fastcoord.decode_batch(payload, protocol="stalwart-0.15")) == [event]
+print(f"{compiled} compiled modules, imported from {Path(fastcoord.__file__).parent}")
+"""
+
+FOOTPRINT = """
+import json, os, subprocess, sys, time
+from pathlib import Path
+
+def cpu_of(code):
+    # The processor's time, not the clock's: other processes do not count.
+    best = float("inf")
+    for _ in range(7):
+        before = os.times()
+        subprocess.run([sys.executable, "-I", "-c", code], check=True)
+        after = os.times()
+        best = min(best, after[2] + after[3] - before[2] - before[3])
+    return best
+
+import fastcoord
+folder = Path(fastcoord.__file__).parent
+size = sum(path.stat().st_size for path in folder.rglob("*")
+           if path.is_file() and path.suffix != ".pyc")
+print(json.dumps([size, (cpu_of("import fastcoord") - cpu_of("pass")) * 1000]))
+"""
+
+# What a wheel may cost whoever installs it; docs/install.md gives the measured figures.
+MOST_BYTES_INSTALLED = 12_000_000
+MOST_IMPORT_MILLISECONDS = 250
+
+REPRESENTATIVE_TESTS = (
+    "tests/integration/test_exchange.py",
+    "tests/integration/test_publishing.py",
+    "tests/golden",
+)
+ALL_TESTS = ("tests/integration", "tests/golden")
+# What the tests read beside themselves.
+READ_BY_TESTS = ("tests/", "docs/", "Makefile", "README.md", "CHANGELOG.md", "pyproject.toml")
+
+
+class Installation:
+    """A fresh virtual environment in a folder of its own.
+
+    :param folder: an empty folder, outside of the checkout.
+    :param compiler: whether commands of the system, a compiler among them, can be found.
+    """
+
+    def __init__(self, python: Python, folder: Path, *, compiler: bool = False) -> None:
+        self.bin = folder / "environment" / "bin"
+        self.work = folder / "work"
+        self.work.mkdir(parents=True)
+        path = f"{self.bin}{os.pathsep}{os.environ['PATH']}" if compiler else str(self.bin)
+        self.environment = {
+            **clean_environment(),
+            "PATH": path,
+            "PIP_NO_CACHE_DIR": "1" if compiler else "0",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        run(python.executable, "-m", "venv", self.bin.parent, cwd=folder)
+
+    def run(self, command: str, *words: str | Path, shown: bool = False) -> str:
+        return run(
+            self.bin / command, *words, cwd=self.work, environment=self.environment, shown=shown
+        )
+
+    def try_out(self) -> None:
+        """Import every module, and run the command and the demo."""
+        (self.work / "node.toml").write_text(CONFIGURATION, "utf-8")
+        self.run("python", "-I", "-W", "error", "-c", f"WITH_EXTRAS = True\n{IMPORTS}")
+        self.run("fastcoord", "check", "node.toml")
+        self.run("fastcoord", "demo", "--seconds", "1", "--plain")
+
+
+def try_wheel(wheel: Path, sdist: Path, python: Python, tests: str) -> None:
+    """Install a wheel without a compiler, and run the demo and the integration tests.
+
+    :param sdist: where the tests come from.
+    :param tests: ``"all"``, ``"short"`` or ``"none"``.
+    :raises SystemExit: something did not work.
+    """
+    with tempfile.TemporaryDirectory(prefix="wheel-trial-") as scratch:
+        installation = Installation(python, Path(scratch))
+        only_wheels = ("install", "-q", "--only-binary", ":all:")
+        installation.run("pip", *only_wheels, wheel)
+        code = f"WITH_EXTRAS = False\n{IMPORTS}"
+        installation.run("python", "-I", "-W", "error", "-c", code)
+        check_footprint(installation)
+        installation.run("pip", *only_wheels, *words_of_readme(wheel.parent))
+        installation.try_out()
+        if tests != "none":
+            chosen = ALL_TESTS if tests == "all" else REPRESENTATIVE_TESTS
+            run_tests(installation, sdist, chosen)
+
+
+def words_of_readme(folder: Path) -> list[str]:
+    """Return the arguments of ``pip install`` that the README shows, with another folder."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    (shown,) = re.findall(r"^pip install (.*wheels/dist .*)$", readme, re.MULTILINE)
+    return shlex.split(shown.replace("wheels/dist", shlex.quote(str(folder))))
+
+
+def check_footprint(installation: Installation) -> None:
+    """Measure size and import time of an installed wheel, and hold them against the budget."""
+    size, milliseconds = json.loads(installation.run("python", "-c", FOOTPRINT))
+    print(f"installed: {size / 1e6:.1f} MB; import: {milliseconds:.0f} ms of processor time")
+    if size > MOST_BYTES_INSTALLED:
+        raise problem(f"installed, it has {size:,} bytes; the budget is {MOST_BYTES_INSTALLED:,}")
+    if milliseconds > MOST_IMPORT_MILLISECONDS:
+        raise problem(
+            f"its import takes {milliseconds:.0f} ms; the budget is {MOST_IMPORT_MILLISECONDS}"
+        )
+
+
+def run_tests(installation: Installation, sdist: Path, tests: Sequence[str]) -> None:
+    """Run tests of the sdist, copied to where there is no source, against what is installed."""
+    for name, content in files_of(sdist).items():
+        if name.startswith(READ_BY_TESTS):
+            path = installation.work / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+    installation.run("pip", "install", "-q", "--upgrade", "pip")
+    group = f"{installation.work / 'pyproject.toml'}:wheel-test"
+    installation.run("pip", "install", "-q", "--only-binary", ":all:", "--group", group)
+    # With this variable the tests refuse to run on any other build.
+    installation.environment["FASTCOORD_BUILD"] = str(installation.bin.parent)
+    installation.run("python", "-X", "dev", "-m", "pytest", "-q", *tests, shown=True)
+
+
+def try_sources(sdist: Path, python: Python) -> None:
+    """Install from the sdist and from a git URL with pip alone, and without a compiler.
+
+    :raises SystemExit: an installation failed, or the one without a compiler did not explain why.
+    """
+    with tempfile.TemporaryDirectory(prefix="sdist-trial-") as scratch:
+        refused = Installation(python, Path(scratch, "no-compiler"))
+        try:
+            refused.run("pip", "install", sdist)
+        except SystemExit as error:
+            said = str(error)
+        else:
+            raise problem("an installation from the sdist needs no compiler?")
+        if "there is no C compiler" not in said or "apt install gcc" not in said:
+            raise problem(f"without a compiler the installation does not say so:\n{said}")
+        from_sdist = Installation(python, Path(scratch, "sdist"), compiler=True)
+        from_sdist.run("pip", "install", "-q", f"fastcoord[server,cli] @ {sdist.as_uri()}")
+        from_sdist.try_out()
+        from_git = Installation(python, Path(scratch, "git"), compiler=True)
+        url = f"git+{ROOT.as_uri()}"
+        from_git.run("pip", "install", "-q", f"fastcoord[server,cli] @ {url}")
+        from_git.try_out()
