@@ -1,8 +1,8 @@
-"""The codec as a fuzz target: each input through the compiled codec and through the reference.
+"""The codec as a fuzz target: the compiled codec and the reference decode each input.
 
-The first byte of an input chooses the protocol and a consumer's filter, the others are the
-payload. It is decoded as a whole, and taken as a message that arrives: counted, filtered, read
-event by event or batch by batch. Whatever could be read is written again by both codecs.
+The first byte of an input selects the protocol and a consumer's filter, the others are the
+payload. The payload is decoded at once, and received as a message: counted, filtered, taken event
+by event or batch by batch. Decoded events are encoded again by both codecs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PROTOCOLS = tuple(reference.PROTOCOLS)
 _KINDS = [getattr(fastcoord, name) for name in sorted(reference.event_types("fastcoord-1"))]
 FILTERS = (None, *(frozenset(_KINDS[first::7]) for first in range(7)))
 LARGEST_SEED = 256
-"""Stalwart's larger batches are taken apart into their events."""
+"""Stalwart's larger batches are split into their events."""
 
 
 def _edges_of_integers() -> Iterator[bytes]:
@@ -112,5 +112,5 @@ def _cache_item(chance: random.Random) -> list[Any]:
 
 
 def _integer(chance: random.Random, bits: int) -> int:
-    """Every length of the LEB128 form is equally likely."""
+    """Draw an integer; every length of the LEB128 form is equally likely."""
     return chance.getrandbits(chance.randint(1, bits))

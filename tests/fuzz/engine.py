@@ -1,4 +1,4 @@
-"""The loop of the fuzzer: mutate, run, keep what reached something new, stop at a finding."""
+"""The loop of the fuzzer: mutate, run, keep inputs that reach new code, stop at a finding."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class Target(Protocol):
     """What is fuzzed."""
 
     tokens: Sequence[bytes]
-    """Pieces of input that mean something to it."""
+    """Pieces of input that have a meaning for the target."""
 
     def seeds(self) -> list[bytes]:
-        """Give well-formed inputs to start from."""
+        """Return well-formed inputs to start from."""
 
     def generate(self, chance: random.Random) -> bytes:
-        """Make a new input without any other."""
+        """Generate a new input."""
 
     def run(self, data: bytes) -> Hashable:
-        """Try one input.
+        """Run one input.
 
-        :return: what kind of outcome it was; an outcome of a new kind keeps the input.
-        :raises Exception: the code under test did something wrong.
+        :return: the kind of outcome; an input with a new kind is kept.
+        :raises Exception: the code under test has an error.
         """
 
 
@@ -44,22 +44,22 @@ class Coverage:
 
 
 class Finding(NamedTuple):
-    """An input that the target did not stand."""
+    """An input for which the target raised an exception."""
 
     data: bytes
     reason: str
 
 
 class Report(NamedTuple):
-    """How a run went."""
+    """The result of a run."""
 
     executions: int
     seconds: float
     corpus: int
     kinds: int
-    """How many kinds of outcome were seen."""
+    """The number of kinds of outcome."""
     edges: int
-    """How many edges of the instrumented code were taken; 0 without coverage."""
+    """The number of edges of the instrumented code that were taken; 0 without coverage."""
     finding: Finding | None
 
     def __str__(self) -> str:
@@ -74,9 +74,9 @@ class Engine:
     """One run over one target.
 
     :param target: what is fuzzed.
-    :param seed: of every random choice.
-    :param coverage: tells new code reached; without it, only new kinds of outcome do.
-    :param before_each: called with every input before it runs, so that a crash can be told.
+    :param seed: the seed of every random choice.
+    :param coverage: detects new code reached; without it, only new kinds of outcome count.
+    :param before_each: called with every input before it runs, so that a crash has a known input.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Engine:
         executions: float = float("inf"),
         each_minute: Callable[[Report], None] = lambda report: None,
     ) -> Report:
-        """Fuzz until the time or the number of executions is up, or something is found."""
+        """Fuzz until the time or the number of executions is reached, or there is a finding."""
         self._started = time.monotonic()
         next_report = self._started + 60
         for seed in self._target.seeds():
@@ -125,9 +125,9 @@ class Engine:
     def _next_input(self) -> bytes:
         if self._chance.random() < 0.05:
             return self._target.generate(self._chance)
-        # Half of the time one of the newest, which are the least explored.
+        # Half of the time one of the newest inputs, which have the fewest mutations so far.
         newest = self._corpus[-20:] if self._chance.random() < 0.5 else self._corpus
-        # The smaller of two: it runs faster, and a mutation of it is likelier to matter.
+        # The smaller of two: it runs faster, and a mutation is more likely to change the outcome.
         start = min(self._chance.choice(newest), self._chance.choice(newest), key=len)
         return mutate(
             self._chance,
@@ -145,7 +145,7 @@ class Engine:
             kind = self._target.run(data)
         except AssertionError as error:
             return Finding(data, str(error))
-        except Exception:  # noqa: BLE001 - whatever else escapes is as much of a finding
+        except Exception:  # noqa: BLE001 - any exception is a finding
             return Finding(data, traceback.format_exc())
         reached = self._coverage.fold() if self._coverage is not None else 0
         if keep or reached or kind not in self._kinds:
@@ -154,7 +154,7 @@ class Engine:
         return None
 
     def _smaller(self, finding: Finding) -> Finding:
-        """Leave out whatever the finding does not need."""
+        """Remove bytes that the finding does not need."""
         size = len(finding.data) // 2
         while size:
             for start in range(0, len(finding.data), size):

@@ -1,8 +1,8 @@
 """``make fuzz``: fuzz one target for some time, on a build that counts its edges.
 
-The loop runs in a process of its own, which writes each input into a shared file before it tries
-it: whatever kills that process, or stops it from getting on, leaves the culprit behind. A finding
-is written to ``.sanitize/findings/`` and the exit status is 1.
+The loop runs in a process of its own, which writes each input into a shared file before it runs
+it: the file holds the input that crashed or blocked the process. A finding is written to
+``.sanitize/findings/``, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from support.builds import BUILDS, ROOT, build_extensions, compile_library, envi
 
 TARGETS = ("codec", "parser")
 COUNT_EDGES = "-fsanitize-coverage=trace-pc"
-"""Has every basic block call ``__sanitizer_cov_trace_pc``, which ``coverage.c`` provides."""
+"""Makes every basic block call ``__sanitizer_cov_trace_pc``, which ``coverage.c`` provides."""
 STUCK = 60.0
 """Seconds that one input may take before it counts as a finding."""
 FINDINGS = BUILDS / "findings"
 
 
 class LastInput:
-    """A file that always holds the input that is being tried, and how many were."""
+    """A file that holds the input that is running, and the number of inputs so far."""
 
     _head = struct.Struct("<QI")
 
@@ -57,7 +57,7 @@ class LastInput:
 
 
 def main() -> int:
-    """Build, fuzz in a child process, and tell what came of it."""
+    """Build, fuzz in a child process, and print the result."""
     arguments = _arguments()
     if arguments.inside is not None:
         return _fuzz(arguments)
@@ -107,7 +107,7 @@ def watch(child: subprocess.Popen[bytes], last_input: LastInput, target: str) ->
 
 def _fuzz(arguments: argparse.Namespace) -> int:
     coverage = Coverage(Path(arguments.inside))
-    # Only now: the counters must be there when the extensions are loaded.
+    # Imported here, because the counters must be loaded before the extensions.
     target = _target(arguments.target)
     from fastcoord import _codec
 

@@ -1,4 +1,4 @@
-"""Makes inputs out of inputs: the blind half of the fuzzer."""
+"""Random mutations of inputs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 
 MAXIMUM_SIZE = 1024
-"""Inputs do not grow beyond this: the reference takes its time for each byte."""
+"""The maximum size of an input in bytes; the reference is slow."""
 
 INTERESTING_BYTES = bytes([0x00, 0x01, 0x02, 0x03, 0x04, 0x0F, 0x10, 0x7F, 0x80, 0x81, 0xFE, 0xFF])
 
@@ -77,9 +77,9 @@ def mutate(
     """Change an input in one to six ways.
 
     :param chance: the only source of randomness, so that a seed repeats a run.
-    :param data: the input to start from; it stays as it is.
-    :param corpus: inputs that parts are taken from.
-    :param tokens: pieces that mean something to the target.
+    :param data: the input to start from; it is not changed.
+    :param corpus: inputs to take parts from.
+    :param tokens: pieces that have a meaning for the target.
     """
     changed = bytearray(data)
     for _ in range(chance.choice((1, 1, 1, 2, 2, 3, 4, 6))):

@@ -1,7 +1,7 @@
-"""The parser as a fuzz target: a stream in reads of some size, and through the reference at once.
+"""The parser as a fuzz target: the parser gets a stream in reads, the reference at once.
 
-The first byte of an input chooses the size of a read, the others are what a server sends. The same
-bytes are also read as a header block.
+The first byte of an input selects the size of a read, the others are the data of a server. The
+same bytes are also parsed as a header block.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _message(subject: bytes, sid: int, reply: bytes, block: bytes | None, payloa
 
 def _kind(each: Message | bytes) -> str:
     if isinstance(each, bytes):
-        # Mutated lines are without end; as outcomes they are all the same.
+        # There are endless mutated lines; they all count as one outcome.
         return next((verb for verb in VERBS if each.startswith(verb.encode())), "another line")
     sequence = "numbered" if isinstance(each.sequence, tuple) else str(each.sequence)
     return f"{sequence} {bool(each.reply)} {bool(each.payload)}"

@@ -1,4 +1,4 @@
-"""The fuzzer itself: it finds what is there, keeps what kills it, and repeats itself."""
+"""The fuzzer itself: it finds errors, saves inputs that crash, and repeats a run by its seed."""
 
 from __future__ import annotations
 

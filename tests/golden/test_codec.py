@@ -1,4 +1,4 @@
-"""The compiled codec against what Stalwart wrote and against malformed bytes made by hand."""
+"""The compiled codec on batches that Stalwart wrote, and on malformed payloads made by hand."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_builtins_match_vectors(vector: Vector) -> None:
 
 
 def _types_within(value: object) -> object:
-    """Tell the types apart that compare equal: True and 1, a list and no tuple."""
+    """Return the types within a value, because ``True`` equals 1."""
     if isinstance(value, dict):
         return {name: _types_within(member) for name, member in value.items()}
     if isinstance(value, list):

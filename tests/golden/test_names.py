@@ -1,4 +1,4 @@
-"""The names of numbers against the tables that they were taken from."""
+"""The names of data types and registry objects, compared with Stalwart's tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The oracle itself against what Stalwart wrote, and against malformed bytes worked out by hand."""
+"""The reference codec on batches that Stalwart wrote, and on malformed payloads made by hand."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ async def test_listen_prints_json_lines(tmp_path: Path, server: LocalServer) -> 
         fastcoord.InvalidateAccessTokens([1, 2]),
     ]
     async with start("listen", str(config), directory=tmp_path) as listener:
-        await listener.says("listens on stwt.agora")
+        await listener.prints("listens on stwt.agora")
         # Not that of the file: its node may be running.
         assert "node 9 listens" not in listener.err
         async with joined(server, 2, cluster={"heartbeat": "100ms"}) as node:
@@ -36,7 +36,7 @@ async def test_listen_prints_json_lines(tmp_path: Path, server: LocalServer) -> 
             await until(lambda: listener.out.count("\n") >= 4)
         await until(lambda: "PeerDown" in listener.out)
         listener.process.send_signal(signal.SIGINT)
-        assert await listener.ends() == 130
+        assert await listener.wait() == 130
     lines = [json.loads(line) for line in listener.out.splitlines()]
     assert all(line.pop("received_at") > 1_700_000_000 for line in lines)
     assert all(line.pop("node_id") == 2 for line in lines)
@@ -50,7 +50,7 @@ async def test_listen_filters_by_kind(tmp_path: Path, server: LocalServer) -> No
     config.write_text(node_toml(server))
     words = ("listen", str(config), "--node-id", "77", "--kinds", "ReloadBlockedIps,EmailPush")
     async with start(*words, directory=tmp_path) as listener, PlainPeer(server.url) as stalwart:
-        await listener.says("node 77 listens")
+        await listener.prints("node 77 listens")
         payload = fastcoord.encode_batch(
             [fastcoord.ReloadSettings(), fastcoord.ReloadBlockedIps()],
             node_id=3,
@@ -65,9 +65,9 @@ async def test_listen_reports_lost_connection(tmp_path: Path, server: LocalServe
     config = tmp_path / "node.toml"
     config.write_text(node_toml(server, max_reconnects=0))
     async with start("listen", str(config), directory=tmp_path) as listener:
-        await listener.says("listens on")
+        await listener.prints("listens on")
         server.kill()
-        assert await listener.ends() == 1
+        assert await listener.wait() == 1
         assert listener.err.splitlines()[-1].startswith("fastcoord: ")
         assert "Traceback" not in listener.err
 
@@ -80,7 +80,7 @@ async def test_check_publishes_nothing(tmp_path: Path, server: LocalServer) -> N
     config.write_text(node_toml(server))
     async with PlainPeer(server.url) as stalwart:
         async with start("check", "--connect", str(config), directory=tmp_path) as check:
-            assert await check.ends() == 0, check.err
+            assert await check.wait() == 0, check.err
         assert re.search(
             rf"^connected to 127.0.0.1:{server.port} in \d+ ms, and may subscribe to stwt.agora$",
             check.out,
@@ -112,7 +112,7 @@ async def test_check_reports_connect_errors(
     with LocalServer(**options) as server:
         config.write_text(node_toml(server, **settings))
         async with start("check", "--connect", str(config), directory=tmp_path) as check:
-            assert await check.ends() == 1
+            assert await check.wait() == 1
     assert reason in check.err
     assert check.err.startswith("fastcoord: ")
     assert check.err.count("\n") == 1
@@ -124,6 +124,6 @@ async def test_check_names_missing_server(tmp_path: Path, server: LocalServer) -
     config.write_text(node_toml(server))
     server.kill()
     async with start("check", "--connect", str(config), directory=tmp_path) as check:
-        assert await check.ends() == 1
+        assert await check.wait() == 1
     assert f"127.0.0.1:{server.port}" in check.err
     assert check.err.count("\n") == 1

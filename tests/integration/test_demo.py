@@ -27,7 +27,7 @@ SUM_ROW = re.compile(r"^  node \d .*(adds up|too few|too many)$", re.MULTILINE)
 async def test_demo_delivers_every_event(tmp_path: Path, protocol: str) -> None:
     words = ("demo", "--seconds", "1", "--plain", "--protocol", protocol)
     async with start(*words, directory=tmp_path) as demo:
-        assert await demo.ends() == 0, demo.out + demo.err
+        assert await demo.wait() == 0, demo.out + demo.err
         assert demo.err == ""
         assert SUM_ROW.findall(demo.out) == ["adds up"] * 12
         assert "6,000 events were published and 12,000 received" in demo.out
@@ -39,15 +39,15 @@ async def test_demo_delivers_every_event(tmp_path: Path, protocol: str) -> None:
 async def test_demo_accepts_options(tmp_path: Path) -> None:
     words = ("demo", "--seconds", "0.5", "--nodes", "2", "--rate", "100", "--plain")
     async with start(*words, directory=tmp_path) as demo:
-        assert await demo.ends() == 0, demo.out + demo.err
+        assert await demo.wait() == 0, demo.out + demo.err
         assert "100 events were published and 100 received" in demo.out
 
 
 async def test_dead_node_fails_demo(tmp_path: Path) -> None:
     async with start("demo", "--seconds", "30", "--plain", directory=tmp_path) as demo:
-        await demo.says("They publish now")
+        await demo.prints("They publish now")
         os.kill(demo.pids()[2], signal.SIGKILL)
-        assert await demo.ends() == 1
+        assert await demo.wait() == 1
         assert demo.err == ("fastcoord: node 2 ended before the demo was over: killed by SIGKILL\n")
         assert not any(map(exists, demo.pids()))
 
@@ -66,9 +66,9 @@ def test_unready_nodes_are_named(
 
 async def test_dead_server_fails_demo(tmp_path: Path) -> None:
     async with start("demo", "--seconds", "30", "--plain", directory=tmp_path) as demo:
-        await demo.says("They publish now")
+        await demo.prints("They publish now")
         os.kill(demo.pids()[0], signal.SIGKILL)
-        assert await demo.ends() == 1
+        assert await demo.wait() == 1
         assert demo.err == "fastcoord: the nats-server ended before the demo was over\n"
         assert not any(map(exists, demo.pids()))
 
@@ -78,9 +78,9 @@ async def test_dead_server_fails_demo(tmp_path: Path) -> None:
 )
 async def test_ended_demo_leaves_no_process(tmp_path: Path, number: int, code: int) -> None:
     async with start("demo", "--seconds", "30", "--plain", directory=tmp_path) as demo:
-        await demo.says("They publish now")
+        await demo.prints("They publish now")
         demo.process.send_signal(number)
-        assert await demo.ends() == code
+        assert await demo.wait() == code
         assert "Traceback" not in demo.err
         await until(lambda: not any(map(exists, demo.pids())))
         assert number == signal.SIGKILL or os.listdir(tmp_path) == []
@@ -89,22 +89,22 @@ async def test_ended_demo_leaves_no_process(tmp_path: Path, number: int, code: i
 async def test_kept_demo_accepts_listener(tmp_path: Path) -> None:
     words = ("demo", "--seconds", "0.2", "--plain", "--keep")
     async with start(*words, directory=tmp_path) as demo:
-        await demo.says("The cluster keeps running")
+        await demo.prints("The cluster keeps running")
         (listen,) = re.findall(r"fastcoord (listen \S+ --node-id \d+)", demo.out)
         async with start(*listen.split(), directory=tmp_path) as listener:
             await until(lambda: listener.out.count("StateChange") >= 3)
             listener.process.send_signal(signal.SIGINT)
-            assert await listener.ends() == 130
+            assert await listener.wait() == 130
         assert demo.process.returncode is None
         demo.process.send_signal(signal.SIGINT)
-        assert await demo.ends() == 130
+        assert await demo.wait() == 130
         assert demo.err == ""
 
 
 async def test_interrupted_demo_says_goodbye(tmp_path: Path) -> None:
     words = ("demo", "--seconds", "0.2", "--plain", "--keep")
     async with start(*words, directory=tmp_path) as demo:
-        await demo.says("The cluster keeps running")
+        await demo.prints("The cluster keeps running")
         assert {os.getpgid(pid) for pid in demo.pids()} == set(demo.pids()), "Ctrl-C reaches them"
         (config,) = re.findall(r"fastcoord listen (\S+) --node-id", demo.out)
         async with (
@@ -117,7 +117,7 @@ async def test_interrupted_demo_says_goodbye(tmp_path: Path) -> None:
             assert sorted(await asyncio.wait_for(farewells, 20), key=str) == [
                 fastcoord.PeerDown(node_id, goodbye=True) for node_id in (1, 2, 3)
             ]
-        assert await demo.ends() == 130
+        assert await demo.wait() == 130
 
 
 async def _collect(events: fastcoord.Subscription, kind: type[Any], count: int) -> list[Any]:
@@ -132,10 +132,10 @@ async def _collect(events: fastcoord.Subscription, kind: type[Any], count: int) 
 
 async def test_stopped_node_is_killed(tmp_path: Path) -> None:
     async with start("demo", "--seconds", "30", "--plain", directory=tmp_path) as demo:
-        await demo.says("They publish now")
+        await demo.prints("They publish now")
         os.kill(demo.pids()[3], signal.SIGSTOP)
         demo.process.send_signal(signal.SIGINT)
-        assert await demo.ends() == 130
+        assert await demo.wait() == 130
         assert not any(map(exists, demo.pids()))
 
 

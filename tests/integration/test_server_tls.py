@@ -42,7 +42,7 @@ async def test_client_certificate_is_required(
     context = ssl.create_default_context(cafile=str(certificates.ca))
     tls = certificates.server.tls(ca=certificates.ca, handshake_first=True)
     with LocalServer(tls=tls) as server:
-        for stranger in (None, certificates.stranger):
+        for stranger in (None, certificates.foreign):
             if stranger is not None:
                 context.load_cert_chain(stranger.cert, stranger.key)
             with (

@@ -1,4 +1,4 @@
-"""What arrives is counted, filtered and taken apart as ``decode_batch`` and the reference do it."""
+"""Received batches are counted, filtered and decoded as ``decode_batch`` and the reference do."""
 
 from __future__ import annotations
 

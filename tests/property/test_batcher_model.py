@@ -1,4 +1,4 @@
-"""Any order of publishing, sending, confirming and discarding: the batcher does as the model."""
+"""Any order of publishing, sending, confirming and discarding: the batcher matches the model."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(CalendarAlert, U32, U32, st.just(None), st.text(max_size=40), st.just("")),
 )
 SMALLEST = 13
-"""Below this not even a list of one member is sure to fit."""
+"""Below this limit a list of one member may not fit."""
 LIMITS = st.one_of(st.integers(SMALLEST, 60), st.integers(60, 400))
 
 
 class BatcherMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.turns_asked_for = 0
+        self.flushes_requested = 0
         self.largest_limit = 0
         self.over_capacity = 0
 
@@ -62,7 +62,7 @@ class BatcherMachine(RuleBasedStateMachine):
             protocol=PROTOCOL,
             limit=limit,
             capacity=capacity,
-            on_open=self._asked_for_a_turn,
+            on_open=self._request_flush,
             on_seal=lambda: None,
         )
 
@@ -100,15 +100,15 @@ class BatcherMachine(RuleBasedStateMachine):
             assert self.batcher.add_from(prepared) == expected
 
     def _prepare(self, events: list[Event]) -> tuple[Event, ...] | None:
-        """Prepare events; ``None`` if one of them is rightly refused."""
-        room = self.model.limit - PREFIX
-        large = [event for event in events if size_of(event) > room]
+        """Prepare events; return ``None`` if one of them is too large and is refused."""
+        limit = self.model.limit - PREFIX
+        large = [event for event in events if size_of(event) > limit]
         if not all(isinstance(event, InvalidateAccessTokens) for event in large):
-            with pytest.raises(EventTooLarge, match=f"a batch holds {room}"):
+            with pytest.raises(EventTooLarge, match=f"a batch holds {limit}"):
                 self.batcher.prepare(tuple(events))
             return None
         prepared = self.batcher.prepare(tuple(events))
-        assert all(size_of(event) <= room for event in prepared)
+        assert all(size_of(event) <= limit for event in prepared)
         assert _joined(prepared, events)
         return prepared
 
@@ -118,7 +118,7 @@ class BatcherMachine(RuleBasedStateMachine):
     def begin_flush(self, seconds: int) -> None:
         self.model.now += seconds
         self.batcher.begin_flush(self.model.now)
-        self.turns_asked_for = 0
+        self.flushes_requested = 0
 
     @rule()
     def seal(self) -> None:
@@ -217,17 +217,17 @@ class BatcherMachine(RuleBasedStateMachine):
         assert sealed <= self.model.capacity + again + self.over_capacity
 
     @invariant()
-    def a_turn_is_asked_for_once(self) -> None:
+    def flush_is_requested_once(self) -> None:
         if not hasattr(self, "batcher"):
             return
-        assert self.turns_asked_for == self.batcher.is_flush_scheduled
+        assert self.flushes_requested == self.batcher.is_flush_scheduled
 
-    def _asked_for_a_turn(self) -> None:
-        self.turns_asked_for += 1
+    def _request_flush(self) -> None:
+        self.flushes_requested += 1
 
 
 def _joined(pieces: tuple[Event, ...], events: list[Event]) -> bool:
-    """Say whether pieces are the events, with lists cut but not changed."""
+    """Return whether the pieces are the events with lists split but not changed."""
     left = list(pieces)
     for event in events:
         if left and left[0] == event:

@@ -1,7 +1,7 @@
-"""Every truncation and every single changed byte of what Stalwart wrote, through both codecs.
+"""Every truncation and every changed byte of Stalwart's batches, decoded by both codecs.
 
-The two must agree on the events before the damage, on whether there is an error at all, and on the
-byte to blame. What takes too long to try in full is sampled with a fixed seed.
+Both must find the same events before the damage, and either no error or an error at the same
+offset. Larger batches are sampled with a fixed seed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from support.oracles import reference
 from support.oracles.comparison import Outcome, assert_same_outcome, by_reference, decode, event_of
 
 SMALL = 64
-"""Up to this many bytes of payload, every position is changed to every other value."""
+"""Payloads up to this size are tried with every other value at every position."""
 CHANGES_OF_A_LARGE_PAYLOAD = 60
 
 every_case = pytest.mark.parametrize(("vector", "protocol"), CASES, ids=CASE_NAMES)
@@ -33,11 +33,11 @@ def test_every_truncation_matches_reference(vector: Vector, protocol: str) -> No
 
 
 def _truncations(vector: Vector, protocol: str) -> Iterator[tuple[int, Outcome]]:
-    """Give each length with what the reference makes of it.
+    """Yield each length with the result of the reference.
 
-    A batch cut within its event number n is events 0 to n - 1 and then what a batch of that cut
-    event alone gives, moved along: decoding has no memory. The reference so reads each event's
-    bytes often and the events before it never, and a large payload takes seconds and not minutes.
+    The result of a batch cut within event n is events 0 to n - 1, followed by the result of a batch
+    of that cut event alone, because decoding keeps no state between events. So the reference never
+    decodes the events before the cut again, and a large payload takes seconds instead of minutes.
     """
     node_id = reference.encode_integer(vector.node_id, 16)
     for end in range(len(node_id)):

@@ -1,4 +1,4 @@
-"""What holds for every event: value semantics, immutability, forms."""
+"""Properties of every event: value semantics, immutability, conversions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ POSITIONAL = {
     "IndexQueueRefresh": (),
     "AppEvent": ("kind", "payload"),
 }
-"""The order in which an event takes its fields, which is not everywhere the order on the wire."""
+"""The order of fields in the constructor, which may differ from the order on the wire."""
 
 events = strategies.EVENTS.map(event_of)
 

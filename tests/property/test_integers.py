@@ -1,8 +1,8 @@
-"""Every length of every integer, with everything or nothing behind it.
+"""Every length of every integer, with and without further bytes after it.
 
-The compiled codec reads words, and several integers at once, where enough bytes are left, and
-single bytes where not. Which way is taken depends on the lengths of the integers and on what
-follows them, so all of these are tried together.
+The compiled codec reads words, and several integers at once, where enough bytes remain, and single
+bytes elsewhere. The choice depends on the lengths of the integers and on the bytes after them, so
+all combinations are tried.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from support.receiving.arrival import assert_arrives_as_the_reference_reads_it
 
 LAST_BYTES = {"padded": 0x00, "smallest": 0x01, "largest": 0x7F}
 BEHIND = (0, 1, 3, 4, 7, 8, 9, 12, 15, 16, 17, 23, 24, 25, 40)
-"""How many bytes follow the last integer."""
+"""The number of bytes after the last integer."""
 SIGNAL = {"stalwart-0.15": b"\x05", "fastcoord-1": b"\x0c"}
-"""The tag of an event without fields: what follows stays readable, however much it is."""
+"""The tag of an event without fields, so that any number of these bytes is well-formed."""
 
 
 def _integer(size: int, last: int) -> bytes:

@@ -1,12 +1,11 @@
-"""Whatever a channel does to a sender's batches, no consumer is left with something stale.
+"""A faulty channel never leaves a consumer with a stale cache.
 
-Where messages are only lost or repeated, the reports are exact as well. A header that was damaged
-into one that an undamaged channel could have brought cannot be told from it by anybody: an offset
-that moves on by no more than what is lost right behind it. So offsets are damaged backwards by any
-number and forwards by more than the sender ever gets to, or by any number where the next two
-messages come through. And a message that is late as well as damaged may look like the newest one
-or like a restart, and one that is repeated may fill the very gap that its damage hid; so what is
-damaged comes once and in time.
+If messages are only lost or repeated, the reports are also exact. Some damage cannot be detected:
+an offset that increases by no more than the events lost right after it looks like a valid one. So
+offsets are decreased by any number, and increased beyond the sender's last offset, or by any
+number if the next two messages arrive. A message that is late and damaged may look like the newest
+one or like a restart, and a damaged message that is repeated may fill the gap that its damage hid;
+so damaged messages arrive once and in time.
 """
 
 from __future__ import annotations
@@ -59,9 +58,10 @@ ANYHOW = st.one_of(LOST_OR_REPEATED, st.tuples(st.integers(0, 6)))
 
 
 def with_heartbeats_in_time(stream: list[Step]) -> list[Step]:
-    """Repeat heartbeats at once only.
+    """Repeat heartbeats only immediately.
 
-    Two late ones look like an idle sender's, and so make a notice too many: the safe side.
+    Two late heartbeats look like those of an idle sender and cause one notice too many, which is
+    safe.
     """
     return [
         dataclasses.replace(step, copies=(0,) * len(step.copies)) if not step.events else step
@@ -70,7 +70,7 @@ def with_heartbeats_in_time(stream: list[Step]) -> list[Step]:
 
 
 def assert_exact(exchange: Exchange, stream: Sequence[Step]) -> None:
-    """Hold the reports against what was really lost, in number, in cause and in place."""
+    """Compare the reports with the real losses: number, cause and position."""
     assert exchange.missed("gap") == sum(step.events for step in stream if step.is_lost)
     assert exchange.missed("discarded") == sum(step.discarded for step in stream)
     number = 0
@@ -112,11 +112,11 @@ def test_late_joiner_gets_later_losses(stream: list[Step], base: int) -> None:
     exchange = Exchange(settled=False, base=base)
     exchange.run(stream)
     first = next((place for place, step in enumerate(stream) if not step.is_lost), len(stream))
-    heard = stream[first:]
-    assert exchange.missed("gap") == sum(step.events for step in heard if step.is_lost)
-    assert exchange.missed("discarded") == sum(step.discarded for step in heard[1:])
+    seen = stream[first:]
+    assert exchange.missed("gap") == sum(step.events for step in seen if step.is_lost)
+    assert exchange.missed("discarded") == sum(step.discarded for step in seen[1:])
     assert exchange.delivered == sorted(set(exchange.delivered))
-    # What it had asked for before it heard of the sender at all is another matter.
+    # Keys that were read before the sender's first message may be stale.
     if not any(step.events for step in stream[:first]) and not any(
         step.discarded for step in stream[: first + 1]
     ):
@@ -193,8 +193,8 @@ def test_any_header_keeps_sender(
         if agrees and isinstance(numbers, tuple) and numbers[1]:
             offset = min(numbers[1], (1 << 64) - 1 - count)
             numbers = (numbers[0], offset, count, numbers[3])
-        receiver.hear_payload(numbers, payload(range(count)) + b"\xff" * (not is_intact), note)
+        receiver.receive_payload(numbers, payload(range(count)) + b"\xff" * (not is_intact), note)
     for incarnation in (4, 5, 6):
-        receiver.hear(place + 2, 1, incarnation=incarnation)
-        receiver.hear(place + 3, 1, incarnation=incarnation)
-        assert place + 4 in receiver.hear(place + 4, 1, incarnation=incarnation)
+        receiver.receive(place + 2, 1, incarnation=incarnation)
+        receiver.receive(place + 3, 1, incarnation=incarnation)
+        assert place + 4 in receiver.receive(place + 4, 1, incarnation=incarnation)

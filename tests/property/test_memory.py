@@ -1,4 +1,4 @@
-"""The compiled codec gives back what it takes, in particular where it fails halfway."""
+"""The compiled codec frees its memory, in particular after an error."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from support.oracles.comparison import event_of
 
 ROUNDS = 300
 WARM_UP = 600
-"""More rounds than memory of dead events is kept for the next ones of their kind."""
+"""More rounds than the number of freed events whose memory is kept for reuse."""
 NOISE = 8_000
-"""Bytes that Python itself may keep between two looks; the smallest leak would be twice that."""
+"""Bytes that Python itself may keep between two measurements; the smallest leak is twice that."""
 
 
 def _growth(work: Callable[[], object]) -> int:
-    """Count the bytes that many rounds leave behind."""
+    """Return the number of bytes that many rounds leave allocated."""
     tracemalloc.start()
     try:
         for _ in range(WARM_UP):
@@ -99,7 +99,7 @@ def test_failed_decode_releases_buffer(what: str) -> None:
     buffer = bytearray(malformed.payload)
     with pytest.raises(fastcoord.DecodeError):
         fastcoord.decode_batch(buffer, protocol=malformed.protocol)
-    buffer.append(0)  # raises BufferError while anyone still holds the buffer
+    buffer.append(0)  # raises BufferError while the buffer is still exported
 
 
 def test_shared_objects_keep_refcounts() -> None:
@@ -118,7 +118,7 @@ def test_shared_objects_keep_refcounts() -> None:
 
 @pytest.mark.parametrize("as_batches", [False, True])
 def test_consumer_resumes_after_memory_error(as_batches: bool) -> None:
-    """Within the events lies what looks like events: who goes on in the middle would find it."""
+    """Payloads of these events look like events, so resuming within one would be noticed."""
     testcapi = pytest.importorskip("_testcapi")
     forged = fastcoord.encode_batch(
         [fastcoord.StateChange(666, 666, 666)] * 8, node_id=1, protocol="fastcoord-1"

@@ -1,4 +1,4 @@
-"""Any stream in any reads: the parser gives what the reference gives, or breaks where it does."""
+"""The parser and the reference agree on messages, lines and errors, for any stream and reads."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_composed_frames_parse_back(
 ) -> None:
     sealed = [SealedBatch(payload, offset, count) for payload, offset, count in batches]
     frames = compose(b"stwt.agora", incarnation, discarded, sealed, note=note, ping=ping)
-    # A server passes on what it got, with the receiver's subscription id in the line.
+    # A server forwards the message with the receiver's subscription id in its line.
     stream = frames.replace(b"HPUB stwt.agora ", b"HMSG stwt.agora 7 ")
     out, is_broken = by_parser(in_reads_of(read_size, stream), read_size)
     assert not is_broken

@@ -1,4 +1,4 @@
-"""What an event refuses to be made of, and what a batch refuses to be encoded from."""
+"""Values that event constructors refuse, and events that a batch refuses."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class Bits(enum.IntFlag):
 
 
 class Index:
-    """Like a NumPy integer: an integer to Python without being an int."""
+    """Like a NumPy integer: usable as an integer, but no ``int``."""
 
     def __index__(self) -> int:
         return 7
@@ -205,11 +205,11 @@ def test_node_id_must_be_integer(node_id: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "stranger", [None, 1, "ReloadSettings", {"type": "ReloadSettings"}, fastcoord.ReloadSettings]
+    "other", [None, 1, "ReloadSettings", {"type": "ReloadSettings"}, fastcoord.ReloadSettings]
 )
-def test_non_event_is_not_encoded(stranger: Any) -> None:
+def test_non_event_is_not_encoded(other: Any) -> None:
     with pytest.raises(TypeError, match="not an event"):
-        fastcoord.encode_batch([stranger], node_id=1, protocol="stalwart-0.15")
+        fastcoord.encode_batch([other], node_id=1, protocol="stalwart-0.15")
 
 
 @pytest.mark.parametrize("event_type", ALL_GOOD)

@@ -1,4 +1,4 @@
-"""Events die as fast as they are made, and their memory is used again: never with what it held."""
+"""The memory of freed events is reused and never keeps their old values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WITH_REFERENCES = [
 @given(data=st.data())
 def test_decoded_event_equals_made_event(protocol: str, data: st.DataObject) -> None:
     node_id, events = data.draw(strategies.batches(protocol))
-    # Something behind the last event, so that it is read as those in the middle are.
+    # An event after the last one, so that the last is decoded like those in the middle.
     made = [event_of(event) for event in [*events, *events, *events]]
     payload = fastcoord.encode_batch(made, node_id=node_id, protocol=protocol)
     batch = fastcoord.decode_batch(payload, protocol=protocol)
@@ -62,7 +62,7 @@ assert set(batch) == {{fastcoord.{kind.__name__}(1, 2, 3)}}
 
 
 def test_kept_events_stay_unchanged() -> None:
-    """Memory of events that died is used again; that of living ones must not be."""
+    """The memory of freed events is reused; that of live events must not be."""
     kept: list[fastcoord.Event] = []
     expected: list[fastcoord.Event] = []
     for turn in range(50):
@@ -97,7 +97,7 @@ def test_reused_memory_keeps_no_reference(event: Any) -> None:
         batch = fastcoord.decode_batch(payload, protocol="fastcoord-1")
         assert_as_good_as_new(batch, [event] * 700, "fastcoord-1")
         del batch
-        # Made, not decoded: these hold the very objects that they were given.
+        # Constructed, not decoded: these events refer to the objects that they were given.
         made = [type(event)(*fields) for _ in range(700)]
         assert set(made) == {event}
         del made
@@ -118,7 +118,7 @@ def test_uninitialised_event_is_safe(event: Any) -> None:
 
 
 PADDED_LISTS = {
-    # count, then members; 83 80 00 and 85 00 take more bytes than 3 and 5 need.
+    # Count and members; 83 80 00 and 85 00 are longer than the shortest form of 3 and 5.
     "count": ("tokens", "82000506", [5, 6]),
     "member": ("tokens", "0285800006", [5, 6]),
     "item": ("cache", "01028500", [("Domain", 5)]),

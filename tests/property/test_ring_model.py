@@ -1,4 +1,4 @@
-"""Any interleaving of putting and taking: the ring does what the plain model does."""
+"""Any interleaving of putting and taking: the ring matches the model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NODES = st.integers(0, 3)
 
 
 class RingMachine(RuleBasedStateMachine):
-    """Every message holds events that are numbered by node, so that each loss has a place."""
+    """Each message holds events that are numbered by node, so that each loss has a position."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class RingMachine(RuleBasedStateMachine):
             return
         assert self.ring.buffered_messages <= self.model.capacity_messages
         assert self.ring.buffered_bytes <= self.model.capacity_bytes
-        # Each message may have a loss of drop-newest before it.
+        # Each message may be preceded by a loss of drop-newest.
         most = 2 * self.model.capacity_messages + EXTRA_NOTICES
         assert len(self.model.notices) <= most
 
@@ -144,7 +144,7 @@ class RingMachine(RuleBasedStateMachine):
 
     @contextmanager
     def _watching_places(self) -> Iterator[None]:
-        """A notice that gave up its place is told early; a loss among them is so, too."""
+        """Allow for notices, losses included, that lost their position and are taken early."""
         before = len([item for item in self.model.carried if isinstance(item, dict)])
         yield
         after = len([item for item in self.model.carried if isinstance(item, dict)])

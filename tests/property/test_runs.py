@@ -1,7 +1,7 @@
-"""Long runs of the commonest events, alone and among others, encoded at once and in batches.
+"""Long runs of the most frequent events, alone and among others, encoded at once and in batches.
 
-Such runs take ways of their own through the compiled code: through ``encode_batch``, and through
-the batcher, which must also cut them at its limit.
+Such runs have their own compiled code in ``encode_batch`` and in the batcher, which must also split
+them at its limit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EDGES = sorted({(1 << bits) + change for bits in range(0, 65, 7) for change in (
 
 
 def _state_changes(chance: random.Random, count: int) -> list[reference.Event]:
-    """Make changes of every length, most of them short, as they are in real traffic."""
+    """Make changes of every encoded length, most of them short, as in real traffic."""
 
     def number(bits: int) -> int:
         if chance.random() < 0.2:
@@ -74,11 +74,11 @@ def test_run_of_changes_round_trips(
 
 @pytest.mark.parametrize("position", [0, 1, 63, 64, 65, 199])
 @pytest.mark.parametrize(
-    "stranger", [None, "StateChange", fastcoord.StateChange, fastcoord.QueueRefresh()], ids=repr
+    "other", [None, "StateChange", fastcoord.StateChange, fastcoord.QueueRefresh()], ids=repr
 )
-def test_non_event_in_run_is_refused(stranger: Any, position: int) -> None:
+def test_non_event_in_run_is_refused(other: Any, position: int) -> None:
     events: list[Any] = [fastcoord.StateChange(1, 2, 3)] * 200
-    events[position] = stranger
+    events[position] = other
     with pytest.raises((TypeError, fastcoord.UnsupportedEvent)):
         fastcoord.encode_batch(events, node_id=1, protocol="stalwart-0.15")
     unmade = fastcoord.StateChange.__new__(fastcoord.StateChange)
@@ -107,7 +107,7 @@ def _publish(batcher: Batcher, calls: Iterable[Sequence[fastcoord.Event]]) -> li
 
 
 def _members(events: Iterable[reference.Event]) -> list[Any]:
-    """Take lists apart: however a long list was split, its members are the same."""
+    """Return the members of all lists, which do not depend on how a list was split."""
     found: list[Any] = []
     for event_type, fields in events:
         members = fields.get("account_ids", fields.get("items"))

@@ -49,7 +49,7 @@ async def test_processes_receive_all_events(server: LocalServer, tmp_path: Path)
         await until(lambda: sum(bool(peer.is_up) for peer in publisher.peers()) == 3, timeout=30)
         await nodes.ledger.publish(publisher, 5_000)
         for process in processes:
-            await process.say("stop")
+            await process.send("stop")
 
         async def all_know_everything() -> bool:
             books = [await process.book() for process in processes]

@@ -110,7 +110,7 @@ async def test_server_error_causes_reconnect(reason: str) -> None:
         accounted(script, 1, cluster=CLUSTER) as node,
     ):
         await until(lambda: len(script.connects) == 1)
-        script.say(f"-ERR '{reason}'")
+        script.send(f"-ERR '{reason}'")
         await script.drop()
         await until(lambda: len(script.connects) == 2, timeout=30)
         await until(lambda: node.is_connected)

@@ -1,7 +1,7 @@
-"""Proves that the sanitizers watch: run inside the sanitized environment, before the tests.
+"""Proves that the sanitizers are active; runs in the sanitized environment before the tests.
 
 Checks that both runtimes are loaded, that each compiled module comes from the sanitized build and
-calls the sanitizers, and that two planted mistakes in a library with the same flags are stopped.
+calls the sanitizers, and that two deliberate errors in a library with the same flags are detected.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ PLANTED = {
     "read_past_the_end": (24, "AddressSanitizer: heap-buffer-overflow"),
     "overflow": (1, "runtime error: signed integer overflow"),
 }
-"""Function of planted.c, its argument, and what the sanitizer must say."""
+"""Function of planted.c, its argument, and the expected report of the sanitizer."""
 
 
 def main() -> None:
-    """Run every check and end with an error at the first that fails."""
+    """Run every check; exit with an error at the first that fails."""
     if sys.argv[1:2] == ["--plant"]:
         _, _, path, function, argument = sys.argv
         getattr(ctypes.CDLL(path), function)(int(argument))

@@ -1,8 +1,7 @@
 """``make sanitize``: the tests without servers, on extensions built with ASan and UBSan.
 
-Arguments are handed to pytest. If they name no tests, the golden and property tests run, and the
-unit tests of compiled code; those of configuration, command line and documents have nothing to show
-here.
+Arguments are passed to pytest. If they name no tests, the golden and property tests run, and the
+unit tests of compiled code, but not those of configuration, command line and documents.
 """
 
 from __future__ import annotations
@@ -39,12 +38,12 @@ REUSING_TESTS = tuple(
     f"tests/property/test_{name}.py" for name in ("reuse", "runs", "integers", "arrival")
 )
 REUSE = "-DFASTCOORD_POOL_ROOM=64"
-"""Turns the reuse of events' memory on again, which a sanitized build leaves out: memory that is
-never given back hides what is used after its end."""
+"""Enables the reuse of the memory of events, which a sanitized build omits: memory that is never
+freed hides a use after free."""
 
 
 def main() -> int:
-    """Build, prove that the sanitizers watch, and run the tests; then once more with reuse."""
+    """Build, prove that the sanitizers are active, and run the tests; then again with reuse."""
     arguments = sys.argv[1:]
     if any((ROOT / argument.partition("::")[0]).exists() for argument in arguments):
         return _run("sanitized", [], arguments) or _run("sanitized-reusing", [REUSE], arguments)
@@ -67,8 +66,7 @@ def _run(name: str, flags: Sequence[str], arguments: Sequence[str]) -> int:
         env=environment,
         check=True,
     )
-    # Only sys.stderr is captured, not the file behind it: a sanitizer's report, which goes there
-    # when it ends the process, must be seen.
+    # Capture only sys.stderr and not its file descriptor, to which a sanitizer writes its report.
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "--capture=sys", *arguments],
         cwd=ROOT,

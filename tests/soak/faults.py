@@ -102,9 +102,9 @@ class Faults:
     async def stall(self) -> None:
         """Have a consumer take nothing for a while."""
         resident = self.source.choice(self.residents)
-        await resident.say("stall")
+        await resident.send("stall")
         await asyncio.sleep(self.source.uniform(0.1, 4.0))
-        await resident.say("resume")
+        await resident.send("resume")
         self.done["consumer stalled"] += 1
 
     async def visit(self) -> None:
@@ -129,7 +129,7 @@ class Faults:
     async def _leave(self, visitor: NodeProcess) -> None:
         # It may find no server to say goodbye to; then it says how much it could not deliver.
         async with self._server_is_well:
-            await visitor.say("end")
+            await visitor.send("end")
             with contextlib.suppress(AssertionError):
                 self.visits.append(await visitor.read())
             await visitor.kill()

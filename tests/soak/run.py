@@ -87,7 +87,7 @@ async def soak(seconds: float, seed: int) -> int:
 async def settle(residents: list[NodeProcess]) -> list[Book]:
     """End the publishing, wait until the books are even, and take them."""
     for resident in residents:
-        await resident.say("stop")
+        await resident.send("stop")
     books: list[Book] = []
 
     async def even() -> bool:

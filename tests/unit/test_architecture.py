@@ -1,7 +1,7 @@
 """The import order, read from the imports themselves.
 
-A module imports only from layers below its own; the modules of one package may import each
-other. An import for annotations alone counts like any other.
+A module imports only from lower layers; the modules of one package may import each other. An
+import for annotations counts too.
 """
 
 import ast
@@ -36,7 +36,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
-# What would give compiled code a clock, a socket, a log or a thread of its own.
+# Modules that would give compiled code a clock, a socket, a log or a thread.
 BARRED_FROM_COMPILED = {
     *("asyncio", "concurrent", "multiprocessing", "select", "selectors", "signal", "subprocess"),
     *("datetime", "time", "io", "logging", "nats", "os", "posix", "random", "socket", "ssl", "sys"),
@@ -44,7 +44,7 @@ BARRED_FROM_COMPILED = {
 }
 ALLOWED_HEADERS = frozenset({"*", '"Python.h"'})
 
-# Packages of others, and where their imports may stand; "" is everywhere.
+# Third-party packages, and the packages that may import them; "" means all.
 FOREIGN = {
     "msgspec": "",
     "nats": "nats",
@@ -78,7 +78,7 @@ MODULES = {module_of(path) for path in files(".py", ".pyx", ".pxd")}
 
 
 def package_of(module: str) -> str:
-    """Give the word by which the table knows a module: that of its package, if it stands in one."""
+    """Return the name of a module in the table of layers: that of its package, if it has one."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else "__init__"
 
@@ -115,12 +115,12 @@ def cython_imports(text: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def imports(path: Path) -> set[str]:
-    """Give every module that a file imports, whichever way."""
+    """Return every module that a file imports."""
     read = python_imports if path.suffix == ".py" else cython_imports
     found = set()
     for origin, names in read(path.read_text("utf-8")):
         submodules = {f"{origin}.{name}" for name in names} & MODULES
-        # `from package import module` is about the module, unless a plain name comes along.
+        # `from package import module` imports the module, and the package for any other name.
         if not submodules or len(submodules) < len(names):
             found.add(origin)
         found |= submodules

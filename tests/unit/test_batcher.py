@@ -1,4 +1,4 @@
-"""The batcher in small cases: what is refused, what is asked of the owner, what is let go."""
+"""The batcher in small cases: refusals, requests to its owner, confirming and discarding."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ ONE = ReloadSettings()
 
 
 class Owner:
-    """Counts what a batcher asks of its owner."""
+    """Counts the requests of a batcher to its owner."""
 
     def __init__(self, *, limit: int = 100, capacity: int = 10, node_id: int = 7) -> None:
-        self.turns = 0
+        self.flushes = 0
         self.writes = 0
         self.batcher = Batcher(
             node_id=node_id,
             protocol=PROTOCOL,
             limit=limit,
             capacity=capacity,
-            on_open=self._turn,
-            on_seal=self._write,
+            on_open=self._request_flush,
+            on_seal=self._request_write,
         )
 
-    def _turn(self) -> None:
-        self.turns += 1
+    def _request_flush(self) -> None:
+        self.flushes += 1
 
-    def _write(self) -> None:
+    def _request_write(self) -> None:
         self.writes += 1
 
     def publish(self, *events: Event) -> int:
@@ -81,7 +81,7 @@ def test_empty_batch_is_not_sealed() -> None:
     assert not owner.batcher.seal()
     assert owner.publish() == 0
     assert not owner.batcher.seal()
-    assert owner.turns == 0
+    assert owner.flushes == 0
 
 
 @pytest.mark.parametrize(("limit", "capacity"), [(10, 1), (100, 0), (-1, 1)])
@@ -113,7 +113,7 @@ def test_refused_event_refuses_all(refused: Any, error: type[Exception], place: 
     events.insert(place, refused)
     with pytest.raises(error):
         owner.publish(*events)
-    assert owner.batcher.accepted == owner.batcher.open_bytes == owner.turns == 0
+    assert owner.batcher.accepted == owner.batcher.open_bytes == owner.flushes == 0
 
 
 def test_uninitialised_event_is_refused() -> None:
@@ -125,11 +125,11 @@ def test_flush_is_scheduled_once() -> None:
     owner = Owner()
     for _ in range(3):
         owner.publish(ONE, ONE)
-    assert owner.turns == 1
+    assert owner.flushes == 1
     owner.batcher.begin_flush(1.0)
-    assert owner.turns == 1
+    assert owner.flushes == 1
     owner.publish(ONE)
-    assert owner.turns == 2
+    assert owner.flushes == 2
 
 
 def test_unsealed_batch_schedules_again() -> None:
@@ -139,7 +139,7 @@ def test_unsealed_batch_schedules_again() -> None:
     assert not owner.batcher.seal()
     owner.batcher.discard_oldest()
     owner.publish(ONE)
-    assert owner.turns == 2
+    assert owner.flushes == 2
 
 
 def test_full_write_is_requested() -> None:
@@ -289,12 +289,12 @@ def test_batcher_releases_references() -> None:
 
 
 def test_failed_request_is_repeated() -> None:
-    """A signal's handler may raise at any call of the program's thread, also within ``on_open``."""
-    asked: list[bool] = []
+    """A signal handler may raise at any call of the main thread, even within ``on_open``."""
+    requests: list[bool] = []
 
     def interrupted() -> None:
-        asked.append(True)
-        if len(asked) == 1:
+        requests.append(True)
+        if len(requests) == 1:
             raise KeyboardInterrupt
 
     batcher = Batcher(
@@ -308,7 +308,7 @@ def test_failed_request_is_repeated() -> None:
     with pytest.raises(KeyboardInterrupt):
         batcher.add_from((ONE,))
     batcher.add_from((ONE,))
-    assert len(asked) == 2
+    assert len(requests) == 2
     assert batcher.accepted == 2
 
 
@@ -326,11 +326,11 @@ def test_refused_event_leaks_nothing() -> None:
 
 
 def publish_one(owner: Owner, event: Event) -> None:
-    """Publish as a node does when it is given one event."""
+    """Publish one event as a node does."""
 
     class Refused:
         def publish_rest(self, prepared: tuple[Event, ...], done: int) -> None:
-            raise AssertionError("it would wait for capacity")
+            raise AssertionError("the event was queued to wait for capacity")
 
     publisher = Publisher(NodeState(), owner.batcher, Refused())
     publisher.publish(event)

@@ -1,4 +1,4 @@
-"""The measurements work: what they time is right, and nothing that they use has been renamed."""
+"""The benchmarks run: their results are correct, and the names they use exist."""
 
 import json
 import os
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run_module(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a module of the benchmarks as a person would, from the project's directory."""
+    """Run a module of the benchmarks from the project's directory."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
@@ -28,7 +28,7 @@ def run_module(module: str, *arguments: str) -> subprocess.CompletedProcess[str]
 
 @pytest.fixture(scope="module")
 def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Do a quick run of the parts that need several processes or all contests."""
+    """Do a quick run of the parts that need several processes or all peers."""
     output = tmp_path_factory.mktemp("benchmarks") / "results.json"
     done = run_module(
         "benchmarks.run", "--quick", "--only", "micro", "end_to_end", "--output", str(output)

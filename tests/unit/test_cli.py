@@ -1,4 +1,4 @@
-"""The command line: what it says and how it exits, without a cluster."""
+"""The command line without a cluster: its output and its exit status."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Credentials: what is accepted, and each way to be neither."""
+"""Credentials: valid forms, and every kind of malformed text."""
 
 import threading
 import time
@@ -44,7 +44,7 @@ def test_plain_jwt_needs_seed() -> None:
 
 
 def damaged() -> dict[str, tuple[str, str]]:
-    """Each malformed text, with what is said of it."""
+    """Return malformed texts with the expected error of each."""
     token, key = jwt(), seed()
     flipped = key[:-1] + ("A" if key[-1] != "A" else "B")
     header, payload, signature = token.split(".")
@@ -92,7 +92,7 @@ def damaged() -> dict[str, tuple[str, str]]:
 
 @pytest.mark.parametrize("case", damaged(), ids=lambda case: case.replace(" ", "-"))
 def test_malformed_credentials_are_not_shown(case: str) -> None:
-    text, said = damaged()[case]
+    text, expected = damaged()[case]
     outcome: list[BaseException] = []
 
     def check() -> None:
@@ -101,13 +101,13 @@ def test_malformed_credentials_are_not_shown(case: str) -> None:
         except ValueError as error:
             outcome.append(error)
 
-    # In a thread, so that a check that hangs fails this test and not the whole run.
+    # In a thread, so that a check that hangs fails only this test.
     thread = threading.Thread(target=check, daemon=True)
     thread.start()
     thread.join(timeout=5.0)
     assert not thread.is_alive()
     (error,) = outcome
-    assert said in str(error)
+    assert expected in str(error)
     assert seed() not in str(error)
     assert jwt() not in str(error)
 
@@ -159,7 +159,7 @@ def test_any_text_raises_only_value_error(text: str) -> None:
 @given(st.data())
 def test_damaged_seed_is_always_refused(data: st.DataObject) -> None:
     key = seed()
-    index = data.draw(st.integers(0, len(key) - 2))  # the last has bits that mean nothing
+    index = data.draw(st.integers(0, len(key) - 2))  # the last character has unused bits
     character = data.draw(
         st.sampled_from("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567").filter(lambda each: each != key[index])
     )

@@ -1,4 +1,4 @@
-"""Errors of a configuration: all at once, each with its line, its key and what is allowed."""
+"""Errors of a configuration: all are reported, with line, key and allowed values."""
 
 import pytest
 

@@ -235,7 +235,7 @@ def test_repeated_key_names_second_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "said"),
+    ("text", "line", "expected"),
     [
         ('{"a": 1,\n:1}', 2, "this is not JSON"),
         ('{"a": NaN}', None, "cannot be read"),
@@ -244,10 +244,10 @@ def test_repeated_key_names_second_line() -> None:
         ("{", 1, "this is not JSON"),
     ],
 )
-def test_invalid_json_is_one_problem(text: str, line: int | None, said: str) -> None:
+def test_invalid_json_is_one_problem(text: str, line: int | None, expected: str) -> None:
     problem = the_problem(text)
     assert problem.line == line
-    assert said in problem.message
+    assert expected in problem.message
 
 
 @pytest.mark.parametrize("text", ["[]", '"text"', "5"])

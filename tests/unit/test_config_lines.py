@@ -1,4 +1,4 @@
-"""The lines of keys, checked against documents whose lines are known."""
+"""The line numbers of keys, checked on documents with known lines."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ from fastcoord.config._toml_lines import DEEPEST, Path, toml_lines
 
 
 def paths_of(value: Any, path: Path = ()) -> set[Path]:
-    """Every key and array element below a value, down to where lines are kept."""
+    """Return the path of every key and array element within a value that has a line number."""
     members: Any = ()
     if len(path) == DEEPEST:
         return set()
@@ -148,7 +148,7 @@ VALUES = st.recursive(
 
 
 class Writer:
-    """Writes TOML in many ways, keeping account of lines."""
+    """Writes TOML in many forms and records line numbers."""
 
     def __init__(self, draw: st.DrawFn) -> None:
         self.draw = draw
@@ -285,7 +285,7 @@ def test_every_json_key_is_found(document: dict[str, Any], indent: int | None) -
     if indent is None:
         assert set(lines.values()) <= {1}
     else:
-        # Indented JSON has one key or element, or one closing bracket, a line.
+        # Each line of indented JSON has one key, one element or one closing bracket.
         assert len(set(lines.values())) == len(lines)
 
 

@@ -1,4 +1,4 @@
-"""Whole configurations: files that load, files that cannot even be read."""
+"""Complete configurations: files that load, and files that cannot be read."""
 
 import pickle
 from pathlib import Path
@@ -160,17 +160,17 @@ def test_byte_order_mark_is_ignored() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         (b"", "empty"),
         (b" \n\t\n", "empty"),
         (b"\n\xff", "node.toml:2: the file is not UTF-8"),
     ],
 )
-def test_undecodable_file_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+def test_undecodable_file_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
     file = tmp_path / "node.toml"
     file.write_bytes(content)
-    with pytest.raises(ConfigError, match=said) as caught:
+    with pytest.raises(ConfigError, match=expected) as caught:
         load_config(file)
     assert len(caught.value.problems) == 1
 
@@ -205,7 +205,7 @@ def test_endless_file_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "said"),
+    ("text", "line", "expected"),
     [
         ("a = 1\na = 2", 2, "twice"),
         ('a = 1\nb = "x\n', 2, "does not end on its line"),
@@ -216,10 +216,10 @@ def test_endless_file_is_refused() -> None:
         ("a = " + "9" * 5000, None, "number too long"),
     ],
 )
-def test_invalid_toml_is_one_problem(text: str, line: int | None, said: str) -> None:
+def test_invalid_toml_is_one_problem(text: str, line: int | None, expected: str) -> None:
     problem = the_problem(text)
     assert problem.line == line
-    assert said in problem.message
+    assert expected in problem.message
 
 
 def test_config_error_pickles() -> None:
@@ -284,15 +284,15 @@ def test_only_store_is_checked_anyway() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "expected"),
     [
         ('[store."nats"]\npassword = "s3cret"\n', "the text of a configuration was given"),
         ("nats://node:s3cret@127.0.0.1:4222", "an address was given"),
     ],
 )
-def test_wrong_path_type_is_refused(given: str, said: str) -> None:
+def test_wrong_path_type_is_refused(given: str, expected: str) -> None:
     for load in (load_config, fastcoord.connect):
-        with pytest.raises(ConfigError, match=said) as caught:
+        with pytest.raises(ConfigError, match=expected) as caught:
             load(given)
         assert "parse_config" in str(caught.value)
         assert "s3cret" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Damaged configurations load or raise ConfigError, and nothing else."""
+"""A damaged configuration either loads or raises ConfigError."""
 
 import json
 from typing import Any
@@ -47,14 +47,14 @@ def check(text: str) -> None:
         assert hash(config) == hash(config)
         shown = repr(config) + describe(config)
     assert SECRET not in shown
-    # One problem is one line that can be printed, whatever the text has in it.
+    # Each problem is one printable line, whatever the text contains.
     assert all(str(problem).isprintable() for problem in problems)
 
 
 def damage(text: str, edits: list[tuple[float, int, str]]) -> str:
     for place, removed, inserted in edits:
         start = int(place * len(text))
-        # A secret that an edit moves under another key is no longer known to be one.
+        # A secret that an edit moves to another key is no longer recognised as a secret.
         if "\n" not in text[start : start + removed]:
             text = text[:start] + inserted + text[start + removed :]
     return text

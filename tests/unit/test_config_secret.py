@@ -1,4 +1,4 @@
-"""Secrets: read anew each time, and never shown."""
+"""Secrets: they are read at each use and never shown."""
 
 import copy
 import json
@@ -15,7 +15,7 @@ from fastcoord.config import Config, Secret, describe, parse_config
 from fastcoord.errors import ConfigError
 from support.inputs.config_texts import read, the_problem, toml
 
-# No macro, and beginning as nothing does that a listing or an error shows by itself.
+# Text without a macro that cannot occur by chance in a listing or an error.
 SECRETS = st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), min_size=6).map(
     lambda text: "zQ7" + text.replace("%{", "")
 )
@@ -82,7 +82,7 @@ def test_file_secret_loses_one_newline(tmp_path: Path, content: bytes, secret: s
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         (b"", "it is empty"),
         (b"\n", "it is empty"),
@@ -90,11 +90,11 @@ def test_file_secret_loses_one_newline(tmp_path: Path, content: bytes, secret: s
         (b"x" * (1024 * 1024 + 1), "is larger than 1048576 bytes"),
     ],
 )
-def test_unusable_secret_file_is_refused(tmp_path: Path, content: bytes, said: str) -> None:
+def test_unusable_secret_file_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
     (tmp_path / "password").write_bytes(content)
     problem = the_problem(toml(f'user = "u"\npassword = "%{{file:{tmp_path}/password}}%"'))
     assert problem.key == 'store."nats".password'
-    assert said in problem.message
+    assert expected in problem.message
 
 
 def test_undecodable_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

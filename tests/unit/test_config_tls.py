@@ -1,4 +1,4 @@
-"""TLS settings: files that exist and fit, and nothing that is silently without effect."""
+"""TLS settings: files must exist and match, and no setting is ignored silently."""
 
 import json
 from pathlib import Path
@@ -45,17 +45,17 @@ def test_client_certificate_needs_key(key: str, certificates: Certificates) -> N
 
 @pytest.mark.parametrize("key", ["ca-file", "cert-file", "key-file"])
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "expected"),
     [("missing.pem", "there is none"), (".", "no regular file"), ("a\\u0000b", "there is none")],
 )
-def test_unreadable_tls_file_is_problem(key: str, path: str, said: str) -> None:
+def test_unreadable_tls_file_is_problem(key: str, path: str, expected: str) -> None:
     both = 'tls.cert-file = "x"\ntls.key-file = "x"\n' if key != "ca-file" else ""
     text = toml("tls.enable = true\n" + both + f'tls."{key}" = "{path}"')
     text = text.replace(f'tls.{key} = "x"\n', "")
     found = {problem.key: problem for problem in problems_of(text)}
     message = found[f'store."nats".tls.{key}'].message
     assert "a file that can be read is needed" in message
-    assert said in message
+    assert expected in message
 
 
 def test_ca_file_needs_certificates(tmp_path: Path) -> None:

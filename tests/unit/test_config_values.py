@@ -1,4 +1,4 @@
-"""The forms of values: what is read, and what is refused with which words."""
+"""The forms of values: accepted ones, and refused ones with their errors."""
 
 import contextlib
 import json
@@ -167,7 +167,7 @@ def test_address_shows_host_and_port() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "expected"),
     [
         ("nats1:0", "port after the colon is a whole number from 1 to 65535"),
         ("nats1:65536", "port after the colon"),
@@ -201,10 +201,10 @@ def test_address_shows_host_and_port() -> None:
         ("nats://me:hunter2@nats1", "cannot hold a user name or password"),
     ],
 )
-def test_wrong_address_suggests_form(written: str, said: str) -> None:
+def test_wrong_address_suggests_form(written: str, expected: str) -> None:
     for address in (f"address = '{written}'", f"address = ['good', '{written}']"):
         problem = the_problem(toml(address=address))
-        assert said in problem.message
+        assert expected in problem.message
         assert "hunter2" not in problem.message
 
 
@@ -312,7 +312,7 @@ def test_macro_value_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "expected"),
     [
         ("%{file:/nonexistent/secret}%", "'/nonexistent/secret' cannot be read: No such file"),
         ("%{file:/}%", "'/' is not a regular file"),
@@ -324,17 +324,17 @@ def test_macro_value_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
         ("%{file:a\\u0000b}%", "is not the name of a file"),
     ],
 )
-def test_failing_macro_says_why(written: str, said: str) -> None:
+def test_failing_macro_says_why(written: str, expected: str) -> None:
     for text in (
         toml(cluster=f'subject = "{written}"'),
         toml(f'user = "u"\npassword = "{written}"'),
     ):
-        assert said in the_problem(text).message
+        assert expected in the_problem(text).message
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
 def test_any_value_raises_only_config_error(text: str) -> None:
-    written = json.dumps(text).replace("\x7f", "\\u007f")  # TOML escapes as JSON does, and DEL
+    written = json.dumps(text).replace("\x7f", "\\u007f")  # TOML escapes like JSON, and also DEL
     for key in ("ping-interval", "max-reconnects", "capacity.batch-bytes", "no-echo", "address"):
         with contextlib.suppress(ConfigError):
             parse_config(toml(f"{key} = {written}", address="" if key == "address" else ADDRESS))

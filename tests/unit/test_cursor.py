@@ -14,7 +14,7 @@ from fastcoord.receiving.cursor import Cursor
 from fastcoord.receiving.ring import Ring
 from support.receiving.receiving_side import PROTOCOL
 
-EVENTS_PER_TURN = 4096
+EVENTS_PER_ITERATION = 4096
 
 
 def change(number: int) -> StateChange:
@@ -22,7 +22,7 @@ def change(number: int) -> StateChange:
 
 
 class Consumer:
-    """A cursor on a ring, and how often it had to wait."""
+    """A cursor on a ring that counts how often it has to wait."""
 
     def __init__(
         self, *, kinds: list[type[Event]] | None = None, capacity: int = 100, **options: Any
@@ -96,7 +96,7 @@ def test_batch_gives_rest_of_message() -> None:
 @pytest.mark.parametrize("kinds", [None, [StateChange], [ReloadSettings, EmailPush]])
 @pytest.mark.parametrize("first", [0, 1, 31, 32, 33, 64, 99])
 def test_events_and_batches_may_alternate(kinds: list[type[Event]] | None, first: int) -> None:
-    """Events are decoded some way ahead; whoever takes a batch then gets these too."""
+    """A batch also contains events that were already decoded for single takes."""
     events: list[Event] = [
         ReloadSettings()
         if number % 7 == 3
@@ -255,15 +255,15 @@ async def test_anext_works_with_wait_for() -> None:
 
 async def test_fast_consumer_yields_to_loop() -> None:
     consumer = Consumer()
-    for start in range(0, 2 * EVENTS_PER_TURN, 512):
+    for start in range(0, 2 * EVENTS_PER_ITERATION, 512):
         consumer.put(*[change(start + number) for number in range(512)])
     taken = 0
     async for _ in consumer.cursor:
         taken += 1
-    assert taken == EVENTS_PER_TURN
+    assert taken == EVENTS_PER_ITERATION
     assert consumer.cursor.must_pause
     consumer.cursor.resume()
-    assert len([event async for event in consumer.cursor]) == EVENTS_PER_TURN
+    assert len([event async for event in consumer.cursor]) == EVENTS_PER_ITERATION
     assert consumer.waits == 2
 
 

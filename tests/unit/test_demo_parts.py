@@ -1,4 +1,4 @@
-"""The demo's parts: its events, its counting, its sums and its tables."""
+"""The demo's parts: events, counting, sums and tables."""
 
 import asyncio
 import subprocess

@@ -1,4 +1,4 @@
-"""The reference pages are held against the code they speak of."""
+"""The reference pages match the code."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ LINK = re.compile(r"\]\(([^)#]+)[^)]*\)")
 
 
 def table(page: str, header: str) -> list[list[str]]:
-    """Give the cells of the rows below a table's header line."""
+    """Return the cells of a table's rows, by its header line."""
     lines = (ROOT / "docs" / page).read_text("utf-8").splitlines()
     rows = []
     for line in lines[lines.index(header) + 2 :]:
@@ -90,8 +90,10 @@ def test_documented_tags_match(tag: str, name: str, fields: str) -> None:
 WHERE = "| event | `stalwart-0.15` | `stalwart-0.16` | `stalwart-1.0` | `fastcoord-1` |"
 
 
-@pytest.mark.parametrize(("name", "said"), [(row[0], row[1:]) for row in table("wire.md", WHERE)])
-def test_documented_protocols_match(name: str, said: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "documented"), [(row[0], row[1:]) for row in table("wire.md", WHERE)]
+)
+def test_documented_protocols_match(name: str, documented: list[str]) -> None:
     found = []
     for protocol in re.findall(r"`([^`]+)`", WHERE):
         try:
@@ -99,7 +101,7 @@ def test_documented_protocols_match(name: str, said: list[str]) -> None:
             found.append("yes")
         except fastcoord.UnsupportedEvent:
             found.append("")
-    assert found == said
+    assert found == documented
 
 
 def test_every_event_is_documented() -> None:

@@ -1,4 +1,4 @@
-"""Frames in small cases: run, the lent buffer, what is written."""
+"""Frames in small cases: parsing, the exported buffer, composing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def split(stream: bytes, **options: Any) -> list[Message | bytes]:
     return run.out
 
 
-# --------------------------------------------------------------------------------- run
+# ----------------------------------------------------------------------------------------- parsing
 
 
 def test_messages_and_lines_keep_order() -> None:
@@ -131,7 +131,7 @@ def test_control_line_may_pause_messages() -> None:
     assert parser.held == 0
 
 
-# ---------------------------------------------------------------------------- the lent buffer
+# ----------------------------------------------------------------------------- the exported buffer
 
 
 def test_buffer_has_read_size() -> None:
@@ -147,7 +147,7 @@ def test_exported_buffer_does_not_move() -> None:
     lent[:] = b"MSG a 1 1000\r\n" + b"x" * 50
     parser.feed(64)
     assert bytes(lent[:14]) == b"MSG a 1 1000\r\n"
-    # What is behind it of the first allocation can be lent as well, and then no more.
+    # The rest of the first allocation can be exported too, and nothing after it.
     another = memoryview(parser)
     another[:] = b"x" * 64
     parser.feed(64)
@@ -186,7 +186,7 @@ def test_control_error_loses_no_data() -> None:
     assert lines == [b"PING\r\n", b"PONG\r\n", b"+OK\r\n"]
 
 
-# --------------------------------------------------------------------------------- the header
+# ----------------------------------------------------------------------------- the sequence header
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_malformed_sequence_header_is_detected(value: str) -> None:
     assert read_header(block) == "malformed"
 
 
-# ------------------------------------------------------------------------------- what is written
+# --------------------------------------------------------------------------------------- composing
 
 
 def test_composed_frame_has_exact_bytes() -> None:
@@ -244,11 +244,11 @@ def test_composing_nothing_gives_nothing() -> None:
 
 @pytest.mark.parametrize("note", ["resend", "goodbye", "hello", None])
 def test_note_reaches_gap_detector(note: str | None) -> None:
-    heard: list[tuple[Any, ...]] = []
+    received: list[tuple[Any, ...]] = []
 
-    class Judge:
+    class Detector:
         def with_header(self, *arguments: Any) -> Verdict:
-            heard.append(arguments)
+            received.append(arguments)
             return Verdict()
 
     receiver = Receiver(
@@ -256,14 +256,14 @@ def test_note_reaches_gap_detector(note: str | None) -> None:
         incarnation=1,
         protocol="stalwart-0.15",
         deliver_own=False,
-        gap_detector=Judge(),
+        gap_detector=Detector(),
         on_request=print,
     )
     receiver.events_sid = 7
     frames = compose(b"a", 5, 1, [SealedBatch(b"\x09", 2, 0)], note=note)
     parser = Parser(receiver, print, read_size=100)
     parser.feed_bytes(frames.replace(b"HPUB a ", b"HMSG a 7 "))
-    assert [each[:8] for each in heard] == [(9, 5, 2, 0, 1, 0, True, note)]
+    assert [each[:8] for each in received] == [(9, 5, 2, 0, 1, 0, True, note)]
 
 
 def test_unknown_note_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""The receiver in small cases: whose message it is, what is copied, what is counted."""
+"""The receiver in small cases: routing of messages, delivery to rings, counters."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_rings_share_message_object() -> None:
     rings = [Ring(10, 1000) for _ in range(3)]
     for ring in rings:
         receiver.receiver.add_ring(ring)
-    receiver.hear(0, 1)
+    receiver.receive(0, 1)
     taken = [[ring.take_next(), ring.take_next()] for ring in rings]
     assert taken[0] == taken[1] == taken[2]
     assert taken[0][0] == PeerUp(SENDER)
@@ -72,18 +72,18 @@ def test_removed_ring_gets_nothing() -> None:
     receiver.receiver.add_ring(second)
     receiver.receiver.remove_ring(first)
     receiver.receiver.remove_ring(first)
-    receiver.hear(0, 1)
+    receiver.receive(0, 1)
     assert (first.arrived, second.arrived) == (0, 1)
 
 
 def test_unsubscribed_messages_are_counted() -> None:
     receiver = ReceivingSide()
     receiver.receiver.remove_ring(receiver.ring)
-    receiver.hear(0, 2)
-    receiver.hear(5, 1)
+    receiver.receive(0, 2)
+    receiver.receive(5, 1)
     assert receiver.receiver.received == 3
     assert receiver.receiver.peers[SENDER].received == 3
-    assert receiver.watching.losses == [Missed(SENDER, 3, "gap")]
+    assert receiver.watcher.losses == [Missed(SENDER, 3, "gap")]
 
 
 def test_message_has_receive_time() -> None:
@@ -101,10 +101,10 @@ def test_message_has_receive_time() -> None:
 
 def test_every_batch_is_counted() -> None:
     receiver = ReceivingSide()
-    receiver.hear(0, 1)
-    receiver.hear(0, 1)
-    receiver.hear_payload(None, b"")
-    receiver.hear(0, 1, node_id=RECEIVER)
+    receiver.receive(0, 1)
+    receiver.receive(0, 1)
+    receiver.receive_payload(None, b"")
+    receiver.receive(0, 1, node_id=RECEIVER)
     counts = receiver.receiver
     assert counts.received_batches == 4
     assert counts.received_bytes == 3 * len(payload([0]))
@@ -114,10 +114,10 @@ def test_every_batch_is_counted() -> None:
 def test_both_paths_count_alike() -> None:
     steady, judged = ReceivingSide(), ReceivingSide()
     for offset in range(20):
-        steady.hear(offset, 1)
+        steady.receive(offset, 1)
         if SENDER in judged.receiver.peers:
             judged.receiver.peers[SENDER].steady = False
-        judged.hear(offset, 1)
+        judged.receive(offset, 1)
     for receiver in (steady, judged):
         peer = receiver.receiver.peers[SENDER]
         assert (peer.received, peer.expected, receiver.receiver.received) == (20, 20, 20)
@@ -127,8 +127,8 @@ def test_both_paths_count_alike() -> None:
 @pytest.mark.parametrize("skipped", range(6))
 def test_overlap_puts_only_new(skipped: int) -> None:
     receiver = ReceivingSide()
-    receiver.hear(0, skipped)
-    receiver.hear(skipped, 0)
+    receiver.receive(0, skipped)
+    receiver.receive(skipped, 0)
     content = payload(range(6))
     deliver(receiver.receiver, 1, content, (INCARNATION, 0, 6, 0), note="resend")
     assert receiver.taken() == list(range(skipped, 6))
@@ -136,8 +136,8 @@ def test_overlap_puts_only_new(skipped: int) -> None:
 
 def test_empty_batch_is_not_put() -> None:
     receiver = ReceivingSide()
-    receiver.hear_unnumbered([])
-    receiver.hear(0, 0, node_id=9)
+    receiver.receive_unnumbered([])
+    receiver.receive(0, 0, node_id=9)
     assert (receiver.ring.arrived, len(receiver.ring)) == (0, 0)
 
 
@@ -146,13 +146,13 @@ def test_receiver_reads_given_protocol() -> None:
     newer = fastcoord.encode_batch(
         [fastcoord.QueueRefresh()], node_id=SENDER, protocol="stalwart-0.16"
     )
-    assert receiver.hear_payload(None, newer) == [Missed(SENDER, None, "undecodable")]
+    assert receiver.receive_payload(None, newer) == [Missed(SENDER, None, "undecodable")]
 
 
 def test_failing_detector_costs_one_message() -> None:
     class Failing:
         def without_header(self, *arguments: Any) -> Any:
-            raise LookupError("judge")
+            raise LookupError("detector")
 
     receiver = ReceivingSide()
     broken = Receiver(
@@ -165,14 +165,14 @@ def test_failing_detector_costs_one_message() -> None:
     )
     broken.events_sid = 1
     broken.add_ring(receiver.ring)
-    with pytest.raises(LookupError, match="judge"):
+    with pytest.raises(LookupError, match="detector"):
         deliver(broken, 1, payload([1]))
     assert receiver.ring.arrived == 0
-    assert receiver.hear(0, 1) == [0]
+    assert receiver.receive(0, 1) == [0]
 
 
 def test_every_node_id_is_tracked() -> None:
     receiver = ReceivingSide()
     for node_id in (0, 127, 128, 16383, 16384, 65535):
-        assert receiver.hear(0, 1, node_id=node_id) == [0]
+        assert receiver.receive(0, 1, node_id=node_id) == [0]
     assert sorted(receiver.receiver.peers) == [0, 127, 128, 16383, 16384, 65535]

@@ -1,4 +1,4 @@
-"""The ring in small cases: what is dropped, where that is told, when the consumer is woken."""
+"""The ring in small cases: dropped messages, the position of notices, waking the consumer."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from fastcoord.receiving.ring import Ring
 
 
 def put(ring: Ring, *numbers: int, node_id: int = 1, count: int = 1, size: int = 1) -> None:
-    """Put messages that can be told by their time."""
+    """Put messages that are identified by their time."""
     for number in numbers:
         ring.put_message(b"x" * size, 0, count, node_id, float(number))
 
 
 def take_all(ring: Ring) -> list[Any]:
-    """Take everything: a message as its time."""
+    """Take all items; a message is represented by its time."""
     out: list[Any] = []
     while (item := ring.take_next()) is not None:
         out.append(item[4] if isinstance(item, tuple) else item)
@@ -151,10 +151,10 @@ def test_untaken_notices_stay_bounded(drop_newest: bool) -> None:
         put(ring, number)
         ring.put_notice(Missed(2, 1, "gap"))
     assert len(ring) < 30
-    told = take_all(ring)
-    notices = [item for item in told if isinstance(item, Missed)]
+    reported = take_all(ring)
+    notices = [item for item in reported if isinstance(item, Missed)]
     assert sum(notice.events or 0 for notice in notices if notice.cause == "gap") == 1000
-    dropped = sum(sum(item.values()) for item in told if isinstance(item, dict))
+    dropped = sum(sum(item.values()) for item in reported if isinstance(item, dict))
     dropped += sum(notice.events or 0 for notice in notices if notice.cause == "overflow")
     assert dropped == 1000 == ring.missed
 
@@ -163,10 +163,10 @@ def test_folding_loses_no_notice() -> None:
     ring = Ring(1, 100)
     for number in range(24):
         ring.put_notice(number)
-    told = [ring.take_next(), ring.take_next()]
+    reported = [ring.take_next(), ring.take_next()]
     for number in range(24, 30):
         ring.put_notice(number)
-    assert told + take_all(ring) == list(range(30))
+    assert reported + take_all(ring) == list(range(30))
 
 
 def test_unwanted_notices_are_not_put() -> None:

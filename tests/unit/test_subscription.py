@@ -1,4 +1,4 @@
-"""A subscription without a node: waiting, ending, adding up, folding."""
+"""A subscription without a node: waiting, ending, stats, folding of notices."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from support.receiving.receiving_side import PROTOCOL
 from support.wait import until
 
 
-class Bench:
-    """A subscription and what the node would put into it."""
+class Harness:
+    """A subscription, and a way to put messages into it as a node does."""
 
     def __init__(
         self,
@@ -65,110 +65,110 @@ async def take(subscription: Subscription) -> Any:
     return await subscription.__anext__()
 
 
-async def is_waiting(bench: Bench) -> None:
-    await until(lambda: bench.consumer.ring.waker is not None, because="the consumer waits")
+async def is_waiting(harness: Harness) -> None:
+    await until(lambda: harness.consumer.ring.waker is not None, because="the consumer is waiting")
 
 
 async def test_waiting_consumer_gets_event() -> None:
-    bench = Bench()
-    task = asyncio.create_task(take(bench.subscription))
-    await is_waiting(bench)
-    bench.put(change(1))
+    harness = Harness()
+    task = asyncio.create_task(take(harness.subscription))
+    await is_waiting(harness)
+    harness.put(change(1))
     assert await task == change(1)
 
 
 async def test_two_consumers_share_events() -> None:
-    bench = Bench()
-    tasks = [asyncio.create_task(take(bench.subscription)) for _ in range(2)]
-    await is_waiting(bench)
-    bench.put(change(1))
-    await until(lambda: any(task.done() for task in tasks), because="one of them has got it")
-    await is_waiting(bench)
-    bench.put(change(2))
+    harness = Harness()
+    tasks = [asyncio.create_task(take(harness.subscription)) for _ in range(2)]
+    await is_waiting(harness)
+    harness.put(change(1))
+    await until(lambda: any(task.done() for task in tasks), because="one of them got the event")
+    await is_waiting(harness)
+    harness.put(change(2))
     assert sorted([(await task).change_id for task in tasks]) == [1, 2]
 
 
 async def test_cancelled_anext_keeps_event() -> None:
-    bench = Bench()
-    task = asyncio.create_task(take(bench.subscription))
-    await is_waiting(bench)
-    bench.put(change(1))
+    harness = Harness()
+    task = asyncio.create_task(take(harness.subscription))
+    await is_waiting(harness)
+    harness.put(change(1))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert await take(bench.subscription) == change(1)
-    bench.assert_sum()
+    assert await take(harness.subscription) == change(1)
+    harness.assert_sum()
 
 
 async def test_busy_consumer_yields_to_tasks() -> None:
-    bench = Bench()
+    harness = Harness()
     for _ in range(50):
-        bench.put(*[change(number) for number in range(500)])
-    bench.consumer.end(None)
-    turns = 0
+        harness.put(*[change(number) for number in range(500)])
+    harness.consumer.end(None)
+    iterations = 0
 
     async def other() -> None:
-        nonlocal turns
+        nonlocal iterations
         while True:
-            turns += 1
+            iterations += 1
             await asyncio.sleep(0)
 
     task = asyncio.create_task(other())
-    taken = [event async for event in bench.subscription]
+    taken = [event async for event in harness.subscription]
     task.cancel()
     assert len(taken) == 25_000
-    assert turns >= 5
-    bench.assert_sum()
+    assert iterations >= 5
+    harness.assert_sum()
 
 
 async def test_close_ends_waiting_iteration() -> None:
-    bench = Bench()
+    harness = Harness()
 
     async def consume() -> list[Any]:
-        return [event async for event in bench.subscription]
+        return [event async for event in harness.subscription]
 
     task = asyncio.create_task(consume())
-    await is_waiting(bench)
-    bench.subscription.close()
+    await is_waiting(harness)
+    harness.subscription.close()
     assert await task == []
-    assert bench.closed == [bench.consumer]
+    assert harness.closed == [harness.consumer]
 
 
 async def test_closed_subscription_still_adds_up() -> None:
-    bench = Bench()
-    bench.put(change(1), change(2), change(3))
-    bench.put(change(4))
-    assert await take(bench.subscription) == change(1)
-    bench.subscription.close()
-    bench.subscription.close()
+    harness = Harness()
+    harness.put(change(1), change(2), change(3))
+    harness.put(change(4))
+    assert await take(harness.subscription) == change(1)
+    harness.subscription.close()
+    harness.subscription.close()
     with pytest.raises(StopAsyncIteration):
-        await bench.subscription.__anext__()
-    bench.assert_sum()
-    assert bench.subscription.stats().buffered == 3
+        await harness.subscription.__anext__()
+    harness.assert_sum()
+    assert harness.subscription.stats().buffered == 3
 
 
 async def test_context_exit_closes_subscription() -> None:
-    bench = Bench()
-    async with bench.subscription as events:
-        assert events is bench.subscription
-    assert bench.closed == [bench.consumer]
+    harness = Harness()
+    async with harness.subscription as events:
+        assert events is harness.subscription
+    assert harness.closed == [harness.consumer]
     with pytest.raises(StopAsyncIteration):
         await events.__anext__()
 
 
 async def test_buffered_events_precede_end() -> None:
-    bench = Bench()
-    bench.put(change(1))
-    bench.consumer.end(None)
-    bench.put(change(2))
-    assert [event async for event in bench.subscription] == [change(1)]
+    harness = Harness()
+    harness.put(change(1))
+    harness.consumer.end(None)
+    harness.put(change(2))
+    assert [event async for event in harness.subscription] == [change(1)]
 
 
 async def test_buffered_events_precede_failure() -> None:
-    bench = Bench()
-    bench.put(change(1))
-    bench.consumer.end(ConnectionLost("gone"))
-    batches = bench.subscription.batches()
+    harness = Harness()
+    harness.put(change(1))
+    harness.consumer.end(ConnectionLost("gone"))
+    batches = harness.subscription.batches()
     batch = await batches.__anext__()
     assert isinstance(batch, fastcoord.Batch)
     assert list(batch) == [change(1)]
@@ -176,30 +176,30 @@ async def test_buffered_events_precede_failure() -> None:
         with pytest.raises(ConnectionLost, match="gone"):
             await batches.__anext__()
         with pytest.raises(ConnectionLost, match="gone"):
-            await bench.subscription.__anext__()
+            await harness.subscription.__anext__()
 
 
 async def test_stats_add_up_always() -> None:
     for overflow in ("drop-oldest", "drop-newest"):
-        bench = Bench(kinds=[StateChange], overflow=overflow, capacity=3)
+        harness = Harness(kinds=[StateChange], overflow=overflow, capacity=3)
         for number in range(12):
-            bench.put(change(number), ReloadSettings(), change(number))
-            bench.assert_sum()
+            harness.put(change(number), ReloadSettings(), change(number))
+            harness.assert_sum()
             if number % 3 == 0:
-                await take(bench.subscription)
-                bench.assert_sum()
-        bench.consumer.end(None)
-        taken = [event async for event in bench.subscription]
-        bench.assert_sum()
-        stats = bench.subscription.stats()
-        told = sum(item.events or 0 for item in taken if isinstance(item, Missed))
-        assert told <= stats.missed
+                await take(harness.subscription)
+                harness.assert_sum()
+        harness.consumer.end(None)
+        taken = [event async for event in harness.subscription]
+        harness.assert_sum()
+        stats = harness.subscription.stats()
+        reported = sum(item.events or 0 for item in taken if isinstance(item, Missed))
+        assert reported <= stats.missed
         assert stats.buffered == 0
         assert stats.high_water_messages == 3
 
 
 @pytest.mark.parametrize(
-    ("options", "heard"),
+    ("options", "expected"),
     [
         ({}, [Missed(1, 1, "gap")]),
         ({"peers": True}, [PeerUp(1), Missed(1, 1, "gap"), PeerDown(1, True)]),
@@ -208,39 +208,39 @@ async def test_stats_add_up_always() -> None:
         ({"kinds": [StateChange, PeerDown]}, [Missed(1, 1, "gap"), PeerDown(1, True)]),
     ],
 )
-def test_peer_notices_are_opt_in(options: dict[str, Any], heard: list[Notice]) -> None:
-    bench = Bench(**options)
+def test_peer_notices_are_opt_in(options: dict[str, Any], expected: list[Notice]) -> None:
+    harness = Harness(**options)
     for notice in (PeerUp(1), Missed(1, 1, "gap"), PeerDown(1, True)):
-        bench.consumer.ring.put_notice(notice)
-    told = []
-    while (notice := bench.consumer.ring.take_next()) is not None:
-        told.append(notice)
-    assert told == heard
+        harness.consumer.ring.put_notice(notice)
+    reported = []
+    while (notice := harness.consumer.ring.take_next()) is not None:
+        reported.append(notice)
+    assert reported == expected
 
 
 def test_unknown_overflow_is_refused() -> None:
     with pytest.raises(ValueError, match='"drop-oldest" or "drop-newest", not \'block\''):
-        Bench(overflow="block")  # type: ignore[arg-type]
+        Harness(overflow="block")  # type: ignore[arg-type]
 
 
 def test_notice_kinds_filter_all_events() -> None:
-    bench = Bench(kinds=[PeerDown])
-    bench.put(change(1), change(2))
-    bench.consumer.ring.put_notice(PeerDown(7, True))
-    assert bench.consumer.cursor.take_event() == PeerDown(7, True)
-    assert bench.consumer.cursor.take_event() is None
-    assert bench.subscription.stats().filtered == 2
-    bench.assert_sum()
+    harness = Harness(kinds=[PeerDown])
+    harness.put(change(1), change(2))
+    harness.consumer.ring.put_notice(PeerDown(7, True))
+    assert harness.consumer.cursor.take_event() == PeerDown(7, True)
+    assert harness.consumer.cursor.take_event() is None
+    assert harness.subscription.stats().filtered == 2
+    harness.assert_sum()
 
 
 def test_empty_kinds_are_refused() -> None:
     with pytest.raises(ValueError, match="kinds is empty"):
-        Bench(kinds=[])
+        Harness(kinds=[])
 
 
 def test_peers_must_be_boolean() -> None:
     with pytest.raises(TypeError, match="peers must be True or False, not list"):
-        Bench(peers=[6])  # type: ignore[arg-type]
+        Harness(peers=[6])  # type: ignore[arg-type]
 
 
 def test_kinds_split_events_and_notices() -> None:

@@ -1,4 +1,4 @@
-"""The test support itself: a proxy that does not do what it says would prove nothing."""
+"""The test helpers themselves, above all the proxy that many tests rely on."""
 
 import asyncio
 import random

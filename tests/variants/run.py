@@ -1,8 +1,9 @@
-"""``make variants``: the tests of the codec on every way through the byte floor.
+"""``make variants``: the tests of the codec with every implementation of the byte primitives.
 
-``_wire.pxd`` reads and writes integers in one of four ways, by what the processor and the compiler
-offer. A machine runs one of them; here each of the others is compiled in turn, by hiding what the
-better ones need. Arguments are handed to pytest; without any, the golden and property tests run.
+``wire/primitives.pxd`` reads and writes integers in one of four ways, which the processor and the
+compiler determine. A machine runs one of them; here each of the others is compiled in turn, by
+hiding the features that better ones need. Arguments are passed to pytest; without any, the golden
+and property tests run.
 """
 
 from __future__ import annotations
@@ -20,15 +21,15 @@ VARIANTS = {
     "without-sse2": ["-U__SSE2__"],
     "bytes-only": ["-U__BYTE_ORDER__"],
 }
-"""What hides the better ways: processors before 2013, processors that are no x86, other byte
-orders. The fourth way, with everything, is the ordinary build."""
+"""The flags that hide the features, as on processors before 2013, on others than x86, and on other
+byte orders. The ordinary build is the fourth variant."""
 INSTRUCTIONS = {"without-sse2": ["pmovmskb", "pdep"], "bytes-only": ["pmovmskb", "pdep"]}
-"""What the compiled modules of a variant must not contain, as proof that it is one."""
+"""Instructions that the compiled modules of a variant must not contain."""
 TESTS = ("tests/golden", "tests/property")
 
 
 def main() -> int:
-    """Build and test every variant; the first that fails ends the run."""
+    """Build and test every variant; stop at the first that fails."""
     arguments = sys.argv[1:] or list(TESTS)
     for name, flags in VARIANTS.items():
         library = build_extensions(name, sanitize=False, flags=flags)

@@ -119,7 +119,7 @@ class Exchange:
 
     def _arrive(self, now: int) -> None:
         for message in self._on_the_way.pop(now, ()):
-            for item in self.receiver.hear_payload(message.numbers, payload(message.events)):
+            for item in self.receiver.receive_payload(message.numbers, payload(message.events)):
                 # Two headers damaged into the same incarnation look like a second node.
                 if not isinstance(item, DuplicateNodeId):
                     assert isinstance(item, int | Missed)

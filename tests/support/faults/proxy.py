@@ -82,7 +82,7 @@ class Direction:
                 writer.write(raw)
                 if enough:
                     await writer.drain()
-                    raise ConnectionAbortedError("cut where it was asked for")
+                    raise ConnectionAbortedError("cut after the requested byte")
                 continue
             self.bytes += len(raw)
             writer.write(raw)

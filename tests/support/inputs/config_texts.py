@@ -1,4 +1,4 @@
-"""Configuration and credentials texts that the configuration tests share."""
+"""Configuration and credentials texts for the configuration tests."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ DATA = Path(__file__).parents[2] / "data" / "config"
 
 
 def toml(store: str = "", cluster: str = "", address: str = ADDRESS) -> str:
-    """A configuration whose store begins at line 1; ``store`` is put in at line 4."""
+    """Return a configuration whose store begins at line 1; ``store`` is inserted at line 4."""
     return f"""[store."nats"]
 type = "nats"
 {address}
@@ -31,7 +31,7 @@ def read(store: str = "", cluster: str = "") -> Config:
 
 
 def problems_of(text: str) -> list[ConfigProblem]:
-    """The problems of a configuration that must have some."""
+    """Return the problems of a configuration that must be refused."""
     try:
         parse_config(text, name="node.toml")
     except ConfigError as error:
@@ -40,13 +40,13 @@ def problems_of(text: str) -> list[ConfigProblem]:
 
 
 def the_problem(text: str) -> ConfigProblem:
-    """The one problem of a configuration."""
+    """Return the only problem of a configuration."""
     (problem,) = problems_of(text)
     return problem
 
 
 def seed(number: int = 1, prefix: int = nkeys.PREFIX_BYTE_USER) -> str:
-    """A valid NKEY seed, the same for the same number."""
+    """Return a valid NKEY seed, the same for the same number."""
     text: bytes = nkeys.encode_seed(bytes([number]) * 32, prefix)
     return text.decode()
 
@@ -57,7 +57,7 @@ def public_key(number: int = 1) -> str:
 
 
 def jwt(claims: object = None, **nats: object) -> str:
-    """A JWT that is well formed; its signature is no server's."""
+    """Return a well-formed JWT with an invalid signature."""
     if claims is None:
         claims = {"sub": public_key(), "nats": {"type": "user", "version": 2, **nats}}
     parts = [{"typ": "JWT", "alg": "ed25519-nkey"}, claims]
@@ -67,7 +67,7 @@ def jwt(claims: object = None, **nats: object) -> str:
 
 
 def creds(token: str | None = None, key: str | None = None) -> str:
-    """The text of a ``.creds`` file, as NATS tools write it."""
+    """Return the text of a ``.creds`` file, as NATS tools write it."""
     return f"""-----BEGIN NATS USER JWT-----
 {token or jwt()}
 ------END NATS USER JWT------

@@ -20,7 +20,7 @@ BLANKS = st.sampled_from([b" ", b" ", b" ", b"\t", b"  "])
 
 @st.composite
 def headers(draw: st.DrawFn) -> bytes:
-    """Any header block: ours, somebody else's, both, or no header at all."""
+    """Draw a header block: with sequence headers, other headers, both, or none."""
     lines = [b"NATS/1.0" + draw(st.sampled_from([b"", b"", b" 503", b" 408 No Messages"]))]
     for _ in range(draw(st.integers(0, 3))):
         sequence = b".".join(b"%d" % number for number in draw(_four_numbers))
@@ -52,7 +52,7 @@ _four_numbers = st.one_of(
 
 @st.composite
 def messages(draw: st.DrawFn) -> bytes:
-    """One MSG or HMSG frame as a server writes it."""
+    """Draw one MSG or HMSG frame as a server writes it."""
     payload = draw(PAYLOADS)
     words = [draw(WORDS), b"%d" % draw(st.integers(0, 100))]
     if draw(st.booleans()):

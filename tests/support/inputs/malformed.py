@@ -1,4 +1,4 @@
-"""Malformed payloads, worked out by hand, with the byte to blame in each."""
+"""Malformed payloads, made by hand, with the offset of the malformed byte in each."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 
 class Malformed(NamedTuple):
-    """A payload that is no batch."""
+    """A malformed payload and the expected result of decoding it."""
 
     payload: bytes
     protocol: str
     offset: int
     node_id: int | None
     decoded: int
-    """How many events stand before the offset."""
+    """The number of events before the offset."""
 
 
 def _malformed(

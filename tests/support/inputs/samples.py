@@ -1,4 +1,4 @@
-"""One event of each kind and more: edges of their fields, for each protocol."""
+"""Sample events of every kind, with the minimum and maximum of their fields."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ EVERY_KIND: tuple[Event, ...] = (
 
 
 def samples(protocol: str) -> list[Event]:
-    """Give those events that a protocol can carry; every kind is among them."""
+    """Return the samples that a protocol can carry, which include every kind it has."""
     known = reference.event_types(protocol)
     chosen = [event for event in EVERY_KIND if type(event).__name__ in known]
     assert {type(event).__name__ for event in chosen} == known

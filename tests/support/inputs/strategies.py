@@ -1,4 +1,4 @@
-"""Hypothesis strategies for events and batches, in the plain form ``[type, fields]``."""
+"""Hypothesis strategies for events and batches, in the form ``[type, fields]``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from support.oracles import reference
 
 
 def _integers(lowest: int, largest: int) -> st.SearchStrategy[int]:
-    """Any integer of the range, and often one at which its LEB128 form grows by a byte."""
+    """Return a strategy for integers that often draws one where the LEB128 form gets longer."""
     edges = {lowest, largest, lowest + 1, largest - 1}
     for bits in range(0, 70, 7):
         for sign in (1, -1):
@@ -54,14 +54,14 @@ def _event(layout: reference.Layout) -> st.SearchStrategy[reference.Event]:
 
 
 def events(protocol: str) -> st.SearchStrategy[reference.Event]:
-    """Any event that the protocol can carry."""
+    """Return a strategy for events that the protocol can carry."""
     return st.one_of([_event(layout) for layout in reference.PROTOCOLS[protocol].values()])
 
 
 def batches(protocol: str) -> st.SearchStrategy[tuple[int, list[reference.Event]]]:
-    """A node id and events."""
+    """Return a strategy for a node id with events."""
     return st.tuples(U16, st.lists(events(protocol), max_size=12))
 
 
 EVENTS = events("fastcoord-1")
-"""Any event at all: fastcoord-1 carries them all."""
+"""Events of all kinds; fastcoord-1 can carry them all."""

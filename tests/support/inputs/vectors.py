@@ -12,7 +12,7 @@ COMPATIBLE_PROTOCOLS = {
     "stalwart-0.15": ("stalwart-0.15",),
     "stalwart-0.16": ("stalwart-0.16", "stalwart-1.0"),
 }
-"""The file that holds a batch, and the protocols that read and write it byte for byte."""
+"""The protocols that read and write the batches of a file byte for byte."""
 
 
 class Vector(NamedTuple):

@@ -1,4 +1,4 @@
-"""What a batcher must do, written slowly and plainly: lists of events that are counted anew."""
+"""A simple model of the batcher: lists of events that are counted again each time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PREFIX = len(encode([]))
 
 
 def size_of(event: Event) -> int:
-    """How many bytes an event adds to a batch."""
+    """Return the number of bytes that an event adds to a batch."""
     return len(encode([event])) - PREFIX
 
 
@@ -30,7 +30,7 @@ def size_of(event: Event) -> int:
 class Batch:
     """A sealed batch.
 
-    :ivar is_counted: whether its events count as confirmed or discarded already.
+    :ivar is_counted: whether its events are already counted as confirmed or discarded.
     """
 
     offset: int
@@ -48,11 +48,11 @@ class Batch:
 
 
 class TooLargeError(Exception):
-    """An event that fits no batch was to be accepted."""
+    """The event is larger than a batch may be."""
 
 
 class BatcherModel:
-    """The outgoing side of a node, with the same bounds and the same rules."""
+    """A batcher with the same limits and the same rules as the compiled one."""
 
     def __init__(self, limit: int, capacity: int) -> None:
         self.limit = limit

@@ -1,4 +1,4 @@
-"""Runs the compiled codec and the reference on one payload, and says where they part."""
+"""Runs the compiled codec and the reference on one payload and compares the results."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _guarded = GuardedMemory(1 << 20)
 
 
 class Outcome(NamedTuple):
-    """What a codec made of a payload."""
+    """The result of decoding a payload."""
 
     node_id: int | None
     events: list[reference.Event]
-    """All of them, or those before the malformed one."""
+    """All events, or those before the malformed one."""
     offset: int | None
-    """The byte to blame; ``None`` for a well-formed batch."""
+    """The offset of the malformed byte; ``None`` for a well-formed batch."""
 
 
 def by_reference(payload: bytes, protocol: str) -> Outcome:
-    """Decode with the oracle."""
+    """Decode with the reference."""
     try:
         node_id, events = reference.decode_batch(payload, protocol)
     except reference.MalformedBatch as error:
@@ -32,7 +32,7 @@ def by_reference(payload: bytes, protocol: str) -> Outcome:
 
 
 def by_fastcoord(payload: bytes, protocol: str) -> Outcome:
-    """Decode with the compiled codec, which may not read a byte behind the payload."""
+    """Decode with the compiled codec, which must not read beyond the payload."""
     node_id, events, offset = decode(payload, protocol)
     return Outcome(node_id, [plain(event) for event in events], offset)
 
@@ -40,7 +40,10 @@ def by_fastcoord(payload: bytes, protocol: str) -> Outcome:
 def decode(
     payload: bytes, protocol: str
 ) -> tuple[int | None, tuple[fastcoord.Event, ...], int | None]:
-    """Do the same, and give the events themselves."""
+    """Decode with the compiled codec and return the event objects.
+
+    :return: the node id, the events, and the offset of the malformed byte.
+    """
     try:
         batch = fastcoord.decode_batch(_guarded.place(payload), protocol=protocol)
     except fastcoord.DecodeError as error:
@@ -49,7 +52,7 @@ def decode(
 
 
 def plain(event: fastcoord.Event) -> reference.Event:
-    """Give an event as ``[type, fields]``."""
+    """Return an event as ``[type, fields]``."""
     fields: dict[str, Any] = fastcoord.to_builtins(event)
     return [fields.pop("type"), fields]
 
@@ -63,8 +66,8 @@ def event_of(event: reference.Event) -> fastcoord.Event:
 def assert_same_outcome(payload: bytes, protocol: str) -> Outcome:
     """Decode with both codecs.
 
-    :return: what both made of it.
-    :raises AssertionError: they differ; the message holds the payload.
+    :return: the common result.
+    :raises AssertionError: the results differ; the message contains the payload.
     """
     expected = by_reference(payload, protocol)
     found = by_fastcoord(payload, protocol)
@@ -77,9 +80,9 @@ def assert_same_outcome(payload: bytes, protocol: str) -> Outcome:
 def assert_as_good_as_new(
     decoded: Sequence[fastcoord.Event], made: Sequence[fastcoord.Event], protocol: str
 ) -> None:
-    """Compare what equal events must share, whether they were decoded or made.
+    """Compare hashes and encodings of decoded events and of events made by a constructor.
 
-    :raises AssertionError: a decoded event has another hash, or cannot be sent on.
+    :raises AssertionError: a decoded event has another hash or another encoding.
     """
     assert [hash(event) for event in decoded] == [hash(event) for event in made], f"{decoded}"
     written = [

@@ -1,4 +1,4 @@
-"""The NATS protocol as a client reads it, written slowly and plainly: the oracle for the parser.
+"""A slow and simple parser of the NATS protocol: the oracle for the compiled parser.
 
 ``by_reference`` and ``by_parser`` run the oracle and the compiled parser on the same stream.
 """
@@ -20,7 +20,7 @@ SequenceHeader = tuple[int, int, int, int] | str | None
 
 
 class BrokenProtocolError(Exception):
-    """What came cannot be the NATS protocol."""
+    """The data is not the NATS protocol."""
 
 
 class Message(NamedTuple):
@@ -31,9 +31,9 @@ class Message(NamedTuple):
 
 
 class Stream:
-    """Takes bytes in any portions.
+    """Parses data in chunks of any size.
 
-    :ivar out: messages and, as bytes, control lines, in order.
+    :ivar out: messages, and control lines as bytes, in order.
     """
 
     def __init__(self, max_payload: int) -> None:
@@ -71,9 +71,9 @@ class Stream:
 
 
 def read_message_line(line: bytes) -> tuple[bytes, int, int, int]:
-    """Take ``MSG subject sid [reply] size`` or ``HMSG subject sid [reply] header-size size`` apart.
+    """Parse ``MSG subject sid [reply] size`` or ``HMSG subject sid [reply] header-size size``.
 
-    :return: the reply subject, the sid, the size of the header block and of everything.
+    :return: the reply subject, the sid, the size of the header block and the total size.
     """
     if line.endswith((b" ", b"\t")):
         raise BrokenProtocolError("a message line that ends in a blank")
@@ -98,9 +98,9 @@ def read_number(word: bytes) -> int:
 
 
 def read_header(block: bytes) -> SequenceHeader:
-    """Find the sequence in a header block.
+    """Find the sequence header in a header block.
 
-    :return: four numbers; ``"malformed"`` if what is there is none, ``None`` if nothing is.
+    :return: its four numbers; ``"malformed"`` for an invalid header, ``None`` without one.
     """
     for line in block.split(b"\n"):
         if not line.startswith(b"Fastcoord:") or line == b"Fastcoord:":
@@ -129,7 +129,10 @@ def in_reads_of(size: int, stream: bytes) -> Iterator[bytes]:
 
 
 def by_reference(reads: Iterable[bytes]) -> tuple[Out, bool]:
-    """Give what the oracle makes of a stream, and whether it breaks the protocol."""
+    """Parse a stream with the oracle.
+
+    :return: messages and control lines, and whether the stream breaks the protocol.
+    """
     reference = Stream(MAX_PAYLOAD)
     try:
         for read in reads:
@@ -140,7 +143,7 @@ def by_reference(reads: Iterable[bytes]) -> tuple[Out, bool]:
 
 
 class ParserRun:
-    """The parser at work, as a connection uses it: lent for a read, then told how much came."""
+    """The compiled parser, used as a connection does: read into its buffer, then feed the size."""
 
     def __init__(self, read_size: int, max_payload: int = MAX_PAYLOAD) -> None:
         self.collector = Collector()
@@ -159,7 +162,7 @@ class ParserRun:
 
     @property
     def out(self) -> Out:
-        """Messages and control lines in the order in which they came out."""
+        """Messages and control lines in the order in which they were parsed."""
         out: Out = [Message(*message) for message in self.collector.messages]
         for place, line in reversed(self._lines):
             out.insert(place, line)
@@ -167,7 +170,10 @@ class ParserRun:
 
 
 def by_parser(reads: Iterable[bytes], read_size: int) -> tuple[Out, bool]:
-    """Give what the compiled parser makes of a stream, and whether it breaks the protocol."""
+    """Parse a stream with the compiled parser.
+
+    :return: messages and control lines, and whether the stream breaks the protocol.
+    """
     run = ParserRun(read_size)
     try:
         for read in reads:

@@ -1,8 +1,8 @@
-"""Payloads that end where the mapped memory ends: reading one byte too far kills the process.
+"""Payloads at the end of mapped memory: reading one byte too far kills the process.
 
-Python's own buffers hide a read past their end: a ``bytes`` has a spare byte behind it, and its
-allocator more. Here the byte behind the payload belongs to a page that nobody may touch, so that
-such a read is fatal in the ordinary build as well, without any sanitizer.
+Python's buffers hide a read past their end: a ``bytes`` is followed by a spare byte, and its
+allocator adds more. Here the byte after the payload is in a protected page, so that such a read is
+fatal even in the ordinary build, without a sanitizer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _PROT_NONE = 0
 
 
 class GuardedMemory:
-    """A stretch of memory with an untouchable page behind it."""
+    """Memory that is followed by a protected page."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = -(-capacity // mmap.PAGESIZE) * mmap.PAGESIZE
@@ -28,7 +28,10 @@ class GuardedMemory:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
     def place(self, payload: bytes) -> memoryview:
-        """Copy a payload to the very end; the view is valid until the next one is placed."""
+        """Copy a payload to the end of the memory.
+
+        :return: a view of it, valid until the next call.
+        """
         if len(payload) > self._capacity:
             raise ValueError(f"{len(payload)} bytes do not fit into {self._capacity}")
         start = self._capacity - len(payload)

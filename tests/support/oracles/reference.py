@@ -1,27 +1,27 @@
-"""A slow, obvious codec in pure Python: the oracle that the compiled codec is compared with.
+"""A slow and simple codec in pure Python: the oracle that the compiled codec is compared with.
 
-It is written for the reader, straight from the wire format, and shares no line with what it
-judges. A batch is ``LEB128(node id)`` and then events to the end of the payload; an event is one
-tag byte and its fields. An event is ``[type, fields]`` here, exactly as in ``vectors/*.jsonl``.
+It is written from the wire format, to be read, and shares no code with the compiled codec. A batch
+is ``LEB128(node id)``, followed by events up to the end of the payload; an event is one tag byte
+and its fields. Here an event is ``[type, fields]``, as in ``vectors/*.jsonl``.
 
-Where the error offset points, for each way in which a payload can be malformed:
+The error offset for each kind of malformed payload:
 
 ========================================  ====================================================
 what is wrong                             :attr:`MalformedBatch.offset`
 ========================================  ====================================================
 an integer is cut off, longer than its    the first byte of that integer
 width's limit, or overflows its width
-a length or a count exceeds what is left  the first byte of that length or count
-a string is not UTF-8                     the first byte of the string itself, behind its length
+a length or a count exceeds the rest      the first byte of that length or count
+a string is not UTF-8                     the first byte of the string itself, after its length
 the protocol has no such tag              the tag
 a CacheInvalidate item has no such        the marker
 marker
-a byte that must be there is not          where it should have been: the end of the payload
+a byte is missing                         the end of the payload
 ========================================  ====================================================
 
-A padded integer such as ``80 00`` is accepted as long as it keeps to its width's number of bytes.
-A count is compared with what is left, divided by the fewest bytes that one item can take (1 for
-an account id, 2 for an item of CacheInvalidate), before any item is looked at.
+A padded integer such as ``80 00`` is accepted within the number of bytes of its width. A count is
+compared with the number of remaining bytes, divided by the minimum size of an item (1 for an
+account id, 2 for an item of CacheInvalidate), before any item is read.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ Event = list[Any]
 """``[type, {field: value, ...}]``."""
 
 MAXIMUM_BYTES = {16: 3, 32: 5, 64: 10}
-"""How many bytes a LEB128 integer of that many bits may take."""
+"""The maximum number of bytes of a LEB128 integer, by its number of bits."""
 
 
 class MalformedBatch(ValueError):
     """The payload is no batch of the protocol.
 
-    :ivar offset: the byte to blame; the table above says which.
+    :ivar offset: the malformed byte, by the table above.
     :ivar decoded: the events before it.
     :ivar node_id: the sender, or ``None`` when the node id itself is malformed.
     """
@@ -54,13 +54,13 @@ class MalformedBatch(ValueError):
 
 
 class Layout(NamedTuple):
-    """What follows a tag."""
+    """The fields that follow a tag."""
 
     type: str
     fields: Mapping[str, str] = {}
     """Field name to kind of field, in wire order."""
     constants: Mapping[str, Any] = {}
-    """Field values that the tag itself carries."""
+    """Field values that the tag itself implies."""
 
 
 CACHE_MARKERS = (
@@ -138,7 +138,7 @@ PROTOCOLS: Mapping[str, Mapping[int, Layout]] = {
 
 
 def event_types(protocol: str) -> set[str]:
-    """Name the events that a protocol can carry."""
+    """Return the names of the events that a protocol can carry."""
     return {layout.type for layout in PROTOCOLS[protocol].values()}
 
 
@@ -200,7 +200,7 @@ def decode_batch(payload: bytes, protocol: str) -> tuple[int, list[Event]]:
     """Read a batch.
 
     :return: the node id and the events.
-    :raises MalformedBatch: where the payload stops making sense.
+    :raises MalformedBatch: the payload is malformed.
     """
     layouts = PROTOCOLS[protocol]
     reader = _Reader(payload)

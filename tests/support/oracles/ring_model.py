@@ -1,11 +1,11 @@
-"""What a ring must do, written slowly and plainly: lists that are searched and added up anew."""
+"""A simple model of the ring: lists that are searched and summed each time."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 EXTRA_NOTICES = 16
-"""How many more notices than messages may wait in their places."""
+"""The number of notices, beyond the message capacity, that may keep their positions."""
 
 
 class Message(NamedTuple):
@@ -19,11 +19,11 @@ class Message(NamedTuple):
 
 
 class RingModel:
-    """A ring with the same bounds and the same rule.
+    """A ring with the same limits and the same rules as the compiled one.
 
-    :ivar items: messages, notices and the episodes of drop-newest that are over, oldest first.
-    :ivar episode: the dropped events of the episode that is going on, by node id.
-    :ivar carried: notices that had to give up their place, to be told first.
+    :ivar items: messages, notices and finished episodes of drop-newest, oldest first.
+    :ivar episode: the dropped events of the current episode, by node id.
+    :ivar carried: notices that lost their position and are taken first.
     """
 
     def __init__(self, capacity_messages: int, capacity_bytes: int, drop_newest: bool) -> None:
@@ -109,7 +109,7 @@ class RingModel:
         self.episode[message.node_id] = self.episode.get(message.node_id, 0) + message.events
 
     def _end_episode(self) -> None:
-        """An episode of drop-newest ends when something is put behind it."""
+        """Finish the episode of drop-newest, because an item is put after it."""
         if self.drop_newest and self.episode:
             self.items.append(self.episode)
             self.episode = {}

@@ -24,15 +24,15 @@ class Command:
             asyncio.create_task(self._read("err", process.stderr)),
         ]
 
-    async def says(self, text: str) -> None:
+    async def prints(self, text: str) -> None:
         await until(
             lambda: text in self.out + self.err or self.process.returncode is not None,
             timeout=60,
-            because=f"the command says {text!r}",
+            because=f"the command prints {text!r}",
         )
         assert text in self.out + self.err, self.err
 
-    async def ends(self) -> int:
+    async def wait(self) -> int:
         await asyncio.wait_for(asyncio.gather(*self._readers), 90)
         return await self.process.wait()
 
@@ -66,5 +66,5 @@ async def start(*words: str, directory: Path) -> AsyncIterator[Command]:
     finally:
         if process.returncode is None:
             process.kill()
-        await command.ends()
+        await command.wait()
         await until(lambda: not any(map(exists, command.pids())), timeout=20)

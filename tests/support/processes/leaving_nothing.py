@@ -33,8 +33,8 @@ async def use_nodes(directory: Path) -> None:
         async with fastcoord.connect(config, node_id=1) as one:
             two = await fastcoord.connect(config, node_id=2)
             events = two.subscribe()
-            listening = asyncio.create_task(hear(events))
-            abandoned = asyncio.create_task(hear(one.subscribe()))
+            listening = asyncio.create_task(count_events(events))
+            abandoned = asyncio.create_task(count_events(one.subscribe()))
             await one.publish(*[ReloadBlockedIps()] * 100)
             await one.ping(2)
             server.kill()
@@ -54,7 +54,7 @@ async def use_nodes(directory: Path) -> None:
             await fastcoord.connect(config)
 
 
-async def hear(events: fastcoord.Subscription) -> int:
+async def count_events(events: fastcoord.Subscription) -> int:
     return len([event async for event in events if isinstance(event, fastcoord.Event)])
 
 

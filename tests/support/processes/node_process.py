@@ -40,14 +40,14 @@ class NodeProcess:
         assert line, f"node {node_id} did not start (exit code {await process.wait()})"
         return cls(process, json.loads(line))
 
-    async def say(self, word: str) -> None:
+    async def send(self, word: str) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{word}\n".encode())
         await self.process.stdin.drain()
 
     async def book(self, *, timeout: float = 120.0) -> dict[str, Any]:
         """Request the current book."""
-        await self.say("book")
+        await self.send("book")
         return await asyncio.wait_for(self.read(), timeout)
 
     async def read(self) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class NodeProcess:
 
     async def end(self, *, timeout: float = 120.0) -> dict[str, Any]:
         """Close its node, wait for its end, and return the final book."""
-        await self.say("end")
+        await self.send("end")
         book = await asyncio.wait_for(self.read(), timeout)
         assert await asyncio.wait_for(self.process.wait(), timeout) == 0
         return book

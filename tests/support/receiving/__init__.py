@@ -1,1 +1,1 @@
-"""The receiving side of a node without a network."""
+"""The receiving side of a node, used without a network."""

@@ -1,8 +1,8 @@
-"""A payload on the way that a message from the network takes: receiver, ring, cursor.
+"""Passes a payload through receiver, ring and cursor, as a message from the network.
 
-There it is walked over without making an object, counted, and only read when a consumer takes its
-events; the second reading trusts the first. So both must see the same in every payload, and the
-same as ``decode_batch``.
+The receiver scans and counts the events without making objects; the cursor decodes them when a
+consumer takes them and relies on the scan. So both must find the same events in every payload, and
+the same as ``decode_batch``.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ EVENTS_SUBSCRIPTION = 1
 
 
 class Arrived(NamedTuple):
-    """What came out at the consumer's side."""
+    """What the consumer got."""
 
     node_id: int | None
-    """``None`` when the receiver could not tell the sender."""
+    """The sender; ``None`` when the receiver could not read it."""
     counted: int
-    """How many events the receiver saw before the first malformed one."""
+    """The number of events that the receiver counted before the first malformed one."""
     is_intact: bool
     events: list[fastcoord.Event]
-    """Those that the consumer's filter let through."""
+    """The events that passed the consumer's filter."""
     filtered: int
 
 
@@ -38,14 +38,14 @@ class _GapDetector:
     """Delivers every event that the receiver can read, and keeps what the receiver passed to it."""
 
     def __init__(self) -> None:
-        self.said: tuple[int, int, bool] | None = None
+        self.scanned: tuple[int, int, bool] | None = None
 
     def without_header(self, node_id: int, counted: int, intact: bool) -> Verdict:
-        self.said = (node_id, counted, intact)
+        self.scanned = (node_id, counted, intact)
         return Verdict(deliver=counted)
 
     def without_sender(self) -> Verdict:
-        self.said = None
+        self.scanned = None
         return Verdict()
 
 
@@ -61,8 +61,8 @@ def arrive(
 
     :param payload: the message.
     :param protocol: of the receiving node.
-    :param receiver_id: the receiving node's id, which must not be the sender's.
-    :param kinds: what the consumer wants to hear.
+    :param receiver_id: the receiving node's id, which must differ from the sender's.
+    :param kinds: the event classes that the consumer wants.
     :param in_batches: take whole batches instead of single events.
     """
     gap_detector = _GapDetector()
@@ -86,7 +86,7 @@ def arrive(
         wait_for_event=_unexpected,
         wait_for_batch=_unexpected,
     )
-    node_id, counted, intact = gap_detector.said or (None, 0, False)
+    node_id, counted, intact = gap_detector.scanned or (None, 0, False)
     events = _take_batches(cursor, node_id) if in_batches else _take_events(cursor)
     return Arrived(node_id, counted, intact, events, cursor.filtered)
 
@@ -98,9 +98,9 @@ def assert_arrives_as_the_reference_reads_it(
     kinds: Collection[type[fastcoord.Event]] | None = None,
     in_batches: bool = False,
 ) -> None:
-    """Compare what arrives of one message with what the reference reads in it.
+    """Compare the events that arrive from one message with those that the reference decodes.
 
-    :raises AssertionError: they differ; the message holds the payload.
+    :raises AssertionError: they differ; the message contains the payload.
     """
     expected = by_reference(payload, protocol)
     readable = [event_of(event) for event in expected.events]
@@ -135,4 +135,4 @@ def _take_batches(cursor: Cursor, node_id: int | None) -> list[fastcoord.Event]:
 
 
 def _unexpected(*arguments: Any) -> NoReturn:
-    raise AssertionError(f"nobody should have been told {arguments}")
+    raise AssertionError(f"an unexpected call with {arguments}")

@@ -1,4 +1,4 @@
-"""Messages for a sink: as the parser delivers them, and a sink that collects them."""
+"""Delivering messages to a sink through the parser, and a sink that collects messages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Numbers = tuple[int, int, int, int] | str | None
 
 
 class Collector(MessageSink):
-    """A sink that keeps its messages as tuples ``(sid, reply, numbers, payload)``."""
+    """A sink that collects messages as tuples ``(sid, reply, numbers, payload)``."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[int, bytes, Numbers, bytes]] = []
@@ -43,7 +43,7 @@ def deliver(
 
 
 def read_header(block: bytes) -> Numbers:
-    """Return what the parser reads in a header block."""
+    """Return the sequence header that the parser reads in a header block."""
     collector = Collector()
     frame = b"HMSG subject 1 %d %d\r\n" % (len(block), len(block)) + block + b"\r\n"
     Parser(collector, _unexpected, read_size=len(frame)).feed_bytes(frame)
@@ -51,4 +51,4 @@ def read_header(block: bytes) -> Numbers:
 
 
 def _unexpected(line: bytes) -> None:
-    raise AssertionError(f"a control line was found in a message: {line!r}")
+    raise AssertionError(f"an unexpected control line: {line!r}")

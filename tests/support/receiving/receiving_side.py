@@ -1,7 +1,7 @@
-"""The arriving side of one node without a network: what is heard goes in, what is consumed out.
+"""The receiving side of one node without a network: messages in, consumed items out.
 
-Receiver, gap detector, ring and cursor are the real ones. The clock is a number, and the watcher is
-a list.
+Receiver, gap detector, ring and cursor are the real ones. The clock is a number, and the watcher
+records its calls.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ INCARNATION = 5
 HEARTBEAT = 2.0
 EVENTS_SUBSCRIPTION = 1
 
-Heard = int | Missed | PeerUp | PeerDown | DuplicateNodeId
-"""What a consumer gets: an event as its number, a notice as itself."""
+Received = int | Missed | PeerUp | PeerDown | DuplicateNodeId
+"""What a consumer gets: the number of an event, or a notice."""
 
 
-class Watching:
-    """Keeps what the gap_detector notices about the cluster."""
+class Watcher:
+    """Records the calls of the gap detector."""
 
     def __init__(self) -> None:
         self.losses: list[Missed] = []
@@ -52,19 +52,19 @@ class Watching:
 
 
 class ReceivingSide:
-    """A node that hears others.
+    """The receiving side of a node.
 
-    Events are ``StateChange``; their ``change_id`` is the number under which they come out.
+    Events are ``StateChange`` with their number as ``change_id``.
 
-    :param settled: whether it has been there for longer than two heartbeats.
+    :param settled: whether the node started more than two heartbeats ago.
     :param peers: whether its consumer wants ``PeerUp`` and ``PeerDown``.
     """
 
     def __init__(
         self, *, settled: bool = True, peers: bool = False, deliver_own: bool = False
     ) -> None:
-        self.watching = Watching()
-        self.gap_detector = GapDetector(heartbeat=HEARTBEAT, started_at=0.0, watcher=self.watching)
+        self.watcher = Watcher()
+        self.gap_detector = GapDetector(heartbeat=HEARTBEAT, started_at=0.0, watcher=self.watcher)
         self.receiver = Receiver(
             node_id=RECEIVER,
             incarnation=INCARNATION,
@@ -95,7 +95,7 @@ class ReceivingSide:
     def now(self, now: float) -> None:
         self.receiver.now = now
 
-    def hear(
+    def receive(
         self,
         offset: int,
         count: int,
@@ -106,37 +106,37 @@ class ReceivingSide:
         node_id: int = SENDER,
         note: str | None = None,
         tail: bytes = b"",
-    ) -> list[Heard]:
-        """Hear a batch whose events are numbered like their offsets.
+    ) -> list[Received]:
+        """Receive a batch whose events have their offsets as numbers.
 
-        :param claimed: the count that the header gives, if that is not the true one.
-        :param tail: bytes behind the events that are none.
-        :return: what a consumer gets of it.
+        :param claimed: the count in the header, if it differs from ``count``.
+        :param tail: undecodable bytes after the events.
+        :return: the items that the consumer gets.
         """
         numbers = (incarnation, offset, count if claimed is None else claimed, discarded)
-        return self.hear_payload(
+        return self.receive_payload(
             numbers, payload(range(offset, offset + count), node_id) + tail, note
         )
 
-    def hear_unnumbered(
+    def receive_unnumbered(
         self, events: Sequence[int] = (), *, node_id: int = SENDER, tail: bytes = b""
-    ) -> list[Heard]:
-        """Hear a batch without the header, as a Stalwart node sends it."""
-        return self.hear_payload(None, payload(events, node_id) + tail)
+    ) -> list[Received]:
+        """Receive a batch without a sequence header, as a Stalwart node sends it."""
+        return self.receive_payload(None, payload(events, node_id) + tail)
 
-    def hear_payload(
+    def receive_payload(
         self,
         numbers: tuple[int, int, int, int] | str | None,
         content: bytes,
         note: str | None = None,
-    ) -> list[Heard]:
-        """Hear any message."""
+    ) -> list[Received]:
+        """Receive a message with any header and payload."""
         deliver(self.receiver, EVENTS_SUBSCRIPTION, content, numbers, note=note)
         return self.taken()
 
-    def taken(self) -> list[Heard]:
-        """Take all that waits for the consumer."""
-        out: list[Heard] = []
+    def taken(self) -> list[Received]:
+        """Take all buffered items."""
+        out: list[Received] = []
         while (item := self.cursor.take_event()) is not None:
             if isinstance(item, StateChange):
                 out.append(item.change_id)
@@ -147,10 +147,10 @@ class ReceivingSide:
 
 
 def payload(events: Sequence[int], node_id: int = SENDER) -> bytes:
-    """Encode events of these numbers."""
+    """Encode events with these numbers."""
     changes = [StateChange(number % 8, number % (1 << 64), 1) for number in events]
     return fastcoord.encode_batch(changes, node_id=node_id, protocol=PROTOCOL)
 
 
 def _unexpected(*arguments: Any) -> Any:
-    raise AssertionError(f"nobody should have been told {arguments}")
+    raise AssertionError(f"an unexpected call with {arguments}")

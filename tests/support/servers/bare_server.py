@@ -41,7 +41,7 @@ class BareServer:
     def url(self) -> str:
         return f"nats://{self.host}:{self.port}"
 
-    def say(self, line: str) -> None:
+    def send(self, line: str) -> None:
         """Send one line to every client."""
         for writer in self._writers.values():
             writer.write(line.encode() + b"\r\n")

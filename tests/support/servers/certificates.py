@@ -47,7 +47,7 @@ class Certificates:
     """From the private authority, for the right host, expired yesterday."""
     wrong_ca: Path
     """A foreign authority, which issued none of the above."""
-    stranger: Pair
+    foreign: Pair
     """A client's pair from the foreign authority."""
 
     @classmethod
@@ -65,7 +65,7 @@ class Certificates:
             wrong_host=_pair(ca.issue_cert("elsewhere.example"), directory, "wrong-host"),
             expired=_pair(expired, directory, "expired"),
             wrong_ca=_authority(other, directory / "wrong-ca.pem"),
-            stranger=_pair(other.issue_cert("node@cluster.example"), directory, "stranger"),
+            foreign=_pair(other.issue_cert("node@cluster.example"), directory, "foreign"),
         )
 
 

@@ -1,4 +1,4 @@
-"""What a program sees of fastcoord, and nothing by accident."""
+"""The public API: exported names, docstrings and imports."""
 
 import importlib
 import inspect
@@ -16,7 +16,7 @@ import pytest
 import fastcoord
 from fastcoord import errors
 
-FACE_OF_A_NODE = (
+METHODS_OF_A_NODE = (
     "close",
     "config",
     "flush",
@@ -31,10 +31,10 @@ FACE_OF_A_NODE = (
     "subscribe",
 )
 
-# A fresh interpreter splits off a child for each module. Before the child imports it, the package
-# is put there bare, without running its __init__: otherwise everything would be imported in one and
-# the same order, whichever module is asked for. What uses the public face gets the whole package.
-# The packages of others are imported once for all children, because that takes the most time.
+# A new interpreter forks a child for each module. The child installs an empty package without
+# running its __init__, which would import all modules in one fixed order. Modules that use the
+# public API get the complete package. Third-party packages are imported once for all children,
+# because that takes most of the time.
 IMPORT_EACH_ALONE = """
 import importlib, json, os, sys, traceback, types
 
@@ -62,11 +62,11 @@ for name in given["modules"]:
 print(json.dumps(failed))
 """
 
-ABOVE_THE_FACE = "fastcoord.cli"
+ABOVE_THE_API = "fastcoord.cli"
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(fastcoord.__path__, "fastcoord.")
-    # This one is the command itself: to import it is to run it.
+    # Importing this one runs the command.
     if not module.name.endswith(".__main__")
 )
 COMPILED = [f"fastcoord.{path.stem}" for path in Path(fastcoord.__file__).parent.glob("*.pyx")]
@@ -118,19 +118,19 @@ def test_every_event_class_is_exported() -> None:
 def test_every_export_has_docstring(name: str) -> None:
     value = getattr(fastcoord, name)
     text = vars(value).get("__doc__") if isinstance(value, type) else value.__doc__
-    # What a struct or a compiled function writes by itself is a signature; it explains nothing.
+    # The generated docstring of a struct or a compiled function is only its signature.
     written = re.sub(rf"\A{name}\(.*\)(\s*->.*)?\n*", "", text or "")
     assert written, f"fastcoord.{name} has no docstring"
 
 
-@pytest.mark.parametrize("name", FACE_OF_A_NODE)
+@pytest.mark.parametrize("name", METHODS_OF_A_NODE)
 def test_every_node_method_has_docstring(name: str) -> None:
     assert inspect.getdoc(getattr(fastcoord.Node, name)), f"Node.{name} has no docstring"
 
 
 @pytest.mark.parametrize("kind", [fastcoord.Subscription, fastcoord.Batch])
 def test_subscription_and_batch_are_documented(kind: type) -> None:
-    fields = {"node_id", "received_at"}  # explained in the docstring of their class
+    fields = {"node_id", "received_at"}  # described in the docstring of their class
     bare = [
         name
         for name in vars(kind)
@@ -159,7 +159,7 @@ def test_every_module_imports_alone() -> None:
         "modules": MODULES,
         "others": ["asyncio", "ssl", "msgspec", "nats.aio.client", "nkeys", "rich.live", "tomli"],
         "path": list(fastcoord.__path__),
-        "above": ABOVE_THE_FACE,
+        "above": ABOVE_THE_API,
     }
     done = run_python(IMPORT_EACH_ALONE, json.dumps(given))
     assert json.loads(done.stdout) == [], done.stderr
