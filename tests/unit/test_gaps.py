@@ -160,8 +160,8 @@ def test_disconnect_makes_early_sender_unknown(offset: int, expected: list[Misse
     receiver = ReceivingSide(settled=False)
     receiver.gap_detector.disconnected()
     receiver.gap_detector.connected(receiver.now)
-    assert receiver.hear(offset, 1) == expected
-    assert receiver.hear(offset + 2, 1) == [gap(1), offset + 2]
+    assert receiver.receive(offset, 1) == expected
+    assert receiver.receive(offset + 2, 1) == [gap(1), offset + 2]
 
 
 def test_late_sender_begins_at_zero() -> None:
