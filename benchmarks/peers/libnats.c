@@ -1,6 +1,6 @@
 /* libnats, the C client: an event a message, from structs to structs. Speaks the protocol of worker.py:
  *
- *   libnats publish|paced|check|time|latency URL SUBJECT StateChange|AppEvent COUNT DISTINCT RATE FILE PATIENCE
+ *   libnats publish|paced|produce|check|time|latency|read URL SUBJECT StateChange|AppEvent COUNT DISTINCT RATE FILE PATIENCE
  */
 
 #include <nats/nats.h>
@@ -24,6 +24,12 @@ typedef struct {
 static int is_app;
 static int64_t count, taken, *arrivals;
 static int is_checking;
+/* The user's loop: events made from fresh numbers in the publishing loop, every field read. */
+#define ACCOUNTS 10007
+#define KINDS 500
+static int is_reading, is_producing;
+static uint64_t changes[ACCOUNTS], total;
+static uint8_t payloads[KINDS][APP_BYTES];
 static char problem[200];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -57,6 +63,38 @@ static Event numbered(int64_t number) {
     for (int index = 0; index < APP_BYTES; index++)
         event.payload[index] = (uint8_t)(number >> (8 * (3 - index % 4)));
     return event;
+}
+
+static Event fresh(int64_t number) {
+    Event event = {0};
+    event.account_id = (uint32_t)(number % ACCOUNTS);
+    event.change_id = (1u << 21) + (uint64_t)number;
+    event.types = (uint64_t)number % 64;
+    event.kind = (uint16_t)(number % KINDS);
+    if (is_app)
+        for (int index = 0; index < APP_BYTES; index++)
+            event.payload[index] = (uint8_t)(number >> (8 * (3 - index % 4)));
+    return event;
+}
+
+static void read_fields(const Event* event) {
+    if (is_app) {
+        memcpy(payloads[event->kind % KINDS], event->payload, APP_BYTES);
+        total += event->kind;
+    } else {
+        changes[event->account_id % ACCOUNTS] = event->change_id;
+        total += event->types;
+    }
+}
+
+static uint64_t check_sum(void) {
+    uint64_t sum = 0;
+    for (uint64_t account = 0; account < ACCOUNTS; account++) sum += account * changes[account];
+    for (uint64_t kind = 0; kind < KINDS; kind++) {
+        const uint8_t* bytes = payloads[kind];
+        sum += kind * ((uint64_t)bytes[0] << 24 | (uint64_t)bytes[1] << 16 | (uint64_t)bytes[2] << 8 | bytes[3]);
+    }
+    return sum;
 }
 
 static uint8_t* put(uint8_t* position, uint64_t value) {
@@ -117,6 +155,7 @@ static void arrive(natsConnection* link, natsSubscription* from, natsMsg* messag
     int64_t place = taken;
     if (!decode((const uint8_t*)natsMsg_GetData(message), natsMsg_GetDataLength(message), &event))
         snprintf(problem, sizeof problem, "event %lld is malformed", (long long)place);
+    if (is_reading) read_fields(&event);
     if (is_checking) {
         Event expected = numbered(place);
         if (is_app ? memcmp(event.payload, expected.payload, APP_BYTES) || event.kind != expected.kind
@@ -155,7 +194,8 @@ static void publish(natsConnection* link, const char* subject, int64_t distinct,
     uint8_t buffer[64 + APP_BYTES];
     int64_t start;
     double before, used;
-    for (int64_t index = 0; index < distinct; index++) events[index] = numbered(index);
+    for (int64_t index = 0; index < distinct; index++)
+        if (!is_producing) events[index] = numbered(index);
     ready();
     start = told_to_begin();
     before = processor_seconds();
@@ -166,9 +206,13 @@ static void publish(natsConnection* link, const char* subject, int64_t distinct,
             struct timespec moment = {due / 1000000000, due % 1000000000};
             while (now() < due) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &moment, NULL);
         }
-        must(
-            natsConnection_Publish(link, subject, buffer, encode(&events[index % distinct], buffer)),
-            "publish");
+        Event made;
+        const Event* event = &events[index % distinct];
+        if (is_producing) {
+            made = fresh(index);
+            event = &made;
+        }
+        must(natsConnection_Publish(link, subject, buffer, encode(event, buffer)), "publish");
     }
     must(natsConnection_Flush(link), "flush");
     used = processor_seconds() - before;
@@ -203,8 +247,9 @@ static void subscribe(natsConnection* link, const char* subject, const char* fil
         fclose(out);
     }
     printf(
-        "{\"end\": %lld, \"cpu\": %f, \"problem\": %s%s%s}\n", (long long)end,
-        processor_seconds() - before, *problem ? "\"" : "null", problem, *problem ? "\"" : "");
+        "{\"end\": %lld, \"cpu\": %f, \"problem\": %s%s%s, \"total\": %llu, \"check\": %llu}\n",
+        (long long)end, processor_seconds() - before, *problem ? "\"" : "null", problem,
+        *problem ? "\"" : "", (unsigned long long)total, (unsigned long long)check_sum());
     fflush(stdout);
     natsSubscription_Destroy(subscription);
 }
@@ -217,13 +262,15 @@ int main(int argc, char** argv) {
     is_app = strcmp(argv[4], "AppEvent") == 0;
     count = atoll(argv[5]);
     is_checking = strcmp(role, "check") == 0;
+    is_reading = strcmp(role, "read") == 0;
+    is_producing = strcmp(role, "produce") == 0;
     if (strcmp(role, "latency") == 0) arrivals = calloc((size_t)count, 16);
     must(natsOptions_Create(&options), "options");
     must(natsOptions_SetURL(options, argv[2]), "url");
     /* At a pace, each message leaves at once; otherwise they are gathered, as is the default. */
     must(natsOptions_SetSendAsap(options, strcmp(role, "paced") == 0), "options");
     must(natsConnection_Connect(&link, options), "connect");
-    if (strcmp(role, "publish") == 0)
+    if (strcmp(role, "publish") == 0 || is_producing)
         publish(link, argv[3], atoll(argv[6]), 0);
     else if (strcmp(role, "paced") == 0)
         publish(link, argv[3], count, atoll(argv[7]));
