@@ -66,7 +66,9 @@ def run(
         ]
         for each in reading:
             each.hear()
-        writing = [stack.enter_context(place("produce", index, count)) for index in range(producers)]
+        writing = [
+            stack.enter_context(place("produce", index, count)) for index in range(producers)
+        ]
         for each in writing:
             each.hear()
         for each in writing:
