@@ -1,1 +1,1 @@
-"""Measurements of fastcoord, side by side with what else a Python program could use."""
+"""Benchmarks of fastcoord, side by side with alternatives for Python programs."""

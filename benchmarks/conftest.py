@@ -1,4 +1,4 @@
-"""What the benchmarks of the hot path share."""
+"""Fixtures of the benchmarks of the hot path."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,11 +12,11 @@ EVENTS = 10_000
 
 @pytest.fixture
 def compete(benchmark: Any) -> Callable[[Contest, Contender], None]:
-    """Time one contender of a contest; a sample is about ten thousand events."""
+    """Time one contender of a contest, with about ten thousand events in a sample."""
 
     def run(contest: Contest, contender: Contender) -> None:
         benchmark.group = contest.title
-        # The same number of events for everyone in a contest: the times can then be compared.
+        # All contenders of a contest use the same number of events, so that times can be compared.
         times = max(1, EVENTS // contender.events)
         benchmark.extra_info["events"] = times * contender.events
         benchmark(contender.run, times)

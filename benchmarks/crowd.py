@@ -1,4 +1,4 @@
-"""Many nodes of fastcoord in one process: what a growing cluster costs each of its members."""
+"""Many nodes in one process: the cost of a growing cluster for each of its nodes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIRST_NODE_ID = 100
 
 
 async def connected(stack: AsyncExitStack, wire: peers.Wire, nodes: int) -> list[Any]:
-    """Connect so many nodes."""
+    """Connect the nodes."""
     config = configuration(wire)
     return [
         await stack.enter_async_context(fastcoord.connect(config, node_id=FIRST_NODE_ID + number))
@@ -24,8 +24,8 @@ async def connected(stack: AsyncExitStack, wire: peers.Wire, nodes: int) -> list
     ]
 
 
-async def subscribe(job: dict[str, Any], wire: peers.Wire, say: Any) -> None:
-    """Let every node of a crowd consume the same events."""
+async def subscribe(job: dict[str, Any], wire: peers.Wire, report: Any) -> None:
+    """Consume the same events at every node."""
     async with AsyncExitStack() as stack:
         nodes = await connected(stack, wire, job["nodes"])
         subscriptions = [await stack.enter_async_context(node.subscribe()) for node in nodes]
@@ -37,31 +37,31 @@ async def subscribe(job: dict[str, Any], wire: peers.Wire, say: Any) -> None:
                 if left <= 0:
                     return
 
-        say(ready=True)
+        report(ready=True)
         problem = None
         try:
             await asyncio.wait_for(asyncio.gather(*map(consume, subscriptions)), job["patience"])
         except asyncio.TimeoutError:
             problem = f"not everything had arrived after {job['patience']} s"
-        say(end=time.monotonic_ns(), problem=problem)
+        report(end=time.monotonic_ns(), problem=problem)
 
 
-async def publish(job: dict[str, Any], wire: peers.Wire, say: Any, told: Any) -> None:
-    """Let the nodes of a crowd publish in turns, at a rate that they share."""
+async def publish(job: dict[str, Any], wire: peers.Wire, report: Any, next_line: Any) -> None:
+    """Publish from the nodes in rotation, at a rate that they share."""
     count, rate, at_once = job["count"], job["rate"], job["at_once"]
     async with AsyncExitStack() as stack:
         nodes = await connected(stack, wire, job["nodes"])
         events = data.numbered(count)
-        say(ready=True, version=fastcoord.__version__)
-        start = int(json.loads(await told())["start"])
-        sent = turn = 0
+        report(ready=True, version=fastcoord.__version__)
+        start = int(json.loads(await next_line())["start"])
+        sent = lists = 0
         with ticker.Ticker(start, at_once * 1_000_000_000 // rate) as ticks:
             while sent < count:
                 for _ in range(await ticks.wait()):
-                    node = nodes[turn % len(nodes)]
+                    node = nodes[lists % len(nodes)]
                     await node.publish_many(events[sent : sent + at_once])
-                    sent, turn = sent + at_once, turn + 1
+                    sent, lists = sent + at_once, lists + 1
         for node in nodes:
             await node.flush()
-        say(start=start, end=time.monotonic_ns())
-        await told()
+        report(start=start, end=time.monotonic_ns())
+        await next_line()

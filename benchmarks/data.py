@@ -1,7 +1,7 @@
-"""Seeded events whose values are as large as they are in a cluster at work.
+"""Seeded events with values as large as in a real cluster.
 
-An account id is below a million and most are small; a change id counts the changes of one account,
-so that it stays below some millions. ``wide`` events take every width that the wire allows.
+An account id is below a million, and most are small. A change id counts the changes of one account
+and stays below some millions. ``wide`` events use every width that the protocol allows.
 """
 
 from __future__ import annotations
@@ -56,22 +56,22 @@ COMMON_KINDS: dict[str, int] = {"StateChange": 40, "EmailPush": 15, "InvalidateA
 
 
 def small(draw: random.Random, most_bits: int) -> int:
-    """Draw a value below ``2 ** most_bits``, every width in bits as likely as the others."""
+    """Draw a value below ``2 ** most_bits``; each width in bits is equally likely."""
     return draw.getrandbits(draw.randint(1, most_bits))
 
 
 def state_change(draw: random.Random) -> StateChange:
-    """Draw what is by far the commonest event."""
+    """Draw the most frequent event."""
     return StateChange(small(draw, 20), small(draw, 24), draw.choice(COMMON_TYPES))
 
 
 def wide_state_change(draw: random.Random) -> StateChange:
-    """Draw values of every width up to the largest."""
+    """Draw an event with values of every width up to the largest."""
     return StateChange(small(draw, 32), small(draw, 64), small(draw, 64))
 
 
 def identifier(draw: random.Random) -> str:
-    """Draw an identifier as calendars have them."""
+    """Draw the identifier of a calendar entry."""
     return f"{draw.getrandbits(96):024x}@example.org"
 
 
@@ -119,19 +119,19 @@ MAKERS: dict[type[Event], Callable[[random.Random], Event]] = {
 
 
 def state_changes(count: int = BATCH, seed: int = SEED) -> list[StateChange]:
-    """Give ``count`` events of the commonest kind, the same ones at each call."""
+    """Return ``count`` events of the most frequent kind, the same ones at each call."""
     draw = random.Random(seed)
     return [state_change(draw) for _ in range(count)]
 
 
 def wide_state_changes(count: int = BATCH, seed: int = SEED) -> list[StateChange]:
-    """Give ``count`` events with values of every width, the same ones at each call."""
+    """Return ``count`` events with values of every width, the same ones at each call."""
     draw = random.Random(seed)
     return [wide_state_change(draw) for _ in range(count)]
 
 
 def mixed(count: int = BATCH, seed: int = SEED) -> list[Event]:
-    """Give ``count`` events among which is every kind, the common ones more often."""
+    """Return ``count`` events of all kinds, the common ones more often."""
     draw = random.Random(seed)
     kinds = [*MAKERS]
     weights = [COMMON_KINDS.get(kind.__name__, 2) for kind in kinds]
@@ -141,17 +141,16 @@ def mixed(count: int = BATCH, seed: int = SEED) -> list[Event]:
 
 
 def evenly_mixed(count: int = BATCH, seed: int = SEED) -> list[Event]:
-    """Give ``count`` events, every kind as likely as the others."""
+    """Return ``count`` events, each kind equally likely."""
     draw = random.Random(seed)
     kinds = [*MAKERS]
     return [MAKERS[draw.choice(kinds)](draw) for _ in range(count)]
 
 
 def numbered(count: int, start: int = 0) -> list[StateChange]:
-    """Give events that carry their own number as change id, of one size on the wire each.
+    """Return events with consecutive change ids, of 9 bytes each on the wire.
 
-    Each takes 9 bytes, and an account id that is derived from the number, so that a receiver can
-    tell every event from every other.
+    The account id is derived from the change id, so that a receiver can distinguish all events.
     """
     return [
         StateChange((1 << 15) + number % 30_011, (1 << 21) + number, 27)
@@ -160,12 +159,12 @@ def numbered(count: int, start: int = 0) -> list[StateChange]:
 
 
 def payload(events: list[Any], protocol: str = "fastcoord-1", node_id: int = 2) -> bytes:
-    """Encode events as another node's batch."""
+    """Encode events as the batch of another node."""
     return fastcoord.encode_batch(events, node_id=node_id, protocol=protocol)
 
 
 def numbered_app_events(count: int, start: int = 0) -> list[AppEvent]:
-    """Give events of which no two fit into a batch of 64 bytes, each with its own number."""
+    """Return numbered events, each so large that a batch of 64 bytes holds only one."""
     return [
         AppEvent(number % 500, number.to_bytes(4, "big") * 10)
         for number in range(start, start + count)

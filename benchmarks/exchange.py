@@ -1,4 +1,4 @@
-"""Events from one process to another, as many a second as go: every peer in turns."""
+"""The throughput of each peer from process to process."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from benchmarks.processes import Failed, Process, events_of, name_of
 
 CHECKED = 5_000
 DISTINCT = 10_000
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 def run(url: str, peer: str, count: int, *, mode: str, tag: str, **wire: Any) -> dict[str, Any]:
-    """Let one peer publish and receive so many events.
+    """Run one peer as publisher and as subscriber.
 
     :param mode: ``check`` or ``time``.
-    :param tag: makes the subject a new one.
-    :param wire: what else goes into the wire of the job.
-    :return: events per second, and the processor's seconds of both processes.
-    :raises Failed: something did not arrive, or not in its place.
+    :param tag: distinguishes the subject of this run.
+    :param wire: further fields of :class:`~benchmarks.peers.Wire`.
+    :return: events per second, and the CPU time of both processes for each event.
+    :raises Failed: an event did not arrive, or not in order.
     """
-    road = {"url": url, "subject": f"bench.{peer}.{tag}", **wire}
+    fields = {"url": url, "subject": f"bench.{peer}.{tag}", **wire}
     distinct = count if mode == "check" else DISTINCT
-    job = {"peer": peer, "wire": road, "count": count, "distinct": distinct, "patience": 60}
+    job = {"peer": peer, "wire": fields, "count": count, "distinct": distinct, "patience": 60}
     with (
         Process({**job, "role": "subscribe", "mode": mode}) as subscriber,
         Process({**job, "role": "publish", "mode": mode}) as publisher,
     ):
-        subscriber.hear()
-        version = publisher.hear()["version"]
-        publisher.tell()
-        received = subscriber.hear()
+        subscriber.receive()
+        version = publisher.receive()["version"]
+        publisher.send()
+        received = subscriber.receive()
         if received["problem"]:
             raise Failed(received["problem"])
-        sent = publisher.hear()
+        sent = publisher.receive()
     return {
         "version": version,
         "rate": count * 1e9 / (received["end"] - sent["start"]),
@@ -51,15 +51,15 @@ def contest(
     *,
     rounds: int,
     scale: float,
-    say: Say,
+    log: Log,
     counts: dict[str, int] | None = None,
     **wire: Any,
 ) -> dict[str, Any]:
-    """Let peers run in turns; the first is what the others are compared with.
+    """Run peers alternately; the others are compared with the first one.
 
     :param scale: 1 for runs of about a second.
-    :param counts: how many events a peer sends, where that is not its own number.
-    :return: figures of the rate and of both processes' CPU, versions, and who failed the check.
+    :param counts: the number of events of a peer, if it differs from its ``EVENTS``.
+    :return: figures of the rate and of the CPU time of both processes, versions, and failures.
     """
     failed: dict[str, str] = {}
     versions: dict[str, str] = {}
@@ -69,20 +69,20 @@ def contest(
             versions[peer] = checked["version"]
         except Failed as problem:
             failed[peer] = str(problem)
-        say(f"  checked {peer}: {failed.get(peer, 'right')}")
+        log(f"  checked {peer}: {failed.get(peer, 'correct')}")
     runs: dict[str, list[dict[str, Any]]] = {peer: [] for peer in names if peer not in failed}
-    for turn in range(rounds):
+    for number in range(rounds):
         for peer in list(runs):
             wanted = int((counts or {}).get(peer, events_of(peer)) * scale)
             count = max(DISTINCT, wanted // DISTINCT * DISTINCT)
             try:
-                runs[peer].append(run(url, peer, count, mode="time", tag=f"t{turn}", **wire))
+                runs[peer].append(run(url, peer, count, mode="time", tag=f"t{number}", **wire))
             except Failed as problem:
                 failed[peer] = str(problem)
                 del runs[peer]
-                say(f"  {peer}: {problem}")
+                log(f"  {peer}: {problem}")
                 continue
-            say(f"  {peer}: {runs[peer][-1]['rate']:,.0f} events/s")
+            log(f"  {peer}: {runs[peer][-1]['rate']:,.0f} events/s")
     figures = {
         quantity: compare(runs, quantity, unit, less_is_better=quantity != "rate")
         for quantity, unit in (
@@ -102,7 +102,7 @@ def contest(
 def compare(
     runs: dict[str, list[dict[str, Any]]], quantity: str, unit: str, *, less_is_better: bool
 ) -> list[dict[str, Any]]:
-    """Give everyone's figure of one quantity."""
+    """Return the figures of all peers for one quantity."""
     if not runs:
         return []
     base = [each[quantity] for each in next(iter(runs.values()))]

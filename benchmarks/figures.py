@@ -1,4 +1,4 @@
-"""What a measurement gives: a median, its spread, and how it compares."""
+"""The result of a measurement: median, spread and ratio."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 @dataclass
 class Figure:
-    """One contender's result.
+    """The result of one contender.
 
-    :ivar name: who was measured.
-    :ivar unit: of the values below.
-    :ivar median: of all rounds.
+    :ivar name: the contender.
+    :ivar unit: the unit of the values.
+    :ivar median: the median of all rounds.
     :ivar least: the smallest value of a round.
-    :ivar most: the largest.
-    :ivar rounds: how many there were.
-    :ivar ratio: how many times better the first contender was: the median of the ratios of the
-        rounds, so that what slows a whole round down does not count.
+    :ivar most: the largest value of a round.
+    :ivar rounds: the number of rounds.
+    :ivar ratio: how many times better the first contender is: the median of the ratios of the
+        rounds, so that a disturbance of a whole round cancels out.
     """
 
     name: str
@@ -40,12 +40,12 @@ class Figure:
         *,
         less_is_better: bool,
     ) -> Figure:
-        """Sum up the rounds of one contender.
+        """Summarize the rounds of one contender.
 
-        :param base: the rounds of the one to compare with, in the same order.
+        :param base: the rounds of the first contender, in the same order.
         """
         pairs = zip(values, base, strict=True)
-        ratios = [theirs / ours if less_is_better else ours / theirs for theirs, ours in pairs]
+        ratios = [value / first if less_is_better else first / value for value, first in pairs]
         return cls(
             name=name,
             unit=unit,
@@ -57,12 +57,12 @@ class Figure:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Give it as JSON takes it."""
+        """Return the fields for JSON."""
         return asdict(self)
 
 
 def number(value: float) -> str:
-    """Write a number with three digits that count."""
+    """Format a number with three significant digits."""
     if value == 0:
         return "0"
     if abs(value) >= 1000:
@@ -71,7 +71,7 @@ def number(value: float) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a Markdown table whose columns are aligned."""
+    """Format a Markdown table with aligned columns."""
     lines = [header, ["---"] * len(header), *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     written = []

@@ -1,4 +1,4 @@
-"""Bytes held for each event that waits, and the time that an import takes."""
+"""Memory for each buffered event, and the time of imports."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IMPORTS = {
     "fastcoord": "import fastcoord",
     "nats-py": "import nats",
     "nats-py and msgspec": "import nats, msgspec",
-    "fastcoord, and its codec used": "import fastcoord; fastcoord.encode_batch",
+    "fastcoord with its codec": "import fastcoord; fastcoord.encode_batch",
     "fastcoord, ready to connect": "import fastcoord; fastcoord.connect, fastcoord.Node",
 }
 CLOCK = (
@@ -29,7 +29,7 @@ CLOCK = (
 
 
 def held(fill: Callable[[], Any]) -> int:
-    """Measure the bytes that something holds, as Python's allocators gave them out."""
+    """Measure the bytes that Python's allocators hold for an object."""
     gc.collect()
     tracemalloc.start()
     kept = fill()
@@ -41,7 +41,7 @@ def held(fill: Callable[[], Any]) -> int:
 
 
 def ring_of(payloads: Callable[[int], bytes], per_message: int) -> Callable[[], Ring]:
-    """Give what fills a ring with as many events as are measured."""
+    """Return a function that fills a ring with ``EVENTS`` events."""
 
     def fill() -> Ring:
         ring = Ring(EVENTS, 1 << 34)
@@ -54,7 +54,7 @@ def ring_of(payloads: Callable[[int], bytes], per_message: int) -> Callable[[], 
 
 
 def queue_of(objects: Callable[[int], Any]) -> Callable[[], asyncio.Queue[Any]]:
-    """Give what fills a queue with as many objects as events are measured."""
+    """Return a function that fills a queue with ``EVENTS`` objects."""
 
     def fill() -> asyncio.Queue[Any]:
         queue: asyncio.Queue[Any] = asyncio.Queue()
@@ -66,12 +66,12 @@ def queue_of(objects: Callable[[int], Any]) -> Callable[[], asyncio.Queue[Any]]:
 
 
 def memory() -> list[dict[str, Any]]:
-    """Give the bytes that each buffered event takes."""
+    """Measure the bytes of each buffered event."""
     rows = []
     for per_message in (1, 10, 100, 1_000):
         batches = [data.state_changes(per_message, data.SEED + number) for number in range(50)]
         encoded = [data.payload(batch) for batch in batches]
-        # A payload of its own for each message, as they come from a socket.
+        # Each message has its own payload, like messages from a socket.
         fill = ring_of(lambda number, e=encoded: bytes(bytearray(e[number % 50])), per_message)
         on_wire = sum(map(len, encoded)) / (50 * per_message)
         rows.append(
@@ -96,7 +96,7 @@ def memory() -> list[dict[str, Any]]:
 
 
 def imports(rounds: int) -> list[dict[str, Any]]:
-    """Give the milliseconds that imports take in a fresh interpreter, in turns."""
+    """Measure imports in fresh interpreters, alternately, in milliseconds."""
     times: dict[str, list[tuple[float, ...]]] = {name: [] for name in IMPORTS}
     for _ in range(rounds):
         for name, statement in IMPORTS.items():

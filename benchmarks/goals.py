@@ -1,4 +1,4 @@
-"""What fastcoord sets out to reach, and whether a run has reached it."""
+"""The performance goals of fastcoord, and whether a run reaches them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Results = dict[str, Any]
 
 @dataclass
 class Judged:
-    """One goal, and what a run says of it."""
+    """One goal and the result of a run."""
 
     what: str
     written: str
@@ -26,10 +26,10 @@ class Judged:
 class Goal:
     """One goal.
 
-    :ivar read: finds the figure in results; ``None`` where the run has not measured it.
-    :ivar at_least: the goal where more is better.
-    :ivar at_most: the goal where less is better.
-    :ivar stretch: what would be better still, in the same unit.
+    :ivar read: reads the figure from results; ``None`` if the run has not measured it.
+    :ivar at_least: the goal if more is better.
+    :ivar at_most: the goal if less is better.
+    :ivar stretch: a higher goal, in the same unit.
     """
 
     what: str
@@ -40,7 +40,7 @@ class Goal:
     stretch: float = 0.0
 
     def judge(self, results: Results) -> Judged | None:
-        """Compare with a run; ``None`` when it has no such figure."""
+        """Judge a run; ``None`` if it has no such figure."""
         try:
             value = self.read(results)
         except (KeyError, IndexError, StopIteration):
@@ -66,7 +66,7 @@ class Goal:
 
 
 def contest(key: str, name: str) -> Callable[[Results], float]:
-    """Find the ratio of a contender of a contest."""
+    """Return a function that reads the ratio of a contender."""
 
     def read(results: Results) -> float:
         found = next(each for each in results["micro"] if each["key"] == key)
@@ -76,15 +76,15 @@ def contest(key: str, name: str) -> Callable[[Results], float]:
 
 
 def slower_than(key: str, name: str) -> Callable[[Results], float]:
-    """Find how many times longer ours takes than a contender."""
+    """Return a function that reads how many times longer fastcoord takes than a contender."""
     return lambda results: 1 / contest(key, name)(results)
 
 
-def carried(part: str, ours: str, theirs: str) -> Callable[[Results], float]:
-    """Find how many times more events a second one peer carries than another."""
+def throughput(part: str, ours: str, theirs: str) -> Callable[[Results], float]:
+    """Return a function that reads the ratio of the throughputs of two peers."""
 
     def read(results: Results) -> float:
-        # Each is how many times the first contender carried more.
+        # Each ratio is relative to the first peer.
         ratios = {each["name"]: each["ratio"] for each in results[part]["figures"]["rate"]}
         return float(ratios[theirs] / ratios[ours])
 
@@ -92,7 +92,7 @@ def carried(part: str, ours: str, theirs: str) -> Callable[[Results], float]:
 
 
 def delay(theirs: str, ours: str, rate: str = "1000") -> Callable[[Results], float]:
-    """Find our median delay as a share of another's."""
+    """Return a function that reads our median latency as a share of another one."""
 
     def read(results: Results) -> float:
         ways = {each["name"]: each["percentiles"]["50.0"] for each in results["latency"][rate]}
@@ -102,20 +102,20 @@ def delay(theirs: str, ours: str, rate: str = "1000") -> Callable[[Results], flo
 
 
 def buffered(results: Results) -> float:
-    """Find the bytes of an event that waits in a batch of 100."""
+    """Return the bytes of a buffered event in a batch of 100."""
     rows = results["footprint"]["memory"]
     return float(next(row["bytes"] for row in rows if "100 events a message" in row["name"]))
 
 
 def crowd(results: Results) -> float:
-    """Find the publisher's CPU with the most subscribers, as a share of that with one."""
+    """Return the publisher's CPU with the most subscribers, as a share of that with one."""
     rows = results["growth"]["subscribers"]["rows"]
     first, last = sorted(rows[0]["cores"]), sorted(rows[-1]["cores"])
     return float(last[len(last) // 2] / first[len(first) // 2])
 
 
 def imported(name: str) -> Callable[[Results], float]:
-    """Find the milliseconds that an import takes longer than that of nats-py."""
+    """Return a function that reads how many ms longer an import takes than that of nats-py."""
 
     def read(results: Results) -> float:
         rows = {row["name"]: row["cpu"] for row in results["footprint"]["imports"]}
@@ -126,9 +126,9 @@ def imported(name: str) -> Callable[[Results], float]:
 
 OURS = "fastcoord"
 MANY = "fastcoord, publish_many and batches"
-NATS_PY = "nats-py, an event a message, msgspec"
-BY_HAND = "nats-py, batches of 100 by hand, msgspec"
-LIBNATS = "libnats (C), an event a message, structs"
+NATS_PY = "nats-py, one event a message, msgspec"
+BY_HAND = "nats-py, batches of 100 made by hand, msgspec"
+LIBNATS = "libnats (C), one event a message, structs"
 C_LOOP = "checked C loop"
 
 GOALS = (
@@ -147,13 +147,13 @@ GOALS = (
         stretch=1.2,
     ),
     Goal(
-        "encode one batch over and over, time of a C loop",
+        "encode the same batch again, time of a C loop",
         slower_than("encode_same", C_LOOP),
         at_most=1.3,
         stretch=0.8,
     ),
     Goal(
-        "decode one batch over and over, time of a C loop",
+        "decode the same batch again, time of a C loop",
         slower_than("decode_same", C_LOOP),
         at_most=1.8,
         stretch=1.2,
@@ -164,32 +164,34 @@ GOALS = (
     Goal("bytes per buffered event", buffered, unit="", at_most=16, stretch=12),
     Goal(
         "messages a second, against nats-py",
-        carried("lane", OURS, NATS_PY),
+        throughput("one_event", OURS, NATS_PY),
         at_least=5,
         stretch=10,
     ),
-    Goal("the same, against libnats", carried("lane", OURS, LIBNATS), at_least=1, stretch=1),
+    Goal(
+        "the same, against libnats", throughput("one_event", OURS, LIBNATS), at_least=1, stretch=1
+    ),
     Goal(
         "events a second, against nats-py",
-        carried("end_to_end", OURS, NATS_PY),
+        throughput("end_to_end", OURS, NATS_PY),
         at_least=60,
         stretch=100,
     ),
     Goal(
         "the same with lists and batches",
-        carried("end_to_end", MANY, NATS_PY),
+        throughput("end_to_end", MANY, NATS_PY),
         at_least=60,
         stretch=100,
     ),
     Goal(
         "events a second, against batches by hand",
-        carried("end_to_end", OURS, BY_HAND),
+        throughput("end_to_end", OURS, BY_HAND),
         at_least=3,
         stretch=5,
     ),
     Goal(
         "the same with lists and batches",
-        carried("end_to_end", MANY, BY_HAND),
+        throughput("end_to_end", MANY, BY_HAND),
         at_least=3,
         stretch=5,
     ),
@@ -232,5 +234,5 @@ GOALS = (
 
 
 def judged(results: Results) -> list[Judged]:
-    """Judge every goal of which a run has a figure."""
+    """Judge every goal for which a run has a figure."""
     return [found for goal in GOALS if (found := goal.judge(results)) is not None]

@@ -1,4 +1,4 @@
-"""How the costs of fastcoord grow: with rate, batch, message, subscribers and nodes."""
+"""The costs of fastcoord by rate, batch size, subscribers and nodes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ RATES = (1_000, 10_000, 100_000, 1_000_000)
 CROWDS = (1, 2, 4, 8, 16, 32)
 CROWD_RATE = 50_000
 TICKS = 500
-"""Bursts a second in which a paced publisher sends."""
+"""Wake-ups a second of a publisher with a fixed rate."""
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 Rows = list[dict[str, Any]]
 
 
 def by_batch_size(rounds: int) -> Rows:
-    """Give nanoseconds per event of encoding and decoding, by events in a batch."""
+    """Measure encoding and decoding in ns per event, by the number of events in a batch."""
     rows = []
     for size in BATCH_SIZES:
-        several = max(8, codec.BATCHES * data.BATCH // size)
-        batches = [data.state_changes(size, data.SEED + number) for number in range(several)]
+        batch_count = max(8, codec.BATCHES * data.BATCH // size)
+        batches = [data.state_changes(size, data.SEED + number) for number in range(batch_count)]
         row: dict[str, Any] = {"events": size}
         for key, make in (("encode", codec.one_kind_encode), ("decode", codec.one_kind_decode)):
             contest = make(key, key, batches)
@@ -38,11 +38,11 @@ def by_batch_size(rounds: int) -> Rows:
     return rows
 
 
-def by_batch_bytes(url: str, scale: float, rounds: int, say: Say) -> Rows:
-    """Give events per second, and CPU per event, by the size at which a batch is sealed."""
+def by_batch_bytes(url: str, scale: float, rounds: int, log: Log) -> Rows:
+    """Measure events per second and CPU per event, by ``capacity.batch-bytes``."""
     rows = []
     for size in BATCH_BYTES:
-        # Where a message holds few events, fewer of them make a second.
+        # With few events in a message, a run of a second has fewer events.
         count = int(min(2_000_000, 20_000 * size) * scale) // exchange.DISTINCT * exchange.DISTINCT
         done = [
             exchange.run(
@@ -50,22 +50,22 @@ def by_batch_bytes(url: str, scale: float, rounds: int, say: Say) -> Rows:
                 "fastcoord",
                 max(exchange.DISTINCT, count),
                 mode="time",
-                tag=f"size{size}.{turn}",
+                tag=f"size{size}.{round_number}",
                 options={"capacity.batch-bytes": size},
             )
-            for turn in range(rounds)
+            for round_number in range(rounds)
         ]
         best = max(done, key=lambda each: each["rate"])
         rows.append({"bytes": size, **{key: best[key] for key in best if key != "version"}})
-        say(f"  {size} bytes: {best['rate']:,.0f} events/s")
+        log(f"  {size} bytes: {best['rate']:,.0f} events/s")
     return rows
 
 
 def paced(url: str, rate: int, seconds: float, tag: str, **more: Any) -> dict[str, Any]:
-    """Send at a rate from one process to another.
+    """Send at a fixed rate from one process to another.
 
-    :param more: roles and numbers of nodes, where they are not the usual ones.
-    :return: the cores that both processes kept busy.
+    :param more: roles and numbers of nodes, if they differ from one publisher and one subscriber.
+    :return: the CPU cores used by both processes.
     :raises Failed: not every event arrived.
     """
     at_once = max(1, rate // TICKS)
@@ -83,14 +83,14 @@ def paced(url: str, rate: int, seconds: float, tag: str, **more: Any) -> dict[st
     receiving = {"role": more.get("receiver", "subscribe"), "nodes": more.get("receivers", 1)}
     sending = {"role": more.get("sender", "publish_paced"), "nodes": more.get("senders", 1)}
     with Process({**job, **receiving}) as receiver, Process({**job, **sending}) as sender:
-        receiver.hear()
-        sender.hear()
+        receiver.receive()
+        sender.receive()
         start = time.monotonic_ns() + LEAD
-        sender.tell(start=start)
-        received = receiver.hear()
+        sender.send(start=start)
+        received = receiver.receive()
         if received["problem"]:
             raise Failed(received["problem"])
-        sent = sender.hear()
+        sent = sender.receive()
     span = (received["end"] - start) / 1e9
     return {
         "publisher": sent["cpu"] / span if "cpu" in sent else None,
@@ -100,38 +100,38 @@ def paced(url: str, rate: int, seconds: float, tag: str, **more: Any) -> dict[st
     }
 
 
-def by_rate(url: str, seconds: float, say: Say) -> Rows:
-    """Give the cores that publisher and subscriber keep busy, by events per second."""
+def by_rate(url: str, seconds: float, log: Log) -> Rows:
+    """Measure the CPU cores used by publisher and subscriber, by events per second."""
     rows = []
     for rate in RATES:
         rows.append({"rate": rate, **paced(url, rate, seconds, f"rate{rate}")})
-        say(f"  {rate:,} events/s: {rows[-1]['publisher']:.3f} cores publish")
+        log(f"  {rate:,} events/s: {rows[-1]['publisher']:.3f} cores publish")
     return rows
 
 
-def by_subscribers(url: str, seconds: float, rounds: int, say: Say) -> dict[str, Any]:
-    """Give the cores that a publisher keeps busy, by the nodes that listen to it."""
+def by_subscribers(url: str, seconds: float, rounds: int, log: Log) -> dict[str, Any]:
+    """Measure the CPU cores used by a publisher, by the number of subscribers."""
     values: dict[int, list[float]] = {crowd: [] for crowd in CROWDS}
-    for turn in range(rounds):
+    for round_number in range(rounds):
         for crowd in CROWDS:
             done = paced(
                 url,
                 CROWD_RATE,
                 seconds,
-                f"subscribers{crowd}.{turn}",
+                f"subscribers{crowd}.{round_number}",
                 receiver="subscribe_crowd",
                 receivers=crowd,
             )
             values[crowd].append(done["publisher"])
-            say(f"  {crowd} subscribers: {done['publisher']:.3f} cores publish")
+            log(f"  {crowd} subscribers: {done['publisher']:.3f} cores publish")
     return {
         "rate": CROWD_RATE,
         "rows": [{"subscribers": crowd, "cores": values[crowd]} for crowd in CROWDS],
     }
 
 
-def by_nodes(url: str, seconds: float, say: Say) -> dict[str, Any]:
-    """Give the cores that one receiver keeps busy, by the nodes that share the same rate."""
+def by_nodes(url: str, seconds: float, log: Log) -> dict[str, Any]:
+    """Measure the CPU cores used by one receiver, by the nodes that share the same rate."""
     rows = []
     for crowd in CROWDS:
         done = paced(
@@ -143,5 +143,5 @@ def by_nodes(url: str, seconds: float, say: Say) -> dict[str, Any]:
             senders=crowd,
         )
         rows.append({"publishers": crowd, "cores": done["subscriber"]})
-        say(f"  {crowd} publishers: {done['subscriber']:.3f} cores receive")
+        log(f"  {crowd} publishers: {done['subscriber']:.3f} cores receive")
     return {"rate": CROWD_RATE, "rows": rows}

@@ -1,7 +1,7 @@
-"""How long an event takes, at a steady rate, counted from the moment it was meant to be sent.
+"""The latency of events at a fixed rate, measured from their scheduled time.
 
-The publisher keeps to its schedule whatever becomes of the events before (an open loop), so that a
-delay of its own is part of every event behind it and nothing is left out.
+The publisher follows its schedule regardless of earlier events (an open loop), so that its own
+delays count for every event that they affect.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 HIGHEST = 60_000_000_000
 FIRST_CHANGE_ID = 1 << 21
 LEAD = 200_000_000
-"""Nanoseconds between telling a publisher when to begin, and that moment."""
+"""Nanoseconds between the message with the start time to a publisher and that time."""
 
 Way = tuple[str, str]
-"""A peer, and the event loop that it runs on."""
+"""A peer and its event loop."""
 WAYS: tuple[Way, ...] = (
     ("fastcoord", "asyncio"),
     ("fastcoord", "uvloop"),
@@ -37,7 +37,7 @@ WAYS: tuple[Way, ...] = (
 
 
 def run(url: str, way: Way, rate: int, seconds: float, tag: str) -> HdrHistogram:
-    """Measure one way at one rate.
+    """Measure one peer on one event loop at one rate.
 
     :raises Failed: not every event arrived.
     """
@@ -51,18 +51,21 @@ def run(url: str, way: Way, rate: int, seconds: float, tag: str) -> HdrHistogram
             Process({**job, **listening, "patience": int(seconds + 20)}) as subscriber,
             Process({**job, "role": "publish_paced"}) as publisher,
         ):
-            subscriber.hear()
-            publisher.hear()
+            subscriber.receive()
+            publisher.receive()
             start = time.monotonic_ns() + LEAD
-            publisher.tell(start=start)
-            heard = subscriber.hear()
-            if heard["problem"]:
-                raise Failed(heard["problem"])
+            publisher.send(start=start)
+            received = subscriber.receive()
+            if received["problem"]:
+                raise Failed(received["problem"])
         return histogram(Path(file.name).read_bytes(), start, rate)
 
 
 def histogram(arrivals: bytes, start: int, rate: int) -> HdrHistogram:
-    """Count the delays of events of which each tells its number and when it came."""
+    """Return the histogram of the delays.
+
+    :param arrivals: pairs of change id and arrival time.
+    """
     values = array("q", arrivals)
     counted = HdrHistogram(1, HIGHEST, 3)
     for change_id, arrived in zip(values[::2], values[1::2], strict=True):
@@ -72,7 +75,7 @@ def histogram(arrivals: bytes, start: int, rate: int) -> HdrHistogram:
 
 
 def title(way: Way) -> str:
-    """Give what a way is called in tables."""
+    """Return the name of a peer and event loop in tables."""
     peer, loop = way
     return f"{name_of(peer)}, {loop}" if loop else name_of(peer)
 
@@ -84,23 +87,23 @@ def contest(
     rates: tuple[int, ...],
     seconds: float,
     rounds: int,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Measure every way at every rate, in turns; the first is what others are compared with."""
+    """Measure all peers at all rates, alternately; the others are compared with the first one."""
     results: dict[str, Any] = {}
     for rate in rates:
         rows: dict[Way, list[HdrHistogram]] = {way: [] for way in ways}
-        for turn in range(rounds):
+        for round_number in range(rounds):
             for way in ways:
-                rows[way].append(run(url, way, rate, seconds, f"{rate}.{turn}"))
+                rows[way].append(run(url, way, rate, seconds, f"{rate}.{round_number}"))
                 middle = rows[way][-1].get_value_at_percentile(50) / 1e3
-                say(f"  {title(way)}, {rate}/s: p50 {middle:.0f} us")
+                log(f"  {title(way)}, {rate}/s: p50 {middle:.0f} us")
         results[str(rate)] = [row(way, rows[way], rows[ways[0]]) for way in ways]
     return results
 
 
 def row(way: Way, done: list[HdrHistogram], base: list[HdrHistogram]) -> dict[str, Any]:
-    """Sum up the rounds of one way: percentiles of all events, the spread of the medians."""
+    """Summarize the rounds of one peer: percentiles of all events, spread of the medians."""
     together = HdrHistogram(1, HIGHEST, 3)
     for each in done:
         together.add(each)

@@ -1,7 +1,7 @@
-"""The same events as msgspec would carry them: ``Struct`` types as compact and fast as it has them.
+"""The events as ``Struct`` types of msgspec, as compact and as fast as possible.
 
-Arrays instead of maps, no tracking by the garbage collector, small integers as tags where several
-kinds share a batch.
+They are arrays instead of maps, are not tracked by the garbage collector, and have small integers
+as tags if several kinds share a batch.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ FIELDS: dict[str, list[tuple[str, Any]]] = {
 
 
 class StateChange(msgspec.Struct, array_like=True, gc=False, frozen=True):
-    """One kind alone: no tag is needed."""
+    """The struct without a tag, for batches of one kind."""
 
     account_id: int
     change_id: int
@@ -64,12 +64,12 @@ mixed_decoder = msgspec.msgpack.Decoder(list[Union[tuple(TAGGED.values())]])  # 
 
 
 def as_state_changes(events: Iterable[Any]) -> list[StateChange]:
-    """Give the same events as Structs of one type."""
+    """Convert events to structs of one type."""
     return [StateChange(each.account_id, each.change_id, each.types) for each in events]
 
 
 class AppEvent(msgspec.Struct, array_like=True, gc=False, frozen=True):
-    """The other kind that travels alone."""
+    """The struct without a tag, for messages of one kind."""
 
     kind: int
     payload: bytes
@@ -79,24 +79,24 @@ ALONE: dict[str, Any] = {"StateChange": StateChange, "AppEvent": AppEvent}
 
 
 def as_structs(events: Iterable[Any]) -> list[Any]:
-    """Give the same events, all of one kind, as Structs."""
+    """Convert events of one kind to structs."""
     return [
         ALONE[type(event).__name__](*(value for value in fields(event)[1:])) for event in events
     ]
 
 
 def decoder(kind: str) -> Any:
-    """Give what decodes one event of a kind."""
+    """Return a decoder of one event of a kind."""
     return msgspec.msgpack.Decoder(ALONE[kind])
 
 
 def list_decoder(kind: str) -> Any:
-    """Give what decodes a list of events of a kind."""
+    """Return a decoder of a list of events of a kind."""
     return msgspec.msgpack.Decoder(list[ALONE[kind]])
 
 
 def as_tagged(events: Iterable[Event]) -> list[Any]:
-    """Give the same events as Structs of a tagged union."""
+    """Convert events to structs of a tagged union."""
     return [
         TAGGED[type(event).__name__](
             **{name: getattr(event, name) for name, _ in FIELDS[type(event).__name__]}
@@ -106,12 +106,12 @@ def as_tagged(events: Iterable[Event]) -> list[Any]:
 
 
 def same(events: Iterable[Event], structs: Iterable[Any]) -> bool:
-    """Say whether both carry the same values."""
+    """Return whether both have the same values."""
     return [fields(event) for event in events] == [fields(struct) for struct in structs]
 
 
 def fields(event: Any) -> tuple[Any, ...]:
-    """Give the kind and the values of an event of either house."""
+    """Return the kind and the values of an event or a struct."""
     name = type(event).__name__
     if isinstance(event, Event):
         assert to_builtins(event)["type"] == name

@@ -1,4 +1,4 @@
-"""Starts the processes of a run, and listens to them."""
+"""The processes of a run and the messages that they exchange."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from benchmarks import native, peers
 
 HERE = Path(__file__).parent
 LIBNATS = "libnats"
-LIBNATS_NAME = "libnats (C), an event a message, structs"
+LIBNATS_NAME = "libnats (C), one event a message, structs"
 LIBNATS_EVENTS = 1_000_000
-SILENCE = 120.0
-"""Seconds without a word after which a process has failed."""
+REPLY_TIMEOUT = 120.0
+"""Seconds within which a process must send its next line."""
 
 
 class Failed(Exception):
-    """A process ended, or was silent, instead of doing its job."""
+    """A process ended or sent nothing instead of doing its job."""
 
 
 class Process:
-    """One worker.
+    """One worker process.
 
-    :param job: what it is to do; see ``worker.py``.
+    :param job: the job; see ``worker.py``.
     """
 
     def __init__(self, job: dict[str, Any]) -> None:
@@ -42,30 +42,30 @@ class Process:
         )
 
     def command(self) -> list[str]:
-        """Give what is run."""
+        """Return the command line."""
         return (
             libnats_command(self.job) if self.job["peer"] == LIBNATS else python_command(self.job)
         )
 
-    def hear(self) -> dict[str, Any]:
-        """Read its next line.
+    def receive(self) -> dict[str, Any]:
+        """Read the next line of the process.
 
         :raises Failed: there is none.
         """
         output = self._process.stdout
         assert output is not None
-        if not select.select([output], [], [], SILENCE)[0]:
+        if not select.select([output], [], [], REPLY_TIMEOUT)[0]:
             self._process.kill()
         line = output.readline()
         if not line:
             _, errors = self._process.communicate()
             last = errors.strip().splitlines()[-1:] or [f"exit {self._process.returncode}"]
             raise Failed(f"{self.job['peer']}, {self.job['role']}: {last[0]}")
-        heard: dict[str, Any] = json.loads(line)
-        return heard
+        received: dict[str, Any] = json.loads(line)
+        return received
 
-    def tell(self, **facts: Any) -> None:
-        """Send it a line."""
+    def send(self, **facts: Any) -> None:
+        """Send a line to the process."""
         stream = self._process.stdin
         assert stream is not None
         stream.write(json.dumps(facts) + "\n")
@@ -75,18 +75,18 @@ class Process:
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        # Nothing that it still holds is of use to anyone.
+        # Its work is done or has failed: there is nothing to clean up.
         self._process.kill()
         self._process.communicate()
 
 
 def python_command(job: dict[str, Any]) -> list[str]:
-    """Give the command for a peer in Python."""
+    """Return the command line of a peer in Python."""
     return [sys.executable, "-m", "benchmarks.worker", json.dumps(job)]
 
 
 def libnats_command(job: dict[str, Any]) -> list[str]:
-    """Give the command for the peer in C."""
+    """Return the command line of the peer in C."""
     role = {"publish": "publish", "publish_paced": "paced"}.get(job["role"]) or job["mode"]
     wire = job["wire"]
     arguments = (
@@ -104,7 +104,7 @@ def libnats_command(job: dict[str, Any]) -> list[str]:
 
 
 def libnats() -> Path:
-    """Give the peer in C, compiled.
+    """Compile the peer in C.
 
     :raises native.Unavailable: there is no compiler or no libnats.
     """
@@ -112,19 +112,19 @@ def libnats() -> Path:
 
 
 def name_of(peer: str) -> str:
-    """Give what a peer is called in tables."""
+    """Return the name of a peer in tables."""
     return LIBNATS_NAME if peer == LIBNATS else peers.load(peer).NAME
 
 
 def events_of(peer: str) -> int:
-    """Give how many events make a run of about a second."""
+    """Return the number of events in a run of about a second."""
     return LIBNATS_EVENTS if peer == LIBNATS else peers.load(peer).EVENTS
 
 
 def present(names: list[str]) -> tuple[list[str], dict[str, str]]:
-    """Tell peers that can run here from those that cannot.
+    """Find the peers that can run here.
 
-    :return: the former, and why for each of the latter.
+    :return: those that can run, and the reason for each other one.
     """
     able, unable = [], {}
     for name in names:
@@ -142,7 +142,7 @@ def present(names: list[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def why_missing(name: str, problem: ImportError) -> str:
-    """Say what would make a peer run."""
+    """Return the reason why a peer cannot run."""
     if name == "nats_core" and sys.version_info < (3, 13):
         return "nats-core needs Python 3.13"
     return f"{problem}: `pip install --group bench`"

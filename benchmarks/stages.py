@@ -1,7 +1,7 @@
-"""Where the time of a lone event goes, looked at from within both processes of fastcoord.
+"""The stages of a single event from publisher to consumer, measured within both processes.
 
-The connection's one write and one read are wrapped here, so that this belongs to one version of the
-inside; everything else of the benchmarks uses the public face.
+This module wraps the write and the read of the transport, which are internal. All other benchmarks
+of processes use the public API.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ from fastcoord.nats.transport import MessageTransport
 
 RATE = 1_000
 STAGES = (
-    "the clock's tick reaches the publisher's task",
+    "the timer wakes the publisher's task",
     "`await node.publish(event)`",
-    "the loop comes round, the batch is sealed",
+    "the next iteration of the event loop seals the batch",
     "the socket's write returns",
-    "kernel, nats-server, kernel; the subscriber's loop reads",
+    "kernel, nats-server, kernel; the subscriber reads",
     "the consumer has the event",
 )
-Say = Callable[..., None]
+Report = Callable[..., None]
 
 
 async def publish(
-    job: dict[str, Any], wire: peers.Wire, say: Say, told: Callable[[], Awaitable[str]]
+    job: dict[str, Any], wire: peers.Wire, report: Report, next_line: Callable[[], Awaitable[str]]
 ) -> None:
-    """Publish at a steady rate; leave five moments of each event in a file."""
+    """Publish at a fixed rate; write five times of each event to a file."""
     now = time.monotonic_ns
     events = data.numbered(job["count"])
     writes = array("q")
-    moments = array("q")
+    times = array("q")
     send = MessageTransport.send
 
     def timed(
-        lane: MessageTransport, frames: bytes, answered: Callable[[], None] | None = None
+        transport: MessageTransport, frames: bytes, answered: Callable[[], None] | None = None
     ) -> None:
         before = now()
-        send(lane, frames, answered)
+        send(transport, frames, answered)
         writes.extend((before, now()))
 
     MessageTransport.send = timed  # type: ignore[method-assign]
     async with fastcoord.connect(configuration(wire), node_id=1) as node:
-        say(ready=True)
-        start = int(json.loads(await told())["start"])
+        report(ready=True)
+        start = int(json.loads(await next_line())["start"])
         interval = 1_000_000_000 // RATE
         placed = []
         with ticker.Ticker(start, interval) as ticks:
@@ -63,52 +63,52 @@ async def publish(
                     called = now()
                     placed.append(len(writes))
                     await node.publish(event)
-                    moments.extend((start + sent * interval, called, now()))
+                    times.extend((start + sent * interval, called, now()))
                     sent += 1
         await node.flush()
         rows = array("q")
         for index, place in enumerate(placed):
-            rows += moments[3 * index : 3 * index + 3] + writes[place : place + 2]
-        leave(job["file"], rows)
-        say(done=True)
-        await told()
+            rows += times[3 * index : 3 * index + 3] + writes[place : place + 2]
+        write(job["file"], rows)
+        report(done=True)
+        await next_line()
 
 
-async def subscribe(job: dict[str, Any], wire: peers.Wire, say: Say) -> None:
-    """Consume; leave two moments of each event in a file."""
+async def subscribe(job: dict[str, Any], wire: peers.Wire, report: Report) -> None:
+    """Consume; write two times of each event to a file."""
     now = time.monotonic_ns
-    moments = array("q")
+    times = array("q")
     read_at = 0
     updated = MessageTransport.buffer_updated
 
-    def timed(lane: MessageTransport, size: int) -> None:
+    def timed(transport: MessageTransport, size: int) -> None:
         nonlocal read_at
         read_at = now()
-        updated(lane, size)
+        updated(transport, size)
 
     MessageTransport.buffer_updated = timed  # type: ignore[method-assign]
     async with (
         fastcoord.connect(configuration(wire), node_id=2) as node,
         node.subscribe() as events,
     ):
-        say(ready=True)
+        report(ready=True)
         left = job["count"]
         async for _ in events:
-            moments.extend((read_at, now()))
+            times.extend((read_at, now()))
             left -= 1
             if not left:
                 break
-    leave(job["file"], moments)
-    say(done=True)
+    write(job["file"], times)
+    report(done=True)
 
 
-def leave(name: str, moments: array[int]) -> None:
-    """Leave moments in a file."""
-    Path(name).write_bytes(moments.tobytes())
+def write(name: str, times: array[int]) -> None:
+    """Write times to a file."""
+    Path(name).write_bytes(times.tobytes())
 
 
 def configuration(wire: peers.Wire) -> fastcoord.Config:
-    """Write the settings of both."""
+    """Return the configuration of both nodes."""
     return fastcoord.parse_config(
         f'[store."nats"]\ntype = "nats"\naddress = ["{wire.url}"]\n[cluster]\n'
         f'coordinator = "nats"\nprotocol = "fastcoord-1"\nsubject = "{wire.subject}"\n'
@@ -116,7 +116,7 @@ def configuration(wire: peers.Wire) -> fastcoord.Config:
 
 
 def measure(url: str, seconds: float) -> list[dict[str, Any]]:
-    """Give the median microseconds of each stage at a thousand events a second."""
+    """Measure the median of each stage at a thousand events a second, in microseconds."""
     count = max(50, int(RATE * seconds))
     job = {"peer": "fastcoord", "wire": {"url": url, "subject": "bench.stages"}, "count": count}
     with tempfile.TemporaryDirectory() as folder:
@@ -125,11 +125,11 @@ def measure(url: str, seconds: float) -> list[dict[str, Any]]:
             Process({**job, "role": "subscribe_stages", "file": str(got)}) as subscriber,
             Process({**job, "role": "publish_stages", "file": str(sent)}) as publisher,
         ):
-            subscriber.hear()
-            publisher.hear()
-            publisher.tell(start=time.monotonic_ns() + LEAD)
-            publisher.hear()
-            subscriber.hear()
+            subscriber.receive()
+            publisher.receive()
+            publisher.send(start=time.monotonic_ns() + LEAD)
+            publisher.receive()
+            subscriber.receive()
         departures = array("q", sent.read_bytes())
         arrivals = array("q", got.read_bytes())
     rows = [
@@ -141,4 +141,4 @@ def measure(url: str, seconds: float) -> list[dict[str, Any]]:
         {"name": name, "median": statistics.median(row[at + 1] - row[at] for row in rows) / 1e3}
         for at, name in enumerate(STAGES)
     ]
-    return [*stages, {"name": "from the intended moment to the consumer", "median": whole}]
+    return [*stages, {"name": "from the scheduled time to the consumer", "median": whole}]

@@ -1,4 +1,4 @@
-"""Two nodes of one process on a real server: objects in, objects out."""
+"""Two nodes in one process on a real server, from objects to objects."""
 
 import asyncio
 from typing import Any
@@ -56,7 +56,7 @@ async def exchange(config: fastcoord.Config, events: list[Any], form: str) -> li
 @pytest.mark.parametrize("form", ["one by one", "in lists"])
 def test_end_to_end(benchmark: Any, form: str) -> None:
     events = data.numbered(EVENTS)
-    benchmark.group = f"{EVENTS} events from node to node, connecting included"
+    benchmark.group = f"{EVENTS} events from node to node, including the connections"
     with LocalServer() as server:
         config = fastcoord.parse_config(NODE.format(url=server.url))
         taken = benchmark(lambda: asyncio.run(exchange(config, events, form)))

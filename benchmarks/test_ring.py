@@ -1,4 +1,4 @@
-"""A ring and its cursor, against a queue."""
+"""Ring and cursor, compared with a queue."""
 
 from collections.abc import Callable
 

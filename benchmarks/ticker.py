@@ -1,6 +1,6 @@
-"""A clock that wakes an event loop at fixed moments, more exactly than its own timers.
+"""A timer that wakes an event loop at fixed times, more exactly than the loop's own timers.
 
-Timers of asyncio and uvloop are rounded to milliseconds, which is more than what is measured here.
+Timers of asyncio and uvloop are rounded to milliseconds, which is longer than the measured times.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class TimerSpec(ctypes.Structure):
 
 
 class Ticker:
-    """Ticks at ``start``, and then every ``interval``; Linux only.
+    """Tick at ``start`` and then every ``interval``; Linux only.
 
     :param start: nanoseconds on the clock of ``time.monotonic_ns``.
     :param interval: nanoseconds.
@@ -57,7 +57,7 @@ class Ticker:
     async def wait(self) -> int:
         """Wait for the next tick.
 
-        :return: how many there were since the last call, 1 if it came in time.
+        :return: the number of ticks since the last call; 1 if none was missed.
         """
         if not self._ticked:
             self._waiter = self._loop.create_future()

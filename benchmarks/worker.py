@@ -1,8 +1,8 @@
-"""One process of a run: it publishes or it subscribes, and says on standard output what it saw.
+"""One process of a run, a publisher or a subscriber: ``python -m benchmarks.worker JOB``.
 
-``python -m benchmarks.worker JOB``, where ``JOB`` is JSON, prints one line of JSON when it is
-ready, begins when it reads a line, and prints one more when it is done. Times are those of
-``time.monotonic_ns``, which all processes of a machine share.
+``JOB`` is JSON. The process prints a line of JSON when it is ready, begins when it reads a line,
+and prints a line with its results at the end. Times are those of ``time.monotonic_ns``, which all
+processes of a machine share.
 """
 
 from __future__ import annotations
@@ -23,58 +23,58 @@ Job = dict[str, Any]
 
 
 def processor_seconds() -> float:
-    """Give the processor's time that this process has used."""
+    """Return the CPU time of this process in seconds."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
 
-def say(**facts: Any) -> None:
-    """Print a line for whoever started this process."""
+def report(**facts: Any) -> None:
+    """Print a line for the process that started this one."""
     print(json.dumps(facts), flush=True)
 
 
-async def told_to_begin() -> str:
+async def next_line() -> str:
     """Wait for a line on standard input."""
     return await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
 
 
 def events_of(kind: str, count: int) -> list[Any]:
-    """Give numbered events of the kind that travels."""
+    """Return numbered events of a kind."""
     return data.numbered(count) if kind == "StateChange" else data.numbered_app_events(count)
 
 
 async def publish(job: Job, wire: peers.Wire) -> None:
-    """Publish as fast as it goes; every event has a number of its own only in a check."""
+    """Publish as fast as possible; all events are different only in a check."""
     peer = peers.load(job["peer"])
     count: int = job["count"]
     events = peer.prepare(events_of(wire.kind, min(count, job["distinct"])))
     async with peer.publisher(wire) as (send, flush):
-        say(ready=True, version=peer.version())
-        await told_to_begin()
+        report(ready=True, version=peer.version())
+        await next_line()
         before = processor_seconds()
         start = time.monotonic_ns()
         for _ in range(count // len(events)):
             await send(events)
         await flush()
-        say(start=start, end=time.monotonic_ns(), cpu=processor_seconds() - before)
-        await told_to_begin()
+        report(start=start, end=time.monotonic_ns(), cpu=processor_seconds() - before)
+        await next_line()
 
 
 async def publish_paced(job: Job, wire: peers.Wire) -> None:
-    """Publish at a rate, each event at its own moment, whatever became of those before."""
+    """Publish at a fixed rate, each event at its scheduled time."""
     peer = peers.load(job["peer"])
     rate, count = job["rate"], job["count"]
     events = peer.prepare(events_of(wire.kind, count))
     at_once = max(1, rate // job.get("ticks", rate))
     async with peer.publisher(wire) as (send, flush):
-        say(ready=True, version=peer.version())
-        start = int(json.loads(await told_to_begin())["start"])
+        report(ready=True, version=peer.version())
+        start = int(json.loads(await next_line())["start"])
         before = processor_seconds()
         await paced(events, send, start, rate, at_once)
         used = processor_seconds() - before
         await flush()
-        say(start=start, end=time.monotonic_ns(), cpu=used)
-        await told_to_begin()
+        report(start=start, end=time.monotonic_ns(), cpu=used)
+        await next_line()
 
 
 async def paced(
@@ -84,7 +84,7 @@ async def paced(
     rate: int,
     at_once: int,
 ) -> None:
-    """Send ``at_once`` events a tick."""
+    """Send ``at_once`` events at each tick."""
     sent = 0
     with ticker.Ticker(start, at_once * 1_000_000_000 // rate) as ticks:
         while sent < len(events):
@@ -94,7 +94,7 @@ async def paced(
 
 
 async def subscribe(job: Job, wire: peers.Wire) -> None:
-    """Consume so many events; check them, time them, or note when each arrived."""
+    """Consume the events; check them, time them, or record when each arrived."""
     peer = peers.load(job["peer"])
     count: int = job["count"]
     taken: list[Any] = []
@@ -112,7 +112,7 @@ async def subscribe(job: Job, wire: peers.Wire) -> None:
 
     async with peer.subscriber(wire, take) as consume:
         before = processor_seconds()
-        say(ready=True, version=peer.version())
+        report(ready=True, version=peer.version())
         problem = None
         try:
             await asyncio.wait_for(consume(count), job["patience"])
@@ -124,16 +124,16 @@ async def subscribe(job: Job, wire: peers.Wire) -> None:
             problem = difference(taken, peer.prepare(events_of(wire.kind, count)))
         if job["mode"] == "latency":
             write(job["file"], arrivals)
-        say(end=end, cpu=used, problem=problem)
+        report(end=end, cpu=used, problem=problem)
 
 
 def write(name: str, arrivals: array[int]) -> None:
-    """Leave pairs of change id and moment in a file."""
+    """Write pairs of change id and arrival time to a file."""
     Path(name).write_bytes(arrivals.tobytes())
 
 
 def difference(taken: list[Any], expected: list[Any]) -> str | None:
-    """Say what is wrong with what arrived; ``None`` when nothing is."""
+    """Describe the first difference; ``None`` if there is none."""
     if taken == expected:
         return None
     if len(taken) != len(expected):
@@ -142,28 +142,29 @@ def difference(taken: list[Any], expected: list[Any]) -> str | None:
         i for i, pair in enumerate(zip(taken, expected, strict=True)) if pair[0] != pair[1]
     )
     return (
-        f"event {first} is {taken[first]!r}, not {expected[first]!r}: lost, doubled or out of order"
+        f"event {first} is {taken[first]!r}, not {expected[first]!r}: "
+        "lost, repeated or out of order"
     )
 
 
 async def subscribe_crowd(job: Job, wire: peers.Wire) -> None:
     """Consume with many nodes."""
-    await crowd.subscribe(job, wire, say)
+    await crowd.subscribe(job, wire, report)
 
 
 async def publish_crowd(job: Job, wire: peers.Wire) -> None:
     """Publish with many nodes."""
-    await crowd.publish(job, wire, say, told_to_begin)
+    await crowd.publish(job, wire, report, next_line)
 
 
 async def publish_stages(job: Job, wire: peers.Wire) -> None:
-    """Note what an event passes on its way out."""
-    await stages.publish(job, wire, say, told_to_begin)
+    """Record the stages of publishing."""
+    await stages.publish(job, wire, report, next_line)
 
 
 async def subscribe_stages(job: Job, wire: peers.Wire) -> None:
-    """Note what an event passes on its way in."""
-    await stages.subscribe(job, wire, say)
+    """Record the stages of receiving."""
+    await stages.subscribe(job, wire, report)
 
 
 ROLES = {
@@ -178,7 +179,7 @@ ROLES = {
 
 
 def main() -> None:
-    """Do the job of the command line."""
+    """Run the job of the command line."""
     job: Job = json.loads(sys.argv[1])
     wire = peers.Wire(**job["wire"])
     if job.get("loop") == "uvloop":

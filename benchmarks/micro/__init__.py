@@ -1,7 +1,7 @@
-"""Contests within one process: one job, several ways to do it, timed in turns.
+"""Contests within one process: several contenders do one job and are timed alternately.
 
-What each contender makes is checked before anything is timed. The clock counts the processor's time
-of this thread alone, so that other programs on the machine disturb less; nothing here ever waits.
+The result of each contender is checked before it is timed. The clock is the CPU time of this
+thread, so that other processes disturb less; no job waits.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ __all__ = ["Contender", "Contest", "Samples", "call", "clock", "drive", "hold", 
 class Contender:
     """One way to do the job.
 
-    :ivar name: who does it; ours are named ``fastcoord``, or begin with that.
-    :ivar run: does the job so many times, and gives the seconds that it took.
-    :ivar events: how many events (or things) one job is about.
-    :ivar version: of the library that does it, when it is not this one.
+    :ivar name: the name; those of fastcoord begin with ``fastcoord``.
+    :ivar run: does the job the given number of times, and returns the seconds that it took.
+    :ivar events: the number of events (or other items) of one job.
+    :ivar version: the version of another library.
     """
 
     name: str
@@ -40,11 +40,11 @@ class Contender:
 
 @dataclass
 class Contest:
-    """One job and everyone who does it.
+    """One job and its contenders.
 
-    :ivar key: names it in results.
-    :ivar title: says what is timed.
-    :ivar contenders: the first is what the others are compared with.
+    :ivar key: the key in results.
+    :ivar title: the job.
+    :ivar contenders: the others are compared with the first one.
     """
 
     key: str
@@ -61,7 +61,7 @@ class Samples:
     by_name: dict[str, list[float]] = field(default_factory=dict)
 
     def figures(self) -> list[Figure]:
-        """Give each contender's median, spread, and ratio to the first one."""
+        """Return the median, spread, and ratio to the first one of each contender."""
         base = self.by_name[self.contest.contenders[0].name]
         return [
             Figure.of(name, "ns per event", values, base, less_is_better=True)
@@ -70,12 +70,12 @@ class Samples:
 
 
 def call(job: Callable[[], object]) -> Callable[[int], float]:
-    """Time calls of an ordinary function; the garbage collector rests meanwhile."""
+    """Time calls of a function, with the garbage collector disabled."""
     return Timer(job, timer=clock).timeit
 
 
 def drive(body: Callable[[int], Coroutine[Any, Any, object]]) -> Callable[[int], float]:
-    """Time a coroutine function that does the job so many times."""
+    """Time a coroutine function that does the job the given number of times."""
 
     async def timed(times: int) -> float:
         start = clock()
@@ -89,16 +89,16 @@ def drive(body: Callable[[int], Coroutine[Any, Any, object]]) -> Callable[[int],
 
 
 def hold(contest: Contest, *, rounds: int, sample_seconds: float = SAMPLE_SECONDS) -> Samples:
-    """Let everyone run in turns, each round beginning with another one.
+    """Run all contenders alternately; each round begins with the next one.
 
-    :param rounds: how many samples of each are kept.
-    :param sample_seconds: about how long one sample takes.
+    :param rounds: the number of samples of each.
+    :param sample_seconds: the approximate duration of one sample.
     """
     contenders = contest.contenders
     times = {each.name: repetitions(each, sample_seconds) for each in contenders}
     samples = Samples(contest, {each.name: [] for each in contenders})
-    for turn in range(rounds):
-        first = turn % len(contenders)
+    for round_number in range(rounds):
+        first = round_number % len(contenders)
         for each in contenders[first:] + contenders[:first]:
             seconds = each.run(times[each.name])
             samples.by_name[each.name].append(seconds * 1e9 / (times[each.name] * each.events))
@@ -106,7 +106,7 @@ def hold(contest: Contest, *, rounds: int, sample_seconds: float = SAMPLE_SECOND
 
 
 def repetitions(contender: Contender, sample_seconds: float) -> int:
-    """Find how often the job fits into a sample."""
+    """Return how many repetitions of the job make a sample."""
     times = 1
     while True:
         seconds = contender.run(times)
@@ -116,7 +116,7 @@ def repetitions(contender: Contender, sample_seconds: float) -> int:
 
 
 def pairs(contests: list[Contest]) -> list[Any]:
-    """Give every contender of every contest, as parameters of a test."""
+    """Return all contenders of all contests, as parameters of a test."""
     return [
         pytest.param(contest, each, id=f"{contest.key}-{each.name.replace(' ', '_')}")
         for contest in contests

@@ -1,4 +1,4 @@
-"""Publishing into a batch, against collecting objects and encoding them with msgspec."""
+"""Publishing into a batch, compared with collecting objects and encoding them with msgspec."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ PROTOCOL = "fastcoord-1"
 
 
 def contests() -> list[Contest]:
-    """Give every contest of this file; each answer has been checked."""
+    """Return all contests of this file, with checked results."""
     events = data.state_changes()
     return [one_by_one(events), all_at_once(events)]
 
 
 def new_batcher() -> Batcher:
-    """Give a batcher that nobody listens to."""
+    """Return a batcher without callbacks."""
     return Batcher(
         node_id=2,
         protocol=PROTOCOL,
@@ -33,33 +33,33 @@ def new_batcher() -> Batcher:
 
 
 class Owner:
-    """Stands where a node would; here, nothing is ever refused and no batch is full."""
+    """The owner of the publisher; its methods are never called, because no batch is full."""
 
     def refuse(self, *unused: object) -> Any:
-        raise AssertionError("this was to be accepted at once")
+        raise AssertionError("the batcher did not accept an event")
 
     publish_rest = yield_to_loop = refuse
 
 
 class HandMade:
-    """What a program writes that batches by itself."""
+    """Batching as a program without fastcoord would do it."""
 
     def __init__(self) -> None:
         self.waiting: list[Any] = []
 
     def publish(self, event: Any) -> None:
-        """Keep an event until its batch is full."""
+        """Add an event to the list."""
         self.waiting.append(event)
 
     def seal(self) -> bytes:
-        """Encode what was kept."""
+        """Encode the list."""
         payload = msgspec_events.encoder.encode(self.waiting)
         self.waiting.clear()
         return payload
 
 
 def sealed(batcher: Batcher) -> bytes:
-    """Do what happens when the loop comes round: seal, take and confirm the open batch."""
+    """Seal, take and confirm the open batch, as one iteration of the event loop does."""
     batcher.begin_flush(0.0)
     batcher.seal()
     batch = batcher.take(1)[0]
@@ -68,30 +68,30 @@ def sealed(batcher: Batcher) -> bytes:
 
 
 def one_by_one(events: list[Any]) -> Contest:
-    """Publish each event with a call of its own, then seal."""
+    """Publish each event with one call, then seal."""
     batcher, hand_made = new_batcher(), HandMade()
     publisher = Publisher(NodeState(), batcher, Owner())
     structs = msgspec_events.as_state_changes(events)
 
-    def ours() -> bytes:
+    def fastcoord_job() -> bytes:
         publish = publisher.publish
         for event in events:
             publish(event)
         return sealed(batcher)
 
-    def theirs() -> bytes:
+    def msgspec_job() -> bytes:
         publish = hand_made.publish
         for struct in structs:
             publish(struct)
         return hand_made.seal()
 
-    check(ours(), theirs(), events)
+    check(fastcoord_job(), msgspec_job(), events)
     return Contest(
         "batcher",
         "Publish 100 events one by one into a batch, and seal it",
         [
-            Contender("fastcoord batcher", call(ours), len(events)),
-            Contender("list, then msgspec", call(theirs), len(events)),
+            Contender("fastcoord batcher", call(fastcoord_job), len(events)),
+            Contender("list, then msgspec", call(msgspec_job), len(events)),
         ],
     )
 
@@ -102,25 +102,25 @@ def all_at_once(events: list[Any]) -> Contest:
     publisher = Publisher(NodeState(), batcher, Owner())
     structs = msgspec_events.as_state_changes(events)
 
-    def ours() -> bytes:
+    def fastcoord_job() -> bytes:
         publisher.publish_many(events)
         return sealed(batcher)
 
-    def theirs() -> bytes:
+    def msgspec_job() -> bytes:
         return msgspec_events.encoder.encode(structs)
 
-    check(ours(), theirs(), events)
+    check(fastcoord_job(), msgspec_job(), events)
     return Contest(
         "batcher_list",
         "Publish a list of 100 events into a batch, and seal it",
         [
-            Contender("fastcoord batcher", call(ours), len(events)),
-            Contender("msgspec, no batcher", call(theirs), len(events)),
+            Contender("fastcoord batcher", call(fastcoord_job), len(events)),
+            Contender("msgspec, no batcher", call(msgspec_job), len(events)),
         ],
     )
 
 
-def check(ours: bytes, theirs: bytes, events: list[Any]) -> None:
-    """Make sure that both payloads hold the events."""
-    assert list(fastcoord.decode_batch(ours, protocol=PROTOCOL)) == events
-    assert msgspec_events.same(events, msgspec_events.state_changes_decoder.decode(theirs))
+def check(encoded: bytes, msgpack: bytes, events: list[Any]) -> None:
+    """Check that both payloads hold the events."""
+    assert list(fastcoord.decode_batch(encoded, protocol=PROTOCOL)) == events
+    assert msgspec_events.same(events, msgspec_events.state_changes_decoder.decode(msgpack))

@@ -1,4 +1,4 @@
-"""Encoding and decoding batches, against msgspec and against a loop over plain C structs."""
+"""Encoding and decoding batches, compared with msgspec and a loop over plain C structs."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ C_LOOP = "checked C loop"
 
 
 BATCHES = 128
-"""How many different batches everyone goes through. With few, the processor learns by heart which
-branch comes next (a byte-wise loop is then three times as fast here), and no stream of real events
-repeats itself so. The contests ``..._same`` show that case too."""
+"""The number of different batches. With few batches, branch prediction is nearly perfect (a
+byte-wise loop is then three times as fast), which does not happen with real events. The contests
+``..._same`` show that case."""
 
 Batches = Sequence[Sequence[Any]]
 
 
 def contests() -> list[Contest]:
-    """Give every contest of this file; each answer has been checked."""
+    """Return all contests of this file, with checked results."""
     usual = several(data.state_changes)
     wide = several(data.wide_state_changes)
     mixed = several(data.mixed)
@@ -33,8 +33,8 @@ def contests() -> list[Contest]:
     return [
         one_kind_encode("encode", "Encode batches of 100 StateChange", usual),
         one_kind_decode("decode", "Decode batches of 100 StateChange into objects", usual),
-        one_kind_encode("encode_same", "Encode one batch of 100 over and over", usual[:1]),
-        one_kind_decode("decode_same", "Decode one batch of 100 over and over", usual[:1]),
+        one_kind_encode("encode_same", "Encode the same batch of 100 again and again", usual[:1]),
+        one_kind_decode("decode_same", "Decode the same batch of 100 again and again", usual[:1]),
         one_kind_encode("encode_wide", "Encode StateChange, values of every width", wide),
         one_kind_decode("decode_wide", "Decode StateChange, values of every width", wide),
         kept(usual),
@@ -47,21 +47,21 @@ def contests() -> list[Contest]:
 
 
 def several(make: Callable[[int, int], list[Any]]) -> list[list[Any]]:
-    """Make batches that differ."""
+    """Make different batches."""
     return [make(data.BATCH, data.SEED + number) for number in range(BATCHES)]
 
 
-def encode_ours(events: Sequence[Any]) -> bytes:
-    """Encode as the public face does."""
+def encode_batch(events: Sequence[Any]) -> bytes:
+    """Encode with the public API."""
     return fastcoord.encode_batch(events, node_id=2, protocol="fastcoord-1")
 
 
-def decode_ours(payload: bytes) -> fastcoord.Batch:
-    """Decode as the public face does."""
+def decode_batch(payload: bytes) -> fastcoord.Batch:
+    """Decode with the public API."""
     return fastcoord.decode_batch(payload, protocol="fastcoord-1")
 
 
-def our_encoder(batches: Batches) -> Contender:
+def fastcoord_encoder(batches: Batches) -> Contender:
     """Encode with fastcoord."""
     encode = fastcoord.encode_batch
 
@@ -70,14 +70,14 @@ def our_encoder(batches: Batches) -> Contender:
             encode(events, node_id=2, protocol="fastcoord-1")
 
     for events in batches:
-        assert list(decode_ours(encode_ours(events))) == list(events)
+        assert list(decode_batch(encode_batch(events))) == list(events)
     return Contender("fastcoord", call(job), sum(map(len, batches)))
 
 
-def our_decoder(batches: Batches) -> Contender:
+def fastcoord_decoder(batches: Batches) -> Contender:
     """Decode with fastcoord."""
     decode = fastcoord.decode_batch
-    payloads = [encode_ours(events) for events in batches]
+    payloads = [encode_batch(events) for events in batches]
 
     def job() -> None:
         for payload in payloads:
@@ -113,40 +113,40 @@ def msgspec_decoder(structs: Batches, decode: Callable[[bytes], Any]) -> Contend
 
 
 def plain_structs(events: Sequence[Any]) -> Any:
-    """Give the same events as an array of C structs."""
+    """Return the events as an array of C structs."""
     return (native.StateChange * len(events))(
         *((each.change_id, each.types, each.account_id) for each in events)
     )
 
 
 def c_encoder(batches: Batches) -> Contender | None:
-    """Encode plain structs in a C loop; ``None`` where it cannot be built."""
+    """Encode plain structs in a C loop; ``None`` if it cannot be built."""
     try:
         library = native.loop()
     except native.Unavailable:
         return None
     structs = plain_structs([event for events in batches for event in events])
     size = len(batches[0])
-    room = 64 * size + 8
-    buffer = ctypes.create_string_buffer(room)
+    capacity = 64 * size + 8
+    buffer = ctypes.create_string_buffer(capacity)
 
     def run(times: int) -> float:
         start = clock()
-        library.encode_rounds(structs, size, len(batches), buffer, room, times)
+        library.encode_rounds(structs, size, len(batches), buffer, capacity, times)
         return clock() - start
 
-    written = library.encode_rounds(structs, size, len(batches), buffer, room, 1)
-    assert buffer.raw[:written] == encode_ours(batches[-1])
+    written = library.encode_rounds(structs, size, len(batches), buffer, capacity, 1)
+    assert buffer.raw[:written] == encode_batch(batches[-1])
     return Contender(C_LOOP, run, len(structs))
 
 
 def c_decoder(batches: Batches) -> Contender | None:
-    """Decode into plain structs in a C loop; ``None`` where it cannot be built."""
+    """Decode into plain structs in a C loop; ``None`` if it cannot be built."""
     try:
         library = native.loop()
     except native.Unavailable:
         return None
-    encoded = [encode_ours(events) for events in batches]
+    encoded = [encode_batch(events) for events in batches]
     payloads = (ctypes.c_char_p * len(encoded))(*encoded)
     sizes = (ctypes.c_size_t * len(encoded))(*map(len, encoded))
     size = len(batches[0])
@@ -166,7 +166,7 @@ def c_decoder(batches: Batches) -> Contender | None:
 
 
 def present(*contenders: Contender | None) -> list[Contender]:
-    """Leave out who cannot take part."""
+    """Return the contenders that can run."""
     return [each for each in contenders if each is not None]
 
 
@@ -175,29 +175,30 @@ def one_kind_encode(key: str, title: str, batches: Batches) -> Contest:
     structs = [msgspec_events.as_state_changes(events) for events in batches]
     decode = msgspec_events.state_changes_decoder.decode
     theirs = msgspec_encoder(batches, structs, decode)
-    return Contest(key, title, present(our_encoder(batches), theirs, c_encoder(batches)))
+    return Contest(key, title, present(fastcoord_encoder(batches), theirs, c_encoder(batches)))
 
 
 def one_kind_decode(key: str, title: str, batches: Batches) -> Contest:
     """Decode events of one kind into objects."""
     structs = [msgspec_events.as_state_changes(events) for events in batches]
     theirs = msgspec_decoder(structs, msgspec_events.state_changes_decoder.decode)
-    note = "The objects are let go of at once, as a consumer does."
-    return Contest(key, title, present(our_decoder(batches), theirs, c_decoder(batches)), note)
+    note = "The objects are freed at once, as a consumer does."
+    contenders = present(fastcoord_decoder(batches), theirs, c_decoder(batches))
+    return Contest(key, title, contenders, note)
 
 
 def kept(batches: Batches) -> Contest:
-    """Decode into objects that all stay alive, so that no memory is used again at once."""
+    """Decode into objects that all stay alive, so that no memory is reused."""
     structs = [msgspec_events.as_state_changes(events) for events in batches]
     theirs = [msgspec_events.encoder.encode(batch) for batch in structs]
-    ours = [encode_ours(events) for events in batches]
+    ours = [encode_batch(events) for events in batches]
     decode = msgspec_events.state_changes_decoder.decode
     count = sum(map(len, batches))
     return Contest(
         "decode_kept",
         f"Decode {BATCHES} batches of 100 StateChange and keep all objects until the end",
         [
-            Contender("fastcoord", call(lambda: [decode_ours(each) for each in ours]), count),
+            Contender("fastcoord", call(lambda: [decode_batch(each) for each in ours]), count),
             Contender(
                 "msgspec",
                 call(lambda: [decode(each) for each in theirs]),
@@ -212,22 +213,22 @@ def mixed_encode(key: str, title: str, batches: Batches) -> Contest:
     """Encode events of every kind."""
     structs = [msgspec_events.as_tagged(events) for events in batches]
     theirs = msgspec_encoder(batches, structs, msgspec_events.mixed_decoder.decode)
-    return Contest(key, title, [our_encoder(batches), theirs])
+    return Contest(key, title, [fastcoord_encoder(batches), theirs])
 
 
 def mixed_decode(key: str, title: str, batches: Batches) -> Contest:
     """Decode events of every kind into objects."""
     structs = [msgspec_events.as_tagged(events) for events in batches]
     theirs = msgspec_decoder(structs, msgspec_events.mixed_decoder.decode)
-    return Contest(key, title, [our_decoder(batches), theirs])
+    return Contest(key, title, [fastcoord_decoder(batches), theirs])
 
 
 def mixed_read(key: str, title: str, batches: Batches) -> Contest:
-    """Decode events of every kind and look at all that they hold.
+    """Decode events of every kind and read all fields.
 
-    fastcoord makes the members of a list when they are first read, so that this is its whole cost.
+    fastcoord creates the members of a list when they are first read: only this contest counts them.
     """
-    ours = [encode_ours(events) for events in batches]
+    ours = [encode_batch(events) for events in batches]
     structs = [msgspec_events.as_tagged(events) for events in batches]
     theirs = [msgspec_events.encoder.encode(batch) for batch in structs]
     kinds = {type(event) for events in batches for event in events}
@@ -244,12 +245,12 @@ def mixed_read(key: str, title: str, batches: Batches) -> Contest:
 
     count = sum(map(len, batches))
     decode = msgspec_events.mixed_decoder.decode
-    note = "The time includes the loop that reads, which is the same for both."
+    note = "The time includes the loop that reads the fields, which is the same for both."
     return Contest(
         key,
         title,
         [
-            Contender("fastcoord", call(job(decode_ours, ours)), count),
+            Contender("fastcoord", call(job(decode_batch, ours)), count),
             Contender("msgspec", call(job(decode, theirs)), count, msgspec.__version__),
         ],
         note,
@@ -257,6 +258,6 @@ def mixed_read(key: str, title: str, batches: Batches) -> Contest:
 
 
 def reader_of(kind: str) -> Callable[[Any], object]:
-    """Give what reads all fields of an event of a kind."""
+    """Return a function that reads all fields of an event of a kind."""
     names = [name for name, _ in msgspec_events.FIELDS[kind]]
     return operator.attrgetter(*names) if names else id

@@ -1,4 +1,4 @@
-"""From the connection to the consumer: a ring and its cursor against ``asyncio.Queue``."""
+"""From the receiver to the consumer: ring and cursor, compared with ``asyncio.Queue``."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ QUEUE = "asyncio.Queue"
 
 
 def contests() -> list[Contest]:
-    """Give every contest of this file; each answer has been checked."""
+    """Return all contests of this file, with checked results."""
     events = data.state_changes()
     asyncio.run(_check(events))
     return [ring_contest(), events_contest(events), batches_contest(events), lone_contest(events)]
 
 
 def new_cursor(capacity: int = 1024) -> Cursor:
-    """Give a cursor on a ring of its own; what would wait fails instead."""
+    """Return a cursor with a ring, which fails instead of waiting."""
 
     async def never() -> Any:
-        raise AssertionError("the ring was empty too early")
+        raise AssertionError("the ring is empty too early")
 
     ring = Ring(capacity, 64 * 1024 * 1024)
     return Cursor(
@@ -50,15 +50,15 @@ async def _check(events: list[Any]) -> None:
     assert len(cursor.ring) == 0
 
 
-def queue_things(count: int, thing: object) -> Contender:
-    """Put things into a queue and take them out again, without waiting."""
+def queue_items(count: int, item: object) -> Contender:
+    """Put items into a queue and take them again, without waiting."""
     queue: asyncio.Queue[object] = asyncio.Queue()
 
     def run(times: int) -> float:
         start = clock()
         for _ in range(times):
             for _ in range(count):
-                queue.put_nowait(thing)
+                queue.put_nowait(item)
             for _ in range(count):
                 queue.get_nowait()
         return clock() - start
@@ -81,9 +81,9 @@ def queue_events(events: list[Any]) -> Contender:
 
 
 def ring_contest() -> Contest:
-    """Pass messages through, as the rooms next to a ring do."""
+    """Pass messages through the ring, as receiver and cursor do."""
     payload = data.payload(data.state_changes(1))
-    contenders = [queue_things(data.BATCH, payload)]
+    contenders = [queue_items(data.BATCH, payload)]
     title = "Put 100 messages and take them"
     try:
         put_and_take = native.ring_loop().put_and_take
@@ -98,12 +98,12 @@ def ring_contest() -> Contest:
         assert (taken, ring.arrived, ring.missed) == (times * data.BATCH, taken, 0)
         return seconds
 
-    ours = Contender("fastcoord ring", run, data.BATCH)
+    ring = Contender("fastcoord ring", run, data.BATCH)
     note = (
-        "The ring is called from compiled code, as it is by the receiver and the cursor;"
-        " the queue by put_nowait and get_nowait."
+        "The ring is called from compiled code, as by the receiver and the cursor;"
+        " the queue is called with put_nowait and get_nowait."
     )
-    return Contest("ring", title, [ours, *contenders], note=note)
+    return Contest("ring", title, [ring, *contenders], note=note)
 
 
 def events_contest(events: list[Any]) -> Contest:
@@ -126,7 +126,7 @@ def events_contest(events: list[Any]) -> Contest:
         "ring_events",
         "Put a message of 100 events, take 100 objects by `async for`",
         [Contender("fastcoord ring, cursor", drive(body), len(events)), queue_events(events)],
-        note="Decoding is included on our side; the queue is given finished objects.",
+        note="fastcoord decodes the events; the queue receives finished objects.",
     )
 
 
@@ -148,7 +148,7 @@ def batches_contest(events: list[Any]) -> Contest:
         "ring_batches",
         "Put a message of 100 events, take a batch and its 100 objects",
         [Contender("fastcoord ring, batches", drive(body), len(events)), queue_events(events)],
-        note="Decoding is included on our side; the queue is given finished objects.",
+        note="fastcoord decodes the events; the queue receives finished objects.",
     )
 
 
@@ -173,5 +173,5 @@ def lone_contest(events: list[Any]) -> Contest:
         "ring_lone",
         "Put 100 messages of one event, take 100 objects by `async for`",
         [Contender("fastcoord ring, cursor", drive(body), len(events)), queue_events(events)],
-        note="Each put is a call from Python here, which costs more than the put itself.",
+        note="Each put is a call from Python, which costs more than the put itself.",
     )

@@ -1,4 +1,4 @@
-"""Small compiled programs that serve as yardsticks, built when they are first needed."""
+"""Small compiled programs for comparison, built when they are first used."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ BUILT = HERE.parents[1] / "build" / "benchmarks"
 
 
 class Unavailable(Exception):
-    """A yardstick cannot be built here; the message says why."""
+    """A program cannot be built; the message has the reason."""
 
 
 def compile_c(source: Path, suffix: str, options: Sequence[str]) -> Path:
-    """Compile one C file, unless the same one was compiled before.
+    """Compile one C file, unless the same file was compiled before.
 
-    :param options: passed to the compiler behind the source.
-    :return: where the result is.
-    :raises Unavailable: there is no compiler, or it refuses.
+    :param options: options for the compiler, after the source.
+    :return: the path of the result.
+    :raises Unavailable: there is no compiler, or it fails.
     """
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
@@ -58,7 +58,7 @@ class StateChange(ctypes.Structure):
 
 @functools.cache
 def loop() -> Any:
-    """Give the checked loop over plain structs, as a library."""
+    """Return the library with the checked loop over plain structs."""
     library = ctypes.CDLL(str(compile_c(HERE / "loop.c", ".so", ["-shared", "-fPIC"])))
     for name in ("encode_rounds", "decode_rounds"):
         getattr(library, name).restype = ctypes.c_size_t
@@ -70,7 +70,7 @@ def loop() -> Any:
 
 @functools.cache
 def ring_loop() -> ModuleType:
-    """Give the extension module that drives a ring from compiled code."""
+    """Return the extension module that calls a ring from compiled code."""
     from Cython.Compiler.Main import compile as cythonize
 
     import fastcoord.receiving.ring
@@ -78,7 +78,7 @@ def ring_loop() -> ModuleType:
     source = HERE / "ring_loop.pyx"
     packages = Path(fastcoord.receiving.ring.__file__).parents[2]
     BUILT.mkdir(parents=True, exist_ok=True)
-    # The layout of Ring is part of the result: a new one is a new file.
+    # The result depends on the layout of Ring.
     layout = (packages / "fastcoord" / "receiving" / "ring.pxd").read_bytes() + source.read_bytes()
     generated = BUILT / f"ring_loop-{hashlib.sha256(layout).hexdigest()[:12]}" / "ring_loop.c"
     if not generated.exists():

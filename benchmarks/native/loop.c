@@ -1,5 +1,5 @@
-/* What a codec of StateChange costs where no Python object exists: plain structs in an array, LEB128
-   byte by byte, every read and write checked against the end of its buffer. */
+/* A codec of StateChange without Python objects: plain structs in an array, LEB128 byte by byte, and
+   every read and write checked against the end of its buffer. */
 
 #include <stddef.h>
 #include <stdint.h>
@@ -10,7 +10,7 @@ typedef struct {
     uint32_t account_id;
 } StateChange;
 
-/* Keeps the compiler from seeing that all rounds are the same. */
+/* Hides from the compiler that all rounds are equal. */
 #define UNKNOWN(pointer) __asm__ volatile("" : "+r"(pointer) : : "memory")
 
 static uint8_t* put(uint8_t* position, const uint8_t* end, uint64_t value) {

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""A ring used as the compiled rooms use it, without a Python call in between."""
+"""A ring called from compiled code, as by the receiver and the cursor."""
 
 from cpython.ref cimport Py_DECREF
 from libc.stdint cimport uint32_t

@@ -1,19 +1,19 @@
-"""Clients that carry the same events over the same server, each behind one contract.
+"""Clients that send the same events through the same server, with one interface.
 
 A peer is a module with
 
 ``NAME``, ``version()``
-    what it is called in tables, and the version of what it stands on.
+    its name in tables, and the version of its library.
 ``EVENTS``
-    how many events make a run of about a second.
+    the number of events in a run of about a second.
 ``prepare(events)``
-    gives the same events as the objects that this house would have them in.
+    converts the events to the objects that the library sends.
 ``publisher(wire)``
-    an asynchronous context manager; it gives a coroutine function ``publish(objects)``, which sends
-    them as a program would, and a coroutine function ``flush()``.
+    an asynchronous context manager; it yields a coroutine function ``publish(objects)``, which
+    sends them as a program would, and a coroutine function ``flush()``.
 ``subscriber(wire, take)``
-    an asynchronous context manager; it gives a coroutine function ``consume(count)``, which ends
-    once so many events have arrived as objects. ``take`` is called with each, if it is given.
+    an asynchronous context manager; it yields a coroutine function ``consume(count)``, which
+    returns when ``count`` events have arrived as objects. ``take``, if given, is called with each.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ MODULES = {
     "nats_core": "nats_core_single",
     "natsrpy": "natsrpy_single",
 }
-"""Peers in Python. One more, ``libnats``, is a program of its own: see ``libnats.c``."""
+"""Peers in Python. Another one, ``libnats``, is a C program: see ``libnats.c``."""
 
 
 @dataclass
 class Wire:
-    """Where events travel.
+    """The server, the subject and the events of a run.
 
     :ivar url: the server.
-    :ivar subject: what they are published on.
-    :ivar kind: the one kind of event that travels.
+    :ivar subject: the subject.
+    :ivar kind: the kind of the events.
     :ivar options: settings of fastcoord's store, such as ``capacity.batch-bytes``.
     """
 
@@ -58,7 +58,7 @@ class Wire:
 
 
 class Peer(Protocol):
-    """What a module of a peer provides."""
+    """The interface of a peer's module."""
 
     NAME: str
     EVENTS: int
@@ -75,27 +75,27 @@ class Peer(Protocol):
 def load(name: str) -> Peer:
     """Import a peer.
 
-    :raises ImportError: what it stands on is not installed.
+    :raises ImportError: its library is not installed.
     """
     module: Any = importlib.import_module(f"benchmarks.peers.{MODULES[name]}")
     return module
 
 
 class Countdown:
-    """Ends a subscriber whose messages come by callback."""
+    """Count down the events of a subscriber with a callback."""
 
     def __init__(self) -> None:
         self.left = 0
         self.done: Any = None
 
     def step(self, events: int) -> None:
-        """Count what has arrived."""
+        """Count events that have arrived."""
         self.left -= events
         if self.left <= 0 and self.done is not None and not self.done.done():
             self.done.set_result(None)
 
     async def wait(self, loop: Any, count: int) -> None:
-        """Return once so many have arrived since it was made."""
+        """Wait until ``count`` events have arrived since this object was created."""
         self.done = loop.create_future()
         self.left += count
         if self.left > 0:

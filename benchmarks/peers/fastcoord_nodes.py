@@ -1,4 +1,4 @@
-"""fastcoord: an event a call, objects in and out."""
+"""fastcoord with one call for each event, published and received as objects."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from benchmarks.peers import Consume, Flush, Publish, Take, Wire
 NAME = "fastcoord"
 EVENTS = 2_000_000
 
-ROOM = {"capacity.subscription": 4_194_304, "capacity.subscription-bytes": "4GB"}
+BUFFERS = {"capacity.subscription": 4_194_304, "capacity.subscription-bytes": "4GB"}
 
 
 def version() -> str:
-    """Give the version of fastcoord."""
+    """Return the version of fastcoord."""
     return fastcoord.__version__
 
 
 def prepare(events: Sequence[Any]) -> list[Any]:
-    """Take the events as they are."""
+    """Return the events unchanged."""
     return list(events)
 
 
 def configuration(wire: Wire) -> fastcoord.Config:
-    """Write the settings of a node; a subscriber has room for a whole run."""
+    """Return the configuration of a node; a subscription can hold a whole run."""
     store = "\n".join(
         f"{key} = {value if isinstance(value, int) else repr(value)}"
-        for key, value in {**ROOM, **wire.options}.items()
+        for key, value in {**BUFFERS, **wire.options}.items()
     )
     return fastcoord.parse_config(
         f'[store."nats"]\ntype = "nats"\naddress = ["{wire.url}"]\n{store}\n[cluster]\n'

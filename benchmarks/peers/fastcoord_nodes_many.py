@@ -1,4 +1,4 @@
-"""fastcoord: lists of events in, batches out."""
+"""fastcoord with lists of events published and batches received."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-/* libnats, the C client: an event a message, from structs to structs. Speaks the protocol of worker.py:
+/* libnats, the C client, with one event in each message, as structs. Same protocol as worker.py:
  *
  *   libnats publish|paced|produce|check|time|latency|read URL SUBJECT StateChange|AppEvent COUNT DISTINCT RATE FILE PATIENCE
  */

@@ -1,4 +1,4 @@
-"""nats-core with msgspec: an event a message. It needs Python 3.13."""
+"""nats-core with msgspec, one event in each message; needs Python 3.13."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from benchmarks import msgspec_events
 from benchmarks.peers import Consume, Flush, Publish, Take, Wire
 from benchmarks.peers.nats_py_single import prepare
 
-NAME = "nats-core, an event a message, msgspec"
+NAME = "nats-core, one event a message, msgspec"
 EVENTS = 60_000
 
 __all__ = ["EVENTS", "NAME", "prepare", "publisher", "subscriber", "version"]
 
 
 def version() -> str:
-    """Give the versions of both libraries."""
+    """Return the versions of both libraries."""
     return f"{metadata.version('nats-core')}, msgspec {msgspec.__version__}"
 
 

@@ -1,4 +1,4 @@
-"""nats-py with msgspec: batches of 100 made by hand."""
+"""nats-py with msgspec, with batches of 100 made by the program."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import nats
 from benchmarks import msgspec_events
 from benchmarks.data import BATCH
 from benchmarks.peers import Consume, Countdown, Flush, Publish, Take, Wire
-from benchmarks.peers.nats_py_single import MUCH, prepare, version
+from benchmarks.peers.nats_py_single import NO_LIMIT, prepare, version
 
-NAME = "nats-py, batches of 100 by hand, msgspec"
+NAME = "nats-py, batches of 100 made by hand, msgspec"
 EVENTS = 1_000_000
 
 __all__ = ["EVENTS", "NAME", "prepare", "publisher", "subscriber", "version"]
@@ -22,7 +22,7 @@ __all__ = ["EVENTS", "NAME", "prepare", "publisher", "subscriber", "version"]
 
 @asynccontextmanager
 async def publisher(wire: Wire) -> AsyncIterator[tuple[Publish, Flush]]:
-    """Collect events one by one, and publish them when there are 100."""
+    """Collect events one by one, and publish each 100 of them."""
     client = await nats.connect(wire.url)
     encode = msgspec_events.encoder.encode
     subject = wire.subject
@@ -43,7 +43,7 @@ async def publisher(wire: Wire) -> AsyncIterator[tuple[Publish, Flush]]:
 
 @asynccontextmanager
 async def subscriber(wire: Wire, take: Take | None) -> AsyncIterator[Consume]:
-    """Decode each message in a callback, and go through its events."""
+    """Decode each message in a callback, and iterate over its events."""
     client = await nats.connect(wire.url)
     decode = msgspec_events.list_decoder(wire.kind).decode
     countdown = Countdown()
@@ -57,7 +57,7 @@ async def subscriber(wire: Wire, take: Take | None) -> AsyncIterator[Consume]:
         countdown.step(arrived)
 
     await client.subscribe(
-        wire.subject, cb=arrive, pending_msgs_limit=MUCH, pending_bytes_limit=MUCH
+        wire.subject, cb=arrive, pending_msgs_limit=NO_LIMIT, pending_bytes_limit=NO_LIMIT
     )
     await client.flush()
 

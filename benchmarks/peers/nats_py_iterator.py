@@ -1,4 +1,4 @@
-"""nats-py with msgspec: an event a message, received by ``async for``."""
+"""nats-py with msgspec, one event in each message, received with ``async for``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import nats
 
 from benchmarks import msgspec_events
 from benchmarks.peers import Consume, Take, Wire
-from benchmarks.peers.nats_py_single import MUCH, prepare, publisher, version
+from benchmarks.peers.nats_py_single import NO_LIMIT, prepare, publisher, version
 
-NAME = "nats-py, an event a message, msgspec, async for"
+NAME = "nats-py, one event a message, msgspec, async for"
 EVENTS = 40_000
 
 __all__ = ["EVENTS", "NAME", "prepare", "publisher", "subscriber", "version"]
@@ -23,7 +23,7 @@ async def subscriber(wire: Wire, take: Take | None) -> AsyncIterator[Consume]:
     client = await nats.connect(wire.url)
     decode = msgspec_events.decoder(wire.kind).decode
     subscription = await client.subscribe(
-        wire.subject, pending_msgs_limit=MUCH, pending_bytes_limit=MUCH
+        wire.subject, pending_msgs_limit=NO_LIMIT, pending_bytes_limit=NO_LIMIT
     )
     await client.flush()
 

@@ -1,4 +1,4 @@
-"""nats-py with msgspec: an event a message, received by callback, its fastest way."""
+"""nats-py with msgspec, one event in each message, received with a callback (its fastest way)."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import nats
 from benchmarks import msgspec_events
 from benchmarks.peers import Consume, Countdown, Flush, Publish, Take, Wire
 
-NAME = "nats-py, an event a message, msgspec"
+NAME = "nats-py, one event a message, msgspec"
 EVENTS = 60_000
 
-MUCH = 1 << 40
-"""More than ever waits: its subscription then drops nothing."""
+NO_LIMIT = 1 << 40
+"""A limit that is never reached, so that the subscription drops nothing."""
 
 
 def version() -> str:
-    """Give the versions of both libraries."""
+    """Return the versions of both libraries."""
     return f"{metadata.version('nats-py')}, msgspec {msgspec.__version__}"
 
 
 def prepare(events: Sequence[Any]) -> list[Any]:
-    """Give Structs of the events' one type."""
+    """Convert the events to structs."""
     return msgspec_events.as_structs(events)
 
 
@@ -60,7 +60,7 @@ async def subscriber(wire: Wire, take: Take | None) -> AsyncIterator[Consume]:
         countdown.step(1)
 
     await client.subscribe(
-        wire.subject, cb=arrive, pending_msgs_limit=MUCH, pending_bytes_limit=MUCH
+        wire.subject, cb=arrive, pending_msgs_limit=NO_LIMIT, pending_bytes_limit=NO_LIMIT
     )
     await client.flush()
 

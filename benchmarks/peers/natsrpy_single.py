@@ -1,4 +1,4 @@
-"""natsrpy (async-nats in Rust) with msgspec: an event a message."""
+"""natsrpy (async-nats in Rust) with msgspec, one event in each message."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from benchmarks import msgspec_events
 from benchmarks.peers import Consume, Flush, Publish, Take, Wire
 from benchmarks.peers.nats_py_single import prepare
 
-NAME = "natsrpy, an event a message, msgspec"
+NAME = "natsrpy, one event a message, msgspec"
 EVENTS = 20_000
 
 __all__ = ["EVENTS", "NAME", "prepare", "publisher", "subscriber", "version"]
 
 
 def version() -> str:
-    """Give the versions of both libraries."""
+    """Return the versions of both libraries."""
     return f"{metadata.version('natsrpy')}, msgspec {msgspec.__version__}"
 
 

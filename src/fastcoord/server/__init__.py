@@ -1,12 +1,12 @@
-"""A local nats-server for the demo, the tests and measurements.
+"""A local nats-server for the demo, tests and benchmarks.
 
 ::
 
     with LocalServer(users={"node": "secret"}) as server:       # also: async with
         print(server.url)
 
-The server picks its own port, lives in a private temporary directory, and ends with this process
-whatever happens to it: a normal exit, an exception, Ctrl-C, or ``kill -9``.
+The server picks its own port, uses a private temporary directory, and ends with this process: after
+a normal exit, an exception, Ctrl-C or ``kill -9``.
 """
 
 from __future__ import annotations

