@@ -13,7 +13,7 @@ TARGET ?= codec
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo build test lint types check fmt bench bench-quick sanitize variants fuzz fuzz-all \
-	soak wheels clean-wheels everything clean distclean
+	soak reliability wheels clean-wheels everything clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -83,6 +83,9 @@ fuzz-all:
 soak: build ## run nodes under faults and account for every event; SOAK_SECONDS=600
 	$(BIN)/python tests/soak/run.py --seconds $(SOAK_SECONDS) $(ARGS)
 
+reliability: build ## run the reliability tests with many more repetitions
+	FASTCOORD_LONG=1 $(BIN)/python -X dev -m pytest tests/reliability $(ARGS)
+
 $(VENV)/.wheel-tools: $(BIN)/python pyproject.toml
 	$(BIN)/pip install -q --group wheel
 	@touch $@
@@ -93,7 +96,7 @@ wheels: $(VENV)/.wheel-tools ## build and try sdist and wheels in wheels/dist; P
 clean-wheels: ## remove the wheels of all Pythons
 	rm -rf wheels/dist
 
-everything: check bench-quick sanitize variants fuzz-all soak wheels bench ## run every check; hours
+everything: check bench-quick sanitize variants fuzz-all soak reliability wheels bench ## run every check; hours
 
 clean: ## remove what was built
 	find src/fastcoord \( -name '*.c' -o -name '*.html' -o -name '*.so' \) -delete
