@@ -148,6 +148,8 @@ CHORES = {
     "fmt",
     "clean",
     "clean-wheels",
+    "footprint",
+    "wheels-bill",
     "distclean",
     "everything",
     "fuzz",
