@@ -100,6 +100,9 @@ $(VENV)/.wheel-tools: $(BIN)/python pyproject.toml
 wheels: $(VENV)/.wheel-tools ## build and try sdist and wheels in wheels/dist; PYTHONS="..."
 	$(BIN)/python wheels/build.py $(ARGS) $(PYTHONS)
 
+footprint: $(VENV)/.wheel-tools ## measure size and import time of the wheel for docs/install.md
+	$(BIN)/python wheels/footprint.py
+
 wheels-bill: $(VENV)/.wheel-tools ## check the files in wheels/dist, and write their checksums
 	$(BIN)/python wheels/bill.py
 

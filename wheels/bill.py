@@ -13,6 +13,7 @@ from typing import Any
 
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+
 from sdist import files_of
 from system import (
     DIST,
