@@ -43,7 +43,7 @@ class Owner:
             capacity=capacity,
             clock=lambda: self.now,
             on_open=self._schedule_flush,
-            on_seal=self._write,
+            on_seal=self._request_write,
         )
 
     def _schedule_flush(self) -> None:
