@@ -27,6 +27,7 @@ from fastcoord.errors import (
     FastcoordError,
     IncompatibleNatsPy,
     NodeClosed,
+    PermissionDenied,
     RequestTimeout,
     ServerError,
     ServerNotFound,
@@ -111,6 +112,7 @@ __all__ = [
     "Peer",
     "PeerDown",
     "PeerUp",
+    "PermissionDenied",
     "PushServerUpdate",
     "QueueRefresh",
     "RegistryDelete",
@@ -165,4 +167,4 @@ def __getattr__(name: str) -> _typing.Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""The internal side of ``Node``: creates its parts and passes calls between them."""
+"""Everything that one node consists of, connected: the internal side of ``Node``."""
 
 from __future__ import annotations
 
@@ -11,30 +11,28 @@ from typing import TYPE_CHECKING
 from fastcoord._liveness import Liveness
 from fastcoord._loss_log import LossLog
 from fastcoord._ping import Pings
-from fastcoord.errors import (
-    ConnectError,
-    ConnectionLost,
-    ConnectTimeout,
-    NodeClosed,
-    RequestTimeout,
-)
+from fastcoord.errors import ConnectionLost, NodeClosed
 from fastcoord.events import Missed
 from fastcoord.nats.connection import EVENTS_SID
 from fastcoord.nats.supervisor import Supervisor
-from fastcoord.publishing.hold import Hold
 from fastcoord.publishing.node_state import NodeState
 from fastcoord.publishing.sender import Sender
 from fastcoord.receiving.consumer import Consumer
-from fastcoord.receiving.gaps import GapDetector
+from fastcoord.receiving.gaps import HEARTBEATS_UNTIL_DOWN, GapDetector
 from fastcoord.receiving.receiver import Receiver
 from fastcoord.stats import Peer, Stats
 
 if TYPE_CHECKING:
     from fastcoord.config import Config
     from fastcoord.nats.connection import Connection
+    from fastcoord.nats.rights import Right
     from fastcoord.receiving.consumer import Kinds, Overflow
 
 __all__ = ["Session"]
+
+LONGEST_RECONNECT_PAUSE = 5.0
+"""Seconds within which a running peer has tried to reconnect: the longest backoff, plus the time to
+connect."""
 
 logger = logging.getLogger("fastcoord")
 
@@ -83,32 +81,24 @@ class Session:
         self._losses = LossLog(self._name)
         self._duplicates: set[int] = set()
         self._closing: asyncio.Task[int] | None = None
-        self._hold = Hold(cluster.heartbeat, self.peers_are_back)
+        self._hold: asyncio.TimerHandle | None = None
         self._greeting_answer: asyncio.Handle | None = None
+        self._down_since = 0.0
+        self._has_joined = False
 
     async def start(self) -> None:
         """Connect to a server and subscribe.
 
         :raises ConnectError: no server could be joined.
         """
-        await self._supervisor.start()
-        self._liveness.start()
-        seconds = self.config.nats.timeout.connection
         try:
-            # The PONG proves that the server has processed the SUB: from here on, what others
-            # publish is received, or its loss is noticed.
-            await self.sender.flush(seconds)
-        except BaseException as error:
+            await self._supervisor.start()
+        except BaseException:
             self._end(NodeClosed(f"node {self.node_id} has not joined"))
             await self._supervisor.close()
-            if isinstance(error, RequestTimeout):
-                raise ConnectTimeout(
-                    f"a NATS server was joined and did not answer within {seconds:g} s"
-                    " (timeout.connection): check that it is not overloaded or suspended"
-                ) from None
-            if isinstance(error, ConnectionLost):
-                raise ConnectError(str(error)) from None
             raise
+        self._has_joined = True
+        self._liveness.start()
 
     # ---------------------------------------------------------------------- subscriptions
 
@@ -134,7 +124,7 @@ class Session:
         if consumer in self._consumers:
             self._consumers.remove(consumer)
 
-    # ------------------------------------------------------------------------- statistics
+    # -------------------------------------------------------------------- what it can tell
 
     @property
     def is_closing(self) -> bool:
@@ -154,12 +144,13 @@ class Session:
             node_id=self.node_id,
             incarnation=self.incarnation,
             server=self.server,
+            connection=self._supervisor.state,
             reconnects=self._supervisor.reconnects,
             accepted=batcher.accepted,
             confirmed=batcher.confirmed,
             waiting=batcher.waiting,
             discarded=batcher.discarded,
-            waiting_batches=batcher.unconfirmed_batches,
+            waiting_batches=len(batcher.queue) + len(batcher.window),
             sent_batches=batcher.sealed_batches,
             sent_bytes=self.sender.sent_bytes,
             received=receiver.received,
@@ -173,7 +164,7 @@ class Session:
         )
 
     def peers(self) -> tuple[Peer, ...]:
-        """Return the statistics of every other node, by node id."""
+        """Return what is known of every other node, by node id."""
         since_epoch = time.time() - self._loop.time()
         return tuple(
             Peer(
@@ -190,7 +181,7 @@ class Session:
         )
 
     async def ping(self, node_id: int) -> float:
-        """Send a ping to another node and return the round-trip time in seconds."""
+        """Ask another node for an answer and return the round trip in seconds."""
         self.state.check()
         return await self._pings.ping(
             self._supervisor.connection, node_id, self.config.nats.timeout.request
@@ -217,7 +208,7 @@ class Session:
         )
 
     def greeted(self) -> None:
-        # One beat answers several nodes that join at once.
+        # Several nodes that join at once are answered with one beat.
         if self._greeting_answer is None:
             self._greeting_answer = self._loop.call_soon(self._answer_greeting)
 
@@ -226,14 +217,16 @@ class Session:
         self.sender.beat()
 
     def peers_are_back(self) -> None:
-        self._hold.cancel()
+        if self._hold is not None:
+            self._hold.cancel()
+            self._hold = None
         self._gap_detector.awaited.clear()
         self.sender.release()
 
     # ---------------------------------------------------------------- called by the supervisor
 
     def connection_writable(self) -> None:
-        self.sender.resume()
+        self.sender.writable()
 
     def connection_up(self, connection: Connection) -> None:
         connection.subscribe(self.config.cluster.subject, EVENTS_SID)
@@ -242,18 +235,32 @@ class Session:
         self._receiver.now = now
         self._receiver.received_at = time.time()
         self._gap_detector.connected(now)
-        # Stalwart nodes cannot recognise a resend: while one is there, confirmed batches are not
+        # After an outage the peers reconnect one by one and lose what is sent before they have
+        # subscribed. So it is held until every peer that was up is heard again or counts as down.
+        hold = bool(self._gap_detector.awaited)
+        if hold:
+            patience = max(
+                HEARTBEATS_UNTIL_DOWN * self.config.cluster.heartbeat, LONGEST_RECONNECT_PAUSE
+            )
+            self._hold = self._loop.call_later(patience, self.peers_are_back)
+        # Stalwart nodes cannot recognise a resend: while one is heard, confirmed batches are not
         # sent again.
-        repeats = not self._gap_detector.has_peers_without_header
+        resends = not self._gap_detector.has_peers_without_header
+        again = self.config.cluster.heartbeat if resends else 0.0
+        if not self._has_joined:
+            self._gap_detector.settle_from(now)
         discarded = self.sender.connected(
-            connection,
-            repeat=self.config.cluster.heartbeat if repeats else None,
-            hold=bool(self._gap_detector.awaited)
-            and self._hold.begin(self.sender.seconds_to_expiry()),
+            connection, recent_since=self._down_since - again, hold=hold
         )
+        self._report_too_large(connection, discarded)
+
+    def connection_limited(self, connection: Connection) -> None:
+        self._report_too_large(connection, self.sender.limit_batches(connection.max_payload))
+
+    def _report_too_large(self, connection: Connection, discarded: int) -> None:
         if discarded:
             logger.error(
-                "%s: %d events discarded: %s takes no message of more than %d bytes",
+                "%s: %d events discarded: %s accepts no message of more than %d bytes",
                 self._name,
                 discarded,
                 connection.server,
@@ -262,8 +269,20 @@ class Session:
 
     def connection_down(self, reason: str) -> None:
         self.sender.disconnected()
-        self._gap_detector.disconnected()
-        self._hold.cancel()
+        # An attempt that failed before the node has joined is no absence.
+        if self._has_joined:
+            self._gap_detector.disconnected()
+        self._down_since = self._loop.time()
+        if self._hold is not None:
+            self._hold.cancel()
+
+    def connection_refused(self, right: Right) -> None:
+        if right.direction == "subscribe":
+            self._gap_detector.disconnected()
+
+    def connection_granted(self, right: Right) -> None:
+        if right.direction == "subscribe":
+            self._gap_detector.connected(self._loop.time())
 
     def connection_given_up(self, reason: str) -> None:
         self._end(ConnectionLost(f"the connection is lost: {reason}"))
@@ -272,7 +291,7 @@ class Session:
 
     def _on_tick(self, now: float) -> None:
         self._losses.report(sum(consumer.ring.missed for consumer in self._consumers))
-        discarded = self.sender.discard_expired()
+        discarded = self.sender.discard_older(now - self.config.cluster.max_age)
         if discarded:
             logger.warning(
                 "%s: %d events discarded: they waited longer than cluster.max-age",
@@ -291,7 +310,8 @@ class Session:
             if not consumer.ring.is_closed:
                 consumer.end(failure)
         self._liveness.stop()
-        self._hold.cancel()
+        if self._hold is not None:
+            self._hold.cancel()
 
     async def close(self, timeout: float) -> int:
         """Send what waits, say goodbye and disconnect; further calls wait for the first one."""

@@ -10,6 +10,7 @@
     ├── ConnectError (ConnectionError)    no server could be joined
     │   ├── ConnectTimeout (TimeoutError)
     │   ├── AuthenticationFailed (PermissionError)
+    │   ├── PermissionDenied (PermissionError)
     │   └── TlsError
     ├── ConnectionLost (ConnectionError)  the connection is gone and will not be tried again
     ├── RequestTimeout (TimeoutError)     no answer within ``timeout.request``
@@ -24,6 +25,7 @@ reader expects.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ __all__ = [
     "FastcoordError",
     "IncompatibleNatsPy",
     "NodeClosed",
+    "PermissionDenied",
     "RequestTimeout",
     "ServerError",
     "ServerNotFound",
@@ -125,6 +128,26 @@ class AuthenticationFailed(ConnectError, PermissionError):
     """A server refused the credentials."""
 
 
+class PermissionDenied(ConnectError, PermissionError):
+    """The server does not permit this user to publish or to subscribe on a subject.
+
+    :ivar subject: the NATS subject.
+    :ivar direction: the right that is missing: ``"publish"`` or ``"subscribe"``.
+    """
+
+    def __init__(self, message: str, *, subject: str, direction: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.subject = subject
+        self.direction = direction
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (
+            functools.partial(type(self), subject=self.subject, direction=self.direction),
+            (self.message,),
+        )
+
+
 class TlsError(ConnectError):
     """TLS was demanded and could not be established; no credentials were sent."""
 
@@ -151,10 +174,3 @@ class ServerError(FastcoordError, RuntimeError):
 
 class ServerNotFound(ServerError, FileNotFoundError):
     """There is no nats-server binary to start."""
-
-
-for _kind in [value for value in globals().values() if isinstance(value, type)]:
-    if _kind.__module__ == __name__:
-        # Programs import them from the package, and pickle finds them there.
-        _kind.__module__ = "fastcoord"
-del _kind

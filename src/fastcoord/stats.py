@@ -1,5 +1,7 @@
 """The statistics of a node, its subscriptions and its peers."""
 
+from __future__ import annotations
+
 import msgspec
 
 __all__ = ["Peer", "Stats", "SubscriptionStats"]
@@ -38,6 +40,9 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
     :ivar incarnation: drawn anew at each start of the node.
     :ivar server: the server that is joined, or ``None`` while there is none.
+    :ivar connection: the state of the connection: ``"connecting"``, ``"tls"``,
+        ``"authenticating"``, ``"subscribing"``, ``"connected"``, ``"suspected"``, ``"closing"`` or
+        ``"closed"``.
     :ivar reconnects: how often a lost connection was replaced by another.
     :ivar accepted: events accepted by ``publish``, ``publish_nowait`` and ``publish_many``,
         pieces of a split event counted each.
@@ -60,6 +65,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     node_id: int
     incarnation: int
     server: str | None
+    connection: str
     reconnects: int
     accepted: int
     confirmed: int
@@ -97,9 +103,3 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     received: int
     missed: int
     round_trip: float | None
-
-
-for _kind in (SubscriptionStats, Stats, Peer):
-    # Programs import them from the package, and pickle finds them there.
-    _kind.__module__ = "fastcoord"
-del _kind

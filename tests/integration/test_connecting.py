@@ -56,7 +56,7 @@ async def test_error_lists_each_address(nobody: Address, shared_server: LocalSer
     reasons = dict(re.findall(r"(127\.0\.0\.1:\d+): ([^;]+)", text))
     assert set(reasons) == {nobody.name, mute.name, f"127.0.0.1:{locked.port}"}
     assert reasons[nobody.name] == "Connection refused"
-    assert reasons[mute.name] == "no answer within 0.5 s (timeout.connection)"
+    assert "no answer within 0.5 s (timeout.connection)" in reasons[mute.name]
     assert "credentials" in reasons[f"127.0.0.1:{locked.port}"]
     assert "wrong" not in text
     assert took < 2
@@ -169,7 +169,7 @@ async def test_cancelled_connect_closes_sockets(shared_server: LocalServer) -> N
                 return frame
 
             proxy.to_server.filter = hold
-            connecting = asyncio.ensure_future(fastcoord.connect(config))
+            connecting = asyncio.create_task(fastcoord.connect(config)._connect())
             await reached.wait()
             connecting.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""The loss of a connection is reported however early it comes."""
+"""A connection that breaks while it is being opened is never taken for one that stands."""
 
 import asyncio
 import json
@@ -13,21 +13,23 @@ from support.cluster.nodes import node_toml
 from support.receiving.messages import Collector
 from support.wait import until
 
-INFO = json.dumps({"server_id": "brief", "version": "2.12.0", "max_payload": 1 << 20})
+INFO = json.dumps(
+    {"server_id": "brief", "version": "2.12.0", "max_payload": 1 << 20, "headers": True}
+)
 
 
 class BriefServer:
-    """Complete the handshake, and close the connection some iterations of the event loop later."""
+    """Complete the handshake, and close the connection ``turns`` turns of the loop later."""
 
-    def __init__(self, iterations: int) -> None:
-        self.iterations = iterations
+    def __init__(self, turns: int) -> None:
+        self.turns = turns
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(f"INFO {INFO}\r\n".encode())
         await reader.readuntil(b"PING\r\n")
         writer.write(b"PONG\r\n")
-        for _ in range(self.iterations):
+        for _ in range(self.turns):
             await asyncio.sleep(0)
         writer.close()
 
@@ -43,8 +45,6 @@ class BriefServer:
 
 
 class Owner:
-    """Record the losses that a connection reports."""
-
     def __init__(self) -> None:
         self.lost: list[str] = []
 
@@ -60,9 +60,9 @@ class Owner:
         self.lost.append(reason)
 
 
-@pytest.mark.parametrize("iterations", range(12))
-async def test_early_loss_is_reported(iterations: int) -> None:
-    async with BriefServer(iterations) as server:
+@pytest.mark.parametrize("turns", range(12))
+async def test_early_loss_is_reported(turns: int) -> None:
+    async with BriefServer(turns) as server:
         config = fastcoord.parse_config(node_toml(server))
         for _ in range(20):
             owner = Owner()

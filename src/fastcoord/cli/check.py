@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING
 
 from fastcoord.cli.arguments import add_file
-from fastcoord.cli.running import CommandFailed, run_until_interrupted
+from fastcoord.cli.running import run_until_interrupted
 from fastcoord.config import describe, load_config
-from fastcoord.errors import RequestTimeout
+from fastcoord.nats.connection import EVENTS_SID
 from fastcoord.nats.parser import MessageSink
 from fastcoord.nats.supervisor import Supervisor
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from fastcoord.config import Config
     from fastcoord.nats.connection import Connection
+    from fastcoord.nats.rights import Right
 
 __all__ = ["configure", "run"]
 
@@ -27,8 +27,6 @@ never shown.
 
 example: fastcoord check --connect node.toml
 """
-
-SUBSCRIPTION = 1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -51,74 +49,53 @@ def run(arguments: argparse.Namespace) -> int:
     :return: the exit status.
     :raises ConfigError: with all problems of the file.
     :raises ConnectError: no server can be joined.
-    :raises CommandFailed: the server does not let the node subscribe.
+    :raises PermissionDenied: the server does not permit the node to subscribe.
     """
     config = load_config(arguments.file)
     print(describe(config), flush=True)
     return run_until_interrupted(Visit(config).run()) if arguments.connect else 0
 
 
-class Visit(Supervisor):
+class Visit:
     """A connection that subscribes and publishes nothing.
 
     It does not join the cluster, because a running node may have the node id of the file.
+
+    :param config: the configuration.
     """
 
     def __init__(self, config: Config) -> None:
-        super().__init__(config, MessageSink(), NoOwner())
-        self._refusals: list[str] = []
+        self._subject = config.cluster.subject
+        self._supervisor = Supervisor(config, MessageSink(), self)
+        self._server = ""
 
     async def run(self) -> int:
         """Connect, subscribe, print the result, and disconnect."""
         started = time.monotonic()
         try:
-            await self.start()
-            server, subject = await self._listen()
+            await self._supervisor.start()
         finally:
-            await self.close()
+            await self._supervisor.close()
         milliseconds = (time.monotonic() - started) * 1000
-        print(f"connected to {server} in {milliseconds:.0f} ms, and may subscribe to {subject}")
+        print(
+            f"connected to {self._server} in {milliseconds:.0f} ms, and may subscribe to"
+            f" {self._subject}"
+        )
         return 0
 
-    async def _listen(self) -> tuple[str, str]:
-        if self.connection is None:
-            raise CommandFailed("the server took the connection and closed it at once")
-        server, subject = str(self.connection.server), self._config.cluster.subject
-        self.connection.subscribe(subject, SUBSCRIPTION)
-        # A refusal comes before the first answer, and is handled before the second one is asked.
-        for _ in range(2):
-            await self._ping(self.connection, server)
-        if self._refusals:
-            raise CommandFailed(f"{server} refused: {'; '.join(self._refusals)}")
-        return server, subject
-
-    async def _ping(self, connection: Connection, server: str) -> None:
-        answered = asyncio.Event()
-        connection.ping(answered.set)
-        timeout = self._config.nats.timeout.request
-        try:
-            await asyncio.wait_for(answered.wait(), timeout)
-        except asyncio.TimeoutError:
-            raise RequestTimeout(
-                f"{server} took the connection and did not answer a PING within {timeout:g} s "
-                "(timeout.request)"
-            ) from None
-
-    def connection_refused(self, connection: Connection, reason: str) -> None:
-        self._refusals.append(reason)
-
-
-class NoOwner:
-    """An owner for the supervisor that does nothing."""
-
-    def connection_writable(self) -> None:
-        pass
-
     def connection_up(self, connection: Connection) -> None:
-        pass
+        self._server = str(connection.server)
+        # The supervisor waits for the server's answer, and raises if the right is missing.
+        connection.subscribe(self._subject, EVENTS_SID)
 
-    def connection_down(self, reason: str) -> None:
-        pass
+    def connection_writable(self) -> None: ...
 
-    def connection_given_up(self, reason: str) -> None:
-        pass
+    def connection_down(self, reason: str) -> None: ...
+
+    def connection_given_up(self, reason: str) -> None: ...
+
+    def connection_limited(self, connection: Connection) -> None: ...
+
+    def connection_refused(self, right: Right) -> None: ...
+
+    def connection_granted(self, right: Right) -> None: ...

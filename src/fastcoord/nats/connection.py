@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, Protocol
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from nats.aio.client import Client
 
-from fastcoord._deadline import within
-from fastcoord.errors import ConfigError, ConnectError
+from fastcoord.errors import ConfigError, ConnectError, ConnectTimeout
 from fastcoord.nats.compat import check_installed, drop_transport, use_transport
-from fastcoord.nats.failures import describe, explain
+from fastcoord.nats.failures import describe, explain, refused_after_tls, server_error, silence
 from fastcoord.nats.frames import compose
+from fastcoord.nats.info import max_payload_of
 from fastcoord.nats.options import client_options
+from fastcoord.nats.rights import Right, Rights, refused_right
 from fastcoord.nats.servers import Server, announced_servers
 from fastcoord.nats.transport import MessageTransport
 from fastcoord.wire.sealed_batch import SealedBatch
@@ -21,8 +22,9 @@ from fastcoord.wire.sealed_batch import SealedBatch
 if TYPE_CHECKING:
     from fastcoord.config import Config
     from fastcoord.nats.parser import MessageSink
+    from fastcoord.nats.pending_pings import PendingPing
 
-__all__ = ["EVENTS_SID", "Connection", "ConnectionOwner", "Note"]
+__all__ = ["EVENTS_SID", "Connection", "ConnectionOwner", "ConnectionState", "Note"]
 
 EVENTS_SID = 1
 """The subscription id of the events' subject; the owner chooses the others."""
@@ -30,8 +32,23 @@ EVENTS_SID = 1
 MIN_MAX_PAYLOAD = 512
 """Bytes. A server with a smaller max_payload leaves no space for events beside the header."""
 
+CLOSING_LIMIT = 1.0
+"""Seconds that closing takes at most. The socket is closed before; only tasks are waited for."""
+
 Note = Literal["resend", "goodbye", "hello"] | None
 """What the second header says of a batch."""
+
+ConnectionState = Literal[
+    "connecting",
+    "tls",
+    "authenticating",
+    "subscribing",
+    "connected",
+    "suspected",
+    "closing",
+    "closed",
+]
+"""The states of a connection; ``docs/architecture.md`` has the drawing."""
 
 
 class ConnectionOwner(Protocol):
@@ -49,8 +66,14 @@ class ConnectionOwner(Protocol):
     def connection_servers(self, connection: Connection) -> None:
         """The server announced other members of its cluster."""
 
-    def connection_refused(self, connection: Connection, reason: str) -> None:
-        """The server refused an operation without closing the connection."""
+    def connection_limited(self, connection: Connection) -> None:
+        """The server changed ``max_payload``."""
+
+    def connection_refused(self, connection: Connection, right: Right) -> None:
+        """The server refuses a right; called before the PONGs of what it concerns."""
+
+    def connection_granted(self, connection: Connection, right: Right) -> None:
+        """The server grants a right that it refused before."""
 
 
 class Connection:
@@ -72,38 +95,83 @@ class Connection:
         self.server = server
         self._config = config
         self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._deadline = 0.0
         self._subject = config.cluster.subject.encode()
+        self._state: ConnectionState = "connecting"
+        self._is_accepted = False
         self._is_up = False
         self._is_done = False
         self._is_client_started = False
-        self._was_lost_early = False
         self._reason: str | None = None
+        self._gone: asyncio.Future[None] = self._loop.create_future()
+        self._subscriptions: dict[str, int] = {}
+        subject = config.cluster.subject
+        self._rights = Rights(
+            frozenset({Right("publish", subject), Right("subscribe", subject)}),
+        )
+        self.was_proven = False
+        """Whether the server has answered behind the subscription."""
+        self.is_suspected = False
+        """Whether the server is late with a PONG; set by the node's heartbeat."""
+        self.max_payload = 0
+        """The largest message that the server accepts, headers included, in bytes."""
         self._client = Client()
         self._transport = MessageTransport(
             sink,
             read_size=config.nats.capacity.read_buffer,
             demand_tls=config.nats.tls.enable or server.address.tls,
-            on_lost=self._lost,
-            on_writable=owner.connection_writable,
+            owner=self,
         )
         use_transport(self._client, self._transport)
+
+    @property
+    def state(self) -> ConnectionState:
+        """The state now."""
+        if self._state == "connected" and self.is_suspected:
+            return "suspected"
+        return self._state
 
     # ------------------------------------------------------------------------ opening
 
     async def open(self) -> None:
-        """Connect, secure and authenticate, all within ``timeout.connection``.
+        """Connect, secure and authenticate.
+
+        ``timeout.connection`` is the limit for this and ``prove`` together. An attempt that ends
+        early leaves nothing behind and never waits for the server.
 
         :raises ConnectError: with the reason, without the server's name.
-        :raises TimeoutError: ``timeout.connection`` is over.
+        :raises ConfigError: a secret of the configuration cannot be read.
         """
+        self._deadline = self._loop.time() + self._config.nats.timeout.connection
         try:
-            await within(self._open(), self._config.nats.timeout.connection)
-            if self._was_lost_early:
+            await self._limited(self._open())
+            if self._gone.done():
                 raise ConnectError(f"lost right after the handshake: {self._reason}")
         except BaseException:
             await self.close()
             raise
+        self._state = "subscribing"
         self._is_up = True
+
+    async def _limited(self, step: Coroutine[Any, Any, None]) -> None:
+        """Run a step of the attempt until the deadline, and not longer if it ignores its end."""
+        task = asyncio.ensure_future(step)
+        try:
+            await asyncio.wait({task}, timeout=self._deadline - self._loop.time())
+            if not task.done():
+                raise self._silence()
+            task.result()
+        finally:
+            if not task.done():
+                # Without the socket, nothing that the step may wait for is pending for long.
+                self._transport.abort()
+                task.cancel()
+                await asyncio.wait({task}, timeout=CLOSING_LIMIT)
+
+    def _silence(self) -> ConnectTimeout:
+        step = "greeting" if self._state == "connecting" and self._is_accepted else self._state
+        return ConnectTimeout(silence(step, self._config.nats.timeout.connection))
 
     async def _open(self) -> None:
         options = client_options(self._config, f"nats://{self.server}", self.server.name)
@@ -112,31 +180,73 @@ class Connection:
         options["discovered_server_cb"] = self._on_discovered
         try:
             await self._transport.dial(self.server.address.host, self.server.address.port)
+            self._is_accepted = True
             self._is_client_started = True
             await self._client.connect(**options)
         except (ConfigError, asyncio.CancelledError):
             raise
         except asyncio.TimeoutError as error:
             # Before Python 3.11 this was not yet the built-in one.
-            raise TimeoutError("no answer from the server") from error
+            raise self._silence() from error
         except Exception as error:
             # Whatever the other end makes nats-py raise fails this attempt, not the supervisor.
+            if isinstance(error, BrokenPipeError | ConnectionResetError) and (
+                self._state == "authenticating" and self._transport.is_secure
+            ):
+                has_certificate = self._config.nats.tls.cert_file is not None
+                raise refused_after_tls(error, has_certificate) from error
             raise explain(error) from error
         if not self._client.is_connected:
             raise ConnectError(self._reason or "the server answered something that is not NATS")
+        self.max_payload = first_limit = int(self._client.max_payload)
+        if self.server.payload_limits[0] == first_limit:
+            # The INFO with this user's limit arrives only after the first batches are sent.
+            self.max_payload = self.server.payload_limits[1]
+        self.server.payload_limits = (first_limit, self.max_payload)
+        self._check_max_payload()
+        self._transport.open_to_messages(self.max_payload)
+
+    def _check_max_payload(self) -> None:
         if self.max_payload < MIN_MAX_PAYLOAD:
             raise ConnectError(
                 f"the server's max_payload of {self.max_payload} bytes is too small for batches:"
                 f" at least {MIN_MAX_PAYLOAD} are needed"
             )
-        self._transport.open_to_messages(self.max_payload)
+
+    async def prove(self) -> None:
+        """Wait until the server has processed all that was written since ``open``.
+
+        The owner has subscribed and published an empty batch by now. ``refused`` tells afterwards
+        which rights are missing.
+
+        :raises ConnectError: the connection was lost, or there was no answer in time. The owner
+            was called.
+        """
+        proven: asyncio.Future[None] = self._loop.create_future()
+        self._transport.ping(lambda: proven.set_result(None))
+        await asyncio.wait(
+            {proven, self._gone},
+            timeout=self._deadline - self._loop.time(),
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        failure: ConnectError | None = None
+        if not proven.done() and not self._gone.done():
+            failure = self._silence()
+        elif proven.done() and not self._gone.done():
+            try:
+                self._check_max_payload()
+            except ConnectError as error:
+                failure = error
+        if failure is not None:
+            self.abort(str(failure))
+            await self._gone
+            raise failure
+        if self._gone.done():
+            raise ConnectError(self._reason or "the connection was lost")
+        self._state = "connected"
+        self.was_proven = True
 
     # ------------------------------------------------------------------------ using
-
-    @property
-    def max_payload(self) -> int:
-        """The largest message that the server accepts, headers included, in bytes."""
-        return int(self._client.max_payload)
 
     @property
     def is_up(self) -> bool:
@@ -153,8 +263,29 @@ class Connection:
         """When bytes were last read, or the write buffer last drained, on the loop's clock."""
         return self._transport.last_activity
 
+    @property
+    def oldest_ping(self) -> PendingPing | None:
+        """The oldest PING without an answer."""
+        return self._transport.pings.oldest
+
+    @property
+    def sent(self) -> int:
+        """Bytes that have left this host; too few rather than too many."""
+        return self._transport.sent
+
+    @property
+    def received(self) -> int:
+        """Bytes that were read."""
+        return self._transport.received
+
+    @property
+    def unread(self) -> int:
+        """Bytes that have arrived and were not read yet."""
+        return self._transport.unread
+
     def subscribe(self, subject: str, sid: int) -> None:
         """Subscribe to a subject under a subscription id of the caller's choice."""
+        self._subscriptions[subject] = sid
         self._transport.send(f"SUB {subject} {sid}\r\n".encode())
 
     def publish(
@@ -201,15 +332,39 @@ class Connection:
         """Return the servers that the cluster has announced on this connection."""
         return announced_servers(self._client.discovered_servers, self.server)
 
+    # ------------------------------------------------------------------------ rights
+
+    @property
+    def refused(self) -> list[Right]:
+        """The rights that the server refuses now."""
+        return list(self._rights.refused)
+
+    def try_refused(self) -> None:
+        """Subscribe again where that was refused, and find out which rights are granted now.
+
+        The caller has just published an empty batch.
+        """
+        if self._rights.is_being_proven:
+            return
+        for right in self._rights.refused:
+            sid = self._subscriptions.get(right.subject)
+            if right.direction == "subscribe" and sid is not None:
+                self.subscribe(right.subject, sid)
+        self._rights.begin_proof()
+        self._transport.ping(self._end_proof)
+
+    def _end_proof(self) -> None:
+        for right in self._rights.end_proof():
+            self._owner.connection_granted(self, right)
+
     # ------------------------------------------------------------------------ ending
 
     def abort(self, reason: str) -> None:
-        """Drop the connection now; the owner is told ``reason``."""
-        self._reason = reason
+        """Drop the connection now; the owner is called with ``reason`` shortly after."""
+        self._reason = self._reason or reason
+        if not self._is_done:
+            self._state = "closing"
         self._transport.abort()
-        if self._transport.is_closed:
-            # asyncio reported the end before, so it will not report it again.
-            self._lost(None)
 
     async def close(self) -> None:
         """Drop the connection and release everything it holds; the owner is not called."""
@@ -218,28 +373,59 @@ class Connection:
 
     async def release(self) -> None:
         """Release everything that a lost or dropped connection holds."""
+        self._state = "closing"
         self._transport.abort()
         if self._is_client_started:
-            await self._client.close()
-        await self._transport.wait_closed()
+            closing = asyncio.ensure_future(self._client.close())
+            await asyncio.wait({closing}, timeout=CLOSING_LIMIT)
+            closing.cancel()
         # The client and the transport refer to each other. Without that cycle both are freed at
         # once, with the memory that TLS has loaded, and not at the next garbage collection.
         drop_transport(self._client)
+        self._state = "closed"
 
-    def _lost(self, error: Exception | None) -> None:
-        if self._is_done:
-            return
+    # ------------------------------------------------------------ called by the transport
+
+    def transport_securing(self) -> None:
+        self._state = "tls"
+
+    def transport_authenticating(self) -> None:
+        self._state = "authenticating"
+
+    def transport_writable(self) -> None:
+        self._owner.connection_writable()
+
+    def transport_info(self, info: dict[str, Any]) -> None:
+        limit = max_payload_of(info)
+        if limit is not None and limit != self.max_payload:
+            # A user or an account may have a smaller limit than the server.
+            self.max_payload = limit
+            self.server.payload_limits = (self.server.payload_limits[0], limit)
+            if self.is_up:
+                self._owner.connection_limited(self)
+
+    def transport_error(self, line: bytes) -> bool:
+        right = refused_right(line)
+        if right is None:
+            self._reason = server_error(line)
+            return False
+        if self._rights.refuse(right) and self.is_up:
+            self._owner.connection_refused(self, right)
+        return True
+
+    def transport_lost(self, error: Exception | None) -> None:
         self._reason = self._reason or describe(error or self._client.last_error)
-        if not self._is_up:
-            # The owner does not use it yet: `open` raises.
-            self._was_lost_early = True
-            return
-        self._is_done = True
-        self._owner.connection_lost(self, self._reason)
+        if not self._gone.done():
+            self._gone.set_result(None)
+        # Before it is up the owner does not use it: `open` raises.
+        if self._is_up and not self._is_done:
+            self._is_done = True
+            self._owner.connection_lost(self, self._reason)
+
+    # --------------------------------------------------------------- called by nats-py
 
     async def _on_error(self, error: Exception) -> None:
-        if self._is_up and not self._is_done and "permissions violation" in str(error).lower():
-            self._owner.connection_refused(self, describe(error))
+        """Ignore it: the transport has processed the line, or reports the loss."""
 
     async def _on_lame_duck(self) -> None:
         if self.is_up:

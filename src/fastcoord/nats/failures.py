@@ -11,9 +11,118 @@ import nats.errors
 
 from fastcoord.errors import AuthenticationFailed, ConfigError, ConnectError, TlsError
 
-__all__ = ["describe", "explain"]
+__all__ = ["describe", "explain", "refused_after_tls", "server_error", "silence", "tls_failure"]
 
 CALL_FAILED = re.compile(r"\[Errno (\d+)\] Connect call failed \('([^']*)'[^)]*\)")
+SERVER_ERROR = re.compile(r"-ERR\s+'?(.*?)'?\s*\Z", re.DOTALL)
+
+# Codes of OpenSSL (X509_V_ERR_...), stable since 1.0.2.
+NOT_YET_VALID, EXPIRED = 9, 10
+UNKNOWN_AUTHORITY = {2, 18, 19, 20, 21}
+WRONG_NAME = {62, 63, 64}
+
+CLIENT_CERTIFICATE = {
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "the server requires a client certificate: set"
+    " tls.cert-file and tls.key-file",
+    "TLSV1_ALERT_UNKNOWN_CA": "the server does not know the authority of this node's certificate:"
+    " check tls.cert-file",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "this node's certificate has expired: renew tls.cert-file",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "the server does not accept this node's certificate: check"
+    " tls.cert-file and tls.key-file",
+}
+
+SILENT = {
+    "connecting": "to the TCP connection: check the address and firewalls",
+    "greeting": "but the TCP connection, no INFO: check that the server is not suspended or"
+    " overloaded, and tls.handshake-first",
+    "tls": "to the TLS handshake: check that the server is not suspended or overloaded",
+    "authenticating": "to CONNECT: check that the server is not suspended or overloaded",
+    "subscribing": "to the subscription: check that the server is not suspended or overloaded",
+}
+"""What a server does not answer, by the step of an attempt, and what to do."""
+
+SERVER_ERRORS = {
+    "maximum payload violation": "the server refused a message that is larger than its limit for"
+    " this user or account (Maximum Payload Violation)",
+    "stale connection": "the server received no PONG in time (Stale Connection)",
+    "slow consumer": "the server dropped this node because it read too slowly (Slow Consumer)",
+}
+
+
+def silence(step: str, seconds: float) -> str:
+    """Describe a server that did not answer in time.
+
+    :param step: a key of ``SILENT``.
+    :param seconds: the limit of the whole attempt.
+    """
+    return f"no answer within {seconds:g} s (timeout.connection) {SILENT[step]}"
+
+
+def server_error(line: bytes) -> str:
+    """Describe an ``-ERR`` line."""
+    found = SERVER_ERROR.match(line.decode("utf-8", "replace"))
+    text = found[1] if found else ""
+    known = SERVER_ERRORS.get(text.lower())
+    return printable(known or f"the server reported an error: {text or 'without a reason'}")
+
+
+def tls_failure(error: OSError | None, host: str | None) -> TlsError:
+    """Return the exception for a TLS handshake that failed.
+
+    :param error: what asyncio raised; ``None`` if the server closed the connection.
+    :param host: the name or address that the certificate must have.
+    """
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return TlsError(certificate_failure(error, host))
+    if isinstance(error, ssl.SSLError):
+        return TlsError(describe(error))
+    if isinstance(error, ConnectionResetError) and error.errno:
+        ended = "reset"
+    elif error is None or isinstance(error, ConnectionError):
+        ended = "closed"
+    else:
+        return TlsError(f"the TLS handshake failed: {describe(error)}")
+    return TlsError(
+        f"the server {ended} the connection during the TLS handshake: check that it expects TLS on"
+        " this port, and its log"
+    )
+
+
+def refused_after_tls(error: BaseException, has_certificate: bool) -> TlsError:
+    """Return the exception for a server that closes the connection right behind TLS.
+
+    In TLS 1.3 a server rejects a client's certificate only after the client has finished its
+    handshake; the reason is lost if writing fails before it is read.
+
+    :param has_certificate: whether ``tls.cert-file`` is set.
+    """
+    advice = (
+        "it may reject this node's client certificate: check tls.cert-file and tls.key-file"
+        if has_certificate
+        else "it may require a client certificate: set tls.cert-file and tls.key-file"
+    )
+    return TlsError(f"the server ended the connection after TLS ({describe(error)}): {advice}")
+
+
+def certificate_failure(error: ssl.SSLCertVerificationError, host: str | None) -> str:
+    """Say what is wrong with the server's certificate, and what to do."""
+    code = error.verify_code
+    if code in WRONG_NAME:
+        return (
+            f"the server's certificate is not valid for {host}: use a name in address for which it"
+            " is, or issue the certificate for this one"
+        )
+    if code == EXPIRED:
+        return "the server's certificate has expired: renew it on the server"
+    if code == NOT_YET_VALID:
+        return "the server's certificate is not valid yet: check the clocks of both hosts"
+    if code in UNKNOWN_AUTHORITY:
+        return (
+            "the server's certificate is from an unknown authority: set tls.ca-file to the"
+            " certificate of the authority that issued it"
+        )
+    reason = error.verify_message or str(error)
+    return f"the server's certificate is not accepted: {reason}"
 
 
 def explain(error: Exception) -> ConnectError | ConfigError:
@@ -31,9 +140,12 @@ def explain(error: Exception) -> ConnectError | ConfigError:
 def describe(error: BaseException | None) -> str:
     """Describe an error in one line of printable text."""
     if error is None:
-        return "the server closed the connection"
-    if isinstance(error, ssl.SSLCertVerificationError):
-        text = f"the server's certificate is not accepted: {error.verify_message or error}"
+        text = "the server closed the connection"
+    elif isinstance(error, ssl.SSLCertVerificationError):
+        text = certificate_failure(error, None)
+    elif isinstance(error, ssl.SSLError):
+        # Its errno is a number of OpenSSL, not of the system: 1 is not EPERM.
+        text = CLIENT_CERTIFICATE.get(error.reason or "") or tls_text(error)
     elif isinstance(error, nats.errors.StaleConnectionError):
         text = "the server left two PINGs unanswered"
     elif isinstance(error, nats.errors.UnexpectedEOF):
@@ -49,4 +161,15 @@ def describe(error: BaseException | None) -> str:
         text = str(error).removeprefix("nats: ") or type(error).__name__
         # What asyncio says of a name with several addresses, none of which can be reached.
         text = CALL_FAILED.sub(lambda found: f"{found[2]}: {os.strerror(int(found[1]))}", text)
+    return printable(text)
+
+
+def tls_text(error: ssl.SSLError) -> str:
+    if error.reason == "WRONG_VERSION_NUMBER":
+        return "the server answered the TLS handshake with something that is not TLS"
+    reason = (error.reason or str(error)).replace("_", " ").lower()
+    return f"TLS failed: {reason}"
+
+
+def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)[:300]

@@ -22,9 +22,10 @@ class Server:
     :ivar address: host, port and whether TLS is demanded.
     :ivar name: the host name that its certificate must have, if that is not the address's host.
     :ivar announced: whether the cluster announced it; otherwise the configuration names it.
+    :ivar payload_limits: ``max_payload`` of its first INFO, and of its last one for this user.
     """
 
-    __slots__ = ("address", "announced", "name")
+    __slots__ = ("address", "announced", "name", "payload_limits")
 
     def __init__(
         self, address: Address, *, name: str | None = None, announced: bool = False
@@ -32,6 +33,7 @@ class Server:
         self.address = address
         self.name = name
         self.announced = announced
+        self.payload_limits = (0, 0)
 
     def __str__(self) -> str:
         return str(self.address)

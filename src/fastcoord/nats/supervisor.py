@@ -12,10 +12,11 @@ from fastcoord.errors import (
     AuthenticationFailed,
     ConfigError,
     ConnectError,
-    ConnectTimeout,
+    PermissionDenied,
     TlsError,
 )
-from fastcoord.nats.connection import Connection
+from fastcoord.nats.connection import CLOSING_LIMIT, Connection, ConnectionState
+from fastcoord.nats.rights import Right
 from fastcoord.nats.servers import Server
 
 if TYPE_CHECKING:
@@ -39,13 +40,25 @@ class SupervisorOwner(Protocol):
         """The socket takes bytes again."""
 
     def connection_up(self, connection: Connection) -> None:
-        """This connection is open and must be used from now on."""
+        """This connection is authenticated and must be used from now on.
+
+        The callee subscribes and publishes an empty batch, which prove both rights.
+        """
 
     def connection_down(self, reason: str) -> None:
         """The connection is gone; the supervisor tries to open another one."""
 
     def connection_given_up(self, reason: str) -> None:
         """The connection is gone and no other will be opened."""
+
+    def connection_limited(self, connection: Connection) -> None:
+        """The server changed ``max_payload`` of the open connection."""
+
+    def connection_refused(self, right: Right) -> None:
+        """The server refuses a right; called before the PONGs of what it concerns."""
+
+    def connection_granted(self, right: Right) -> None:
+        """The server grants a right that it refused before."""
 
 
 class Supervisor:
@@ -64,6 +77,8 @@ class Supervisor:
         self._configured = [Server(address) for address in config.nats.address]
         self._announced: dict[str, Server] = {}
         self._connection: Connection | None = None
+        self._attempted: Connection | None = None
+        self._is_closed = False
         self._lost: asyncio.Event = asyncio.Event()
         self._leave: str | None = None
         self._task: asyncio.Task[None] | None = None
@@ -77,6 +92,18 @@ class Supervisor:
         """The open connection, or ``None``."""
         return self._connection
 
+    @property
+    def state(self) -> ConnectionState:
+        """The state of the connection or of the attempt at one.
+
+        It is ``"connecting"`` during the backoff before an attempt as well.
+        """
+        if self._is_closed:
+            return "closed"
+        if self._attempted is None or self._attempted.state == "closed":
+            return "connecting"
+        return self._attempted.state
+
     # ------------------------------------------------------------------------ starting
 
     async def start(self) -> None:
@@ -84,24 +111,48 @@ class Supervisor:
 
         :raises ConnectError: none did; the message names each with its reason.
         """
-        failures: list[tuple[Server, Exception]] = []
+        failures: list[tuple[Server, ConnectError]] = []
         for server in self._candidates():
             try:
                 connection = await self._attempt(server)
-            except (ConnectError, TimeoutError) as error:
+                if connection.refused:
+                    denied = connection.refused[0].denied()
+                    await self._drop(str(denied))
+                    raise denied
+            except ConnectError as error:
                 failures.append((server, error))
                 continue
-            self._use(connection)
+            logger.info("%s: connected to %s", self._name, server)
             self._task = asyncio.create_task(
                 self._watch(), name=f"fastcoord {self._name} connection"
             )
             return
-        raise connect_error(failures, self._config.nats.timeout.connection)
+        self._is_closed = True
+        raise connect_error(failures)
 
     async def _attempt(self, server: Server) -> Connection:
-        connection = Connection(self._config, server, self._sink, self)
+        """Try one server, within ``timeout.connection``.
+
+        The owner uses the connection as soon as it is authenticated: what it writes then is what
+        proves the connection. If that fails the owner is called as for any lost connection.
+
+        :raises ConnectError: with the reason.
+        """
+        self._lost.clear()
+        self._attempted = connection = Connection(self._config, server, self._sink, self)
         await connection.open()
+        self._connection = connection
+        self._connected_since = asyncio.get_running_loop().time()
+        self.connection_servers(connection)
+        self._owner.connection_up(connection)
+        await connection.prove()
         return connection
+
+    async def _drop(self, reason: str) -> None:
+        """Drop the open connection, as if it was lost."""
+        if self._connection is not None:
+            self._connection.abort(reason)
+            await self._lost.wait()
 
     def _candidates(self, leaving: Server | None = None) -> list[Server]:
         """Return all known servers in random order; one in lame-duck mode comes last."""
@@ -110,14 +161,6 @@ class Supervisor:
         if leaving is not None:
             servers.sort(key=lambda server: str(server) == str(leaving))
         return servers
-
-    def _use(self, connection: Connection) -> None:
-        self._connection = connection
-        self._lost.clear()
-        self._connected_since = asyncio.get_running_loop().time()
-        self.connection_servers(connection)
-        logger.info("%s: connected to %s", self._name, connection.server)
-        self._owner.connection_up(connection)
 
     # ------------------------------------------------------------ called by the connection
 
@@ -129,7 +172,8 @@ class Supervisor:
         if connection is not self._connection:
             return
         self._connection = None
-        logger.warning("%s: connection to %s lost: %s", self._name, connection.server, reason)
+        if connection.was_proven and self._task is not None:
+            logger.warning("%s: connection to %s lost: %s", self._name, connection.server, reason)
         self._reason = reason
         self._lost.set()
         self._owner.connection_down(reason)
@@ -150,8 +194,26 @@ class Supervisor:
             if str(server) not in configured
         }
 
-    def connection_refused(self, connection: Connection, reason: str) -> None:
-        logger.error("%s: %s refused: %s", self._name, connection.server, reason)
+    def connection_limited(self, connection: Connection) -> None:
+        if connection is self._connection:
+            self._owner.connection_limited(connection)
+
+    def connection_refused(self, connection: Connection, right: Right) -> None:
+        # Before the node has joined, `start` raises.
+        if connection is self._connection and self._task is not None:
+            logger.error("%s: %s: %s", self._name, connection.server, right.denied())
+            self._owner.connection_refused(right)
+
+    def connection_granted(self, connection: Connection, right: Right) -> None:
+        if connection is self._connection:
+            logger.error(
+                "%s: %s permits this user to %s on %s again",
+                self._name,
+                connection.server,
+                right.direction,
+                right.subject,
+            )
+            self._owner.connection_granted(right)
 
     # ----------------------------------------------------------------------- reconnecting
 
@@ -174,7 +236,8 @@ class Supervisor:
             if connection is None:
                 return
             self.reconnects += 1
-            self._use(connection)
+            # At the level of the loss, so that a log that shows one shows the other.
+            logger.warning("%s: connected to %s", self._name, connection.server)
 
     async def _reconnect(self) -> Connection | None:
         """Try one server after the other, within ``max-reconnects`` attempts."""
@@ -194,8 +257,8 @@ class Supervisor:
                 self._failures += 1
                 try:
                     connection = await self._attempt(server)
-                except (ConnectError, ConfigError, TimeoutError) as error:
-                    last_failure = f"{server}: {reason_of(error)}"
+                except (ConnectError, ConfigError) as error:
+                    last_failure = f"{server}: {error}"
                     if attempts == 1:
                         logger.info("%s: reconnecting: %s", self._name, last_failure)
                     continue
@@ -226,37 +289,30 @@ class Supervisor:
         task.add_done_callback(self._releasing.discard)
 
     async def close(self) -> None:
-        """Stop reconnecting and drop the connection."""
+        """Stop reconnecting and drop the connection, without waiting for the server."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await asyncio.wait({self._task}, timeout=2 * CLOSING_LIMIT)
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
         if self._releasing:
-            await asyncio.gather(*self._releasing, return_exceptions=True)
+            await asyncio.wait(self._releasing, timeout=2 * CLOSING_LIMIT)
+        self._is_closed = True
 
 
-def reason_of(error: BaseException) -> str:
-    if isinstance(error, TimeoutError) and not isinstance(error, ConnectError):
-        return "no answer within timeout.connection"
-    return str(error)
-
-
-def connect_error(failures: list[tuple[Server, Exception]], seconds: float) -> ConnectError:
+def connect_error(failures: list[tuple[Server, ConnectError]]) -> ConnectError:
     """Combine the failures of all servers into one error."""
-    kinds: set[type[ConnectError]] = set()
-    reasons = []
-    for server, error in failures:
-        if isinstance(error, ConnectError):
-            kinds.add(type(error))
-            reasons.append(f"{server}: {error}")
-        else:
-            kinds.add(ConnectTimeout)
-            reasons.append(f"{server}: no answer within {seconds:g} s (timeout.connection)")
+    kinds = {type(error) for _, error in failures}
+    reasons = [f"{server}: {error}" for server, error in failures]
     kind = kinds.pop() if len(kinds) == 1 else ConnectError
     advice = {
         AuthenticationFailed: "check user, password and credentials",
         TlsError: "check tls.enable, tls.ca-file and the server's certificate",
+        PermissionDenied: "check the permissions of this user",
     }.get(kind, "check that the server runs there and that address is right")
-    return kind(f"no NATS server could be joined ({advice}): {'; '.join(reasons)}")
+    message = f"no NATS server could be joined ({advice}): {'; '.join(reasons)}"
+    first = failures[0][1]
+    if kind is PermissionDenied and isinstance(first, PermissionDenied):
+        return PermissionDenied(message, subject=first.subject, direction=first.direction)
+    return kind(message)

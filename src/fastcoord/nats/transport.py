@@ -8,30 +8,55 @@ the configured size. Messages go from there to the sink; nats-py is given all ot
 from __future__ import annotations
 
 import asyncio
-import json
 import ssl
 import time
-from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from nats.aio.transport import Transport
 
 from fastcoord.errors import TlsError
+from fastcoord.nats.failures import tls_failure
+from fastcoord.nats.info import checked_info, read_info
 from fastcoord.nats.parser import FrameError, Parser
+from fastcoord.nats.pending_pings import PendingPings
+from fastcoord.nats.socket_queues import unread_bytes, unsent_bytes
 
 if TYPE_CHECKING:
     from urllib.parse import ParseResult
 
     from fastcoord.nats.parser import MessageSink
 
-__all__ = ["MessageTransport"]
+__all__ = ["MessageTransport", "TransportOwner"]
 
 PING = b"PING\r\n"
 PONG = b"PONG\r\n"
 INFO = b"INFO "
+ERROR = b"-ERR"
 MAX_CONTROL_BYTES = 1 << 20
 """The limit for lines that nats-py has not read yet; a large cluster's INFO takes kilobytes."""
+
+
+class TransportOwner(Protocol):
+    """What a transport calls, always on the event loop."""
+
+    def transport_securing(self) -> None:
+        """The TLS handshake begins."""
+
+    def transport_authenticating(self) -> None:
+        """The server's INFO was accepted, and CONNECT follows."""
+
+    def transport_info(self, info: dict[str, object]) -> None:
+        """The server sent INFO after the handshake."""
+
+    def transport_error(self, line: bytes) -> bool:
+        """The server sent ``-ERR``; return whether nats-py must not process it."""
+
+    def transport_lost(self, error: Exception | None) -> None:
+        """The connection is gone; called once."""
+
+    def transport_writable(self) -> None:
+        """The write buffer has drained."""
 
 
 class MessageTransport(asyncio.BufferedProtocol, Transport):
@@ -41,36 +66,34 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         its ``now`` (the loop's clock) and ``received_at`` (seconds since the epoch).
     :param read_size: the most bytes that one read of the socket returns.
     :param demand_tls: refuse a server that does not offer TLS before anything is sent to it.
-    :param on_lost: called once with the exception or ``None`` when the connection is gone.
-    :param on_writable: called when the write buffer has drained.
+    :param owner: is called when something happens.
     """
 
     def __init__(
-        self,
-        sink: MessageSink,
-        *,
-        read_size: int,
-        demand_tls: bool,
-        on_lost: Callable[[Exception | None], None],
-        on_writable: Callable[[], None],
+        self, sink: MessageSink, *, read_size: int, demand_tls: bool, owner: TransportOwner
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._sink = sink
         self._parser = Parser(sink, self._take_control, read_size=read_size)
         self._parser.is_bypassed = True
         self._demand_tls = demand_tls
-        self._on_lost = on_lost
-        self._on_writable = on_writable
+        self._owner = owner
+        self._socket: asyncio.Transport | None = None
+        """The transport of the TCP connection; below TLS, if there is TLS."""
         self._stream: asyncio.Transport | None = None
-        self._is_secure = False
+        self._is_aborted = False
+        self.is_secure = False
+        """Whether TLS is established."""
         self._saw_info = False
         self._control = bytearray()
         self._readable: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
         self._closed: asyncio.Future[None] = self._loop.create_future()
         self._lost_because: Exception | None = None
-        # One entry for each unanswered PING: what to call at its PONG. None: the PING is nats-py's.
-        self._pings: deque[Callable[[], None] | None] = deque()
+        self._written = 0
+        self.received = 0
+        """Bytes read from the connection so far."""
+        self.pings = PendingPings()
         self.is_writable = True
         self.last_activity = self._loop.time()
         """When bytes were last read, or the write buffer last drained, on the loop's clock."""
@@ -78,7 +101,7 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
     async def dial(self, host: str, port: int) -> None:
         """Open the TCP connection; nats-py's own ``connect`` then finds it open.
 
-        :raises OSError: as the system says why it cannot be opened.
+        :raises OSError: it cannot be opened.
         """
         await self._loop.create_connection(lambda: self, host, port)
 
@@ -86,6 +109,10 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         """Start to remove messages from the stream; called when the handshake is done."""
         self._parser.max_payload = max_payload
         self._parser.is_bypassed = False
+        # nats-py has read up to its PONG. Behind it, often in the same read, is a second INFO.
+        rest = bytes(self._control)
+        self._control.clear()
+        self._parser.feed_bytes(rest)
 
     # ------------------------------------------------------------------------- for the connection
 
@@ -96,45 +123,72 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         """
         # asyncio logs a line for each write between a failed write and `connection_lost`.
         if self._stream is not None and not self._stream.is_closing():
+            self._written += len(data)
             if answered is not None:
-                self._pings.append(answered)
+                self.pings.add(answered, self._written)
             self._stream.write(data)
 
     def ping(self, answered: Callable[[], None]) -> None:
         """Write a PING; call ``answered`` at its PONG."""
-        if self._stream is not None and not self._stream.is_closing():
-            self._pings.append(answered)
-            self._stream.write(PING)
+        self.send(PING, answered)
+
+    @property
+    def unread(self) -> int:
+        """Bytes that were received and not read yet, as far as the system tells."""
+        return 0 if self._socket is None else unread_bytes(self._socket)
+
+    @property
+    def sent(self) -> int:
+        """Bytes that have left this host; too few rather than too many.
+
+        Under TLS the system's queue holds more bytes than were written here, so the result is too
+        small until that queue is empty.
+        """
+        if self._stream is None or self._socket is None:
+            return 0
+        waiting = self._stream.get_write_buffer_size() + unsent_bytes(self._socket)
+        return self._written - waiting
 
     @property
     def is_closed(self) -> bool:
-        """Whether asyncio has called ``connection_lost``."""
+        """Whether the connection is gone and the owner was called."""
         return self._closed.done()
 
     def abort(self) -> None:
-        """Drop the connection now, and all bytes that were not sent."""
-        if self._stream is not None:
-            self._stream.abort()
+        """Drop the connection and all bytes that were not sent, without waiting for the server."""
+        if self._is_aborted:
+            return
+        self._is_aborted = True
+        for stream in (self._stream, self._socket):
+            if stream is not None:
+                stream.abort()
+        # asyncio's TLS layer does not pass connection_lost on during its handshake.
+        self._loop.call_soon(self.connection_lost, None)
 
     # ------------------------------------------------------------- asyncio's BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._stream = cast(asyncio.Transport, transport)
+        self._socket = self._stream = cast(asyncio.Transport, transport)
+        if self._is_aborted:
+            self._socket.abort()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return memoryview(self._parser)
 
     def buffer_updated(self, nbytes: int) -> None:
+        self.received += nbytes
         self._sink.now = self.last_activity = self._loop.time()
         self._sink.received_at = time.time()
         try:
             self._parser.feed(nbytes)
         except FrameError as error:
             # The rest of the stream cannot be parsed after this.
-            self._lost_because = ConnectionResetError(f"the server broke the protocol: {error}")
-            self.abort()
+            self._break_off(f"the server broke the protocol: {error}")
 
     def eof_received(self) -> bool:
+        # The server confirms nothing any more, and bytes that it does not read would keep the
+        # connection open. Later, because TLS layers close it themselves after this call.
+        self._loop.call_soon(self.abort)
         return False
 
     def pause_writing(self) -> None:
@@ -142,11 +196,10 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
 
     def resume_writing(self) -> None:
         self.is_writable = True
-        # A socket that drains its buffer is alive even if PONGs are late.
         self.last_activity = self._loop.time()
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
-        self._on_writable()
+        self._owner.transport_writable()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._closed.done():
@@ -158,24 +211,32 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         for waiter in (self._readable, self._drained):
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
-        self._pings.clear()
-        self._on_lost(self._lost_because)
+        self.pings.clear()
+        self._owner.transport_lost(self._lost_because)
+
+    def _break_off(self, reason: str) -> None:
+        self._lost_because = ConnectionResetError(reason)
+        self.abort()
 
     def _take_control(self, data: bytes) -> None:
-        if data == PONG and not self._parser.is_bypassed:
-            answered = self._pings.popleft() if self._pings else None
-            if answered is not None:
-                answered()
-                return
+        if not self._parser.is_bypassed and self._is_processed(data):
+            return
         if len(self._control) + len(data) > MAX_CONTROL_BYTES:
-            self._lost_because = ConnectionResetError(
-                "the server broke the protocol: it sent control lines without end"
-            )
-            self.abort()
+            self._break_off("the server broke the protocol: it sent control lines without end")
             return
         self._control += data
         if self._readable is not None and not self._readable.done():
             self._readable.set_result(None)
+
+    def _is_processed(self, line: bytes) -> bool:
+        """Process a control line here; return whether nats-py must not receive it."""
+        if line == PONG:
+            return self.pings.take_pong()
+        if line.startswith(ERROR):
+            return self._owner.transport_error(line)
+        if line.startswith(INFO):
+            self._owner.transport_info(read_info(line))
+        return False
 
     # ------------------------------------------------------------------ nats-py's Transport
 
@@ -195,17 +256,26 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         if self._control:
             # Bytes that arrived in the clear must not be parsed as bytes of the TLS stream.
             raise TlsError("the server sent more than its INFO before TLS was established")
-        secured = await self._loop.start_tls(
-            self._stream,
-            self,
-            ssl_context,
-            server_hostname=uri if isinstance(uri, str) else uri.hostname,
-            ssl_handshake_timeout=connect_timeout,
-        )
+        self._owner.transport_securing()
+        host = uri if isinstance(uri, str) else uri.hostname
+        try:
+            secured = await self._loop.start_tls(
+                self._stream,
+                self,
+                ssl_context,
+                server_hostname=host,
+                ssl_handshake_timeout=connect_timeout,
+            )
+        except OSError as error:
+            raise tls_failure(error, host) from error
         if secured is None:
-            raise ConnectionResetError("the server closed the connection during the TLS handshake")
+            raise tls_failure(None, host)
         self._stream = secured
-        self._is_secure = True
+        self.is_secure = True
+        if self._is_aborted:
+            secured.abort()
+        if self._saw_info:
+            self._owner.transport_authenticating()
 
     async def read(self, buffer_size: int) -> bytes:
         while not self._control:
@@ -228,34 +298,22 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         del self._control[:size]
         if not self._saw_info and line.startswith(INFO):
             self._saw_info = True
-            return self._require_tls(line)
+            # Before CONNECT is written: a server that does not offer TLS must get no credentials.
+            line, starts_tls = checked_info(
+                line, demand_tls=self._demand_tls, is_secure=self.is_secure
+            )
+            if not starts_tls:
+                self._owner.transport_authenticating()
         return line
 
     async def _wait_readable(self) -> None:
         self._readable = self._loop.create_future()
         await self._readable
 
-    def _require_tls(self, line: bytes) -> bytes:
-        """Check the server's INFO against the configuration, before CONNECT is written.
-
-        nats-py starts TLS only if the server requires it. Where the configuration demands TLS, a
-        server that offers it is treated as one that requires it, and any other is refused.
-        """
-        if not self._demand_tls or self._is_secure:
-            return line
-        try:
-            info: dict[str, Any] = json.loads(line[len(INFO) :])
-        except ValueError:
-            raise ConnectionError("the server's INFO is not JSON") from None
-        if not (info.get("tls_required") or info.get("tls_available")):
-            raise TlsError("the server does not offer TLS, and tls.enable demands it")
-        info["tls_required"] = True
-        return INFO + json.dumps(info).encode() + b"\r\n"
-
     def write(self, payload: bytes) -> None:
-        if payload == PING and not self._parser.is_bypassed:
-            self._pings.append(None)
         self.send(payload)
+        if payload == PING and not self._parser.is_bypassed:
+            self.pings.add(None, self._written)
 
     def writelines(self, payload: list[bytes]) -> None:
         # One write: many small ones cost more than the copy, most of all since CPython 3.12.
@@ -269,7 +327,7 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         await self._drained
 
     async def wait_closed(self) -> None:
-        if self._stream is not None:
+        if self._is_aborted:
             await asyncio.shield(self._closed)
 
     def close(self) -> None:

@@ -79,7 +79,7 @@ class GapDetector:
     """Judge the batches of all peers of one node.
 
     :param heartbeat: the cluster's heartbeat, in seconds.
-    :param started_at: when this node joined, on the clock of the receiver's ``now``.
+    :param started_at: when this node was made, on the clock of the receiver's ``now``.
     :param watcher: receives losses and duplicate ids.
     """
 
@@ -95,6 +95,10 @@ class GapDetector:
         self.is_own_id_used = False
         self.awaited: set[int] = set()
         """Peers that were up when the connection was lost and were not received again since."""
+
+    def settle_from(self, joined_at: float) -> None:
+        """Count the time in which a run may begin at any offset from the join."""
+        self.settled_at = joined_at + HEARTBEATS_UNTIL_SETTLED * self.heartbeat
 
     # ------------------------------------------------------------------------- reporting
 

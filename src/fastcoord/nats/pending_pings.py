@@ -1,0 +1,53 @@
+"""The PINGs of one connection that the server has not answered yet."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+__all__ = ["PendingPing", "PendingPings"]
+
+
+class PendingPing:
+    """One unanswered PING.
+
+    :ivar answered: called at its PONG; ``None`` if nats-py has sent the PING.
+    :ivar position: how many bytes had been written to the connection, this PING included.
+    """
+
+    __slots__ = ("answered", "position")
+
+    def __init__(self, answered: Callable[[], None] | None, position: int) -> None:
+        self.answered = answered
+        self.position = position
+
+
+class PendingPings:
+    """A queue of unanswered PINGs: the server answers them in their order."""
+
+    def __init__(self) -> None:
+        self._queue: deque[PendingPing] = deque()
+
+    @property
+    def oldest(self) -> PendingPing | None:
+        """The PING that the next PONG answers."""
+        return self._queue[0] if self._queue else None
+
+    def add(self, answered: Callable[[], None] | None, position: int) -> None:
+        """Store a PING that was written."""
+        self._queue.append(PendingPing(answered, position))
+
+    def take_pong(self) -> bool:
+        """Process one PONG.
+
+        :return: whether it belonged to a PING of fastcoord, and not of nats-py.
+        """
+        ping = self._queue.popleft() if self._queue else None
+        if ping is None or ping.answered is None:
+            return False
+        ping.answered()
+        return True
+
+    def clear(self) -> None:
+        """Drop all PINGs: no answer will arrive."""
+        self._queue.clear()

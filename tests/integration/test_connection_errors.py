@@ -1,0 +1,113 @@
+"""What a failed attempt says: the cause, and what to do."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from typing import Any
+
+import pytest
+
+from fastcoord import AppEvent, ConnectError, PermissionDenied, TlsError
+from fastcoord.server import LocalServer
+from support.cluster.accounting import accounted
+from support.servers.bare_server import BareServer
+from support.servers.certificates import Certificates
+from support.servers.unusable import refused
+from support.servers.users import Operator
+from support.wait import until
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["after INFO", "handshake first"])
+@pytest.mark.parametrize(
+    ("pair", "authority", "reason"),
+    [
+        ("server", "wrong_ca", "from an unknown authority: set tls.ca-file"),
+        ("server", None, "from an unknown authority: set tls.ca-file"),
+        ("wrong_host", "ca", "is not valid for 127.0.0.1: use a name"),
+        ("expired", "ca", "has expired: renew it on the server"),
+    ],
+    ids=["another authority", "no authority given", "another host", "expired"],
+)
+async def test_wrong_certificate_is_named(
+    certificates: Certificates, pair: str, authority: str | None, reason: str, first: bool
+) -> None:
+    server_tls = getattr(certificates, pair).tls(handshake_first=first)
+    with LocalServer(tls=server_tls) as server:
+        tls: dict[str, Any] = {"enable": True, "handshake_first": first}
+        if authority is not None:
+            tls["ca_file"] = getattr(certificates, authority)
+        text, error, _ = await refused(server, tls=tls)
+    assert isinstance(error, TlsError)
+    assert reason in text
+    assert "Operation not permitted" not in text
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["after INFO", "handshake first"])
+async def test_missing_client_certificate_is_named(certificates: Certificates, first: bool) -> None:
+    demanded = certificates.server.tls(ca=certificates.ca, handshake_first=first)
+    with LocalServer(tls=demanded) as server:
+        tls = {"enable": True, "ca_file": certificates.ca, "handshake_first": first}
+        text, error, _ = await refused(server, tls=tls)
+    assert isinstance(error, ConnectError)
+    assert re.search("require(s)? a client certificate: set tls.cert-file", text)
+
+
+async def test_server_without_tls_port_is_named(certificates: Certificates) -> None:
+    with LocalServer() as server:
+        tls = {"enable": True, "ca_file": certificates.ca, "handshake_first": True}
+        text, error, _ = await refused(server, tls=tls)
+    assert isinstance(error, TlsError)
+    assert "something that is not TLS" in text
+
+
+async def test_server_without_headers_is_named() -> None:
+    with LocalServer(extra_config="no_header_support: true") as server:
+        text, error, _ = await refused(server)
+    assert type(error) is ConnectError
+    assert "does not support message headers" in text
+    assert "overloaded" not in text
+
+
+async def test_payload_limit_of_user_is_followed(cluster: dict[str, Any]) -> None:
+    operator = Operator()
+    with LocalServer(extra_config=operator.server_config) as server:
+        settings: dict[str, Any] = {"cluster": cluster, "credentials": operator.user(payload=2048)}
+        async with accounted(server, 1, **settings) as node:
+            await node.publish(*[AppEvent(1, bytes(700))] * 10)
+            await node.flush()
+            stats = node.stats()
+            assert (stats.confirmed, stats.reconnects) == (10, 0)
+            assert stats.sent_batches == 5
+
+
+async def test_payload_violation_is_named(
+    caplog: pytest.LogCaptureFixture, cluster: dict[str, Any]
+) -> None:
+    async with BareServer() as script, accounted(script, 1, cluster=cluster) as node:
+        await until(lambda: len(script.connects) == 1)
+        caplog.set_level(logging.INFO, "fastcoord")
+        script.send("-ERR 'Maximum Payload Violation'")
+        await script.drop()
+        await until(lambda: node.stats().reconnects == 1)
+    (lost,) = [record.getMessage() for record in caplog.records if " lost: " in record.message]
+    assert "larger than its limit for this user or account" in lost
+    assert "reset by peer" not in lost
+
+
+def permissions(**rights: Any) -> str:
+    user = {"user": "node", "password": "secret", "permissions": rights}
+    return f"authorization {{ users: [ {json.dumps(user)} ] }}"
+
+
+@pytest.mark.parametrize("direction", ["publish", "subscribe"])
+async def test_missing_right_is_denied(direction: str, cluster: dict[str, Any]) -> None:
+    subject = cluster["subject"]
+    with LocalServer(extra_config=permissions(**{direction: {"deny": [subject]}})) as server:
+        text, error, took = await refused(server, user="node", password="secret", cluster=cluster)
+    assert isinstance(error, PermissionDenied)
+    assert isinstance(error, PermissionError)
+    assert (error.subject, error.direction) == (subject, direction)
+    assert f'{direction}: {{ allow: ["{subject}"] }}' in text
+    assert took < 2

@@ -1,0 +1,175 @@
+"""Servers that stop within the handshake: attempts end in time, and leave nothing behind.
+
+``FASTCOORD_HANDSHAKES=all`` tries every byte of every handshake instead of a sample.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import time
+from typing import Any
+
+import pytest
+
+import fastcoord
+from fastcoord import Config, ConnectError, Node
+from fastcoord.server import LocalServer
+from support.cluster.nodes import node_toml
+from support.loops import LOOPS, runner
+from support.servers.certificates import Certificates
+from support.servers.interrupted import End, InterruptedServer
+from support.servers.unusable import listening, open_sockets, refused
+from support.wait import until
+
+LIMIT = 0.4
+"""Seconds of ``timeout.connection``."""
+
+SLACK = 1.5
+"""Seconds that a busy machine may be late with a timer."""
+
+SAMPLE = 6
+"""How many bytes of each handshake the test command tries."""
+
+TOGETHER = {"plain": 32, "tls": 8}
+"""How many bytes are tried at the same time; TLS handshakes keep a processor busy."""
+
+
+def configured(server: Any, certificates: Certificates | None, **settings: Any) -> Config:
+    tls = {} if certificates is None else {"enable": True, "ca_file": certificates.ca}
+    return fastcoord.parse_config(
+        node_toml(
+            server,
+            cluster={"heartbeat": "200ms"},
+            timeout={"connection": f"{LIMIT * 1000:.0f}ms"},
+            tls={**tls, **settings},
+        )
+    )
+
+
+async def joined(config: Config) -> Node:
+    """Connect, as often as a busy machine makes it necessary."""
+    while True:
+        with contextlib.suppress(TimeoutError):
+            return await fastcoord.connect(config)
+
+
+async def closes_in_time(node: Node) -> None:
+    started = time.monotonic()
+    await node.close(timeout=1)
+    assert time.monotonic() - started < 1 + SLACK
+
+
+async def stopped_at(stop: int, end: End, certificates: Certificates | None) -> None:
+    """Connect, reconnect and close while the server stops after ``stop`` bytes."""
+    async with InterruptedServer(end, certificates) as server:
+        config = configured(server, certificates)
+        server.stop_after = stop
+        started = time.monotonic()
+        with pytest.raises(ConnectError):
+            await fastcoord.connect(config)
+        assert time.monotonic() - started < LIMIT + SLACK
+        server.stop_after = None
+        node = await joined(config)
+        server.stop_after = stop
+        accepted = server.accepted
+        server.cut()
+        await until(lambda: server.accepted >= accepted + 2)
+        server.stop_after = None
+        await until(lambda: node.stats().connection == "connected", timeout=30)
+        server.stop_after = stop
+        accepted = server.accepted
+        server.cut()
+        await until(lambda: server.accepted > accepted)
+        await closes_in_time(node)
+        assert node.stats().connection == "closed"
+
+
+async def size_of_handshake(certificates: Certificates | None) -> int:
+    async with InterruptedServer("silence", certificates) as server:
+        node = await joined(configured(server, certificates))
+        size = server.sent
+        await node.close()
+        return size
+
+
+async def stopped_everywhere(end: End, certificates: Certificates | None) -> None:
+    size = await size_of_handshake(certificates)
+    stops = list(range(size))
+    if os.environ.get("FASTCOORD_HANDSHAKES") != "all":
+        # The seed is fixed: the test command tries the same bytes each time.
+        stops = random.Random(f"{end} {certificates is None}").sample(stops, SAMPLE)
+    tasks, sockets = asyncio.all_tasks(), open_sockets()
+    width = TOGETHER["plain" if certificates is None else "tls"]
+    for first in range(0, len(stops), width):
+        together = stops[first : first + width]
+        await asyncio.gather(*(stopped_at(stop, end, certificates) for stop in together))
+    await until(lambda: asyncio.all_tasks() == tasks, because="every task has ended")
+    await until(lambda: open_sockets() <= sockets, because="every socket is closed")
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("end", ["silence", "fin", "rst"])
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_interrupted_handshake_ends_in_time(
+    certificates: Certificates, secure: bool, end: End, loop: str
+) -> None:
+    runner(loop)(stopped_everywhere(end, certificates if secure else None))
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("first", [False, True], ids=["after INFO", "handshake first"])
+def test_frozen_tls_server_is_joined_again(
+    certificates: Certificates, first: bool, loop: str
+) -> None:
+    async def freeze_during_reconnect() -> None:
+        with LocalServer(tls=certificates.server.tls(handshake_first=first)) as server:
+            config = configured(server, certificates, handshake_first=first)
+            nodes = [await fastcoord.connect(config, node_id=number) for number in range(1, 4)]
+            server.kill()
+            await until(lambda: not any(node.is_connected for node in nodes))
+            await server.start_async()
+            server.freeze()
+            # All of them have begun a handshake that this server does not answer.
+            await until(
+                lambda: all(
+                    node.stats().connection in ("tls", "connecting", "subscribing")
+                    for node in nodes
+                )
+            )
+            await asyncio.sleep(2 * LIMIT)
+            server.thaw()
+            await until(
+                lambda: all(node.stats().connection == "connected" for node in nodes), timeout=30
+            )
+            for node in nodes:
+                await closes_in_time(node)
+
+    runner(loop)(freeze_during_reconnect())
+
+
+async def test_silent_tls_handshake_is_named(certificates: Certificates) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        await reader.read()
+
+    async with listening(silent) as address:
+        tls = {"enable": True, "handshake_first": True, "ca_file": certificates.ca}
+        text, error, took = await refused(address, tls=tls, timeout={"connection": "300ms"})
+        assert isinstance(error, TimeoutError)
+        assert "no answer within 0.3 s (timeout.connection) to the TLS handshake" in text
+        assert took < 0.3 + SLACK
+
+
+@pytest.mark.parametrize(("end", "word"), [("fin", "closed"), ("rst", "reset")])
+async def test_interrupted_tls_handshake_is_named(
+    certificates: Certificates, end: End, word: str
+) -> None:
+    size = await size_of_handshake(None)
+    async with InterruptedServer(end, certificates) as server:
+        server.stop_after = size + 20  # behind INFO, which is longer by the TLS key
+        with pytest.raises(fastcoord.TlsError) as caught:
+            await fastcoord.connect(configured(server, certificates))
+        assert f"the server {word} the connection during the TLS handshake" in str(caught.value)
