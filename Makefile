@@ -10,10 +10,12 @@ JOBS ?= 4
 FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 600
 TARGET ?= codec
+VERSIONS ?= oldest newest
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo build test lint types check fmt bench bench-quick sanitize variants fuzz fuzz-all \
-	soak handshakes wheels clean-wheels everything clean distclean
+	soak reliability handshakes foreign versions wheels wheels-bill footprint clean-wheels everything \
+	clean distclean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -83,6 +85,15 @@ fuzz-all:
 soak: build ## run nodes under faults and account for every event; SOAK_SECONDS=600
 	$(BIN)/python tests/soak/run.py --seconds $(SOAK_SECONDS) $(ARGS)
 
+reliability: build ## run the reliability tests with many more repetitions
+	FASTCOORD_LONG=1 $(BIN)/python -X dev -m pytest tests/reliability $(ARGS)
+
+foreign: $(VENV)/.tools ## test the codec under qemu-user; MACHINES="aarch64 s390x armhf"
+	$(BIN)/python tests/foreign/run.py $(MACHINES) $(ARGS)
+
+versions: $(VENV)/.tools ## test with the VERSIONS="oldest newest prerelease" of nats-py, msgspec and Cython
+	$(BIN)/python tests/versions/run.py $(VERSIONS) $(ARGS)
+
 handshakes: build ## stop a server at every byte of every handshake
 	FASTCOORD_HANDSHAKES=all $(BIN)/python -X dev -m pytest tests/reliability/test_interrupted_handshakes.py $(ARGS)
 
@@ -93,10 +104,16 @@ $(VENV)/.wheel-tools: $(BIN)/python pyproject.toml
 wheels: $(VENV)/.wheel-tools ## build and try sdist and wheels in wheels/dist; PYTHONS="..."
 	$(BIN)/python wheels/build.py $(ARGS) $(PYTHONS)
 
+footprint: $(VENV)/.wheel-tools ## measure size and import time of the wheel for docs/install.md
+	$(BIN)/python wheels/footprint.py
+
+wheels-bill: $(VENV)/.wheel-tools ## check the files in wheels/dist, and write their checksums
+	$(BIN)/python wheels/bill.py
+
 clean-wheels: ## remove the wheels of all Pythons
 	rm -rf wheels/dist
 
-everything: check bench-quick sanitize variants fuzz-all soak handshakes wheels bench ## run every check; hours
+everything: check bench-quick sanitize variants fuzz-all soak reliability handshakes foreign versions wheels bench ## run every check; hours
 
 clean: ## remove what was built
 	find src/fastcoord \( -name '*.c' -o -name '*.html' -o -name '*.so' \) -delete

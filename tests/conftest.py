@@ -3,8 +3,10 @@
 import asyncio
 import inspect
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from hypothesis import settings
@@ -26,6 +28,22 @@ settings.register_profile(
 )
 settings.register_profile("thorough", deadline=None, max_examples=5_000)
 settings.load_profile(os.environ.get("FASTCOORD_HYPOTHESIS", "repeatable"))
+
+
+TIME_LIMIT = 300
+"""Seconds; only a test that hangs takes so long."""
+
+
+@pytest.fixture(autouse=True)
+def _hung_test_fails() -> Iterator[None]:
+    def fail(number: int, frame: FrameType | None) -> None:
+        pytest.fail(f"the test did not end within {TIME_LIMIT} s")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.setitimer(signal.ITIMER_REAL, TIME_LIMIT)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture

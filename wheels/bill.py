@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 import uuid
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+
 from sdist import files_of
 from system import (
     DIST,
@@ -150,6 +152,20 @@ def write_bill(sdist: Path, wheels: dict[str, dict[str, Any]]) -> Path:
     return path
 
 
+def main() -> int:
+    """Check the files of ``wheels/dist`` that other machines built, and write the bill."""
+    from check import check_with_tools
+
+    (sdist,) = DIST.glob("*.tar.gz")
+    known = known_wheels(bill_path(sdist))
+    wheels = sorted(DIST.glob("*.whl"))
+    check_with_tools([sdist, *wheels], DIST)
+    built = {"sdist-sha256": sha256(sdist), "built-by": "cibuildwheel"}
+    entries = {path.name: known.get(path.name, describe_file(path, built)) for path in wheels}
+    print(write_bill(sdist, entries))
+    return 0
+
+
 def dependencies(metadata: str) -> list[dict[str, Any]]:
     """Return an entry for each package that the metadata requires, be it for an extra alone."""
     requirements: dict[str, list[str]] = {}
@@ -168,3 +184,7 @@ def dependencies(metadata: str) -> list[dict[str, Any]]:
         }
         for name, wanted in sorted(requirements.items())
     ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -27,6 +27,7 @@ def new_batcher() -> Batcher:
         protocol=PROTOCOL,
         limit=16 * 1024,
         capacity=64,
+        clock=lambda: 0.0,
         on_open=lambda: None,
         on_seal=lambda: None,
     )
@@ -60,10 +61,10 @@ class HandMade:
 
 def sealed(batcher: Batcher) -> bytes:
     """Seal, take and confirm the open batch, as one iteration of the event loop does."""
-    batcher.begin_flush(0.0)
+    batcher.begin_flush()
     batcher.seal()
     batch = batcher.take(1)[0]
-    batcher.confirm(batch.offset + batch.count)
+    batcher.confirm(batch.offset + batch.count, 0.0)
     return batch.payload
 
 

@@ -41,8 +41,8 @@ static const uint8_t* get(const uint8_t* position, const uint8_t* end, int bits,
 }
 
 /* Return the size of the batch, 0 if it does not fit. */
-size_t encode(const StateChange* events, size_t count, uint16_t node_id, uint8_t* out, size_t room) {
-    const uint8_t* end = out + room;
+size_t encode(const StateChange* events, size_t count, uint16_t node_id, uint8_t* out, size_t capacity) {
+    const uint8_t* end = out + capacity;
     uint8_t* position = put(out, end, node_id);
     if (position == NULL) return 0;
     for (size_t index = 0; index < count; index++) {
@@ -57,7 +57,7 @@ size_t encode(const StateChange* events, size_t count, uint16_t node_id, uint8_t
 }
 
 /* Return the number of events, 0 if the batch is malformed. */
-size_t decode(const uint8_t* payload, size_t size, StateChange* events, size_t room) {
+size_t decode(const uint8_t* payload, size_t size, StateChange* events, size_t capacity) {
     const uint8_t* end = payload + size;
     const uint8_t* position;
     uint64_t node_id, account_id;
@@ -65,7 +65,7 @@ size_t decode(const uint8_t* payload, size_t size, StateChange* events, size_t r
     if ((position = get(payload, end, 16, &node_id)) == NULL) return 0;
     while (position != end) {
         StateChange* event = &events[count];
-        if (*position++ != 0 || count == room) return 0;
+        if (*position++ != 0 || count == capacity) return 0;
         if ((position = get(position, end, 64, &event->change_id)) == NULL) return 0;
         if ((position = get(position, end, 64, &event->types)) == NULL) return 0;
         if ((position = get(position, end, 32, &account_id)) == NULL) return 0;
@@ -77,13 +77,13 @@ size_t decode(const uint8_t* payload, size_t size, StateChange* events, size_t r
 
 /* Encode every batch of an array, so many times; return the size of the last one. */
 size_t encode_rounds(
-    const StateChange* events, size_t batch, size_t batches, uint8_t* out, size_t room, size_t rounds
+    const StateChange* events, size_t batch, size_t batches, uint8_t* out, size_t capacity, size_t rounds
 ) {
     size_t size = 0;
     while (rounds-- > 0) {
         for (size_t index = 0; index < batches; index++) {
             UNKNOWN(events);
-            size = encode(events + index * batch, batch, 2, out, room);
+            size = encode(events + index * batch, batch, 2, out, capacity);
             UNKNOWN(out);
         }
     }
@@ -93,13 +93,13 @@ size_t encode_rounds(
 /* Decode every payload of an array, so many times; return how many events the last one held. */
 size_t decode_rounds(
     const uint8_t* const* payloads, const size_t* sizes, size_t batches, StateChange* events,
-    size_t room, size_t rounds
+    size_t capacity, size_t rounds
 ) {
     size_t count = 0;
     while (rounds-- > 0) {
         for (size_t index = 0; index < batches; index++) {
             UNKNOWN(payloads);
-            count = decode(payloads[index], sizes[index], events, room);
+            count = decode(payloads[index], sizes[index], events, capacity);
             UNKNOWN(events);
         }
     }

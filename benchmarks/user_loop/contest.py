@@ -65,21 +65,21 @@ def run(
             stack.enter_context(place("read", index, count * producers)) for index in range(readers)
         ]
         for each in reading:
-            each.hear()
+            each.receive()
         writing = [
             stack.enter_context(place("produce", index, count)) for index in range(producers)
         ]
         for each in writing:
-            each.hear()
+            each.receive()
         for each in writing:
-            each.tell()
-        read = [each.hear() for each in reading]
+            each.send()
+        read = [each.receive() for each in reading]
         for found in read:
             if found["problem"]:
                 raise Failed(found["problem"])
             if (found["total"], found["check"]) != (right.total, right.check):
                 raise Failed(f"read {found['total']}, {found['check']} instead of {right}")
-        sent = [each.hear() for each in writing]
+        sent = [each.receive() for each in writing]
     events = count * producers
     span = max(each["end"] for each in read) - min(each["start"] for each in sent)
     return {

@@ -13,7 +13,7 @@ from benchmarks import msgspec_events
 from benchmarks.data import BATCH
 from benchmarks.msgspec_events import AppEvent, StateChange
 from benchmarks.peers import Wire
-from benchmarks.peers.nats_py_single import MUCH, version
+from benchmarks.peers.nats_py_single import NO_LIMIT, version
 from benchmarks.user_loop import (
     ACCOUNTS,
     FIRST_CHANGE_ID,
@@ -85,8 +85,8 @@ class Single:
         await client.subscribe(
             wire.subject,
             cb=arrive_app if wire.kind == "AppEvent" else arrive,
-            pending_msgs_limit=MUCH,
-            pending_bytes_limit=MUCH,
+            pending_msgs_limit=NO_LIMIT,
+            pending_bytes_limit=NO_LIMIT,
         )
         await client.flush()
 
@@ -152,7 +152,7 @@ class Batched:
                 done.set_result(None)
 
         await client.subscribe(
-            wire.subject, cb=arrive, pending_msgs_limit=MUCH, pending_bytes_limit=MUCH
+            wire.subject, cb=arrive, pending_msgs_limit=NO_LIMIT, pending_bytes_limit=NO_LIMIT
         )
         await client.flush()
 

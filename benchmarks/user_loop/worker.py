@@ -13,20 +13,20 @@ from typing import Any
 
 from benchmarks.peers import Wire
 from benchmarks.user_loop.contenders import contender
-from benchmarks.worker import processor_seconds, say, told_to_begin
+from benchmarks.worker import next_line, processor_seconds, report
 
 
 async def produce(job: dict[str, Any], wire: Wire) -> None:
     """Make and publish events as fast as possible."""
     peer = contender(job["peer"])
     async with peer.producer(wire) as work:
-        say(ready=True, version=peer.version())
-        await told_to_begin()
+        report(ready=True, version=peer.version())
+        await next_line()
         before = processor_seconds()
         start = time.monotonic_ns()
         await work(job["count"])
-        say(start=start, end=time.monotonic_ns(), cpu=processor_seconds() - before)
-        await told_to_begin()
+        report(start=start, end=time.monotonic_ns(), cpu=processor_seconds() - before)
+        await next_line()
 
 
 async def read(job: dict[str, Any], wire: Wire) -> None:
@@ -34,13 +34,13 @@ async def read(job: dict[str, Any], wire: Wire) -> None:
     peer = contender(job["peer"])
     async with peer.reader(wire) as work:
         before = processor_seconds()
-        say(ready=True, version=peer.version())
+        report(ready=True, version=peer.version())
         found, problem = None, None
         try:
             found = await asyncio.wait_for(work(job["count"]), job["patience"])
         except asyncio.TimeoutError:
             problem = f"not every event had arrived after {job['patience']} s"
-        say(
+        report(
             end=time.monotonic_ns(),
             cpu=processor_seconds() - before,
             problem=problem,

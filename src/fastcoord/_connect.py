@@ -23,16 +23,11 @@ class Connecting:
         self._config = config
         self._node: Node | None = None
 
-    async def _connect(self) -> Node:
-        session = Session(self._config)
-        await session.start()
-        return Node(session)
-
     def __await__(self) -> Generator[Any, None, Node]:
-        return self._connect().__await__()
+        return _started(self._config).__await__()
 
     async def __aenter__(self) -> Node:
-        self._node = await self._connect()
+        self._node = await self
         return self._node
 
     async def __aexit__(
@@ -43,6 +38,15 @@ class Connecting:
     ) -> None:
         if self._node is not None:
             await self._node.close()
+
+
+Connecting.__module__ = "fastcoord"
+
+
+async def _started(config: Config) -> Node:
+    session = Session(config)
+    await session.start()
+    return Node(session)
 
 
 def connect(

@@ -1,4 +1,4 @@
-"""Everything that one node consists of, connected: the internal side of ``Node``."""
+"""The internal side of ``Node``: creates its parts and passes calls between them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from fastcoord.errors import ConnectionLost, NodeClosed
 from fastcoord.events import Missed
 from fastcoord.nats.connection import EVENTS_SID
 from fastcoord.nats.supervisor import Supervisor
+from fastcoord.publishing.hold import Hold
 from fastcoord.publishing.node_state import NodeState
 from fastcoord.publishing.sender import Sender
 from fastcoord.receiving.consumer import Consumer
-from fastcoord.receiving.gaps import HEARTBEATS_UNTIL_DOWN, GapDetector
+from fastcoord.receiving.gaps import GapDetector
 from fastcoord.receiving.receiver import Receiver
 from fastcoord.stats import Peer, Stats
 
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
     from fastcoord.receiving.consumer import Kinds, Overflow
 
 __all__ = ["Session"]
-
-LONGEST_RECONNECT_PAUSE = 5.0
-"""Seconds within which a running peer has tried to reconnect: the longest backoff, plus the time to
-connect."""
 
 logger = logging.getLogger("fastcoord")
 
@@ -81,9 +78,8 @@ class Session:
         self._losses = LossLog(self._name)
         self._duplicates: set[int] = set()
         self._closing: asyncio.Task[int] | None = None
-        self._hold: asyncio.TimerHandle | None = None
+        self._hold = Hold(cluster.heartbeat, self.peers_are_back)
         self._greeting_answer: asyncio.Handle | None = None
-        self._down_since = 0.0
         self._has_joined = False
 
     async def start(self) -> None:
@@ -124,7 +120,7 @@ class Session:
         if consumer in self._consumers:
             self._consumers.remove(consumer)
 
-    # -------------------------------------------------------------------- what it can tell
+    # ------------------------------------------------------------------------- statistics
 
     @property
     def is_closing(self) -> bool:
@@ -150,7 +146,7 @@ class Session:
             confirmed=batcher.confirmed,
             waiting=batcher.waiting,
             discarded=batcher.discarded,
-            waiting_batches=len(batcher.queue) + len(batcher.window),
+            waiting_batches=batcher.unconfirmed_batches,
             sent_batches=batcher.sealed_batches,
             sent_bytes=self.sender.sent_bytes,
             received=receiver.received,
@@ -164,7 +160,7 @@ class Session:
         )
 
     def peers(self) -> tuple[Peer, ...]:
-        """Return what is known of every other node, by node id."""
+        """Return the statistics of every other node, by node id."""
         since_epoch = time.time() - self._loop.time()
         return tuple(
             Peer(
@@ -181,7 +177,7 @@ class Session:
         )
 
     async def ping(self, node_id: int) -> float:
-        """Ask another node for an answer and return the round trip in seconds."""
+        """Send a ping to another node and return the round-trip time in seconds."""
         self.state.check()
         return await self._pings.ping(
             self._supervisor.connection, node_id, self.config.nats.timeout.request
@@ -208,7 +204,7 @@ class Session:
         )
 
     def greeted(self) -> None:
-        # Several nodes that join at once are answered with one beat.
+        # One beat answers several nodes that join at once.
         if self._greeting_answer is None:
             self._greeting_answer = self._loop.call_soon(self._answer_greeting)
 
@@ -217,16 +213,14 @@ class Session:
         self.sender.beat()
 
     def peers_are_back(self) -> None:
-        if self._hold is not None:
-            self._hold.cancel()
-            self._hold = None
+        self._hold.cancel()
         self._gap_detector.awaited.clear()
         self.sender.release()
 
     # ---------------------------------------------------------------- called by the supervisor
 
     def connection_writable(self) -> None:
-        self.sender.writable()
+        self.sender.resume()
 
     def connection_up(self, connection: Connection) -> None:
         connection.subscribe(self.config.cluster.subject, EVENTS_SID)
@@ -235,22 +229,16 @@ class Session:
         self._receiver.now = now
         self._receiver.received_at = time.time()
         self._gap_detector.connected(now)
-        # After an outage the peers reconnect one by one and lose what is sent before they have
-        # subscribed. So it is held until every peer that was up is heard again or counts as down.
-        hold = bool(self._gap_detector.awaited)
-        if hold:
-            patience = max(
-                HEARTBEATS_UNTIL_DOWN * self.config.cluster.heartbeat, LONGEST_RECONNECT_PAUSE
-            )
-            self._hold = self._loop.call_later(patience, self.peers_are_back)
-        # Stalwart nodes cannot recognise a resend: while one is heard, confirmed batches are not
+        # Stalwart nodes cannot recognise a resend: while one is there, confirmed batches are not
         # sent again.
-        resends = not self._gap_detector.has_peers_without_header
-        again = self.config.cluster.heartbeat if resends else 0.0
+        repeats = not self._gap_detector.has_peers_without_header
         if not self._has_joined:
             self._gap_detector.settle_from(now)
         discarded = self.sender.connected(
-            connection, recent_since=self._down_since - again, hold=hold
+            connection,
+            repeat=self.config.cluster.heartbeat if repeats else None,
+            hold=bool(self._gap_detector.awaited)
+            and self._hold.begin(self.sender.seconds_to_expiry()),
         )
         self._report_too_large(connection, discarded)
 
@@ -272,9 +260,7 @@ class Session:
         # An attempt that failed before the node has joined is no absence.
         if self._has_joined:
             self._gap_detector.disconnected()
-        self._down_since = self._loop.time()
-        if self._hold is not None:
-            self._hold.cancel()
+        self._hold.cancel()
 
     def connection_refused(self, right: Right) -> None:
         if right.direction == "subscribe":
@@ -291,7 +277,7 @@ class Session:
 
     def _on_tick(self, now: float) -> None:
         self._losses.report(sum(consumer.ring.missed for consumer in self._consumers))
-        discarded = self.sender.discard_older(now - self.config.cluster.max_age)
+        discarded = self.sender.discard_expired()
         if discarded:
             logger.warning(
                 "%s: %d events discarded: they waited longer than cluster.max-age",
@@ -310,8 +296,7 @@ class Session:
             if not consumer.ring.is_closed:
                 consumer.end(failure)
         self._liveness.stop()
-        if self._hold is not None:
-            self._hold.cancel()
+        self._hold.cancel()
 
     async def close(self, timeout: float) -> int:
         """Send what waits, say goodbye and disconnect; further calls wait for the first one."""

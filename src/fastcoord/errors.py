@@ -174,3 +174,10 @@ class ServerError(FastcoordError, RuntimeError):
 
 class ServerNotFound(ServerError, FileNotFoundError):
     """There is no nats-server binary to start."""
+
+
+for _kind in [value for value in globals().values() if isinstance(value, type)]:
+    if _kind.__module__ == __name__:
+        # Programs import them from the package, and pickle finds them there.
+        _kind.__module__ = "fastcoord"
+del _kind

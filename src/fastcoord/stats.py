@@ -1,7 +1,5 @@
 """The statistics of a node, its subscriptions and its peers."""
 
-from __future__ import annotations
-
 import msgspec
 
 __all__ = ["Peer", "Stats", "SubscriptionStats"]
@@ -103,3 +101,9 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     received: int
     missed: int
     round_trip: float | None
+
+
+for _kind in (SubscriptionStats, Stats, Peer):
+    # Programs import them from the package, and pickle finds them there.
+    _kind.__module__ = "fastcoord"
+del _kind

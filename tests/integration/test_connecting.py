@@ -169,7 +169,7 @@ async def test_cancelled_connect_closes_sockets(shared_server: LocalServer) -> N
                 return frame
 
             proxy.to_server.filter = hold
-            connecting = asyncio.create_task(fastcoord.connect(config)._connect())
+            connecting = asyncio.ensure_future(fastcoord.connect(config))
             await reached.wait()
             connecting.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -49,7 +49,7 @@ LIMITS = st.one_of(st.integers(SMALLEST, 60), st.integers(60, 400))
 class BatcherMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.flushes_requested = 0
+        self.flushes_scheduled = 0
         self.largest_limit = 0
         self.over_capacity = 0
 
@@ -62,7 +62,8 @@ class BatcherMachine(RuleBasedStateMachine):
             protocol=PROTOCOL,
             limit=limit,
             capacity=capacity,
-            on_open=self._request_flush,
+            clock=lambda: self.model.now,
+            on_open=self._schedule_flush,
             on_seal=lambda: None,
         )
 
@@ -117,8 +118,8 @@ class BatcherMachine(RuleBasedStateMachine):
     @rule(seconds=st.integers(0, 3))
     def begin_flush(self, seconds: int) -> None:
         self.model.now += seconds
-        self.batcher.begin_flush(self.model.now)
-        self.flushes_requested = 0
+        self.batcher.begin_flush()
+        self.flushes_scheduled = 0
 
     @rule()
     def seal(self) -> None:
@@ -126,14 +127,16 @@ class BatcherMachine(RuleBasedStateMachine):
 
     @rule(most_bytes=st.integers(0, 500))
     def take(self, most_bytes: int) -> None:
-        _assert_same(self.batcher.take(most_bytes), self.model.take(most_bytes))
+        found, expected = self.batcher.take(most_bytes), self.model.take(most_bytes)
+        _assert_same(found, expected)
+        assert [batch.discarded for batch in found] == [batch.discarded for batch in expected]
 
     @rule(data=st.data())
     def confirm(self, data: st.DataObject) -> None:
         ends = [batch.end for batch in self.model.window]
         up_to = data.draw(st.sampled_from([*ends, len(self.model.accepted), 0]))
         up_to = max(0, up_to + data.draw(st.integers(-1, 1)))
-        self.batcher.confirm(up_to)
+        self.batcher.confirm(up_to, self.model.now)
         self.model.confirm(up_to)
 
     @rule(seconds=st.one_of(st.none(), st.integers(0, 5)))
@@ -159,7 +162,8 @@ class BatcherMachine(RuleBasedStateMachine):
     def join_a_server_that_takes_less(self, limit: int) -> None:
         self.set_limit(limit)
         assert self.batcher.discard_larger(limit) == self.model.discard_larger(limit)
-        assert all(len(batch.payload) <= limit for batch in self.batcher.queue)
+        unsent = [*self.batcher.resend, *self.batcher.queue]
+        assert all(len(batch.payload) <= limit for batch in unsent)
 
     @rule(limit=LIMITS)
     def set_limit(self, limit: int) -> None:
@@ -176,13 +180,20 @@ class BatcherMachine(RuleBasedStateMachine):
             return
         batcher, model = self.batcher, self.model
         assert batcher.accepted == len(model.accepted)
-        assert (batcher.confirmed, batcher.discarded) == (model.confirmed, model.discarded)
+        assert (batcher.confirmed, batcher.discarded) == (
+            model.confirmed,
+            len(model.discarded),
+        )
         assert (batcher.open_count, batcher.sealed_batches) == (len(model.open), model.sealed)
         assert batcher.open_bytes == len(encode(model.open)) - PREFIX
         assert batcher.is_full == (not model.has_capacity)
         assert batcher.offset == len(model.accepted) - len(model.open)
         assert batcher.queue_bytes == sum(len(batch.payload) for batch in batcher.queue)
+        assert batcher.unconfirmed_batches == model.unconfirmed_batches
+        assert batcher.next_offset == model.next_offset
+        assert batcher.next_discarded == model.discarded_before(model.next_offset)
         _assert_same(batcher.queue, model.queue)
+        _assert_same(batcher.resend, model.resend)
         _assert_same(batcher.window, model.window)
         _assert_same(batcher.recent, model.recent)
 
@@ -199,7 +210,7 @@ class BatcherMachine(RuleBasedStateMachine):
     def what_is_sent_is_what_was_accepted(self) -> None:
         if not hasattr(self, "batcher"):
             return
-        on_the_way = [*self.batcher.window, *self.batcher.queue]
+        on_the_way = [*self.batcher.window, *self.batcher.resend, *self.batcher.queue]
         for batch in on_the_way:
             events = self.model.accepted[batch.offset : batch.offset + batch.count]
             assert batch.payload == encode(events)
@@ -212,18 +223,16 @@ class BatcherMachine(RuleBasedStateMachine):
     def the_capacity_holds(self) -> None:
         if not hasattr(self, "batcher"):
             return
-        again = sum(batch.is_counted for batch in self.model.queue + self.model.window)
-        sealed = len(self.batcher.queue) + len(self.batcher.window)
-        assert sealed <= self.model.capacity + again + self.over_capacity
+        assert self.batcher.unconfirmed_batches <= self.model.capacity + self.over_capacity
 
     @invariant()
-    def flush_is_requested_once(self) -> None:
+    def flush_is_scheduled_once(self) -> None:
         if not hasattr(self, "batcher"):
             return
-        assert self.flushes_requested == self.batcher.is_flush_scheduled
+        assert self.flushes_scheduled == self.batcher.is_flush_scheduled
 
-    def _request_flush(self) -> None:
-        self.flushes_requested += 1
+    def _schedule_flush(self) -> None:
+        self.flushes_scheduled += 1
 
 
 def _joined(pieces: tuple[Event, ...], events: list[Event]) -> bool:
@@ -244,9 +253,12 @@ def _joined(pieces: tuple[Event, ...], events: list[Event]) -> bool:
 
 
 def _assert_same(found: object, expected: object) -> None:
-    plain = [(each.payload, each.offset, each.count, each.sealed_at) for each in _sealed(found)]
+    plain = [
+        (each.payload, each.offset, each.count, each.accepted_at, each.confirmed_at)
+        for each in _sealed(found)
+    ]
     assert plain == [
-        (batch.payload, batch.offset, len(batch.events), batch.sealed_at)
+        (batch.payload, batch.offset, len(batch.events), batch.accepted_at, batch.confirmed_at)
         for batch in expected  # type: ignore[attr-defined]
     ]
 
@@ -268,6 +280,7 @@ def test_list_split_is_minimal(event: InvalidateAccessTokens, limit: int) -> Non
         protocol=PROTOCOL,
         limit=limit,
         capacity=1,
+        clock=lambda: 0.0,
         on_open=lambda: None,
         on_seal=lambda: None,
     )

@@ -93,6 +93,7 @@ def _batcher(protocol: str, limit: int, *, node_id: int = 300) -> Batcher:
         protocol=protocol,
         limit=limit,
         capacity=1 << 20,
+        clock=lambda: 0.0,
         on_open=lambda: None,
         on_seal=lambda: None,
     )

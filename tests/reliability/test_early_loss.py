@@ -1,4 +1,4 @@
-"""A connection that breaks while it is being opened is never taken for one that stands."""
+"""The loss of a connection is reported however early it comes."""
 
 import asyncio
 import json
@@ -19,17 +19,17 @@ INFO = json.dumps(
 
 
 class BriefServer:
-    """Complete the handshake, and close the connection ``turns`` turns of the loop later."""
+    """Complete the handshake, and close the connection some iterations of the event loop later."""
 
-    def __init__(self, turns: int) -> None:
-        self.turns = turns
+    def __init__(self, iterations: int) -> None:
+        self.iterations = iterations
         self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(f"INFO {INFO}\r\n".encode())
         await reader.readuntil(b"PING\r\n")
         writer.write(b"PONG\r\n")
-        for _ in range(self.turns):
+        for _ in range(self.iterations):
             await asyncio.sleep(0)
         writer.close()
 
@@ -45,6 +45,8 @@ class BriefServer:
 
 
 class Owner:
+    """Record the losses that a connection reports."""
+
     def __init__(self) -> None:
         self.lost: list[str] = []
 
@@ -60,9 +62,9 @@ class Owner:
         self.lost.append(reason)
 
 
-@pytest.mark.parametrize("turns", range(12))
-async def test_early_loss_is_reported(turns: int) -> None:
-    async with BriefServer(turns) as server:
+@pytest.mark.parametrize("iterations", range(12))
+async def test_early_loss_is_reported(iterations: int) -> None:
+    async with BriefServer(iterations) as server:
         config = fastcoord.parse_config(node_toml(server))
         for _ in range(20):
             owner = Owner()

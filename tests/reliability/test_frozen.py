@@ -15,6 +15,7 @@ from support.cluster.nodes import node_toml
 from support.faults.frames import Frame
 from support.faults.proxy import Proxy
 from support.processes.node_process import node_process
+from support.scale import repeats
 from support.wait import until
 
 HEARTBEAT = 0.4
@@ -65,7 +66,7 @@ async def test_frozen_server_loses_nothing(
 async def test_repeated_freezes_are_accounted(server: LocalServer) -> None:
     async with crowd(server, cluster=CLUSTER, timeout=TIMEOUT) as nodes:
         async with nodes.load():
-            for _ in range(3):
+            for _ in range(repeats(2, long=20)):
                 await nodes.progress(100)
                 server.freeze()
                 await until(lambda: not any(node.is_connected for node in nodes.nodes))

@@ -8,9 +8,10 @@ import pytest
 
 from fastcoord.server import LocalCluster, LocalServer
 from support.cluster.crowd import crowd
+from support.scale import repeats
 from support.wait import until
 
-KILLS = 5
+KILLS = repeats(4, long=20)
 PATIENT: dict[str, Any] = {"heartbeat": "2s"}
 """With this, a node waits long enough for the others to reconnect on a busy machine too."""
 SMALL: dict[str, Any] = {"client": 4, "batch_bytes": 256}
@@ -52,7 +53,7 @@ async def test_cluster_kills_are_accounted(
     async with crowd([servers] * 3) as nodes:
         async with nodes.load():
             await nodes.progress()
-            for number in range(6):
+            for number in range(repeats(3, long=12)):
                 server = servers[number % 3]
                 server.kill()
                 await nodes.published(100)

@@ -1,4 +1,4 @@
-"""The soak itself, for some seconds: it runs, holds, and fails when something is amiss."""
+"""The soak test passes for some seconds, and fails when the reports do not agree."""
 
 import asyncio
 import sys
@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).parent.parent / "soak" / "run.py"
 @pytest.mark.slow
 async def test_short_soak_passes() -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(SCRIPT), "--seconds", "10", "--seed", "4"),
+        *(sys.executable, str(SCRIPT), "--seconds", "6", "--seed", "4"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -26,9 +26,9 @@ async def test_short_soak_passes() -> None:
     assert err.decode().count("socket.send") == 0
 
 
-def book(node: int, *heard: dict[str, Any], **changes: Any) -> dict[str, Any]:
+def book(node: int, *received: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {"node": node, "run": 0, "sent": 10, "accepted": 10, "waiting": 0, **changes} | {
-        "received": list(heard)
+        "received": list(received)
     }
 
 
@@ -41,7 +41,7 @@ def test_equal_reports_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    ("books", "said"),
+    ("reports", "violation"),
     [
         ([book(1, line(2, place=9)), book(2, line(1))], "knows of 9 events of node 2"),
         ([book(1), book(2, line(1))], "knows of 0 events of node 2"),
@@ -50,9 +50,9 @@ def test_equal_reports_pass() -> None:
         ([book(1, line(2), accepted=9), book(2, line(1))], "accepted 9 of 10"),
     ],
 )
-def test_unequal_reports_fail(books: list[Any], said: str) -> None:
-    (found,) = violations(books, [], {})
-    assert said in found
+def test_unequal_reports_fail(reports: list[Any], violation: str) -> None:
+    (found,) = violations(reports, [], {})
+    assert violation in found
 
 
 def test_growing_process_fails() -> None:

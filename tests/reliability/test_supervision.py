@@ -1,4 +1,4 @@
-"""Keeping a connection: how often, how fast, where to, and what is said when it ends for good."""
+"""Reconnecting: how often, how fast, to which server, and what happens when it is given up."""
 
 import asyncio
 from itertools import pairwise
@@ -16,46 +16,16 @@ from support.servers.bare_server import BareServer
 from support.wait import until
 
 CLUSTER = {"protocol": "fastcoord-1", "heartbeat": "200ms"}
-SLACK = 1.5
+PATIENT = {"heartbeat": "2s"}
+"""With this, a node waits long enough for the others to reconnect on a busy machine too."""
+SLACK = 10.0
 """Seconds that a busy machine may be late with a timer."""
 
 
 # ------------------------------------------------------------------------------- max-reconnects
 
 
-@pytest.mark.parametrize("allowed", [0, 1, 5])
-async def test_max_reconnects_counts_all_servers(server: LocalServer, allowed: int) -> None:
-    async with (
-        Proxy(server.host, server.port) as one,
-        Proxy(server.host, server.port) as two,
-        Proxy(server.host, server.port) as three,
-        joined([one, two, three], 1, cluster=CLUSTER, max_reconnects=allowed) as node,
-    ):
-        proxies = (one, two, three)
-        assert sum(proxy.accepted for proxy in proxies) == 1
-        server.kill()
-        with pytest.raises(ConnectionLost):
-            await asyncio.wait_for(node.subscribe().__anext__(), 30)
-        assert sum(proxy.accepted for proxy in proxies) == 1 + allowed
-
-
-@pytest.mark.parametrize("setting", [{}, {"max_reconnects": False}])
-async def test_default_reconnects_without_limit(
-    server: LocalServer, setting: dict[str, bool]
-) -> None:
-    async with (
-        Proxy(server.host, server.port) as proxy,
-        joined(proxy, 1, cluster=CLUSTER, **setting) as node,
-    ):
-        server.kill()
-        await until(lambda: proxy.accepted > 6, timeout=30)
-        await server.start_async()
-        await until(lambda: node.is_connected, timeout=30)
-
-
-async def test_reconnect_resets_attempts(
-    server: LocalServer,
-) -> None:
+async def test_reconnect_resets_attempts(server: LocalServer) -> None:
     async with (
         Proxy(server.host, server.port) as proxy,
         joined(proxy, 1, cluster=CLUSTER, max_reconnects=2) as node,
@@ -82,12 +52,12 @@ async def test_lost_connection_ends_waiting_calls(server: LocalServer) -> None:
         server.kill()
         publishing = asyncio.create_task(node.publish(*[AppEvent(1, b"x" * 40)] * 9))
         flushing = asyncio.create_task(node.flush())
-        # What had arrived is given first.
+        # Buffered events are delivered first.
         assert await events.__anext__() == AppEvent(1, b"the last one")
         assert list(await batches.__anext__()) == [AppEvent(1, b"the last one")]
         for waiting in (events.__anext__(), batches.__anext__(), publishing, flushing):
             with pytest.raises(ConnectionLost, match="max-reconnects"):
-                await asyncio.wait_for(waiting, 30)
+                await waiting
         for late in (node.flush, lambda: node.ping(2)):
             with pytest.raises(ConnectionLost):
                 await late()
@@ -112,7 +82,7 @@ async def test_server_error_causes_reconnect(reason: str) -> None:
         await until(lambda: len(script.connects) == 1)
         script.send(f"-ERR '{reason}'")
         await script.drop()
-        await until(lambda: len(script.connects) == 2, timeout=30)
+        await until(lambda: len(script.connects) == 2)
         await until(lambda: node.is_connected)
         await node.publish(AppEvent(1, b"still here"))
         await node.flush()
@@ -120,7 +90,7 @@ async def test_server_error_causes_reconnect(reason: str) -> None:
 
 async def test_removed_user_reconnects_later() -> None:
     with LocalServer(users={"node": "secret", "other": "x"}) as server:
-        async with crowd(server, 2, user="node", password="secret") as nodes:
+        async with crowd(server, 2, cluster=PATIENT, user="node", password="secret") as nodes:
             server.reload(users={"other": "x"})
             await until(lambda: not any(node.is_connected for node in nodes.nodes))
             await nodes.ledger.publish(nodes.nodes[0], 100)
@@ -142,8 +112,7 @@ async def test_rotated_password_is_reread(tmp_path: Path) -> None:
                     lambda: all(
                         node.is_connected and node.stats().reconnects > count
                         for node, count in zip(nodes.nodes, before, strict=True)  # noqa: B023
-                    ),
-                    timeout=30,
+                    )
                 )
                 await nodes.ledger.publish(nodes.nodes[0], 10)
                 await nodes.even()
@@ -158,7 +127,7 @@ async def test_announced_servers_are_used() -> None:
         async with crowd(known, 2) as nodes:
             assert {node.stats().server for node in nodes.nodes} == {f"{known.host}:{known.port}"}
             known.kill()
-            await until(lambda: nodes.is_connected, timeout=30)
+            await until(lambda: nodes.is_connected)
             await nodes.ledger.publish(nodes.nodes[0], 100)
             await nodes.even()
             others = {f"{server.host}:{server.port}" for server in cluster.servers[1:]}
@@ -181,7 +150,7 @@ async def test_lame_duck_server_is_left() -> None:
             assert (2, 1) not in nodes.ledger.missed()
 
 
-# ---------------------------------------------------------------------------------- pace
+# -------------------------------------------------------------------------------------- backoff
 
 
 @pytest.mark.slow
@@ -198,8 +167,8 @@ async def test_backoff_grows_with_jitter() -> None:
             script.attempts.clear()
             await script.drop()
         for script in (one, two):
-            await until(lambda: len(script.attempts) >= 9, timeout=60)  # noqa: B023
-            pauses.append([later - before for before, later in pairwise(script.attempts[:9])])
+            await until(lambda: len(script.attempts) >= 8)  # noqa: B023
+            pauses.append([later - before for before, later in pairwise(script.attempts[:8])])
         await asyncio.gather(first.close(timeout=0.1), second.close(timeout=0.1))
     for number, both in enumerate(zip(*pauses, strict=True), 1):
         longest = min(4.0, 0.05 * 2**number)
@@ -212,11 +181,11 @@ async def test_backoff_grows_with_jitter() -> None:
 async def test_mute_server_times_out() -> None:
     async with (
         BareServer() as script,
-        joined(script, 1, cluster=CLUSTER, timeout={"connection": "1s"}) as node,
+        joined(script, 1, cluster=CLUSTER, timeout={"connection": "300ms"}) as node,
     ):
         script.manner = "mute"
         script.attempts.clear()
         await script.drop()
-        await until(lambda: len(script.attempts) >= 4, timeout=30)
+        await until(lambda: len(script.attempts) >= 3)
         script.manner = "serve"
-        await until(lambda: node.is_connected, timeout=30)
+        await until(lambda: node.is_connected)

@@ -1,4 +1,4 @@
-"""What the log says of connections and losses: each change once, with its reason; no messages."""
+"""The log reports each change of a connection and each loss once, with its reason."""
 
 import logging
 import time
@@ -34,7 +34,7 @@ async def test_lost_connection_logs_once(
             await until(lambda: sum("reconnecting" in line for line in lines(caplog)) == 2)
             await nodes.published(500)
             await server.start_async()
-            await until(lambda: nodes.is_connected, timeout=30)
+            await until(lambda: nodes.is_connected)
             await nodes.progress()
         await nodes.even()
         place = f"{server.host}:{server.port}"
@@ -90,7 +90,7 @@ async def test_expired_token_is_reread(tmp_path: Path, caplog: pytest.LogCapture
             credentials=f"%{{file:{file}}}%",
         ) as node:
             file.write_text(operator.user(exp=int(time.time()) + 3600), encoding="utf-8")
-            await until(lambda: node.stats().reconnects >= 1 and node.is_connected, timeout=30)
+            await until(lambda: node.stats().reconnects >= 1 and node.is_connected)
             lost = [line for line in lines(caplog) if "lost" in line]
             assert "expired" in lost[0].lower()
             await node.publish(ReloadSettings())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import tracemalloc
+from itertools import count
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ class Owner:
     """Counts the requests of a batcher to its owner."""
 
     def __init__(self, *, limit: int = 100, capacity: int = 10, node_id: int = 7) -> None:
+        self.now = 0.0
         self.flushes = 0
         self.writes = 0
         self.batcher = Batcher(
@@ -39,11 +41,12 @@ class Owner:
             protocol=PROTOCOL,
             limit=limit,
             capacity=capacity,
-            on_open=self._request_flush,
+            clock=lambda: self.now,
+            on_open=self._schedule_flush,
             on_seal=self._request_write,
         )
 
-    def _request_flush(self) -> None:
+    def _schedule_flush(self) -> None:
         self.flushes += 1
 
     def _request_write(self) -> None:
@@ -55,7 +58,8 @@ class Owner:
     def sealed(self, batches: int, events: int = 1) -> Batcher:
         """Publish and seal this many batches."""
         for second in range(batches):
-            self.batcher.begin_flush(float(second))
+            self.now = float(second)
+            self.batcher.begin_flush()
             self.publish(*[ONE] * events)
             assert self.batcher.seal()
         return self.batcher
@@ -68,12 +72,14 @@ def offsets(batches: Any) -> list[int]:
 def test_sealed_batch_matches_encode_batch() -> None:
     owner = Owner(node_id=65535)
     events = (StateChange(1, 2, 3), ONE, InvalidateAccessTokens((1, 2)))
+    owner.now = 5.0
     owner.publish(*events)
-    owner.batcher.begin_flush(5.0)
+    owner.now = 6.0
+    owner.batcher.begin_flush()
     assert owner.batcher.seal()
     (batch,) = owner.batcher.queue
     assert batch.payload == fastcoord.encode_batch(events, node_id=65535, protocol=PROTOCOL)
-    assert (batch.offset, batch.count, batch.sealed_at) == (0, 3, 5.0)
+    assert (batch.offset, batch.count, batch.accepted_at) == (0, 3, 5.0)
 
 
 def test_empty_batch_is_not_sealed() -> None:
@@ -126,7 +132,7 @@ def test_flush_is_scheduled_once() -> None:
     for _ in range(3):
         owner.publish(ONE, ONE)
     assert owner.flushes == 1
-    owner.batcher.begin_flush(1.0)
+    owner.batcher.begin_flush()
     assert owner.flushes == 1
     owner.publish(ONE)
     assert owner.flushes == 2
@@ -135,7 +141,7 @@ def test_flush_is_scheduled_once() -> None:
 def test_unsealed_batch_schedules_again() -> None:
     owner = Owner(limit=11, capacity=1)
     owner.publish(*[ONE] * 20)
-    owner.batcher.begin_flush(1.0)
+    owner.batcher.begin_flush()
     assert not owner.batcher.seal()
     owner.batcher.discard_oldest()
     owner.publish(ONE)
@@ -165,13 +171,55 @@ def test_add_always_discards_oldest() -> None:
     assert offsets(owner.batcher.queue) == [70, 80]
 
 
-def test_window_is_discarded_last() -> None:
+def test_taken_batch_is_never_discarded() -> None:
     batcher = Owner().sealed(3, events=2)
     batcher.take(1)
     assert batcher.discard_oldest() == 2
     assert offsets(batcher.window) == [0]
     assert offsets(batcher.queue) == [4]
-    assert [batcher.discard_oldest() for _ in range(3)] == [2, 2, 0]
+    assert [batcher.discard_oldest() for _ in range(2)] == [2, 0]
+    batcher.rewind()
+    assert (batcher.discard_oldest(), batcher.discard_before(100.0)) == (0, 0)
+    assert offsets(batcher.take(100)) == [0]
+
+
+def test_open_batch_makes_capacity() -> None:
+    owner = Owner(limit=11, capacity=2)
+    owner.sealed(2).take(100)
+    owner.batcher.add_always([ONE] * 25)
+    assert (owner.batcher.accepted, owner.batcher.discarded) == (27, 20)
+    assert offsets(owner.batcher.window) == [0, 1]
+    assert (owner.batcher.next_offset, owner.batcher.next_discarded) == (22, 20)
+
+
+def test_each_full_batch_has_its_own_time() -> None:
+    times = count(62)
+    batcher = Batcher(
+        node_id=7,
+        protocol=PROTOCOL,
+        limit=11,
+        capacity=10,
+        clock=lambda: float(next(times)),
+        on_open=lambda: None,
+        on_seal=lambda: None,
+    )
+    batcher.add_from((ONE,) * 25)
+    batcher.seal()
+    ages = [batch.accepted_at for batch in batcher.queue]
+    assert len(set(ages)) == 3
+    assert ages == sorted(ages)
+
+
+def test_resent_batch_keeps_its_discarded_count() -> None:
+    owner = Owner()
+    batcher = owner.sealed(4)
+    batcher.take(1)
+    batcher.discard_oldest()
+    batcher.rewind()
+    assert (batcher.next_offset, batcher.next_discarded) == (0, 0)
+    assert [batch.discarded for batch in batcher.take(100)] == [0]
+    assert (batcher.next_offset, batcher.next_discarded) == (2, 1)
+    assert [batch.discarded for batch in batcher.take(100)] == [1, 1]
 
 
 def test_take_stops_at_byte_limit() -> None:
@@ -187,16 +235,16 @@ def test_take_stops_at_byte_limit() -> None:
 def test_only_whole_batches_are_confirmed() -> None:
     batcher = Owner().sealed(3, events=2)
     batcher.take(1000)
-    batcher.confirm(3)
+    batcher.confirm(3, 1.0)
     assert (batcher.confirmed, offsets(batcher.window)) == (2, [2, 4])
-    batcher.confirm(6)
+    batcher.confirm(6, 1.0)
     assert (batcher.confirmed, batcher.waiting, offsets(batcher.window)) == (6, 0, [])
 
 
 def test_untaken_batch_is_not_confirmed() -> None:
     batcher = Owner().sealed(2)
     batcher.take(1)
-    batcher.confirm(100)
+    batcher.confirm(100, 1.0)
     assert (batcher.confirmed, batcher.waiting) == (1, 1)
 
 
@@ -205,29 +253,33 @@ def test_unconfirmed_batches_go_first() -> None:
     batcher.take(1)
     batcher.take(1)
     batcher.rewind()
-    assert offsets(batcher.queue) == [0, 1, 2, 3]
+    assert offsets(batcher.resend) == [0, 1]
     assert offsets(batcher.window) == []
-    assert batcher.queue_bytes == 8
+    assert offsets(batcher.take(100)) == [0, 1]
+    assert offsets(batcher.take(100)) == [2, 3]
 
 
 def test_repeated_batch_counts_once() -> None:
     batcher = Owner().sealed(5)
     batcher.take(1000)
-    batcher.confirm(4)
+    batcher.confirm(2, 1.0)
+    batcher.confirm(4, 2.0)
     batcher.rewind()
     batcher.repeat(2.0)
-    assert offsets(batcher.queue) == [2, 3, 4]
+    assert offsets(batcher.resend) == [2, 3, 4]
+    assert batcher.unconfirmed_batches == 1
     batcher.take(1000)
-    batcher.confirm(5)
+    batcher.confirm(5, 3.0)
     assert (batcher.accepted, batcher.confirmed, batcher.discarded) == (5, 5, 0)
 
 
 def test_discarded_repeat_stays_confirmed() -> None:
     batcher = Owner().sealed(2)
     batcher.take(1000)
-    batcher.confirm(2)
+    batcher.confirm(2, 1.0)
     batcher.repeat(0.0)
     assert batcher.discard_oldest() == 0
+    assert offsets(batcher.resend) == [0, 1]
     assert batcher.discard_larger(1) == 0
     assert (batcher.confirmed, batcher.discarded, batcher.waiting) == (2, 0, 0)
 
@@ -235,7 +287,7 @@ def test_discarded_repeat_stays_confirmed() -> None:
 def test_256_confirmed_batches_are_remembered() -> None:
     batcher = Owner(capacity=1000).sealed(300)
     batcher.take(100_000)
-    batcher.confirm(300)
+    batcher.confirm(300, 1.0)
     assert offsets(batcher.recent) == list(range(44, 300))
 
 
@@ -281,7 +333,7 @@ def test_batcher_releases_references() -> None:
     owner.batcher.seal()
     batches = owner.batcher.take(1 << 20)
     payload = batches[0].payload
-    owner.batcher.confirm(500)
+    owner.batcher.confirm(500, 1.0)
     del batches, owner
     gc.collect()
     assert sys.getrefcount(event) == before
@@ -302,6 +354,7 @@ def test_failed_request_is_repeated() -> None:
         protocol=PROTOCOL,
         limit=100,
         capacity=10,
+        clock=lambda: 0.0,
         on_open=interrupted,
         on_seal=lambda: None,
     )

@@ -137,3 +137,41 @@ def test_loss_names_its_counter_and_function(row: list[str]) -> None:
 
 def test_glossary_is_sorted_and_unique() -> None:
     assert sorted(set(TERMS), key=str.lower) == TERMS
+
+
+MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
+TARGETS = dict(re.findall(r"^([a-z-]+):([^#=\n]*)", MAKEFILE, re.MULTILINE))
+CHORES = {
+    "help",
+    "build",
+    "demo",
+    "fmt",
+    "clean",
+    "clean-wheels",
+    "footprint",
+    "wheels-bill",
+    "distclean",
+    "everything",
+    "fuzz",
+    "check",
+}
+
+
+def test_ci_budget_is_twenty_minutes() -> None:
+    script = (ROOT / ".ci" / "run").read_text("utf-8")
+    budget = {name: int(seconds) for name, seconds in re.findall(r"\[([a-z-]+)\]=(\d+)", script)}
+    assert re.findall(r"^step ([a-z-]+)", script, re.MULTILINE) == list(budget)
+    assert set(budget) <= set(TARGETS)
+    assert budget["test"] <= 8 * 60
+    assert sum(budget.values()) <= 20 * 60
+
+
+def test_everything_runs_each_check() -> None:
+    reached: set[str] = set()
+    waiting = ["everything"]
+    while waiting:
+        target = waiting.pop()
+        reached.add(target)
+        waiting += set(TARGETS[target].split()) & set(TARGETS) - reached
+    assert set(TARGETS) - reached - CHORES == set()
+    assert set(re.findall(r"\$\(MAKE\) fuzz TARGET=(\w+)", MAKEFILE)) == {"codec", "parser"}

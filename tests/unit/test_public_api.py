@@ -1,5 +1,6 @@
 """The public API: exported names, docstrings and imports."""
 
+import enum
 import importlib
 import inspect
 import json
@@ -11,12 +12,13 @@ import types
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
+import msgspec
 import pytest
 
 import fastcoord
 from fastcoord import errors
 
-METHODS_OF_A_NODE = (
+NODE = (
     "close",
     "config",
     "flush",
@@ -30,6 +32,17 @@ METHODS_OF_A_NODE = (
     "stats",
     "subscribe",
 )
+ATTRIBUTES = {
+    "Batch": ("count", "index", "node_id", "received_at"),
+    "Connecting": (),
+    "Node": NODE,
+    "Subscription": ("batches", "close", "stats"),
+}
+"""All attributes of these classes, apart from special methods."""
+CLASSES = [name for name in fastcoord.__all__ if isinstance(getattr(fastcoord, name), type)]
+INTERNAL_PACKAGES = ("nats", "publishing", "receiving", "wire")
+MOST_FILES = 24
+"""The maximum number of source files directly in the package."""
 
 # A new interpreter forks a child for each module. The child installs an empty package without
 # running its __init__, which would import all modules in one fixed order. Modules that use the
@@ -69,7 +82,11 @@ MODULES = sorted(
     # Importing this one runs the command.
     if not module.name.endswith(".__main__")
 )
-COMPILED = [f"fastcoord.{path.stem}" for path in Path(fastcoord.__file__).parent.glob("*.pyx")]
+FOLDER = Path(fastcoord.__file__).parent
+COMPILED = [
+    ".".join(("fastcoord", *path.relative_to(FOLDER).with_suffix("").parts))
+    for path in FOLDER.rglob("*.pyx")
+]
 SUFFIXES = tuple(EXTENSION_SUFFIXES)
 
 
@@ -114,6 +131,52 @@ def test_every_event_class_is_exported() -> None:
     assert final <= set(fastcoord.__all__)
 
 
+def test_dir_shows_only_public_names() -> None:
+    names = {name for name in dir(fastcoord) if not re.fullmatch(r"__\w+__", name)}
+    assert names == set(fastcoord.__all__)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_class_exposes_no_private_name(name: str) -> None:
+    kind = getattr(fastcoord, name)
+    # A named tuple has public methods with a leading underscore.
+    allowed = {"_asdict", "_field_defaults", "_fields", "_make", "_replace"}
+    private = {each for each in dir(kind) if re.match(r"_(?!_)|__(?!\w+__$)", each)}
+    assert private - (allowed if hasattr(kind, "_fields") else set()) == set()
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_class_has_exactly_public_attributes(name: str) -> None:
+    found = [each for each in dir(getattr(fastcoord, name)) if not each.startswith("_")]
+    assert found == sorted(ATTRIBUTES[name])
+
+
+@pytest.mark.parametrize("name", [name for name in CLASSES if hasattr(errors, name)])
+def test_class_reports_public_module(name: str) -> None:
+    kind = getattr(fastcoord, name)
+    assert (kind.__module__, kind.__qualname__) == ("fastcoord", name)
+    assert repr(kind).endswith(f"'fastcoord.{name}'>") or issubclass(kind, enum.Enum)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_struct_annotations_resolve(name: str) -> None:
+    kind = getattr(fastcoord, name)
+    if issubclass(kind, msgspec.Struct):
+        assert msgspec.inspect.type_info(kind).cls is kind  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", INTERNAL_PACKAGES)
+def test_internal_package_says_so(name: str) -> None:
+    package = importlib.import_module(f"fastcoord.{name}")
+    assert "(internal)" in (package.__doc__ or "").splitlines()[0]
+
+
+def test_package_has_few_files() -> None:
+    suffixes = {".h", ".pxd", ".py", ".pyi", ".pyx", ".typed"}
+    files = [path.name for path in FOLDER.iterdir() if path.suffix in suffixes]
+    assert len(files) <= MOST_FILES, sorted(files)
+
+
 @pytest.mark.parametrize("name", fastcoord.__all__)
 def test_every_export_has_docstring(name: str) -> None:
     value = getattr(fastcoord, name)
@@ -123,7 +186,7 @@ def test_every_export_has_docstring(name: str) -> None:
     assert written, f"fastcoord.{name} has no docstring"
 
 
-@pytest.mark.parametrize("name", METHODS_OF_A_NODE)
+@pytest.mark.parametrize("name", NODE)
 def test_every_node_method_has_docstring(name: str) -> None:
     assert inspect.getdoc(getattr(fastcoord.Node, name)), f"Node.{name} has no docstring"
 

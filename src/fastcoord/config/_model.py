@@ -1,7 +1,5 @@
 """The configuration as frozen structs."""
 
-from __future__ import annotations
-
 import msgspec
 
 from fastcoord.config._secret import Secret
@@ -120,7 +118,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
         if not self.subject:
             msgspec.structs.force_setattr(self, "subject", default_subject(self.protocol))
 
-    def with_protocol(self, protocol: str) -> Cluster:
+    def with_protocol(self, protocol: str) -> "Cluster":
         """Return a copy with another protocol.
 
         The default subject of the old protocol becomes that of the new one; any other is kept.
@@ -141,3 +139,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     cluster: Cluster = Cluster()
     source: str = "<code>"
     """The path of the file, or the name given to :func:`parse_config`."""
+
+
+for _kind in (Address, Tls, Timeout, Capacity, Nats, Cluster):
+    # Programs import them from the package, and pickle finds them there.
+    _kind.__module__ = "fastcoord.config"
+del _kind
+Config.__module__ = "fastcoord"

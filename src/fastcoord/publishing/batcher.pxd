@@ -19,13 +19,14 @@ cdef class Batcher(BatchQueue):
     cdef readonly uint16_t node_id
     cdef readonly Py_ssize_t limit     # bytes of one batch, the node id included
     cdef readonly uint32_t open_count  # events in the open batch
+    cdef object clock
     cdef object on_open
     cdef object on_seal
     cdef readonly uint64_t accepted    # events, ever
     cdef readonly uint64_t sealed_batches
     cdef readonly Py_ssize_t bytes_since_flush  # sealed since begin_flush
     cdef readonly bint is_flush_scheduled
-    cdef readonly double now           # the time of the last begin_flush; stamps sealed batches
+    cdef readonly double opened_at     # when the first event of the open batch was accepted
 
     cdef bint has_state_change         # whether the protocol has StateChange, the common event
     cdef uint8_t state_change_tag
@@ -38,4 +39,5 @@ cdef class Batcher(BatchQueue):
     cdef Py_ssize_t add_run(self, tuple events, Py_ssize_t start) except -1
     cdef Appending append(self, Event event) except APPENDING_FAILED
     cdef int schedule_flush(self) except -1
+    cdef int make_capacity(self) except -1
     cdef int seal_open(self) except -1

@@ -3,7 +3,7 @@
 
 An event is in one of four places, and counted in exactly one of them at any time::
 
-    accepted = confirmed + waiting + discarded      waiting = open batch + queue + window
+    accepted = confirmed + waiting + discarded      waiting = open batch + sealed batches
 
 The open batch is a buffer of bytes. Its owner seals it once per iteration of the event loop; when
 the next event does not fit, it is sealed here. ``BatchQueue`` keeps the sealed batches.
@@ -11,7 +11,7 @@ the next event does not fit, it is sealed here. ``BatchQueue`` keeps the sealed 
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memmove
 
 from fastcoord.publishing.batch_queue cimport BatchQueue
@@ -50,14 +50,15 @@ cdef class Batcher(BatchQueue):
     :param node_id: the sender, 0 to 65535.
     :param protocol: the name of a protocol.
     :param limit: the most bytes of one batch.
-    :param capacity: the most sealed batches in ``queue`` and ``window`` together.
+    :param capacity: the most sealed and unconfirmed batches.
+    :param clock: returns the time in seconds; called once a batch, at its first event.
     :param on_open: called without arguments at the first event after ``begin_flush``: the owner
         schedules a flush.
     :param on_seal: called without arguments when a batch was sealed because it was full, and the
         queue holds enough for a write.
     """
 
-    def __init__(self, *, node_id, protocol, Py_ssize_t limit, Py_ssize_t capacity, on_open, on_seal):
+    def __init__(self, *, node_id, protocol, Py_ssize_t limit, Py_ssize_t capacity, clock, on_open, on_seal):
         BatchQueue.__init__(self, capacity)
         if limit < MIN_LIMIT:
             raise ValueError(f"a batch must hold at least {MIN_LIMIT} bytes")
@@ -66,6 +67,7 @@ cdef class Batcher(BatchQueue):
         self.state_change_tag = <uint8_t>self.protocol.tag_of[<int>STATE_CHANGE]
         self.node_id = node_id
         self.limit = limit
+        self.clock = clock
         self.on_open = on_open
         self.on_seal = on_seal
         reserve(&self.writer, limit)
@@ -84,6 +86,20 @@ cdef class Batcher(BatchQueue):
     def offset(self):
         """How many events were accepted before those of the open batch."""
         return self.accepted - self.open_count
+
+    @property
+    def next_offset(self):
+        """The offset of the first event that is not sent on the present connection."""
+        if self.resend:
+            return self.resend[0].offset
+        return self.queue[0].offset if self.queue else self.accepted - self.open_count
+
+    @property
+    def next_discarded(self):
+        """How many events before ``next_offset`` were discarded."""
+        if self.resend:
+            return self.resend[0].discarded
+        return self.next_offset - self.taken
 
     @property
     def open_bytes(self):
@@ -187,6 +203,8 @@ cdef class Batcher(BatchQueue):
                 and (<StateChange>event).code
                 and self.writer.used + FIXED_SIZE <= self.limit
             ):
+                if self.open_count == 0:
+                    self.opened_at = self.clock()
                 # ``reserve`` may move the buffer, so ``position`` is read after it and kept only
                 # until the next call that may reserve.
                 reserve(&self.writer, FIXED_SIZE)
@@ -226,6 +244,9 @@ cdef class Batcher(BatchQueue):
         """Encode one event into the open batch, or into the next one if it does not fit."""
         cdef Py_ssize_t before = self.writer.used
         cdef Py_ssize_t size
+        cdef double now
+        if self.open_count == 0:
+            self.opened_at = self.clock()
         encode_event(self.protocol, &self.writer, event)
         if self.writer.used > self.limit:
             size = self.writer.used - before
@@ -236,6 +257,8 @@ cdef class Batcher(BatchQueue):
                 return TOO_LARGE
             if not self.has_capacity():
                 return NO_CAPACITY
+            # Called first: after ``seal_open`` no exception may lose the event.
+            now = self.clock()
             self.seal_open()
             # ``seal_open`` copied the batch and moved nothing: the bytes of this event still follow
             # it. ``memmove`` because source and target may overlap.
@@ -243,6 +266,7 @@ cdef class Batcher(BatchQueue):
             self.writer.used = self.prefix + size
             self.accepted += 1
             self.open_count = 1
+            self.opened_at = now
             # Usually a flush is already scheduled, unless the queue was full at the last flush.
             self.schedule_flush()
             if (
@@ -269,14 +293,10 @@ cdef class Batcher(BatchQueue):
                 raise
         return 0
 
-    def begin_flush(self, double now):
-        """Start a flush: the next event schedules another one.
-
-        :param now: the time on the owner's clock.
-        """
+    def begin_flush(self):
+        """Start a flush: the next event schedules another one."""
         self.is_flush_scheduled = False
         self.bytes_since_flush = 0
-        self.now = now
 
     def add_from(self, events, Py_ssize_t start=0):
         """Accept prepared events from index ``start`` on, as far as the capacity allows.
@@ -286,13 +306,33 @@ cdef class Batcher(BatchQueue):
         return self.add_tuple(tuple(events), start)
 
     def add_always(self, events):
-        """Accept prepared events; discard the oldest batch whenever the capacity is used up."""
+        """Accept prepared events; whenever the capacity is used up, discard the oldest ones that no
+        connection has taken.
+        """
         cdef Py_ssize_t index = 0
         cdef tuple prepared = tuple(events)
         while index < len(prepared):
             index = self.add_tuple(prepared, index)
             if index < len(prepared):
-                self.discard_oldest()
+                self.make_capacity()
+
+    cdef int make_capacity(self) except -1:
+        """Discard the oldest batch that no connection has taken: of the queue, or the open one."""
+        if self.queue:
+            return self.drop_oldest()
+        self.discarded += self.open_count
+        self.writer.used = self.prefix
+        self.open_count = 0
+        return 0
+
+    def discard_oldest(self):
+        """Discard the oldest batch that no connection has taken.
+
+        :return: how many events were discarded.
+        """
+        cdef uint64_t before = self.discarded
+        self.make_capacity()
+        return self.discarded - before
 
     cdef Py_ssize_t add_tuple(self, tuple events, Py_ssize_t start) except -1:
         cdef Py_ssize_t index = start
@@ -308,6 +348,8 @@ cdef class Batcher(BatchQueue):
     cdef Py_ssize_t add_run(self, tuple events, Py_ssize_t start) except -1:
         """Encode events that fit into the open batch; return the index of the first that does not.
         """
+        if self.open_count == 0 and start < len(events):
+            self.opened_at = self.clock()
         # The pointers into the tuple are borrowed; ``events`` keeps the tuple and its items alive.
         cdef Py_ssize_t stop = encode_run(
             self.protocol,
@@ -332,7 +374,7 @@ cdef class Batcher(BatchQueue):
                 PyBytes_FromStringAndSize(<char*>self.writer.start, self.writer.used),
                 self.accepted - self.open_count,
                 self.open_count,
-                self.now,
+                self.opened_at,
             )
         )
         self.bytes_since_flush += self.writer.used

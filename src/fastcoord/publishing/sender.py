@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import threading
+import time
 from collections import deque
+from itertools import groupby
+from math import inf
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from fastcoord._deadline import within
 from fastcoord.errors import RequestTimeout
 from fastcoord.nats.frames import HEADER_ALLOWANCE
 from fastcoord.publishing.batcher import Batcher
+from fastcoord.publishing.confirmation import CONFIRMATION_PAUSE, Confirmations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,21 +23,12 @@ if TYPE_CHECKING:
     from fastcoord.events import Event
     from fastcoord.nats.connection import Connection, Note
     from fastcoord.publishing.node_state import NodeState
+    from fastcoord.wire.sealed_batch import SealedBatch
 
 __all__ = ["Sender"]
 
 BYTES_PER_WRITE = 128 * 1024
-"""How much is handed to the socket before looking again whether it takes more."""
-
-CONFIRMATION_PAUSE = 0.005
-"""Seconds between two requests for confirmation while little is sent."""
-
-WINDOW_TO_CONFIRM = 16
-"""Unconfirmed batches at which confirmation is requested without such a pause."""
-
-PINGS_UNDER_WAY = 8
-"""Pings for confirmation that may be unanswered at once. Each lets go of its part of the window,
-so that small batches never wait for a whole window to go there and back."""
+"""Bytes that are handed to the socket before it is asked again whether it is writable."""
 
 
 class Sender:
@@ -52,29 +47,32 @@ class Sender:
         self.sent_bytes = 0
         self.last_sent = 0.0
         self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
+        # Not the loop's clock: other threads publish as well, and uvloop's clock stands still
+        # within an iteration.
+        self._clock = time.monotonic
         self._request_timeout = config.nats.timeout.request
         self._batch_bytes = config.nats.capacity.batch_bytes
+        self._max_age = config.cluster.max_age
         capacity = config.nats.capacity.client
-        self._batches_per_ping = max(WINDOW_TO_CONFIRM, capacity // PINGS_UNDER_WAY)
         self.batcher = Batcher(
             node_id=node_id,
             protocol=protocol,
             limit=self._batch_bytes,
             capacity=capacity,
-            on_open=self._on_open,
-            on_seal=self._on_seal,
+            clock=self._clock,
+            on_open=self._schedule_flush,
+            on_seal=self._send_full_batches,
         )
-        self._empty = self.batcher.empty_payload()
-        self._pings: deque[float] = deque()
-        self._last_ping = 0.0
-        self._sent_since_ping = 0
-        self._confirmation: asyncio.TimerHandle | None = None
+        self._confirmations = Confirmations(self.batcher, capacity)
+        self._confirmation_timer: asyncio.TimerHandle | None = None
+        self._empty_payload = self.batcher.empty_payload()
         self._connection: Connection | None = None
-        self._resend_until = 0
         self._is_held = False
+        self._waiting_since = self._clock()
+        """Until when a connection took batches; their age counts from then on."""
+        self._silent_since = 0.0
+        """When the lost connection last showed that its server was alive."""
         self._waiters: deque[asyncio.Future[None]] = deque()
-        self._flushes: list[tuple[int, asyncio.Future[None]]] = []
 
     # ----------------------------------------------------------------------- publishing
 
@@ -87,206 +85,230 @@ class Sender:
         while done < len(prepared):
             waiter = self._loop.create_future()
             self._waiters.append(waiter)
-            self._state.set_waiting(len(self._waiters))
-            self._wake_next()
             try:
+                self._state.set_waiting(len(self._waiters))
+                self._wake_publisher()
                 await waiter
                 self._state.check()
                 done = self.batcher.add_from(prepared, done)
             finally:
                 self._waiters.remove(waiter)
                 self._state.set_waiting(len(self._waiters))
-                # If this task was cancelled, the next one takes the capacity.
-                self._wake_next()
+                # If this task was cancelled, the next one gets the capacity.
+                self._wake_publisher()
 
-    def _wake_next(self) -> None:
+    def _wake_publisher(self) -> None:
         if self._waiters and not self.batcher.is_full and not self._waiters[0].done():
             self._waiters[0].set_result(None)
 
     # ---------------------------------------------------------------- sealing and sending
 
-    def _on_open(self) -> None:
-        if threading.get_ident() == self._thread:
-            self._loop.call_soon(self._flush_open)
-        else:
-            self._loop.call_soon_threadsafe(self._flush_open)
+    def _is_in_loop(self) -> bool:
+        """Return whether the calling thread runs the node's event loop now."""
+        return asyncio._get_running_loop() is self._loop
 
-    def _on_seal(self) -> None:
-        if threading.get_ident() == self._thread:
-            self._pump()
+    def _schedule_flush(self) -> None:
+        if self._is_in_loop():
+            self._loop.call_soon(self._flush)
         else:
-            self._loop.call_soon_threadsafe(self._flush_open)
+            self._loop.call_soon_threadsafe(self._flush)
 
-    def _flush_open(self) -> None:
-        """Seal the open batch and send what the connection takes."""
-        self.batcher.begin_flush(self._loop.time())
+    def _send_full_batches(self) -> None:
+        if self._is_in_loop():
+            self._send_batches()
+        else:
+            self._loop.call_soon_threadsafe(self._flush)
+
+    def _flush(self) -> None:
+        """Seal the open batch and send what the socket takes."""
+        self.batcher.begin_flush()
         self.batcher.seal()
-        self._pump()
+        self._send_batches()
 
-    def _pump(self) -> None:
+    def _send_batches(self) -> None:
         connection = self._connection
         batcher = self.batcher
-        if connection is None or self._is_held or not batcher.queue:
+        if connection is None or self._is_held or self._state.is_closed:
+            return
+        if not (batcher.queue or batcher.resend):
             return
         try:
-            while batcher.queue and connection.is_writable:
-                self._send(connection)
+            while (batcher.queue or batcher.resend) and connection.is_writable:
+                self._write(connection)
         except BaseException:
-            # A signal's handler raised, or there is no memory: what was taken may not be written,
-            # and no PONG of this connection may confirm it.
+            # A signal handler raised, or memory is short: the batches that were taken may not be
+            # written, and no PONG of this connection may confirm them.
             connection.abort("sending was interrupted")
             raise
         self._confirm_later()
 
-    def _send(self, connection: Connection) -> None:
-        """Hand what one write carries to a connection."""
-        batcher = self.batcher
+    def _write(self, connection: Connection) -> None:
+        """Hand the batches of one write to a connection."""
+        note: Note = "resend" if self.batcher.resend else None
+        taken = self.batcher.take(BYTES_PER_WRITE)
         now = self._loop.time()
-        resend = batcher.queue[0].offset < self._resend_until
-        taken = batcher.take(BYTES_PER_WRITE if not resend else 1)
-        self._sent_since_ping += len(taken)
+        self._confirmations.count_sent(len(taken))
+        last = taken[-1]
         answered = None
-        if self._confirmation_is_due(now):
-            last = taken[-1]
-            answered = self._expect(connection, last.offset + last.count, now)
-        self.sent_bytes += connection.publish(
-            self.incarnation,
-            batcher.discarded,
-            taken,
-            note="resend" if resend else None,
-            answered=answered,
-        )
+        if self._confirmations.is_due(now):
+            answered = self._expect_pong(connection, last.offset + last.count, now)
+        for members in _split_where_discarded(taken):
+            self.sent_bytes += connection.publish(
+                self.incarnation,
+                members[0].discarded,
+                members,
+                note=note,
+                answered=answered if members[-1] is last else None,
+            )
         self.last_sent = now
 
-    def _confirmation_is_due(self, now: float) -> bool:
-        """Say whether a PING should go with what is sent now.
+    def resume(self) -> None:
+        """Continue sending: the socket is writable again."""
+        self._send_batches()
 
-        A single event now and then shares one with those of the next few milliseconds. Under load
-        one follows the other at once, and more are under way where batches are many and small.
+    def repair(self) -> None:
+        """Do what a callback may have left undone because an exception interrupted it.
+
+        Called at each tick; nothing happens if there is nothing to do.
         """
-        if self._pings:
-            return (
-                self._sent_since_ping >= self._batches_per_ping
-                and len(self._pings) < PINGS_UNDER_WAY
-            )
-        return (
-            bool(self._flushes)
-            or len(self.batcher.window) >= WINDOW_TO_CONFIRM
-            or now - self._last_ping >= CONFIRMATION_PAUSE
-        )
+        self._flush()
+        self._wake_publisher()
+        self._confirm_later()
+
+    # ---------------------------------------------------------------------- confirmations
 
     def _confirm_later(self) -> None:
-        if self.batcher.window and not self._pings and self._confirmation is None:
-            self._confirmation = self._loop.call_later(CONFIRMATION_PAUSE, self._confirm)
+        timer = self._confirmation_timer
+        if (
+            self.batcher.window
+            and not self._confirmations.is_pinging
+            and (timer is None or timer.when() < self._loop.time())
+        ):
+            self._confirmation_timer = self._loop.call_later(CONFIRMATION_PAUSE, self._confirm)
 
     def _confirm(self) -> None:
-        """Ask for the confirmation of everything that is in the window."""
-        self._confirmation = None
+        """Send a PING for everything that is in the window."""
+        self._confirmation_timer = None
         window = self.batcher.window
-        if self._connection is not None and not self._pings and window:
+        if self._connection is not None and not self._confirmations.is_pinging and window:
             last = window[-1]
             self._ping(self._connection, last.offset + last.count)
 
     @property
     def pinged_at(self) -> float | None:
-        """When the oldest PING that is not answered was sent; ``None`` when all are."""
-        return self._pings[0] if self._pings else None
+        """When the oldest unanswered PING was sent; ``None`` when all are answered."""
+        return self._confirmations.pinged_at
 
     def restart_ping_timeouts(self, now: float) -> None:
-        """Count the time that PINGs wait for their answers from now on."""
-        self._pings = deque([now] * len(self._pings))
+        """Count the time that the PINGs are unanswered from now on."""
+        self._confirmations.restart_timeouts(now)
 
-    def _expect(self, connection: Connection, up_to: int, now: float) -> Callable[[], None]:
-        self._pings.append(now)
-        self._last_ping = now
-        self._sent_since_ping = 0
+    def check_alive(self) -> None:
+        """Send a PING unless one is unanswered, so that a server that is silent is detected."""
+        if self._connection is not None and not self._confirmations.is_pinging:
+            self._ping(self._connection, self.batcher.next_offset)
+
+    def _expect_pong(self, connection: Connection, up_to: int, now: float) -> Callable[[], None]:
+        self._confirmations.add_ping(up_to, now)
         return lambda: self._answered(connection, up_to)
 
     def _ping(self, connection: Connection, up_to: int) -> None:
-        connection.ping(self._expect(connection, up_to, self._loop.time()))
+        connection.ping(self._expect_pong(connection, up_to, self._loop.time()))
 
     def _answered(self, connection: Connection, up_to: int) -> None:
+        """Confirm the events before number ``up_to``: a PONG arrived."""
         if connection is not self._connection:
             return
-        self._pings.popleft()
-        self.batcher.confirm(up_to)
-        for flush in [flush for flush in self._flushes if flush[0] <= up_to]:
-            self._flushes.remove(flush)
-            if not flush[1].done():
-                flush[1].set_result(None)
-        if (
-            self.batcher.open_count
-            and not self.batcher.is_flush_scheduled
-            and not self.batcher.is_full
-        ):
-            # It stayed open only because there was no room to seal it.
-            self.batcher.seal()
-            self._pump()
-        self._wake_next()
-        if not self._pings:
-            if self._flushes and self._first_unsent() > up_to:
-                self._ping(connection, self._first_unsent())
-            elif len(self.batcher.window) >= WINDOW_TO_CONFIRM:
+        batcher, confirmations = self.batcher, self._confirmations
+        batcher.confirm(up_to, self._clock())
+        confirmations.answer(up_to)
+        if batcher.open_count and not batcher.is_flush_scheduled:
+            # It stayed open at the last flush only because the capacity was used up.
+            batcher.seal()
+        self._send_batches()
+        self._wake_publisher()
+        if not confirmations.is_pinging:
+            if confirmations.has_flushes and batcher.next_offset > up_to:
+                self._ping(connection, batcher.next_offset)
+            elif confirmations.is_window_large:
                 self._confirm()
             else:
                 self._confirm_later()
 
-    def _first_unsent(self) -> int:
-        queue = self.batcher.queue
-        return queue[0].offset if queue else self.batcher.offset
-
-    def writable(self) -> None:
-        """Hear that the socket takes bytes again."""
-        self._pump()
-
-    def check_alive(self) -> None:
-        """Have a PING under way, so that a server that has gone silent is found out."""
-        if self._connection is not None and not self._pings:
-            self._ping(self._connection, self._first_unsent())
-
     def beat(self, note: Note = None) -> None:
-        """Say with an empty batch that this node is there, and how far it has come."""
-        if self._connection is None:
+        """Send an empty batch with the present offset: a heartbeat, a hello or a goodbye."""
+        if self._connection is None or self._state.is_closed:
             return
-        offset = self._first_unsent()
-        if note is None and offset < self._resend_until:
-            # It looks back on what peers may know to be missing: no news that the count went back.
+        batcher = self.batcher
+        if note is None and batcher.resend:
+            # Its offset is smaller than what peers may have received before.
             note = "resend"
         self._connection.publish_empty(
-            self._empty, self.incarnation, offset, self.batcher.discarded, note=note
+            self._empty_payload,
+            self.incarnation,
+            batcher.next_offset,
+            batcher.next_discarded,
+            note=note,
         )
         self.last_sent = self._loop.time()
 
-    def discard_older(self, deadline: float) -> int:
-        """Discard what was sealed before ``deadline`` and still has no connection."""
-        gone = self.batcher.discard_before(deadline)
-        if gone:
-            self._wake_next()
-        return gone
+    # -------------------------------------------------------------------------------- age
+
+    def discard_expired(self) -> int:
+        """Discard what has waited longer than ``cluster.max-age`` for a connection.
+
+        :return: how many events were discarded.
+        """
+        deadline = self._clock() - self._max_age
+        if self._connection is not None or self._waiting_since >= deadline:
+            return 0
+        discarded = self.batcher.discard_before(deadline)
+        if discarded:
+            self._flush()
+            self._wake_publisher()
+        return discarded
+
+    def seconds_to_expiry(self) -> float:
+        """Return how long the oldest batch that no connection has taken may still wait."""
+        batcher = self.batcher
+        now = self._clock()
+        accepted_at = now
+        if batcher.queue:
+            accepted_at = batcher.queue[0].accepted_at
+        elif batcher.open_count:
+            accepted_at = batcher.opened_at
+        return max(accepted_at, self._waiting_since) + self._max_age - now
 
     # ---------------------------------------------------------------------- connections
 
-    def connected(self, connection: Connection, *, recent_since: float, hold: bool) -> int:
-        """Use a connection: what was sent and not confirmed on the one before goes first.
+    @property
+    def connection(self) -> Connection | None:
+        """The connection in use."""
+        return self._connection
 
-        :param recent_since: what was confirmed, but sealed after this time, is sent again as well.
+    def connected(self, connection: Connection, *, repeat: float | None, hold: bool) -> int:
+        """Use a new connection: what the last one left unconfirmed is sent first.
+
+        :param repeat: send again what was confirmed within so many seconds before the last
+            connection went silent; ``None`` for nothing.
         :param hold: send no events before ``release``.
-        :return: how many events had to be discarded because this server takes no message so large.
+        :return: how many events were discarded because this server accepts no message so large.
         """
-        self._connection = connection
-        self._pings.clear()
         batcher = self.batcher
-        batcher.repeat(recent_since)
+        if self._connection is not None:
+            # An exception kept the caller from reporting the loss.
+            self.disconnected()
+        batcher.repeat(inf if repeat is None else self._silent_since - repeat)
+        discarded = self.limit_batches(connection.max_payload)
         self._is_held = hold
-        gone = self.limit_batches(connection.max_payload)
-        # Peers learn at once that this node is there, and how far it is; their answers tell it the
-        # same of them.
+        self._connection = connection
+        # Peers learn that this node is there and how far it is; they answer with the same.
         self.beat("hello")
-        self._flush_open()
-        if self._flushes:
+        self._flush()
+        if self._confirmations.has_flushes:
             self.check_alive()
-        self._wake_next()
-        return gone
+        self._wake_publisher()
+        return discarded
 
     def limit_batches(self, max_payload: int) -> int:
         """Follow the largest message that the server accepts, in bytes.
@@ -298,38 +320,39 @@ class Sender:
         return self.batcher.discard_larger(limit)
 
     def release(self) -> None:
-        """Send what was held: the peers can hear it now, or will not come."""
+        """Send what was held: all peers receive again, or are considered down."""
         if self._is_held:
             self._is_held = False
-            self._flush_open()
+            self._flush()
 
     def disconnected(self) -> None:
         """Keep everything until there is another connection."""
+        connection = self._connection
+        if connection is not None:
+            now = self._clock()
+            if not self._is_held:
+                self._waiting_since = now
+            self._silent_since = now - max(0.0, self._loop.time() - connection.last_activity)
         self._connection = None
-        self._pings.clear()
-        # What was sent before may arrive twice; everything else is new. Batches that an earlier
-        # connection has sent may still be queued, if the last one broke before they were resent.
-        self._resend_until = max(self._resend_until, self._first_unsent())
-        # Back in the queue at once: there it grows old, and makes room, like all that waits.
+        self._confirmations.clear_pings()
         self.batcher.rewind()
 
     # -------------------------------------------------------------------------- flushing
 
     async def flush(self, timeout: float | None = None) -> None:
-        """Wait until the server has everything that was accepted before this call.
+        """Wait until the server has confirmed everything that was accepted before this call.
 
+        :param timeout: seconds; ``timeout.request`` when left out.
         :raises RequestTimeout: it was not confirmed in time; it is kept, and sent again.
         """
         self._state.check()
         seconds = self._request_timeout if timeout is None else timeout
         discarded = self.batcher.discarded
-        self._flush_open()
-        confirmed = self._loop.create_future()
-        flush = (self.batcher.accepted, confirmed)
-        self._flushes.append(flush)
-        self.check_alive()
+        flush = self._confirmations.add_flush(self.batcher.accepted)
         try:
-            await within(confirmed, seconds)
+            self._flush()
+            self.check_alive()
+            await within(flush[1], seconds)
         except TimeoutError:
             waiting = self.batcher.waiting
             state = "the server did not confirm" if self._connection else "there is no connection"
@@ -340,8 +363,7 @@ class Sender:
                 f"{lost}"
             ) from None
         finally:
-            if flush in self._flushes:
-                self._flushes.remove(flush)
+            self._confirmations.remove_flush(flush)
         gone = self.batcher.discarded - discarded
         if gone:
             raise RequestTimeout(f"flush: {gone} events were discarded before they were confirmed")
@@ -349,22 +371,29 @@ class Sender:
     # ---------------------------------------------------------------------------- ending
 
     async def close(self, deadline: float) -> None:
-        """Send what waits and say goodbye, both confirmed, before ``deadline``.
+        """Send what waits and a goodbye, and wait for the confirmation of both.
 
-        :raises RequestTimeout: that could not be done in time.
+        :param deadline: on the loop's clock.
+        :raises RequestTimeout: that was not done before ``deadline``.
         """
+        self.release()
         await self.flush(max(0.0, deadline - self._loop.time()))
         self.beat("goodbye")
         await self.flush(max(0.0, deadline - self._loop.time()))
 
     def end(self) -> None:
-        """Wake everyone who waits; each finds in the state what has ended the node."""
-        if self._confirmation is not None:
-            self._confirmation.cancel()
+        """Wake every publisher and flush; each raises what has ended the node."""
+        if self._confirmation_timer is not None:
+            self._confirmation_timer.cancel()
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        reason = self._state.ended
-        for _, confirmed in self._flushes:
-            if not confirmed.done() and reason is not None:
-                confirmed.set_exception(reason)
+        if self._state.ended is not None:
+            self._confirmations.end(self._state.ended)
+
+
+def _split_where_discarded(batches: list[SealedBatch]) -> list[list[SealedBatch]]:
+    """Split a list where events were discarded between two batches."""
+    if batches[0].discarded == batches[-1].discarded:
+        return [batches]
+    return [list(members) for _, members in groupby(batches, attrgetter("discarded"))]

@@ -1,5 +1,5 @@
 # cython: language_level=3, embedsignature=True, boundscheck=False, wraparound=False
-"""A batch that is complete: its bytes and the place of its events in the node's sequence."""
+"""A batch that is complete: its bytes, the offset of its first event, and what its sender knows of it."""
 
 cimport cython
 from libc.stdint cimport uint32_t, uint64_t
@@ -11,23 +11,25 @@ from libc.stdint cimport uint32_t, uint64_t
 cdef class SealedBatch:
     """A batch that takes no more events.
 
-    :ivar payload: its bytes as they travel, the node id first.
+    :ivar payload: its bytes on the wire, the node id first.
     :ivar offset: how many events this node had accepted before its first one.
     :ivar count: how many events it holds.
-    :ivar sealed_at: when it was sealed, on the owner's clock.
+    :ivar accepted_at: when its first event was accepted, on the owner's clock.
+    :ivar confirmed_at: when it was confirmed, on the owner's clock; 0 before.
+    :ivar discarded: how many events before it this node had discarded; known once it is sent.
     """
 
-    def __init__(self, bytes payload not None, offset, count, sealed_at=0.0):
+    def __init__(self, bytes payload not None, offset, count, discarded=0):
         self.payload = payload
         self.offset = offset
         self.count = count
-        self.sealed_at = sealed_at
+        self.discarded = discarded
 
 
-cdef SealedBatch make_sealed_batch(bytes payload, uint64_t offset, uint32_t count, double sealed_at):
+cdef SealedBatch make_sealed_batch(bytes payload, uint64_t offset, uint32_t count, double accepted_at):
     cdef SealedBatch batch = SealedBatch.__new__(SealedBatch)
     batch.payload = payload
     batch.offset = offset
     batch.count = count
-    batch.sealed_at = sealed_at
+    batch.accepted_at = accepted_at
     return batch

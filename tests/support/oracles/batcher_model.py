@@ -30,13 +30,17 @@ def size_of(event: Event) -> int:
 class Batch:
     """A sealed batch.
 
-    :ivar is_counted: whether its events are already counted as confirmed or discarded.
+    :ivar accepted_at: when its first event was accepted.
+    :ivar is_confirmed: whether its events count as confirmed already.
+    :ivar discarded: how many events before it were discarded when it was sent.
     """
 
     offset: int
     events: list[Event]
-    sealed_at: float
-    is_counted: bool = False
+    accepted_at: float
+    confirmed_at: float = 0.0
+    is_confirmed: bool = False
+    discarded: int = 0
 
     @property
     def end(self) -> int:
@@ -60,19 +64,37 @@ class BatcherModel:
         self.now = 0.0
         self.accepted: list[Event] = []
         self.open: list[Event] = []
+        self.opened_at = 0.0
         self.queue: list[Batch] = []
+        self.resend: list[Batch] = []
         self.window: list[Batch] = []
         self.recent: deque[Batch] = deque(maxlen=REMEMBERED)
-        self.confirmed = self.discarded = self.sealed = 0
+        self.confirmed = self.sealed = 0
+        self.discarded: set[int] = set()
+        """The numbers of the events that were discarded."""
 
     @property
     def has_capacity(self) -> bool:
-        return len(self.queue) + len(self.window) < self.capacity
+        return self.unconfirmed_batches < self.capacity
+
+    @property
+    def unconfirmed_batches(self) -> int:
+        sealed = self.queue + self.resend + self.window
+        return sum(not batch.is_confirmed for batch in sealed)
 
     @property
     def waiting(self) -> int:
-        sealed = [batch for batch in self.queue + self.window if not batch.is_counted]
-        return len(self.open) + sum(len(batch.events) for batch in sealed)
+        sealed = self.queue + self.resend + self.window
+        unconfirmed = [batch for batch in sealed if not batch.is_confirmed]
+        return len(self.open) + sum(len(batch.events) for batch in unconfirmed)
+
+    @property
+    def next_offset(self) -> int:
+        unsent = self.resend + self.queue
+        return unsent[0].offset if unsent else len(self.accepted) - len(self.open)
+
+    def discarded_before(self, offset: int) -> int:
+        return sum(number < offset for number in self.discarded)
 
     def set_limit(self, limit: int) -> None:
         self.limit = limit
@@ -86,6 +108,8 @@ class BatcherModel:
             if not self.has_capacity:
                 return False
             self._seal()
+        if not self.open:
+            self.opened_at = self.now
         self.open.append(event)
         self.accepted.append(event)
         return True
@@ -109,58 +133,60 @@ class BatcherModel:
 
     def _seal(self) -> None:
         offset = len(self.accepted) - len(self.open)
-        self.queue.append(Batch(offset, self.open, self.now))
+        self.queue.append(Batch(offset, self.open, self.opened_at))
         self.open = []
         self.sealed += 1
 
     def take(self, most_bytes: int) -> list[Batch]:
         taken: list[Batch] = []
-        while self.queue and sum(len(batch.payload) for batch in taken) < most_bytes:
-            taken.append(self.queue.pop(0))
+        source = self.resend or self.queue
+        while source and sum(len(batch.payload) for batch in taken) < most_bytes:
+            taken.append(source.pop(0))
+            taken[-1].discarded = self.discarded_before(taken[-1].offset)
         self.window += taken
         return taken
 
     def confirm(self, up_to: int) -> None:
         while self.window and self.window[0].end <= up_to:
             batch = self.window.pop(0)
-            if not batch.is_counted:
+            if not batch.is_confirmed:
                 self.confirmed += len(batch.events)
-                batch.is_counted = True
+                batch.is_confirmed = True
+            batch.confirmed_at = self.now
             self.recent.append(batch)
 
     def rewind(self) -> None:
-        self.queue = self.window + self.queue
+        self.resend = self.window + self.resend
         self.window = []
 
     def repeat(self, since: float) -> None:
         again: list[Batch] = []
         for batch in reversed(self.recent):
-            if batch.sealed_at < since:
+            if batch.confirmed_at < since:
                 break
             again.insert(0, batch)
-        self.queue = again + self.queue
+        self.resend = again + self.resend
         self.recent.clear()
 
     def discard_oldest(self) -> int:
-        for place in (self.queue, self.window):
-            if place:
-                return self._discard(place.pop(0))
-        return 0
+        if self.queue:
+            return self._discard(self.queue.pop(0))
+        discarded = self._discard(Batch(len(self.accepted) - len(self.open), self.open, 0.0))
+        self.open = []
+        return discarded
 
     def discard_before(self, deadline: float) -> int:
         gone = 0
-        while self.queue and self.queue[0].sealed_at < deadline:
+        while self.queue and self.queue[0].accepted_at < deadline:
             gone += self._discard(self.queue.pop(0))
         return gone
 
     def discard_larger(self, limit: int) -> int:
-        larger = [batch for batch in self.queue if len(batch.payload) > limit]
-        self.queue = [batch for batch in self.queue if len(batch.payload) <= limit]
-        return sum(self._discard(batch) for batch in larger)
+        larger = [batch for batch in self.resend + self.queue if len(batch.payload) > limit]
+        self.resend = [batch for batch in self.resend if batch not in larger]
+        self.queue = [batch for batch in self.queue if batch not in larger]
+        return sum(self._discard(batch) for batch in larger if not batch.is_confirmed)
 
     def _discard(self, batch: Batch) -> int:
-        if batch.is_counted:
-            return 0
-        batch.is_counted = True
-        self.discarded += len(batch.events)
+        self.discarded.update(range(batch.offset, batch.end))
         return len(batch.events)

@@ -1,0 +1,115 @@
+"""Which PINGs are unanswered, who waits for a confirmation, and when the next PING is due."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastcoord.publishing.batcher import Batcher
+
+__all__ = ["Confirmations"]
+
+CONFIRMATION_PAUSE = 0.005
+"""Seconds between two PINGs while little is sent."""
+
+WINDOW_TO_CONFIRM = 16
+"""Unconfirmed batches at which a PING is sent without such a pause."""
+
+MAX_PINGS = 8
+"""Unanswered PINGs for confirmation at once. Each confirms a part of the window, so that many small
+batches do not have to wait until the whole window is confirmed."""
+
+
+class Confirmations:
+    """The confirmations that one node waits for.
+
+    :param batcher: its window is what PONGs confirm.
+    :param capacity: the most unconfirmed batches.
+    """
+
+    def __init__(self, batcher: Batcher, capacity: int) -> None:
+        self._batcher = batcher
+        self._batches_per_ping = max(WINDOW_TO_CONFIRM, capacity // MAX_PINGS)
+        self._pings: deque[tuple[float, int]] = deque()
+        self._last_ping = 0.0
+        self._batches_since_ping = 0
+        self._flushes: list[tuple[int, asyncio.Future[None]]] = []
+
+    @property
+    def is_pinging(self) -> bool:
+        """Whether a PING is unanswered."""
+        return bool(self._pings)
+
+    @property
+    def has_flushes(self) -> bool:
+        """Whether a ``flush`` waits for its confirmation."""
+        return bool(self._flushes)
+
+    @property
+    def pinged_at(self) -> float | None:
+        """When the oldest unanswered PING was sent; ``None`` when all are answered."""
+        return self._pings[0][0] if self._pings else None
+
+    @property
+    def is_window_large(self) -> bool:
+        """Whether the window must be confirmed without a pause."""
+        return len(self._batcher.window) >= WINDOW_TO_CONFIRM
+
+    def is_due(self, now: float) -> bool:
+        """Return whether a PING should follow the batches that are sent now.
+
+        A single event now and then shares a PING with those of the next milliseconds. Under load
+        each PONG is followed by a PING, and several are unanswered while batches are small.
+        """
+        if self._pings:
+            return (
+                self._batches_since_ping >= self._batches_per_ping and len(self._pings) < MAX_PINGS
+            )
+        is_pause_over = now - self._last_ping >= CONFIRMATION_PAUSE
+        return self.has_flushes or self.is_window_large or is_pause_over
+
+    def count_sent(self, batches: int) -> None:
+        """Count batches that were sent."""
+        self._batches_since_ping += batches
+
+    def add_ping(self, up_to: int, now: float) -> None:
+        """Note a PING whose PONG confirms the events before number ``up_to``."""
+        self._pings.append((now, up_to))
+        self._last_ping = now
+        self._batches_since_ping = 0
+
+    def answer(self, up_to: int) -> None:
+        """Remove the PING for ``up_to``, those before it, and complete the flushes up to there."""
+        while self._pings and self._pings[0][1] <= up_to:
+            self._pings.popleft()
+        for flush in [flush for flush in self._flushes if flush[0] <= up_to]:
+            if not flush[1].done():
+                flush[1].set_result(None)
+            self._flushes.remove(flush)
+
+    def restart_timeouts(self, now: float) -> None:
+        """Count the time that the PINGs are unanswered from now on."""
+        self._pings = deque((now, up_to) for _, up_to in self._pings)
+
+    def clear_pings(self) -> None:
+        """Forget the PINGs of a connection that is lost."""
+        self._pings.clear()
+
+    def add_flush(self, up_to: int) -> tuple[int, asyncio.Future[None]]:
+        """Add a flush that completes when the events before number ``up_to`` are confirmed."""
+        flush = (up_to, asyncio.get_running_loop().create_future())
+        self._flushes.append(flush)
+        return flush
+
+    def remove_flush(self, flush: tuple[int, asyncio.Future[None]]) -> None:
+        """Remove a flush that ended."""
+        if flush in self._flushes:
+            self._flushes.remove(flush)
+
+    def end(self, reason: Exception) -> None:
+        """Raise ``reason`` in every flush."""
+        for _, confirmed in self._flushes:
+            if not confirmed.done():
+                confirmed.set_exception(reason)

@@ -1,0 +1,143 @@
+"""What waits too long for a connection is discarded; what a connection has taken is not."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from fastcoord import AppEvent, EmailPush, Event, Missed, PeerDown, StateChange
+from fastcoord.server import LocalServer
+from support.cluster.accounting import accounted, drain
+from support.faults.proxy import Proxy
+from support.wait import until
+
+CLUSTER: dict[str, Any] = {"protocol": "fastcoord-1", "heartbeat": "300ms", "max_age": "1s"}
+
+
+async def quiet(seconds: float) -> None:
+    """Let a node be idle for so long: its last flush is then as old."""
+    end = time.monotonic() + seconds
+    await until(lambda: time.monotonic() > end, timeout=seconds + 10)
+
+
+async def test_burst_after_quiet_survives_outage(server: LocalServer) -> None:
+    async with (
+        accounted(server, 1, cluster=CLUSTER) as sender,
+        accounted(server, 2, cluster=CLUSTER) as hearer,
+        hearer.subscribe() as events,
+    ):
+        await quiet(1.2)
+        server.kill()
+        await until(lambda: not sender.is_connected)
+        sent: list[Event] = [StateChange(each, each, 1) for each in range(50_000)]
+        await sender.publish_many(sent)
+        await server.start_async()
+        await sender.flush()
+        assert sender.stats().discarded == 0
+        await until(lambda: hearer.stats().received == 50_000)
+        assert [each for each in drain(events) if isinstance(each, StateChange)] == sent
+
+
+async def test_burst_after_quiet_survives_stalled_socket(server: LocalServer) -> None:
+    async with (
+        Proxy(server.host, server.port) as proxy,
+        accounted(proxy, 1, cluster=CLUSTER) as sender,
+    ):
+        await quiet(1.2)
+        proxy.to_server.pause()
+        await sender.publish_many([EmailPush(each, each, 1) for each in range(500_000)])
+        await until(lambda: sender.stats().waiting_batches > 100)
+        await quiet(0.25)
+        proxy.to_server.resume()
+        await sender.flush()
+        stats = sender.stats()
+        assert (stats.discarded, stats.confirmed) == (0, 500_000)
+
+
+async def test_killed_server_gets_confirmed_batches_again(server: LocalServer) -> None:
+    async with (
+        Proxy(server.host, server.port) as proxy,
+        accounted(server, 1, cluster=CLUSTER) as sender,
+        accounted(proxy, 2, cluster=CLUSTER) as hearer,
+    ):
+        await until(lambda: sender.peers() and hearer.peers())
+        await quiet(1.2)
+        proxy.to_client.pause()
+        await sender.publish_many([StateChange(each, each, 1) for each in range(30_000)])
+        await sender.flush()
+        assert sender.stats().confirmed == 30_000
+        server.kill()
+        proxy.cut()
+        proxy.to_client.resume()
+        await server.start_async()
+        await until(lambda: hearer.stats().received == 30_000)
+
+
+async def test_hold_ends_before_events_expire(server: LocalServer) -> None:
+    async with (
+        Proxy(server.host, server.port) as proxy,
+        accounted(server, 1, cluster=CLUSTER) as sender,
+        accounted(server, 2, cluster=CLUSTER) as hearer,
+        accounted(proxy, 3, cluster=CLUSTER) as absent,
+        hearer.subscribe(kinds=[AppEvent]) as events,
+    ):
+        await until(lambda: len(sender.peers()) == 2)
+        proxy.refuse()
+        server.kill()
+        await until(lambda: not sender.is_connected)
+        await sender.publish_many([AppEvent(each, b"") for each in range(10)])
+        await server.start_async()
+        await until(lambda: hearer.stats().received == 10)
+        received = [each for each in drain(events) if isinstance(each, AppEvent)]
+        assert received == [AppEvent(each, b"") for each in range(10)]
+        assert sender.stats().discarded == 0
+        assert not absent.is_connected
+
+
+async def test_close_ends_hold(server: LocalServer) -> None:
+    cluster = {**CLUSTER, "max_age": "60s"}
+    async with (
+        Proxy(server.host, server.port) as proxy,
+        accounted(server, 2, cluster=cluster) as hearer,
+        accounted(proxy, 3, cluster=cluster),
+        hearer.subscribe(peers=True) as events,
+    ):
+        async with accounted(server, 1, cluster=cluster) as sender:
+            await until(lambda: len(sender.peers()) == 2)
+            proxy.refuse()
+            server.kill()
+            await until(lambda: not sender.is_connected)
+            await sender.publish_many([AppEvent(each, b"") for each in range(10)])
+            await server.start_async()
+            await until(lambda: sender.is_connected and hearer.is_connected)
+            assert sender.stats().confirmed == 0
+            assert await sender.close() == 0
+        await until(lambda: hearer.stats().received == 10)
+        assert PeerDown(1, goodbye=True) in drain(events)
+
+
+@pytest.mark.parametrize("stall", [False, True])
+async def test_flood_discards_nothing_that_was_sent(server: LocalServer, stall: bool) -> None:
+    async with (
+        Proxy(server.host, server.port) as proxy,
+        accounted(proxy, 1, cluster=CLUSTER, capacity={"client": 2}) as sender,
+        accounted(server, 2, cluster=CLUSTER) as hearer,
+        hearer.subscribe() as events,
+    ):
+        await until(lambda: hearer.peers())
+        if stall:
+            proxy.to_server.pause()
+        for number in range(200_000):
+            sender.publish_nowait(EmailPush(1, number, 1))
+            if number % 20_000 == 0:
+                await asyncio.sleep(0)
+        proxy.to_server.resume()
+        await sender.flush()
+        stats = sender.stats()
+        assert stats.discarded > 0
+        await until(lambda: hearer.stats().received == stats.confirmed)
+        received = drain(events)
+        told = sum(each.events or 0 for each in received if isinstance(each, Missed))
+        assert told == stats.discarded == hearer.stats().missed["discarded"]
+        assert stats.accepted == 200_000 == stats.confirmed + stats.discarded
