@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fastcoord.cli import main
+from fastcoord.cli.arguments import COMMANDS
 from fastcoord.cli.running import run_until_interrupted
 
 GOOD = """
@@ -44,7 +45,7 @@ def run(*words: str, path: str | None = None) -> subprocess.CompletedProcess[str
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--help"], ["demo", "check", "listen", "Exit status"]),
+        (["--help"], [*COMMANDS, "Exit status"]),
         (["demo", "--help"], ["--seconds", "--nodes", "--keep", "--server BINARY", "--plain"]),
         (["check", "--help"], ["FILE", "--connect", "Secrets are never shown"]),
         (["listen", "--help"], ["FILE", "--json", "--kinds", "--node-id"]),

@@ -7,6 +7,7 @@ import pytest
 
 import fastcoord
 from fastcoord import events
+from fastcoord.cli.arguments import COMMANDS
 from fastcoord.config import describe
 from fastcoord.config._settings import CLUSTER, STORE, Setting
 from fastcoord.wire.events import EVENT_TYPES
@@ -175,3 +176,8 @@ def test_everything_runs_each_check() -> None:
         waiting += set(TARGETS[target].split()) & set(TARGETS) - reached
     assert set(TARGETS) - reached - CHORES == set()
     assert set(re.findall(r"\$\(MAKE\) fuzz TARGET=(\w+)", MAKEFILE)) == {"codec", "parser"}
+
+
+def test_readme_names_each_command() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `fastcoord (\w+)", readme, re.MULTILINE)) == set(COMMANDS)

@@ -21,6 +21,8 @@ COMMANDS = {
     "demo": "run three nodes on a local nats-server and count every event",
     "check": "print the settings of a configuration, or its problems",
     "listen": "print the events of a running cluster",
+    "init": "print a commented configuration to start from",
+    "decode": "decode one captured payload, in one protocol or in all",
 }
 """The summary of each command by its name, which is also the name of its module."""
 

@@ -49,6 +49,7 @@ from fastcoord.config._model import (
     default_subject,
 )
 from fastcoord.config._secret import Secret
+from fastcoord.config._template import template
 from fastcoord.config._toml import read_toml
 from fastcoord.errors import ConfigError, ConfigProblem
 
@@ -69,6 +70,7 @@ __all__ = [
     "load_config",
     "parse_config",
     "split_credentials",
+    "template",
 ]
 
 LARGEST_FILE = 16 * 1024 * 1024

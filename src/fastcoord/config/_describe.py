@@ -7,7 +7,7 @@ from fastcoord.config._model import Address, Config
 from fastcoord.config._settings import CLUSTER, STORE
 from fastcoord.config._values import BYTES, MILLISECONDS
 
-__all__ = ["describe"]
+__all__ = ["describe", "value_text"]
 
 _NO_LIMIT = "no limit"
 _NONE = "none"
@@ -22,19 +22,22 @@ def describe(config: Config) -> str:
     :return: the listing, without a newline at its end.
     """
     prefix = f"store.{quoted(config.nats.id)}."
-    rows = [(prefix + key, _show(key, _value(config.nats, key))) for key in STORE]
-    rows += [("cluster." + key, _show(key, _value(config.cluster, key))) for key in CLUSTER]
+    rows = [(prefix + key, value_text(config.nats, key)) for key in STORE]
+    rows += [("cluster." + key, value_text(config.cluster, key)) for key in CLUSTER]
     width = max(len(key) for key, _ in rows)
     return "\n".join(f"{key:<{width}}  {value}" for key, value in rows)
 
 
-def _value(struct: object, key: str) -> object:
+def value_text(section: object, key: str) -> str:
+    """Write the value of one setting.
+
+    :param section: the struct of the section that has the setting.
+    :param key: the TOML key within the section.
+    :return: the text.
+    """
+    value = section
     for name in key.split("."):
-        struct = getattr(struct, name.replace("-", "_"))
-    return struct
-
-
-def _show(key: str, value: object) -> str:
+        value = getattr(value, name.replace("-", "_"))
     if value is None:
         return _NO_LIMIT if key == "max-reconnects" else _NONE
     if isinstance(value, bool):

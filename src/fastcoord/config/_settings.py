@@ -1,4 +1,4 @@
-"""The table of settings: key, JSON name and reader of each.
+"""The table of settings: key, JSON name, reader and meaning of each.
 
 The defaults are those of the structs in ``_model``, whose fields have the names of the keys.
 """
@@ -27,6 +27,8 @@ class Setting(NamedTuple):
     """The name in the JSON form, within its section."""
     read: Callable[[object], object]
     """Converts the value, or raises ``ValueError`` with the allowed values."""
+    meaning: str
+    """A short description, for ``fastcoord init``."""
 
 
 _batch_bytes = _values.size(
@@ -39,25 +41,120 @@ _batch_bytes = _values.size(
 STORE = {
     setting.key: setting
     for setting in (
-        Setting("address", "addresses", address),
-        Setting("user", "authUsername", _values.text),
-        Setting("password", "authSecret", _values.text),
-        Setting("credentials", "credentials", _values.text),
-        Setting("no-echo", "noEcho", _values.boolean),
-        Setting("tls.enable", "useTls", _values.boolean),
-        Setting("tls.ca-file", "tlsCaFile", _values.text),
-        Setting("tls.cert-file", "tlsCertFile", _values.text),
-        Setting("tls.key-file", "tlsKeyFile", _values.text),
-        Setting("tls.handshake-first", "tlsHandshakeFirst", _values.boolean),
-        Setting("timeout.connection", "timeoutConnection", _values.duration),
-        Setting("timeout.request", "timeoutRequest", _values.duration),
-        Setting("ping-interval", "pingInterval", _values.duration),
-        Setting("max-reconnects", "maxReconnects", _values.reconnects),
-        Setting("capacity.client", "capacityClient", _values.integer(1)),
-        Setting("capacity.subscription", "capacitySubscription", _values.integer(1)),
-        Setting("capacity.read-buffer", "capacityReadBuffer", _values.integer(1)),
-        Setting("capacity.subscription-bytes", "capacitySubscriptionBytes", _values.size(1, 2**40)),
-        Setting("capacity.batch-bytes", "capacityBatchBytes", _batch_bytes),
+        Setting(
+            "address",
+            "addresses",
+            address,
+            'servers: "host", "host:port", "tls://host:port"; port 4222 by default',
+        ),
+        Setting(
+            "user",
+            "authUsername",
+            _values.text,
+            "user name, together with password",
+        ),
+        Setting(
+            "password",
+            "authSecret",
+            _values.text,
+            'password, best as "%{env:NAME}%" or "%{file:PATH}%"',
+        ),
+        Setting(
+            "credentials",
+            "credentials",
+            _values.text,
+            'text of a .creds file, as "%{file:PATH}%"; instead of user and password',
+        ),
+        Setting(
+            "no-echo",
+            "noEcho",
+            _values.boolean,
+            "false: this node receives its own events",
+        ),
+        Setting(
+            "tls.enable",
+            "useTls",
+            _values.boolean,
+            "require TLS, with verified certificates",
+        ),
+        Setting(
+            "tls.ca-file",
+            "tlsCaFile",
+            _values.text,
+            "certificates of a private authority, PEM",
+        ),
+        Setting(
+            "tls.cert-file",
+            "tlsCertFile",
+            _values.text,
+            "client certificate, PEM",
+        ),
+        Setting(
+            "tls.key-file",
+            "tlsKeyFile",
+            _values.text,
+            "private key of the client certificate, PEM",
+        ),
+        Setting(
+            "tls.handshake-first",
+            "tlsHandshakeFirst",
+            _values.boolean,
+            "for servers that start TLS before INFO",
+        ),
+        Setting(
+            "timeout.connection",
+            "timeoutConnection",
+            _values.duration,
+            "of one attempt to connect to one server",
+        ),
+        Setting(
+            "timeout.request",
+            "timeoutRequest",
+            _values.duration,
+            "of a request and its reply, such as a flush",
+        ),
+        Setting(
+            "ping-interval",
+            "pingInterval",
+            _values.duration,
+            "between PINGs to the server",
+        ),
+        Setting(
+            "max-reconnects",
+            "maxReconnects",
+            _values.reconnects,
+            "attempts after a lost connection; 0: none, false: no limit",
+        ),
+        Setting(
+            "capacity.client",
+            "capacityClient",
+            _values.integer(1),
+            "batches that may wait to be sent or confirmed",
+        ),
+        Setting(
+            "capacity.subscription",
+            "capacitySubscription",
+            _values.integer(1),
+            "received batches that one subscription buffers",
+        ),
+        Setting(
+            "capacity.read-buffer",
+            "capacityReadBuffer",
+            _values.integer(1),
+            "the most bytes that one read of the socket returns",
+        ),
+        Setting(
+            "capacity.subscription-bytes",
+            "capacitySubscriptionBytes",
+            _values.size(1, 2**40),
+            "received bytes that one subscription buffers",
+        ),
+        Setting(
+            "capacity.batch-bytes",
+            "capacityBatchBytes",
+            _batch_bytes,
+            "the size at which a batch is sealed",
+        ),
     )
 }
 """The settings of ``[store."<id>"]``, without its ``type``."""
@@ -65,12 +162,42 @@ STORE = {
 CLUSTER = {
     setting.key: setting
     for setting in (
-        Setting("coordinator", "coordinator", _values.text),
-        Setting("node-id", "nodeId", _values.integer(0, HIGHEST_NODE_ID)),
-        Setting("protocol", "protocol", _values.protocol),
-        Setting("subject", "subject", _values.subject),
-        Setting("heartbeat", "heartbeat", _values.duration),
-        Setting("max-age", "maxAge", _values.duration),
+        Setting(
+            "coordinator",
+            "coordinator",
+            _values.text,
+            "the id of the store above",
+        ),
+        Setting(
+            "node-id",
+            "nodeId",
+            _values.integer(0, HIGHEST_NODE_ID),
+            "0 to 65535, unique in the cluster",
+        ),
+        Setting(
+            "protocol",
+            "protocol",
+            _values.protocol,
+            "the same for all nodes of the cluster",
+        ),
+        Setting(
+            "subject",
+            "subject",
+            _values.subject,
+            "the NATS subject of the events",
+        ),
+        Setting(
+            "heartbeat",
+            "heartbeat",
+            _values.duration,
+            "the interval of heartbeats, the same for all nodes of the cluster",
+        ),
+        Setting(
+            "max-age",
+            "maxAge",
+            _values.duration,
+            "events that wait longer for a connection are discarded",
+        ),
     )
 }
 """The settings of ``[cluster]``."""

@@ -1,0 +1,72 @@
+"""``fastcoord init``: print a commented configuration to start from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastcoord.cli.arguments import number
+from fastcoord.config import parse_config, template
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["configure", "run"]
+
+DESCRIPTION = """\
+Print a TOML configuration with every setting and its meaning, for a cluster of fastcoord nodes or
+for a node that joins a Stalwart cluster. Settings with a default are commented out.
+
+example: fastcoord init stalwart --address nats.example.org --node-id 90 > node.toml
+"""
+
+OWN = """\
+# The configuration of one fastcoord node. The nodes of a cluster have the same file, except for
+# node-id.
+"""
+
+STALWART = """\
+# The configuration of a node that joins a Stalwart 0.14 or 0.15 cluster. Address, credentials, TLS
+# and subject must be those of the cluster; the node-id must differ from that of every Stalwart
+# node. For Stalwart 0.16, set protocol = "stalwart-0.16".
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the arguments of the command."""
+    parser.description = DESCRIPTION
+    parser.add_argument(
+        "cluster",
+        nargs="?",
+        choices=("own", "stalwart"),
+        default="own",
+        help="the kind of cluster: own (default) or stalwart",
+        metavar="CLUSTER",
+    )
+    parser.add_argument(
+        "--address", default="localhost:4222", help="the NATS server (default: localhost:4222)"
+    )
+    parser.add_argument(
+        "--node-id",
+        type=number(int, 0, 65535),
+        default=1,
+        metavar="ID",
+        help="the node id (default: 1)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the configuration.
+
+    :param arguments: the parsed arguments.
+    :return: the exit status.
+    :raises ConfigError: the address is not valid.
+    """
+    is_own = arguments.cluster == "own"
+    text = template(
+        address=arguments.address,
+        node_id=arguments.node_id,
+        protocol="fastcoord-1" if is_own else "stalwart-0.15",
+    )
+    parse_config(text, name="--address")
+    print((OWN if is_own else STALWART) + "\n" + text)
+    return 0

@@ -1,0 +1,60 @@
+"""A commented TOML configuration to start from."""
+
+from __future__ import annotations
+
+import re
+
+from fastcoord.config._describe import value_text
+from fastcoord.config._document import quoted
+from fastcoord.config._model import Address, Cluster, Config, Nats
+from fastcoord.config._settings import CLUSTER, STORE, Setting
+
+__all__ = ["template"]
+
+_TOML = re.compile(r'\d+|true|false|".*"')
+
+_EXAMPLES = {
+    "user": '"node"',
+    "password": '"%{env:NATS_PASSWORD}%"',
+    "credentials": '"%{file:node.creds}%"',
+    "tls.ca-file": '"ca.pem"',
+    "tls.cert-file": '"node.pem"',
+    "tls.key-file": '"node.key"',
+    "max-reconnects": "false",
+}
+"""Values for settings that have no default."""
+
+
+def template(*, address: str, node_id: int, protocol: str) -> str:
+    """Write a configuration with every setting, commented out where it has a default.
+
+    :param address: the address of the server.
+    :param node_id: the node id.
+    :param protocol: the wire protocol.
+    :return: the TOML.
+    """
+    config = Config(
+        nats=Nats(address=(Address(host="localhost"),)),
+        cluster=Cluster(node_id=node_id, protocol=protocol),
+    )
+    given = {
+        "address": f"[{quoted(address)}]",
+        "coordinator": '"nats"',
+        "node-id": str(node_id),
+        "protocol": quoted(protocol),
+    }
+    lines = ['[store."nats"]', 'type = "nats"']
+    lines += [_line(setting, config.nats, given) for setting in STORE.values()]
+    lines += ["", "[cluster]"]
+    lines += [_line(setting, config.cluster, given) for setting in CLUSTER.values()]
+    return "\n".join(lines)
+
+
+def _line(setting: Setting, defaults: object, given: dict[str, str]) -> str:
+    key = setting.key
+    if key in given:
+        line = f"{key} = {given[key]}"
+    else:
+        value = _EXAMPLES.get(key) or value_text(defaults, key)
+        line = f"# {key} = {value if _TOML.fullmatch(value) else quoted(value)}"
+    return f"{line:<42}  # {setting.meaning}"
