@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Session"]
 
+INCARNATION_BITS = 42
+"""The incarnation tells the runs of one node id apart. In the header it has seven digits."""
+
 logger = logging.getLogger("fastcoord")
 
 
@@ -45,7 +48,7 @@ class Session:
         cluster = config.cluster
         self.config = config
         self.node_id = cluster.node_id
-        self.incarnation = secrets.randbits(63) | 1
+        self.incarnation = secrets.randbits(INCARNATION_BITS) | 1
         self.state = NodeState()
         self._loop = loop
         self._name = f"node {cluster.node_id}"
@@ -77,6 +80,7 @@ class Session:
         self._consumers: list[Consumer] = []
         self._losses = LossLog(self._name)
         self._duplicates: set[int] = set()
+        self._protocol_mismatches: dict[int, str] = {}
         self._closing: asyncio.Task[int] | None = None
         self._hold = Hold(cluster.heartbeat, self.peers_are_back)
         self._greeting_answer: asyncio.Handle | None = None
@@ -156,6 +160,7 @@ class Session:
             malformed=receiver.malformed,
             missed=self._losses.by_cause(),
             duplicate_node_ids=tuple(sorted(self._duplicates)),
+            protocol_mismatches=dict(self._protocol_mismatches),
             subscriptions=tuple(consumer.stats() for consumer in self._consumers),
         )
 
@@ -201,6 +206,19 @@ class Session:
             self._name,
             node_id,
             self.config.cluster.subject,
+        )
+
+    def protocol_mismatch(self, node_id: int, protocol: str) -> None:
+        """Log that a peer uses another protocol on the same subject."""
+        self._protocol_mismatches[node_id] = protocol
+        logger.error(
+            "%s: node %d uses the protocol %s on %s, and this node %s; neither can read the other's"
+            " events: give all nodes of a cluster the same cluster.protocol",
+            self._name,
+            node_id,
+            protocol,
+            self.config.cluster.subject,
+            self.config.cluster.protocol,
         )
 
     def greeted(self) -> None:

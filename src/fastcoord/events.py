@@ -54,6 +54,7 @@ __all__ = [
     "ObjectType",
     "PeerDown",
     "PeerUp",
+    "ProtocolMismatch",
     "PushServerUpdate",
     "QueueRefresh",
     "RegistryDelete",
@@ -112,6 +113,18 @@ class DuplicateNodeId(Notice, frozen=True):
     """Two running nodes use one node id; they skip each other's events until one is changed."""
 
     node_id: int
+
+
+class ProtocolMismatch(Notice, frozen=True):
+    """A peer uses another protocol on the same subject.
+
+    It is delivered once for each peer, on both sides. The events of that peer cannot be read; each
+    batch is reported as ``Missed`` with the cause ``"undecodable"``.
+    """
+
+    node_id: int
+    protocol: str
+    """The peer's protocol, such as ``"stalwart-0.16"``."""
 
 
 _TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in EVENT_TYPES if kind is not None}

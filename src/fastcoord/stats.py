@@ -58,6 +58,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     :ivar malformed: messages of which at least a part could not be decoded.
     :ivar missed: events reported as ``Missed``, by cause; losses of unknown number are not counted.
     :ivar duplicate_node_ids: node ids that two running nodes were seen to use.
+    :ivar protocol_mismatches: peers that use another protocol on the same subject, with its name.
     """
 
     node_id: int
@@ -79,6 +80,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     malformed: int
     missed: dict[str, int]
     duplicate_node_ids: tuple[int, ...]
+    protocol_mismatches: dict[int, str]
     subscriptions: tuple[SubscriptionStats, ...]
 
 

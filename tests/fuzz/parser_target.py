@@ -14,9 +14,9 @@ from support.receiving import messages
 
 READ_SIZES = (1, 2, 3, 5, 7, 16, 33, 64, 100, 255, 1000, 4096, 65535)
 
-HEADER = b"NATS/1.0\r\nFastcoord: 12.345.6.7\r\n\r\n"
-NOTED = b"NATS/1.0\r\nFastcoord: 1.2.0.4\r\nFastcoord-Note: resend\r\n\r\n"
-FOREIGN = b"NATS/1.0 503\r\nX: y\r\nFastcoord:\t9.8.7.6 \t\r\n\r\n"
+HEADER = b"NATS/1.0\r\nF:1aeC.5P.6.7\r\n\r\n"
+NOTED = b"NATS/1.0\r\nF:1ar1.2.0.4\r\n\r\n"
+FOREIGN = b"NATS/1.0 503\r\nX: y\r\nF:\t1de9.8.7 \t\r\n\r\n"
 
 
 class ParserTarget:
@@ -32,9 +32,9 @@ class ParserTarget:
         b"\n",
         b" ",
         b"\t",
-        b"Fastcoord: ",
-        b"Fastcoord:",
-        b"Fastcoord-Note: goodbye\r\n",
+        b"F:",
+        b"F: ",
+        b"1ag",
         b"NATS/1.0\r\n",
         b"18446744073709551615",
         b"18446744073709551616",

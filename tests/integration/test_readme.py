@@ -16,6 +16,7 @@ from fastcoord import ReloadBlockedIps, StateChange
 from fastcoord.server import LocalServer
 from support.cluster.nodes import joined
 from support.cluster.plain_peer import PlainPeer
+from support.oracles.sequence_header import write_header
 from support.wait import until
 
 ROOT = Path(__file__).parents[2]
@@ -89,8 +90,8 @@ async def test_program_receives_missed(server_with_users: LocalServer, folder: P
         the_program(folder) as program,
     ):
         await until(lambda: any(not is_empty(each) for each in peer.payloads))
-        await peer.publish(payload, header={"Fastcoord": "77.0.1.0"})
-        await peer.publish(payload, header={"Fastcoord": "77.6.1.0"})
+        await peer.publish(payload, header={"F": write_header(77, 0)})
+        await peer.publish(payload, header={"F": write_header(77, 6)})
         assert await next_line(program) == "5 lost: gap"
 
 

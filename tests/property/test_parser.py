@@ -104,7 +104,7 @@ def test_composed_frames_parse_back(
     read_size: int,
 ) -> None:
     sealed = [SealedBatch(payload, offset, count) for payload, offset, count in batches]
-    frames = compose(b"stwt.agora", incarnation, discarded, sealed, note=note, ping=ping)
+    frames = compose(b"stwt.agora", 0, incarnation, discarded, sealed, note=note, ping=ping)
     # A server forwards the message with the receiver's subscription id in its line.
     stream = frames.replace(b"HPUB stwt.agora ", b"HMSG stwt.agora 7 ")
     out, is_broken = by_parser(in_reads_of(read_size, stream), read_size)

@@ -17,6 +17,7 @@ from support.cluster.nodes import node_toml
 from support.faults.damage import Damage
 from support.faults.frames import Frame
 from support.faults.proxy import Proxy
+from support.oracles.sequence_header import read_header, write_number
 from support.scale import repeats
 from support.wait import POLL_INTERVAL, until
 
@@ -25,10 +26,8 @@ BATCHES = repeats(4_000, long=20_000)
 
 def events_in(frame: Frame) -> int:
     """Count the events of a message by its header; none for anything else."""
-    if b"Fastcoord:" not in frame.header:
-        return 0
-    numbers = frame.header.split(b"Fastcoord:", 1)[1].split(b"\r\n", 1)[0]
-    return int(numbers.split(b".")[2])
+    numbers = read_header(frame.header)
+    return numbers[2] if isinstance(numbers, tuple) else 0
 
 
 def is_batch(frame: Frame) -> bool:
@@ -173,17 +172,18 @@ def damaged_header(chance: random.Random) -> Any:
     """Make a filter that alters one number of the header of one message in ten."""
 
     def alter(frame: Frame) -> Frame:
-        if b"Fastcoord:" not in frame.header or chance.random() > 0.1:
+        numbers = read_header(frame.header)
+        if not isinstance(numbers, tuple) or chance.random() > 0.1:
             return frame
-        before, rest = frame.header.split(b"Fastcoord:", 1)
-        numbers, after = rest.split(b"\r\n", 1)
-        parts = numbers.strip().split(b".")
+        before, rest = frame.header.split(b"\r\nF:", 1)
+        value, after = rest.split(b"\r\n", 1)
+        parts = list(numbers)
         place = chance.randrange(4)
-        value = int(parts[place])
-        parts[place] = str(
-            chance.choice([value + chance.randint(1, 9), value ^ 1 << chance.randrange(62), 0])
-        ).encode()
-        return frame.alter(header=before + b"Fastcoord: " + b".".join(parts) + b"\r\n" + after)
+        parts[place] = chance.choice(
+            [parts[place] + chance.randint(1, 9), parts[place] ^ 1 << chance.randrange(62), 0]
+        )
+        changed = value[:3] + ".".join(map(write_number, parts)).encode()
+        return frame.alter(header=before + b"\r\nF:" + changed + b"\r\n" + after)
 
     return alter
 

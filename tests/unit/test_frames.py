@@ -12,9 +12,10 @@ from fastcoord.receiving.gaps import Verdict
 from fastcoord.receiving.receiver import Receiver
 from fastcoord.wire.sealed_batch import SealedBatch
 from support.oracles.frames import Message, ParserRun
+from support.oracles.sequence_header import write_header
 from support.receiving.messages import Collector, read_header
 
-HEADER = b"NATS/1.0\r\nFastcoord: 1.2.3.4\r\n\r\n"
+HEADER = b"NATS/1.0\r\nF:1ae1.2.3.4\r\n\r\n"
 MOST = (1 << 64) - 1
 
 
@@ -193,12 +194,18 @@ def test_control_error_loses_no_data() -> None:
     ("block", "numbers"),
     [
         (HEADER, (1, 2, 3, 4)),
-        (b"NATS/1.0\r\nX: y\r\nFastcoord:1.2.3.4\r\n\r\n", (1, 2, 3, 4)),
-        (b"NATS/1.0\r\nFastcoord:   1.2.3.4 \t\r\n\r\n", (1, 2, 3, 4)),
+        (b"NATS/1.0\r\nX: y\r\nF:1ae1.2.3.4\r\n\r\n", (1, 2, 3, 4)),
+        (b"NATS/1.0\r\nF:1ae1.2\r\n\r\n", (1, 2, 1, 0)),
+        (b"NATS/1.0\r\nF:1be1.2.0\r\n\r\n", (1, 2, 0, 0)),
+        (b"NATS/1.0\r\nF:1ae_.-.z.10.7.later\r\n\r\n", (63, 62, 61, 64)),
+        (b"NATS/1.0\r\nF:   1ae1.2.3.4 \t\r\n\r\n", (1, 2, 3, 4)),
         (b"NATS/1.0 503\r\n\r\n", None),
-        (b"NATS/1.0\r\nX-Fastcoord: 1.2.3.4\r\n\r\n", None),
+        (b"NATS/1.0\r\nX-F: 1ae1.2.3.4\r\n\r\n", None),
         (b"", None),
-        (b"NATS/1.0\r\nFastcoord: %d.%d.0.%d\r\n\r\n" % (MOST, MOST, MOST), (MOST, MOST, 0, MOST)),
+        (
+            b"NATS/1.0\r\nF:%s\r\n\r\n" % write_header(MOST, MOST, 0, MOST).encode(),
+            (MOST, MOST, 0, MOST),
+        ),
     ],
 )
 def test_sequence_header_is_found_anywhere(
@@ -211,21 +218,25 @@ def test_sequence_header_is_found_anywhere(
     "value",
     [
         "",
-        "1.2.3",
-        "1.2.3.",
-        "1.2.3.4.5",
-        "1.2.3.4x",
-        "-1.2.3.4",
-        "1..3.4",
+        "1ae",
+        "1ae1",
+        "1ae1.",
+        "1ae1.2.",
+        "1ae1.2.3.",
+        "1ae1.2.3.4+",
+        "1ae1..3.4",
+        "1ae1.2.3.4\n",
+        "2ae1.2.3.4",
+        "1Ae1.2.3.4",
+        "1ax1.2.3.4",
         "a.b.c.d",
-        "1.2.3.4\n",
-        f"{MOST + 1}.2.3.4",
-        f"1.{MOST}.1.4",
-        f"1.2.3.{10**30}",
+        "1aeG0000000000.2.3.4",
+        write_header(1, MOST, 1),
+        "1ae1.2.3.4." + 30 * "z",
     ],
 )
 def test_malformed_sequence_header_is_detected(value: str) -> None:
-    block = f"NATS/1.0\r\nFastcoord: {value}\r\n\r\n".encode()
+    block = f"NATS/1.0\r\nF:{value}\r\n\r\n".encode()
     assert read_header(block) == "malformed"
 
 
@@ -233,13 +244,13 @@ def test_malformed_sequence_header_is_detected(value: str) -> None:
 
 
 def test_composed_frame_has_exact_bytes() -> None:
-    frames = compose(b"a.b", 1, 4, [SealedBatch(b"payload", 2, 3)])
-    assert frames == (b"HPUB a.b 32 39\r\nNATS/1.0\r\nFastcoord: 1.2.3.4\r\n\r\npayload\r\n")
+    frames = compose(b"a.b", 0, 1, 4, [SealedBatch(b"payload", 2, 3)])
+    assert frames == (b"HPUB a.b 26 33\r\nNATS/1.0\r\nF:1ae1.2.3.4\r\n\r\npayload\r\n")
 
 
 def test_composing_nothing_gives_nothing() -> None:
-    assert compose(b"a", 1, 1, []) == b""
-    assert compose(b"a", 1, 1, [], ping=True) == b"PING\r\n"
+    assert compose(b"a", 0, 1, 1, []) == b""
+    assert compose(b"a", 0, 1, 1, [], ping=True) == b"PING\r\n"
 
 
 @pytest.mark.parametrize("note", ["resend", "goodbye", "hello", None])
@@ -260,7 +271,7 @@ def test_note_reaches_gap_detector(note: str | None) -> None:
         on_request=print,
     )
     receiver.events_sid = 7
-    frames = compose(b"a", 5, 1, [SealedBatch(b"\x09", 2, 0)], note=note)
+    frames = compose(b"a", 0, 5, 1, [SealedBatch(b"\x09", 2, 0)], note=note)
     parser = Parser(receiver, print, read_size=100)
     parser.feed_bytes(frames.replace(b"HPUB a ", b"HMSG a 7 "))
     assert [each[:8] for each in received] == [(9, 5, 2, 0, 1, 0, True, note)]
@@ -268,17 +279,17 @@ def test_note_reaches_gap_detector(note: str | None) -> None:
 
 def test_unknown_note_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown note 'farewell'"):
-        compose(b"a", 1, 1, [SealedBatch(b"", 0, 0)], note="farewell")
+        compose(b"a", 0, 1, 1, [SealedBatch(b"", 0, 0)], note="farewell")
 
 
 def test_composing_non_batch_is_refused() -> None:
     with pytest.raises(TypeError):
-        compose(b"a", 1, 1, [(b"", 0, 0)])  # type: ignore[list-item]
+        compose(b"a", 0, 1, 1, [(b"", 0, 0)])  # type: ignore[list-item]
 
 
 def test_largest_header_fits_allowance() -> None:
     batch = SealedBatch(b"", MOST, (1 << 32) - 1)
     for note in ("resend", "goodbye", "hello"):
-        frames = compose(b"a", MOST, MOST, [batch], note=note)
+        frames = compose(b"a", 0, MOST, MOST, [batch], note=note)
         header_size = int(frames.split(b" ", 3)[2])
         assert header_size <= HEADER_ALLOWANCE

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from nats.aio.client import Client
 
+from fastcoord.config import PROTOCOLS
 from fastcoord.errors import ConfigError, ConnectError, ConnectTimeout
 from fastcoord.nats.compat import check_installed, drop_transport, use_transport
 from fastcoord.nats.failures import describe, explain, refused_after_tls, server_error, silence
@@ -100,6 +101,7 @@ class Connection:
         self._subject = config.cluster.subject.encode()
         self._state: ConnectionState = "connecting"
         self._is_accepted = False
+        self._protocol = PROTOCOLS.index(config.cluster.protocol)
         self._is_up = False
         self._is_done = False
         self._is_client_started = False
@@ -303,7 +305,9 @@ class Connection:
         :return: how many bytes were written.
         """
         ping = answered is not None
-        frames = compose(self._subject, incarnation, discarded, batches, note=note, ping=ping)
+        frames = compose(
+            self._subject, self._protocol, incarnation, discarded, batches, note=note, ping=ping
+        )
         self._transport.send(frames, answered)
         return len(frames)
 

@@ -6,6 +6,7 @@ HEADER_ALLOWANCE: int
 
 def compose(
     subject: bytes,
+    protocol: int,
     incarnation: int,
     discarded: int,
     batches: Iterable[SealedBatch],

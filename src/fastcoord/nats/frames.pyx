@@ -8,11 +8,14 @@ from libc.string cimport memcpy
 
 from fastcoord.nats.sequence_header cimport (
     DECIMAL_SIZE,
+    DIGITS_64_SIZE,
     HEADER_START,
     MAX_HEADER,
     decimal_size,
-    note_line,
+    digits_64_size,
+    header_fields,
     put_decimal,
+    put_digits_64,
 )
 from fastcoord.wire.sealed_batch cimport SealedBatch
 from fastcoord.wire.pool cimport owned
@@ -31,12 +34,16 @@ cdef inline uint8_t* put_all(uint8_t* position, bytes text) noexcept:
     return position + PyBytes_GET_SIZE(text)
 
 
-def compose(bytes subject, uint64_t incarnation, uint64_t discarded, batches, *, note=None, ping=False):
+def compose(
+    bytes subject, int protocol, uint64_t incarnation, uint64_t discarded, batches, *, note=None,
+    ping=False,
+):
     """Compose HPUB frames for batches.
 
     :param subject: the NATS subject, checked before: no blanks, no line ends.
-    :param incarnation: the first number of the header.
-    :param discarded: the last number of the header.
+    :param protocol: the place of the sender's protocol in ``PROTOCOLS``.
+    :param incarnation: the sender's incarnation.
+    :param discarded: how many events the sender has discarded so far.
     :param batches: the ``SealedBatch`` objects, in the order of sending.
     :param note: ``"resend"``, ``"goodbye"`` or ``"hello"``, for all of them.
     :param ping: whether to append a PING.
@@ -45,9 +52,9 @@ def compose(bytes subject, uint64_t incarnation, uint64_t discarded, batches, *,
     """
     # The parts that are the same in each frame are composed once.
     cdef bytes command = b"HPUB " + subject + b" "
-    cdef bytes beginning = HEADER_START + b"%d." % incarnation
-    cdef bytes ending = b".%d\r\n" % discarded + note_line(note) + b"\r\n"
-    cdef Py_ssize_t fixed_header = PyBytes_GET_SIZE(beginning) + 1 + PyBytes_GET_SIZE(ending)
+    cdef bytes beginning = HEADER_START + header_fields(protocol, note, incarnation)
+    cdef int discarded_size = digits_64_size(discarded) if discarded else 0
+    cdef Py_ssize_t fixed_header = PyBytes_GET_SIZE(beginning) + 4
     cdef Py_ssize_t size = 8
     cdef Py_ssize_t header_size, payload_size
     cdef int offset_size, count_size
@@ -59,7 +66,7 @@ def compose(bytes subject, uint64_t incarnation, uint64_t discarded, batches, *,
     for batch in members:
         size += (
             PyBytes_GET_SIZE(batch.payload) + PyBytes_GET_SIZE(command) + fixed_header
-            + 4 * DECIMAL_SIZE + 8
+            + 3 * (DIGITS_64_SIZE + 1) + 2 * DECIMAL_SIZE + 8
         )
     # Composed in the bytes object that is written to the socket: no copy. `size` is an upper bound,
     # so no write below passes the end; the excess is cut off. `frames` owns the only reference until
@@ -68,9 +75,15 @@ def compose(bytes subject, uint64_t incarnation, uint64_t discarded, batches, *,
     start = position = <uint8_t*>PyBytes_AS_STRING(<object>frames)
     for batch in members:
         payload_size = PyBytes_GET_SIZE(batch.payload)
-        offset_size = decimal_size(batch.offset)
-        count_size = decimal_size(batch.count)
-        header_size = fixed_header + offset_size + count_size
+        offset_size = digits_64_size(batch.offset)
+        header_size = fixed_header + offset_size
+        # What has its default value is left out, unless a field behind it is there.
+        count_size = 0
+        if batch.count != 1 or discarded_size:
+            count_size = digits_64_size(batch.count)
+            header_size += 1 + count_size
+        if discarded_size:
+            header_size += 1 + discarded_size
         position = put_all(position, command)
         position = put_decimal(position, header_size, decimal_size(header_size))
         position[0] = c' '
@@ -81,10 +94,15 @@ def compose(bytes subject, uint64_t incarnation, uint64_t discarded, batches, *,
         position[0] = c'\r'
         position[1] = c'\n'
         position = put_all(position + 2, beginning)
-        position = put_decimal(position, batch.offset, offset_size)
-        position[0] = c'.'
-        position = put_decimal(position + 1, batch.count, count_size)
-        position = put_all(position, ending)
+        position = put_digits_64(position, batch.offset, offset_size)
+        if count_size:
+            position[0] = c'.'
+            position = put_digits_64(position + 1, batch.count, count_size)
+        if discarded_size:
+            position[0] = c'.'
+            position = put_digits_64(position + 1, discarded, discarded_size)
+        memcpy(position, b"\r\n\r\n", 4)
+        position += 4
         position = put_all(position, batch.payload)
         position[0] = c'\r'
         position[1] = c'\n'

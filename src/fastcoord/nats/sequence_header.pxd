@@ -2,25 +2,28 @@
 from libc.stdint cimport uint8_t, uint64_t
 
 cdef enum:
-    DECIMAL_SIZE = 20            # digits of the largest u64
-    MAX_HEADER = 96 + 4 * DECIMAL_SIZE
+    DECIMAL_SIZE = 20            # digits of the largest u64, base 10
+    DIGITS_64_SIZE = 11          # digits of the largest u64, base 64
+    # Version line, name, version, protocol, note, four numbers with their dots, two line ends.
+    MAX_HEADER = 10 + 2 + 3 + 4 * (DIGITS_64_SIZE + 1) + 4
 
 cdef bytes HEADER_START                 # the version line and the name of the header
-cdef bytes note_line(note)
+cdef bytes header_fields(protocol, note, uint64_t incarnation)
 
 cdef enum HeaderState:
     HEADER_ABSENT = 0
     HEADER_PRESENT
     HEADER_MALFORMED
 
-# The header of a batch: <incarnation>.<offset>.<count>.<discarded>. The numbers are valid only
-# with HEADER_PRESENT; the note bits are always set.
+# The header of a batch. All other fields are valid only with HEADER_PRESENT, except for the note
+# bits, which are always set.
 cdef struct SequenceHeader:
     uint64_t incarnation
     uint64_t offset
     uint64_t count
     uint64_t discarded
     HeaderState state
+    uint8_t protocol        # the sender's protocol: its place in PROTOCOLS
     bint is_resend          # sent before, over a connection that was lost
     bint is_goodbye         # the sender's last message
     bint is_hello           # the sender has just joined and requests an answer
@@ -28,6 +31,9 @@ cdef struct SequenceHeader:
 cdef void read_sequence_header(
     const uint8_t* block, Py_ssize_t size, SequenceHeader* header
 ) noexcept nogil
+
+cdef int digits_64_size(uint64_t number) noexcept nogil
+cdef uint8_t* put_digits_64(uint8_t* target, uint64_t number, int size) noexcept nogil
 
 
 cdef inline const uint8_t* read_decimal(

@@ -1,39 +1,101 @@
 # cython: language_level=3, embedsignature=True, boundscheck=False, wraparound=False
-"""The header of a batch: the sender's incarnation, and the offset and number of the events."""
+"""The header of a batch: who sent it in which protocol, and the offset and number of the events.
 
-from libc.stdint cimport uint8_t
-from libc.string cimport memchr, memcmp
+::
 
-cdef bytes HEADER_START = b"NATS/1.0\r\nFastcoord: "
+    F:<version><protocol><note><incarnation>.<offset>[.<count>[.<discarded>]]
+
+``version`` is ``1``, ``protocol`` and ``note`` are one letter each, and the numbers have the base
+64 with the digits ``0-9 A-Z a-z - _``. ``count`` is 1 and ``discarded`` is 0 when left out.
+"""
+
+from libc.stdint cimport int8_t, uint8_t
+from libc.string cimport memchr, memcmp, memset
+
+cdef enum:
+    NO_DIGIT = -1
+
+cdef bytes HEADER_START = b"NATS/1.0\r\nF:"
 # Valid as long as the module: HEADER_START keeps a reference to the bytes and is never rebound.
 cdef const uint8_t* header_start = HEADER_START
 cdef Py_ssize_t header_start_size = len(HEADER_START)
-cdef const char* header_name = b"Fastcoord:"
-cdef Py_ssize_t header_name_size = 10
-# A second header that few messages carry. A reader that ignores it still counts correctly.
-cdef const char* note_resend = b"Fastcoord-Note: resend\r\n"
-cdef const char* note_goodbye = b"Fastcoord-Note: goodbye\r\n"
-cdef const char* note_hello = b"Fastcoord-Note: hello\r\n"
-cdef Py_ssize_t note_resend_size = len(note_resend)
-cdef Py_ssize_t note_goodbye_size = len(note_goodbye)
-cdef Py_ssize_t note_hello_size = len(note_hello)
+
+cdef bytes DIGITS = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
+cdef const uint8_t* digits = DIGITS
+cdef int8_t[256] value_of
+memset(value_of, NO_DIGIT, 256)
+for _value, _digit in enumerate(DIGITS):
+    value_of[<int>_digit] = <int8_t>_value
+
+cdef dict NOTES = {None: b"e", "resend": b"r", "goodbye": b"g", "hello": b"h"}
 
 
-cdef void read_numbers(
+cdef inline const uint8_t* read_digits_64(
+    const uint8_t* position, const uint8_t* end, uint64_t* number
+) noexcept nogil:
+    """Read digits up to the first other byte; return NULL if there are none or u64 overflows."""
+    cdef uint64_t value = 0
+    cdef const uint8_t* first = position
+    cdef int8_t digit
+    while position < end:
+        digit = value_of[position[0]]
+        if digit < 0:
+            break
+        if value >> 58:
+            return NULL
+        value = value << 6 | <uint8_t>digit
+        position += 1
+    if position == first:
+        return NULL
+    number[0] = value
+    return position
+
+
+cdef int digits_64_size(uint64_t number) noexcept nogil:
+    """Return how many digits a number has, base 64."""
+    cdef int size = 1
+    while number >= 64:
+        number >>= 6
+        size += 1
+    return size
+
+
+cdef uint8_t* put_digits_64(uint8_t* target, uint64_t number, int size) noexcept nogil:
+    """Write a number of ``digits_64_size`` digits and return the position behind them."""
+    cdef uint8_t* position = target + size
+    while position > target:
+        position -= 1
+        position[0] = digits[number & 63]
+        number >>= 6
+    return target + size
+
+
+cdef void read_fields(
     const uint8_t* position, const uint8_t* end, SequenceHeader* header
 ) noexcept nogil:
-    """Read the numbers of the header, and the note if it is the next line."""
+    """Read the value of the header; it stays HEADER_MALFORMED unless all of it can be read."""
+    cdef uint64_t ignored
+    cdef uint8_t note
     header.state = HEADER_MALFORMED
-    position = read_decimal(position, end, &header.incarnation)
+    if end - position < 4 or position[0] != c'1':
+        return
+    header.protocol = position[1] - c'a'
+    note = position[2]
+    if header.protocol >= 26:
+        return
+    position = read_digits_64(position + 3, end, &header.incarnation)
     if position == NULL or position >= end or position[0] != c'.':
         return
-    position = read_decimal(position + 1, end, &header.offset)
-    if position == NULL or position >= end or position[0] != c'.':
-        return
-    position = read_decimal(position + 1, end, &header.count)
-    if position == NULL or position >= end or position[0] != c'.':
-        return
-    position = read_decimal(position + 1, end, &header.discarded)
+    position = read_digits_64(position + 1, end, &header.offset)
+    header.count = 1
+    header.discarded = 0
+    if position != NULL and position < end and position[0] == c'.':
+        position = read_digits_64(position + 1, end, &header.count)
+        if position != NULL and position < end and position[0] == c'.':
+            position = read_digits_64(position + 1, end, &header.discarded)
+    # Later fields of this version are skipped.
+    while position != NULL and position < end and position[0] == c'.':
+        position = read_digits_64(position + 1, end, &ignored)
     if position == NULL:
         return
     while position < end and (position[0] == c' ' or position[0] == c'\t'):
@@ -43,28 +105,21 @@ cdef void read_numbers(
     # The end of the batch must be an offset as well: no node publishes 2**64 events.
     if header.offset + header.count < header.offset:
         return
-    header.state = HEADER_PRESENT
-    # Behind this line's end comes a note or, usually, the empty line that ends the block. If the
-    # block ends at the CR, `end - position` is negative and nothing is compared.
-    position += 2
-    if end - position >= note_resend_size and memcmp(position, note_resend, note_resend_size) == 0:
+    if note == c'r':
         header.is_resend = True
-    elif (
-        end - position >= note_goodbye_size
-        and memcmp(position, note_goodbye, note_goodbye_size) == 0
-    ):
+    elif note == c'g':
         header.is_goodbye = True
-    elif end - position >= note_hello_size and memcmp(position, note_hello, note_hello_size) == 0:
+    elif note == c'h':
         header.is_hello = True
+    elif note != c'e':
+        return
+    header.state = HEADER_PRESENT
 
 
 cdef void read_sequence_header(
     const uint8_t* block, Py_ssize_t size, SequenceHeader* header
 ) noexcept nogil:
-    """Find and read the ``Fastcoord`` header, on whichever line of a NATS header block it is.
-
-    ``block`` points into the read buffer and is not used after the call.
-    """
+    """Find the ``F`` header anywhere in a NATS header block, and read it."""
     cdef const uint8_t* end = block + size
     cdef const uint8_t* line = block
     cdef const uint8_t* line_end
@@ -73,37 +128,35 @@ cdef void read_sequence_header(
     if (
         size > header_start_size
         and memcmp(block, header_start, header_start_size) == 0
-        and c'0' <= block[header_start_size] <= c'9'
+        and block[header_start_size] != c' '
+        and block[header_start_size] != c'\t'
     ):
-        read_numbers(block + header_start_size, end, header)
+        read_fields(block + header_start_size, end, header)
         return
     while line < end:
         line_end = <const uint8_t*>memchr(line, c'\n', end - line)
         if line_end == NULL:
             line_end = end
-        if (
-            line_end - line > header_name_size
-            and memcmp(line, header_name, header_name_size) == 0
-        ):
-            line += header_name_size
+        if line_end - line > 2 and line[0] == c'F' and line[1] == c':':
+            line += 2
             while line < line_end and (line[0] == c' ' or line[0] == c'\t'):
                 line += 1
-            read_numbers(line, end, header)
+            read_fields(line, end, header)
             return
         line = line_end + 1
 
 
-cdef bytes note_line(note):
-    """Return the second header's line for a note; empty for ``None``.
+cdef bytes header_fields(protocol, note, uint64_t incarnation):
+    """Return the value of the header up to the dot before the offset.
 
-    :raises ValueError: the note is unknown.
+    :raises ValueError: there is no such note, or the place of the protocol is not from 0 to 25.
     """
-    if note is None:
-        return b""
-    if note == "resend":
-        return note_resend
-    if note == "goodbye":
-        return note_goodbye
-    if note == "hello":
-        return note_hello
-    raise ValueError(f"unknown note {note!r}: use 'resend', 'goodbye' or 'hello'")
+    cdef uint8_t[DIGITS_64_SIZE] number
+    cdef int size = digits_64_size(incarnation)
+    letter = NOTES.get(note)
+    if letter is None:
+        raise ValueError(f"unknown note {note!r}: hello, resend and goodbye exist")
+    if not 0 <= protocol < 26:
+        raise ValueError(f"the place of a protocol is from 0 to 25, not {protocol}")
+    put_digits_64(number, incarnation, size)
+    return b"1" + bytes([c'a' + protocol]) + letter + (<char*>number)[:size] + b"."

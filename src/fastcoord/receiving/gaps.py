@@ -27,12 +27,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from fastcoord.events import DuplicateNodeId, Missed, Notice, PeerDown, PeerUp
+from fastcoord.events import (
+    DuplicateNodeId,
+    Missed,
+    Notice,
+    PeerDown,
+    PeerUp,
+    ProtocolMismatch,
+)
 from fastcoord.receiving.peers import PeerHistory, Track
 
 if TYPE_CHECKING:
     from fastcoord.events import Cause
     from fastcoord.receiving.receiver import PeerState, Receiver
+
+from fastcoord.wire.protocol import PROTOCOLS
 
 __all__ = ["HEARTBEATS_UNTIL_DOWN", "HEARTBEATS_UNTIL_SETTLED", "GapDetector", "Verdict"]
 
@@ -65,6 +74,9 @@ class Watcher(Protocol):
     def missed(self, missed: Missed) -> None:
         """Log a loss that was reported to every subscription."""
 
+    def protocol_mismatch(self, node_id: int, protocol: str) -> None:
+        """Log that a peer uses another protocol; called once for each peer."""
+
     def duplicate_node_id(self, node_id: int) -> None:
         """Log that two running nodes use this id."""
 
@@ -93,6 +105,8 @@ class GapDetector:
         self.has_unreported_absence = False
         self.has_peers_without_header = False
         self.is_own_id_used = False
+        self.mismatched: set[int] = set()
+        """Peers that use another protocol; at most one entry for each node id."""
         self.awaited: set[int] = set()
         """Peers that were up when the connection was lost and were not received again since."""
 
@@ -255,6 +269,28 @@ class GapDetector:
         if not peer.has_header:
             self.report(node_id, counted or None, "undecodable")
         return Verdict(is_malformed=True)
+
+    def with_other_protocol(
+        self, node_id: int, place: int, count: int, is_goodbye: bool
+    ) -> Verdict:
+        """Judge a batch of a node that uses another protocol: drop it, and report it.
+
+        :param place: of the other protocol in ``PROTOCOLS``.
+        :param count: how many events the header says.
+        """
+        if is_goodbye:
+            self.mismatched.discard(node_id)
+        elif node_id not in self.mismatched:
+            self.mismatched.add(node_id)
+            known = place < len(PROTOCOLS)
+            protocol = PROTOCOLS[place] if known else f"unknown, letter {chr(ord('a') + place)}"
+            self.watcher.protocol_mismatch(node_id, protocol)
+            self.receiver.notify(ProtocolMismatch(node_id, protocol))
+            # An answer at once, so that the peer finds out as well.
+            self.watcher.greeted()
+        if count:
+            self.report(node_id, count, "undecodable")
+        return Verdict(is_malformed=count > 0)
 
     def without_sender(self) -> Verdict:
         """Judge a message that is too short to name its sender: drop it."""

@@ -19,6 +19,7 @@ cdef class PeerState:
 
 cdef class Receiver(MessageSink):
     cdef Protocol protocol
+    cdef uint8_t protocol_place        # of this node's protocol in PROTOCOLS
     cdef readonly uint16_t node_id
     cdef readonly uint64_t incarnation
     cdef readonly bint deliver_own

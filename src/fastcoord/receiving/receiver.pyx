@@ -17,6 +17,8 @@ from fastcoord.wire.scan cimport count_events, skip_event
 from fastcoord.nats.parser cimport MessageSink
 from fastcoord.wire.primitives cimport Reader, read_u16, reader_init
 
+from fastcoord.wire.protocol import PROTOCOLS
+
 
 cdef object note_of(SequenceHeader* header):
     if header.is_resend:
@@ -55,6 +57,7 @@ cdef class Receiver(MessageSink):
         self.node_id = node_id
         self.incarnation = incarnation
         self.protocol = get_protocol(protocol)
+        self.protocol_place = PROTOCOLS.index(protocol)
         self.deliver_own = deliver_own
         self.gap_detector = gap_detector
         self.on_request = on_request
@@ -120,6 +123,18 @@ cdef class Receiver(MessageSink):
             self.apply(self.gap_detector.without_sender())
             return 0
         node_id = <uint16_t>sender
+        if (
+            header.state == HEADER_PRESENT
+            and header.protocol != self.protocol_place
+            and node_id != self.node_id
+        ):
+            # Read as this node's protocol, its bytes would be other events.
+            self.apply(
+                self.gap_detector.with_other_protocol(
+                    node_id, header.protocol, header.count, header.is_goodbye
+                )
+            )
+            return 0
         start = <uint32_t>(reader.position - reader.start)
         counted = count_events(self.protocol, &reader)
         intact = reader.position == reader.end

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from support.oracles.sequence_header import write_number
+
 WORDS = st.sampled_from([b"stwt.agora", b"a", b"_INBOX.x.1", b"\xff\x00", b"MSG", b"x" * 300])
 NUMBERS = st.one_of(
     st.integers(0, 300),
@@ -23,19 +25,19 @@ def headers(draw: st.DrawFn) -> bytes:
     """Draw a header block: with sequence headers, other headers, both, or none."""
     lines = [b"NATS/1.0" + draw(st.sampled_from([b"", b"", b" 503", b" 408 No Messages"]))]
     for _ in range(draw(st.integers(0, 3))):
-        sequence = b".".join(b"%d" % number for number in draw(_four_numbers))
+        fields = ".".join(map(write_number, draw(_numbers)))
+        sequence = f"{draw(_prefixes)}{fields}".encode()
         lines.append(
             draw(
                 st.sampled_from(
                     [
-                        b"Fastcoord: " + sequence,
-                        b"Fastcoord:" + sequence,
-                        b"Fastcoord: \t " + sequence + b" \t",
-                        b"Fastcoord: " + sequence + b"x",
-                        b"Fastcoord: 1.2.3",
-                        b"Fastcoord:",
-                        b"Fastcoord-Note: resend",
-                        b"X-Fastcoord: 1.2.3.4",
+                        b"F:" + sequence,
+                        b"F:" + sequence,
+                        b"F: \t " + sequence + b" \t",
+                        b"F:" + sequence + b"+",
+                        b"F:1ae1",
+                        b"F:",
+                        b"X-F: 1ae1.2",
                         b"Nats-Msg-Id: 7",
                     ]
                 )
@@ -45,9 +47,10 @@ def headers(draw: st.DrawFn) -> bytes:
     return b"\r\n".join(lines) + ending
 
 
-_four_numbers = st.one_of(
-    st.tuples(*[st.integers(0, 1000)] * 4), st.tuples(*[NUMBERS] * 4), st.lists(NUMBERS, max_size=6)
+_numbers = st.one_of(
+    st.lists(st.integers(0, 1000), min_size=2, max_size=5), st.lists(NUMBERS, max_size=6)
 )
+_prefixes = st.sampled_from(["1ae", "1be", "1ar", "1dg", "1ah", "1ax", "2ae", "1Ae", "1", ""])
 
 
 @st.composite

@@ -10,13 +10,12 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from fastcoord.nats.parser import FrameError, Parser
+from support.oracles.sequence_header import SequenceHeader, read_header
 from support.receiving.messages import Collector
 
 LONGEST_MESSAGE_LINE = 4096
 LONGEST_CONTROL_LINE = 1 << 20
 U64 = 1 << 64
-
-SequenceHeader = tuple[int, int, int, int] | str | None
 
 
 class BrokenProtocolError(Exception):
@@ -95,26 +94,6 @@ def read_number(word: bytes) -> int:
     if len(digits) > 20 or int(digits) >= U64:
         raise BrokenProtocolError(f"{word!r} is too large a number")
     return int(digits)
-
-
-def read_header(block: bytes) -> SequenceHeader:
-    """Find the sequence header in a header block.
-
-    :return: its four numbers; ``"malformed"`` for an invalid header, ``None`` without one.
-    """
-    for line in block.split(b"\n"):
-        if not line.startswith(b"Fastcoord:") or line == b"Fastcoord:":
-            continue
-        value = line.removeprefix(b"Fastcoord:").lstrip(b" \t")
-        found = re.match(rb"([0-9]+)\.([0-9]+)\.([0-9]+)\.([0-9]+)[ \t]*\r", value)
-        if found is None:
-            return "malformed"
-        try:
-            first, offset, count, last = (read_number(digits) for digits in found.groups())
-        except BrokenProtocolError:
-            return "malformed"
-        return "malformed" if offset + count >= U64 else (first, offset, count, last)
-    return None
 
 
 MAX_PAYLOAD = 1 << 16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastcoord.nats.parser import MessageSink, Parser
+from support.oracles.sequence_header import write_header
 
 Numbers = tuple[int, int, int, int] | str | None
 """``(incarnation, offset, count, discarded)``, ``None`` without a header, or ``"malformed"``."""
@@ -30,11 +31,8 @@ def deliver(
     """Pass one message through a parser to a sink."""
     block = b""
     if numbers is not None:
-        value = "." if numbers == "malformed" else ".".join(map(str, numbers))
-        block = f"NATS/1.0\r\nFastcoord: {value}\r\n".encode()
-        if note is not None:
-            block += f"Fastcoord-Note: {note}\r\n".encode()
-        block += b"\r\n"
+        value = "." if isinstance(numbers, str) else write_header(*numbers, note=note)
+        block = f"NATS/1.0\r\nF:{value}\r\n\r\n".encode()
     words = [b"HMSG" if block else b"MSG", b"subject", b"%d" % sid, *([reply] if reply else [])]
     words += [b"%d" % len(block)] if block else []
     frame = b" ".join([*words, b"%d" % len(block + payload)]) + b"\r\n" + block + payload + b"\r\n"

@@ -35,11 +35,15 @@ class Watcher:
     def __init__(self) -> None:
         self.losses: list[Missed] = []
         self.duplicate_ids: list[int] = []
+        self.mismatches: list[tuple[int, str]] = []
         self.greetings = 0
         self.returns = 0
 
     def missed(self, missed: Missed) -> None:
         self.losses.append(missed)
+
+    def protocol_mismatch(self, node_id: int, protocol: str) -> None:
+        self.mismatches.append((node_id, protocol))
 
     def duplicate_node_id(self, node_id: int) -> None:
         self.duplicate_ids.append(node_id)

@@ -1,0 +1,58 @@
+"""Two fastcoord nodes on one subject with different protocols."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+import fastcoord
+from fastcoord import Missed, ProtocolMismatch, ReloadSpamFilter, StateChange
+from fastcoord.server import LocalServer
+from support.cluster.nodes import node_toml
+from support.wait import until
+
+SUBJECT = "mixed.protocols"
+
+
+def config(server: LocalServer, protocol: str) -> fastcoord.Config:
+    cluster = {"protocol": protocol, "subject": SUBJECT, "heartbeat": "200ms"}
+    return fastcoord.parse_config(node_toml(server, cluster=cluster))
+
+
+async def test_both_sides_report_mismatch_once(
+    server: LocalServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR, logger="fastcoord"):
+        async with (
+            fastcoord.connect(config(server, "stalwart-0.15"), node_id=1) as old,
+            old.subscribe() as heard_by_old,
+            fastcoord.connect(config(server, "stalwart-0.16"), node_id=2) as new,
+            new.subscribe() as heard_by_new,
+        ):
+            await until(lambda: old.stats().protocol_mismatches and new.stats().protocol_mismatches)
+            # In the other protocol this tag is CacheInvalidateAll.
+            await old.publish(ReloadSpamFilter())
+            await new.publish(StateChange(1, 2, 3), StateChange(4, 5, 6))
+            assert [await anext(heard_by_old), await anext(heard_by_old)] == [
+                ProtocolMismatch(2, "stalwart-0.16"),
+                Missed(2, 2, "undecodable"),
+            ]
+            assert [await anext(heard_by_new), await anext(heard_by_new)] == [
+                ProtocolMismatch(1, "stalwart-0.15"),
+                Missed(1, 1, "undecodable"),
+            ]
+            assert old.stats().protocol_mismatches == {2: "stalwart-0.16"}
+            assert new.stats().protocol_mismatches == {1: "stalwart-0.15"}
+    assert len([line for line in caplog.messages if "cluster.protocol" in line]) == 2
+
+
+async def test_same_protocol_reports_nothing(server: LocalServer) -> None:
+    async with (
+        fastcoord.connect(config(server, "stalwart-1.0"), node_id=1) as one,
+        one.subscribe() as events,
+        fastcoord.connect(config(server, "stalwart-1.0"), node_id=2) as two,
+    ):
+        await two.publish(StateChange(1, 2, 3))
+        assert await anext(events) == StateChange(1, 2, 3)
+        assert one.stats().protocol_mismatches == {}
