@@ -1,4 +1,4 @@
-"""What the integration tests share beside the servers."""
+"""Fixtures of the integration tests."""
 
 import uuid
 from typing import Any
@@ -8,5 +8,5 @@ import pytest
 
 @pytest.fixture
 def cluster() -> dict[str, Any]:
-    """Settings of a cluster that no other test on the same server talks to."""
+    """Settings of a cluster with a subject that no other test uses."""
     return {"protocol": "fastcoord-1", "subject": f"test.{uuid.uuid4().hex}"}

@@ -20,7 +20,7 @@ from support.wait import until
 
 async def test_listen_prints_json_lines(tmp_path: Path, server: LocalServer) -> None:
     config = tmp_path / "node.toml"
-    config.write_text(node_toml(server, cluster={"node_id": 9, "heartbeat": "100ms"}))
+    config.write_text(node_toml(server, cluster={"node_id": 9, "heartbeat": "5s"}))
     events = [
         fastcoord.StateChange(account_id=7, change_id=42, types=1),
         fastcoord.ReloadBlockedIps(),
@@ -28,9 +28,9 @@ async def test_listen_prints_json_lines(tmp_path: Path, server: LocalServer) -> 
     ]
     async with start("listen", str(config), directory=tmp_path) as listener:
         await listener.prints("listens on stwt.agora")
-        # Not that of the file: its node may be running.
+        # The node id of the file may belong to a running node.
         assert "node 9 listens" not in listener.err
-        async with joined(server, 2, cluster={"heartbeat": "100ms"}) as node:
+        async with joined(server, 2, cluster={"heartbeat": "5s"}) as node:
             await node.publish(*events)
             await node.flush()
             await until(lambda: listener.out.count("\n") >= 4)
@@ -49,14 +49,14 @@ async def test_listen_filters_by_kind(tmp_path: Path, server: LocalServer) -> No
     config = tmp_path / "node.toml"
     config.write_text(node_toml(server))
     words = ("listen", str(config), "--node-id", "77", "--kinds", "ReloadBlockedIps,EmailPush")
-    async with start(*words, directory=tmp_path) as listener, PlainPeer(server.url) as stalwart:
+    async with start(*words, directory=tmp_path) as listener, PlainPeer(server.url) as peer:
         await listener.prints("node 77 listens")
         payload = fastcoord.encode_batch(
             [fastcoord.ReloadSettings(), fastcoord.ReloadBlockedIps()],
             node_id=3,
             protocol="stalwart-0.15",
         )
-        await stalwart.publish(payload)
+        await peer.publish(payload)
         await until(lambda: "ReloadBlockedIps" in listener.out)
         assert "ReloadSettings" not in listener.out
 
@@ -78,7 +78,7 @@ async def test_listen_reports_lost_connection(tmp_path: Path, server: LocalServe
 async def test_check_publishes_nothing(tmp_path: Path, server: LocalServer) -> None:
     config = tmp_path / "node.toml"
     config.write_text(node_toml(server))
-    async with PlainPeer(server.url) as stalwart:
+    async with PlainPeer(server.url) as peer:
         async with start("check", "--connect", str(config), directory=tmp_path) as check:
             assert await check.wait() == 0, check.err
         assert re.search(
@@ -86,8 +86,8 @@ async def test_check_publishes_nothing(tmp_path: Path, server: LocalServer) -> N
             check.out,
             re.MULTILINE,
         )
-        await stalwart.flush()
-        assert stalwart.messages == []
+        await peer.flush()
+        assert peer.messages == []
     assert check.err == ""
 
 

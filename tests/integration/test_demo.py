@@ -1,4 +1,4 @@
-"""The commands against a real server: the demo end to end, listening, checking a connection."""
+"""``fastcoord demo`` from start to end, and when a process of it dies or is stopped."""
 
 import asyncio
 import contextlib
@@ -113,8 +113,8 @@ async def test_interrupted_demo_says_goodbye(tmp_path: Path) -> None:
         ):
             await until(lambda: len(guest.peers()) == 3)
             demo.process.send_signal(signal.SIGINT)
-            farewells = asyncio.create_task(_collect(events, fastcoord.PeerDown, 3))
-            assert sorted(await asyncio.wait_for(farewells, 20), key=str) == [
+            goodbyes = asyncio.create_task(_collect(events, fastcoord.PeerDown, 3))
+            assert sorted(await goodbyes, key=str) == [
                 fastcoord.PeerDown(node_id, goodbye=True) for node_id in (1, 2, 3)
             ]
         assert await demo.wait() == 130
@@ -160,7 +160,7 @@ async def test_demo_draws_live_table(tmp_path: Path) -> None:
 
 def _read_terminal(master: int) -> str:
     chunks = []
-    with contextlib.suppress(OSError):  # a terminal's end is an error on Linux
+    with contextlib.suppress(OSError):  # Linux reports the end of a terminal as an error
         while chunk := os.read(master, 65536):
             chunks.append(chunk)
     os.close(master)

@@ -1,4 +1,4 @@
-"""What does not fit, or is no event at all: refused with a sentence, and nothing of it is sent."""
+"""Events that are too large, unsupported or no events: the call raises and sends nothing."""
 
 import asyncio
 from typing import Any
@@ -32,7 +32,7 @@ SMALL: dict[str, Any] = {"batch_bytes": 256}
 
 
 def alert(size: int) -> CalendarAlert:
-    """Make an event whose text has this many bytes; it cannot be split."""
+    """Return an event with a text of this many bytes; it cannot be split."""
     return CalendarAlert(account_id=1, event_id=2, recurrence_id=None, uid="x" * size, alert_id="")
 
 
@@ -47,11 +47,11 @@ async def test_batches_fill_byte_limit(shared_server: LocalServer, cluster: Clus
         sent: list[Event] = [EmailPush(each, each, each) for each in range(5_000)]
         await sender.publish_many(sent)
         await sender.flush()
-        await until(lambda: len(heard(plain)) == len(sent))
+        await until(lambda: len(decoded(plain)) == len(sent))
         sizes = [len(payload) for payload in plain.payloads if len(payload) > 1]
         assert max(sizes) <= 256
         assert min(sizes[:-1]) > 256 - 12, "an event of at most 12 bytes would still have fitted"
-        assert heard(plain) == sent
+        assert decoded(plain) == sent
 
 
 @pytest.mark.parametrize(("extra", "fits"), [(0, True), (1, False)])
@@ -60,8 +60,8 @@ async def test_batch_limit_is_exact(
 ) -> None:
     async with (
         accounted(shared_server, 1, cluster=cluster, capacity=SMALL) as sender,
-        accounted(shared_server, 2, cluster=cluster) as hearer,
-        hearer.subscribe() as events,
+        accounted(shared_server, 2, cluster=cluster) as receiver,
+        receiver.subscribe() as events,
     ):
         overhead = len(fastcoord.encode_batch([alert(200)], node_id=1, protocol="fastcoord-1"))
         event = alert(256 - (overhead - 200) + extra)
@@ -79,8 +79,8 @@ async def test_oversized_event_refuses_call(
 ) -> None:
     async with (
         accounted(shared_server, 1, cluster=cluster, capacity=SMALL) as sender,
-        accounted(shared_server, 2, cluster=cluster) as hearer,
-        hearer.subscribe() as events,
+        accounted(shared_server, 2, cluster=cluster) as receiver,
+        receiver.subscribe() as events,
     ):
         call: list[Event] = [ReloadPushServers(1), alert(5_000), ReloadPushServers(2)]
         with pytest.raises(EventTooLarge) as caught:
@@ -98,15 +98,15 @@ async def test_oversized_lists_are_split(shared_server: LocalServer, cluster: Cl
     items = tuple(("EmailNegative", each, (1 << 32) - 1 - each) for each in range(1_000))
     async with (
         accounted(shared_server, 1, cluster=cluster, capacity=SMALL) as sender,
-        accounted(shared_server, 2, cluster=cluster) as hearer,
-        hearer.subscribe() as events,
+        accounted(shared_server, 2, cluster=cluster) as receiver,
+        receiver.subscribe() as events,
     ):
         await sender.publish(
             ReloadPushServers(0), InvalidateAccessTokens(accounts), CacheInvalidate(items)
         )
         await sender.publish(ReloadPushServers(1))
         await sender.flush()
-        await until(lambda: hearer.stats().received == sender.stats().accepted)
+        await until(lambda: receiver.stats().received == sender.stats().accepted)
         first, *pieces, last = drain(events)
         assert (first, last) == (ReloadPushServers(0), ReloadPushServers(1))
         tokens = [each for each in pieces if isinstance(each, InvalidateAccessTokens)]
@@ -122,8 +122,8 @@ async def test_max_payload_bounds_batches() -> None:
     with LocalServer(max_payload=2048) as server:
         async with (
             accounted(server, 1) as sender,
-            accounted(server, 2) as hearer,
-            hearer.subscribe() as events,
+            accounted(server, 2) as receiver,
+            receiver.subscribe() as events,
         ):
             sent: list[Event] = [StateChange(each, each, 1) for each in range(3_000)]
             await sender.publish_many(sent)
@@ -138,23 +138,22 @@ async def test_smaller_max_payload_discards_batch(
     cluster: Cluster,
 ) -> None:
     with LocalServer() as server:
-        # The hearer watches through a server of its own, so that it is there all the time.
         async with (
             accounted(server, 1, cluster=cluster) as sender,
-            accounted(server, 2, cluster=cluster) as hearer,
-            hearer.subscribe() as events,
+            accounted(server, 2, cluster=cluster) as receiver,
+            receiver.subscribe() as events,
         ):
             await sender.publish(ReloadPushServers(1))
             await collect(events, 1)
             server.kill()
-            await until(lambda: not sender.is_connected and not hearer.is_connected)
+            await until(lambda: not sender.is_connected and not receiver.is_connected)
             await sender.publish(alert(8_000))
-            await asyncio.sleep(0)  # the loop has come round: the batch is sealed
+            await asyncio.sleep(0)  # an iteration of the event loop seals the batch
             await sender.publish(ReloadPushServers(2))
             server.settings.max_payload = 2048
             server.restart()
-            heard = await collect(events, 2)
-            assert heard == [fastcoord.Missed(1, 1, "discarded"), ReloadPushServers(2)]
+            received = await collect(events, 2)
+            assert received == [fastcoord.Missed(1, 1, "discarded"), ReloadPushServers(2)]
             assert sender.stats().discarded == 1
 
 
@@ -177,8 +176,8 @@ async def test_unsupported_event_refuses_call(
     good = EmailPush(1, 2, 3)
     async with (
         accounted(shared_server, 1, cluster=spoken) as sender,
-        accounted(shared_server, 2, cluster=spoken) as hearer,
-        hearer.subscribe() as events,
+        accounted(shared_server, 2, cluster=spoken) as receiver,
+        receiver.subscribe() as events,
     ):
         for publish in (
             sender.publish,
@@ -250,8 +249,8 @@ async def test_wrong_arguments_are_refused(shared_server: LocalServer) -> None:
         assert node.stats().subscriptions == ()
 
 
-def heard(plain: PlainPeer) -> list[Event]:
-    """Decode everything that a plain client has heard so far."""
+def decoded(plain: PlainPeer) -> list[Event]:
+    """Decode all payloads that a plain client received."""
     return [
         event
         for payload in plain.payloads

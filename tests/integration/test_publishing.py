@@ -1,4 +1,4 @@
-"""Every way to publish: from threads, lists, waiting and not; each event arrives exactly once."""
+"""Every way to publish, from threads and with lists too: each event arrives exactly once."""
 
 import asyncio
 import threading
@@ -21,8 +21,8 @@ async def test_publish_nowait_is_thread_safe(shared_server: LocalServer, cluster
     threads, each = 16, 2_000
     async with (
         accounted(shared_server, 1, cluster=cluster) as sender,
-        accounted(shared_server, 2, cluster=cluster) as hearer,
-        hearer.subscribe() as events,
+        accounted(shared_server, 2, cluster=cluster) as receiver,
+        receiver.subscribe() as events,
     ):
         start = threading.Barrier(threads + 1)
 
@@ -35,13 +35,13 @@ async def test_publish_nowait_is_thread_safe(shared_server: LocalServer, cluster
         for worker in workers:
             worker.start()
         start.wait()
-        # The loop publishes as well, while the threads do.
+        # The event loop publishes at the same time.
         for number in range(each):
             await sender.publish(EmailPush(threads, number, 0))
-        heard = await collect(events, (threads + 1) * each)
+        received = await collect(events, (threads + 1) * each)
         for worker in workers:
             worker.join()
-        assert in_order(heard) == {name: list(range(each)) for name in range(threads + 1)}
+        assert in_order(received) == {name: list(range(each)) for name in range(threads + 1)}
         await sender.flush()
         assert sender.stats().confirmed == (threads + 1) * each
 
@@ -50,8 +50,8 @@ async def test_thread_wakes_idle_loop(shared_server: LocalServer, cluster: Clust
     quiet = {**cluster, "heartbeat": "1h"}
     async with (
         accounted(shared_server, 1, cluster=quiet) as sender,
-        accounted(shared_server, 2, cluster=quiet) as hearer,
-        hearer.subscribe() as events,
+        accounted(shared_server, 2, cluster=quiet) as receiver,
+        receiver.subscribe() as events,
     ):
         worker = threading.Thread(target=sender.publish_nowait, args=(ReloadBlockedIps(),))
         worker.start()
@@ -63,8 +63,8 @@ async def test_publish_many_accepts_iterables(shared_server: LocalServer, cluste
     expected: list[Event] = [ReloadPushServers(each) for each in range(10_000)]
     async with (
         accounted(shared_server, 1, cluster=cluster) as sender,
-        accounted(shared_server, 2, cluster=cluster) as hearer,
-        hearer.subscribe() as events,
+        accounted(shared_server, 2, cluster=cluster) as receiver,
+        receiver.subscribe() as events,
     ):
         await sender.publish_many(expected)
         await sender.publish_many(tuple(expected))
@@ -79,8 +79,8 @@ async def test_publish_many_copies_list(server: LocalServer, cluster: Cluster) -
     settings: dict[str, Any] = {"cluster": cluster, "capacity": {"client": 2, "batch_bytes": 512}}
     async with (
         accounted(server, 1, **settings) as sender,
-        accounted(server, 2, cluster=cluster) as hearer,
-        hearer.subscribe() as events,
+        accounted(server, 2, cluster=cluster) as receiver,
+        receiver.subscribe() as events,
     ):
         many: list[Event] = [ReloadPushServers(each) for each in range(10_000)]
         expected = list(many)
@@ -93,8 +93,8 @@ async def test_publish_many_copies_list(server: LocalServer, cluster: Cluster) -
 async def test_calls_keep_event_order(shared_server: LocalServer, cluster: Cluster) -> None:
     async with (
         accounted(shared_server, 1, cluster=cluster) as sender,
-        accounted(shared_server, 2, cluster=cluster) as hearer,
-        hearer.subscribe() as events,
+        accounted(shared_server, 2, cluster=cluster) as receiver,
+        receiver.subscribe() as events,
     ):
         await sender.publish(ReloadPushServers(0), ReloadBlockedIps(), ReloadPushServers(1))
         sender.publish_nowait(ReloadPushServers(2), ReloadPushServers(3))
@@ -110,22 +110,22 @@ async def test_calls_keep_event_order(shared_server: LocalServer, cluster: Clust
 
 
 def in_order(events: list[Any]) -> dict[int, list[int]]:
-    """Give the numbers that each thread's events carry, as they were heard."""
-    heard = defaultdict(list)
+    """Return the numbers of each thread's events, in the order received."""
+    received = defaultdict(list)
     for event in events:
         assert isinstance(event, EmailPush), event
-        heard[event.account_id].append(event.email_id)
-    return dict(heard)
+        received[event.account_id].append(event.email_id)
+    return dict(received)
 
 
 async def test_small_batches_confirm_early(server: LocalServer, cluster: Cluster) -> None:
-    """With one confirmation at a time, a whole window would have to go there and back."""
-    asked: list[int] = []
+    """Several PINGs are outstanding at once: a full window does not wait for one of them."""
+    pings: list[int] = []
     batches: list[Frame] = []
 
     def note(frame: Frame) -> Frame:
         if frame.verb == "PING":
-            asked.append(len(batches))
+            pings.append(len(batches))
         elif frame.is_message and frame.payload.count(b"x"):
             batches.append(frame)
         return frame
@@ -140,7 +140,7 @@ async def test_small_batches_confirm_early(server: LocalServer, cluster: Cluster
                 await sender.publish(AppEvent(number, b"x" * 40))
                 await asyncio.sleep(0)
             await until(lambda: len(batches) == 60)
-            assert len([position for position in asked if position <= 48]) >= 3, asked
+            assert len([position for position in pings if position <= 48]) >= 3, pings
             assert sender.stats().confirmed == 0
             proxy.to_client.resume()
             await sender.flush()

@@ -1,4 +1,4 @@
-"""TLS or nothing: no credential leaves on a connection less secure than configured."""
+"""No credential is sent on a connection that is less secure than configured."""
 
 import asyncio
 import contextlib
@@ -21,8 +21,8 @@ LOGIN: dict[str, Any] = {"user": "node", "password": SECRET}
 INFO = b'INFO {"server_id":"x","version":"2.10.0","max_payload":1048576,"headers":true%s}\r\n'
 
 
-class Wire:
-    """Stand before a server and keep every byte that a client sends, whatever it means."""
+class Tap:
+    """Forward connections to a server and keep every byte that clients send."""
 
     def __init__(self, server: LocalServer) -> None:
         self.sent = bytearray()
@@ -49,14 +49,14 @@ class Wire:
 
 
 @asynccontextmanager
-async def tapped(server: LocalServer) -> AsyncIterator[tuple[Address, Wire]]:
-    wire = Wire(server)
-    async with listening(wire) as address:
-        yield address, wire
+async def tapped(server: LocalServer) -> AsyncIterator[tuple[Address, Tap]]:
+    tap = Tap(server)
+    async with listening(tap) as address:
+        yield address, tap
 
 
-def nothing_was_given_away(sent: bytes | bytearray) -> bool:
-    """Whether a client has sent nothing but, at most, TLS records."""
+def is_protected(sent: bytes | bytearray) -> bool:
+    """Whether a client has sent nothing or only TLS records."""
     assert SECRET.encode() not in sent
     assert b"CONNECT" not in sent
     return not sent or sent[0] == 0x16
@@ -67,21 +67,21 @@ def nothing_was_given_away(sent: bytes | bytearray) -> bool:
 
 async def test_plain_server_receives_nothing() -> None:
     with LocalServer(users={"node": SECRET}) as server:
-        async with tapped(server) as (address, wire):
+        async with tapped(server) as (address, tap):
             text, error, _ = await refused(address, tls={"enable": True}, **LOGIN)
             assert isinstance(error, TlsError)
             assert "does not offer TLS" in text
             assert "tls.enable" in text
-            assert wire.sent == b""
+            assert tap.sent == b""
 
 
 async def test_tls_address_requires_tls() -> None:
     with LocalServer(users={"node": SECRET}) as server:
-        async with tapped(server) as (address, wire):
+        async with tapped(server) as (address, tap):
             address.url = address.url.replace("nats://", "tls://")
             _, error, _ = await refused(address, **LOGIN)
             assert isinstance(error, TlsError)
-            assert wire.sent == b""
+            assert tap.sent == b""
 
 
 async def test_offered_tls_is_used(
@@ -89,13 +89,13 @@ async def test_offered_tls_is_used(
 ) -> None:
     offered = certificates.server.tls(allow_non_tls=True)
     with LocalServer(users={"node": SECRET}, tls=offered) as server:
-        async with tapped(server) as (address, wire):
+        async with tapped(server) as (address, tap):
             tls = {"enable": True, "ca_file": certificates.ca}
             async with accounted(address, 1, tls=tls, **LOGIN) as node:
                 await node.publish(ReloadBlockedIps())
                 await node.flush()
-            assert wire.sent
-            assert nothing_was_given_away(wire.sent)
+            assert tap.sent
+            assert is_protected(tap.sent)
 
 
 async def test_reconnect_requires_tls(
@@ -103,25 +103,25 @@ async def test_reconnect_requires_tls(
 ) -> None:
     secure = certificates.server.tls()
     with LocalServer(users={"node": SECRET}, tls=secure) as server:
-        async with tapped(server) as (address, wire):
+        async with tapped(server) as (address, tap):
             tls = {"enable": True, "ca_file": certificates.ca}
             async with accounted(address, 1, tls=tls, **LOGIN) as node:
                 server.kill()
                 await until(lambda: not node.is_connected)
-                wire.sent.clear()
+                tap.sent.clear()
                 server.settings.tls = None
                 server.restart()
                 await until(lambda: server.varz()["total_connections"] >= 2)
                 assert not node.is_connected
-                assert wire.sent == b""
+                assert tap.sent == b""
                 server.settings.tls = secure
                 server.restart()
                 await until(lambda: node.is_connected)
                 await node.flush()
-            assert nothing_was_given_away(wire.sent)
+            assert is_protected(tap.sent)
 
 
-# --------------------------------------------------------------------------- servers that are wrong
+# ------------------------------------------------------------------ servers with wrong certificates
 
 
 @pytest.mark.parametrize("first", [False, True], ids=["after INFO", "handshake first"])
@@ -140,16 +140,15 @@ async def test_wrong_certificate_protects_credentials(
 ) -> None:
     server_tls: ServerTls = getattr(certificates, pair).tls(handshake_first=first)
     with LocalServer(users={"node": SECRET}, tls=server_tls) as server:
-        async with tapped(server) as (address, wire):
+        async with tapped(server) as (address, tap):
             tls: dict[str, Any] = {"enable": True, "handshake_first": first}
             if authority is not None:
                 tls["ca_file"] = getattr(certificates, authority)
-            text, error, took = await refused(address, tls=tls, **LOGIN)
+            text, error, _ = await refused(address, tls=tls, **LOGIN)
             assert isinstance(error, TlsError)
             assert reason in text
             assert "check tls.enable, tls.ca-file and the server's certificate" in text
-            assert took < 2
-            assert nothing_was_given_away(wire.sent)
+            assert is_protected(tap.sent)
 
 
 async def test_bytes_before_handshake_fail() -> None:
@@ -164,10 +163,10 @@ async def test_bytes_before_handshake_fail() -> None:
             address, tls={"enable": True}, timeout={"connection": "1s"}, **LOGIN
         )
         assert isinstance(error, ConnectError)
-        assert all(map(nothing_was_given_away, received))
+        assert all(map(is_protected, received))
 
 
-# ----------------------------------------------------------------------------- clients' own proof
+# ------------------------------------------------------------------------ client credentials
 
 
 @pytest.mark.parametrize("first", [False, True], ids=["after INFO", "handshake first"])
@@ -194,8 +193,8 @@ async def test_each_credential_type_connects(
     with LocalServer(extra_config=operator.server_config, tls=secure) as server:
         async with (
             accounted(server, 1, tls=tls, credentials=operator.user()) as sender,
-            accounted(server, 2, tls=tls, credentials=operator.bearer()) as hearer,
-            hearer.subscribe() as events,
+            accounted(server, 2, tls=tls, credentials=operator.bearer()) as receiver,
+            receiver.subscribe() as events,
         ):
             await sender.publish(ReloadBlockedIps())
             assert await collect(events, 1) == [ReloadBlockedIps()]
@@ -229,10 +228,9 @@ async def test_wrong_credentials_stay_secret(
     settings: dict[str, Any],
 ) -> None:
     with LocalServer(extra_config=OPERATOR.server_config) as server:
-        text, error, took = await refused(server, **settings)
+        text, error, _ = await refused(server, **settings)
     assert isinstance(error, AuthenticationFailed)
     assert "check user, password and credentials" in text
-    assert took < 2
     for secret in settings.values():
         assert not any(word in text for word in str(secret).split() if len(word) > 20)
 

@@ -31,11 +31,12 @@ def test_restarted_server_rejoins(index: int) -> None:
 
 
 def test_missing_route_is_reported() -> None:
-    with LocalCluster(2, start_timeout=1.0) as cluster:
-        stranger = cluster.servers[1]
-        assert stranger.settings.membership is not None
-        stranger.settings.membership.cluster_name = "another"
-        stranger.restart()
+    with LocalCluster(2) as cluster:
+        other = cluster.servers[1]
+        assert other.settings.membership is not None
+        other.settings.membership.cluster_name = "another"
+        other.restart()
+        cluster.start_timeout = 1.0
         with pytest.raises(ServerError, match=r"no route to 1 of the 1 other servers after 1 s"):
             cluster.wait_for_routes()
 

@@ -1,4 +1,4 @@
-"""The local server with TLS, and the certificates that the tests use."""
+"""``LocalServer`` with TLS, and the certificates that the tests use."""
 
 import asyncio
 import socket
@@ -50,7 +50,7 @@ async def test_client_certificate_is_required(
                 context.wrap_socket(connection, server_hostname=server.host) as secured,
                 pytest.raises((ssl.SSLError, ConnectionResetError)),
             ):
-                secured.recv(1)  # TLS 1.3 tells a client only now
+                secured.recv(1)  # with TLS 1.3 the refusal arrives with the first read
         context.load_cert_chain(certificates.client.cert, certificates.client.key)
         async with PlainPeer(server.url, tls=context, tls_handshake_first=True):
             assert server.connz()["num_connections"] == 1

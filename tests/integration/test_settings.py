@@ -1,6 +1,6 @@
-"""Each setting of the table does what it says: where to connect, as whom, how, and for whom.
+"""The settings of addresses, credentials, TLS and the cluster have their documented effect.
 
-The settings of time and of capacity have a file of their own beside this one.
+``test_settings_bounds.py`` covers timeouts, intervals and capacities.
 """
 
 import json
@@ -28,15 +28,15 @@ SHORT: dict[str, Any] = {"timeout": {"connection": "2s"}}
 
 
 async def connection_of(server: LocalServer, **settings: Any) -> dict[str, Any]:
-    """Connect a node and give what the server says of its connection."""
+    """Connect a node and return what the server reports about its connection."""
     async with joined(server, 1, **settings):
         (connection,) = server.connz(auth=1)["connections"]
         return dict(connection)
 
 
 @asynccontextmanager
-async def overheard(server: LocalServer) -> AsyncIterator[tuple[Proxy, list[Frame]]]:
-    """Stand between nodes and a server, and keep the frames that nodes send."""
+async def recorded(server: LocalServer) -> AsyncIterator[tuple[Proxy, list[Frame]]]:
+    """Put a proxy before a server, and keep the frames that nodes send."""
     frames: list[Frame] = []
 
     def keep(frame: Frame) -> Frame:
@@ -68,7 +68,7 @@ async def test_address_accepts_dead_servers(
 async def test_address_order_is_random() -> None:
     with LocalServer() as one, LocalServer() as two:
         first_tried = set()
-        for _ in range(24):  # the chance that all are the same is one in eight million
+        for _ in range(24):  # all are the same once in eight million runs
             async with joined([one, two], 1) as node:
                 first_tried.add(node.stats().server)
             if len(first_tried) == 2:
@@ -85,7 +85,7 @@ async def test_announced_servers_are_added() -> None:
             assert node.stats().server == f"127.0.0.1:{announced.port}"
 
 
-# ------------------------------------------------------------------------------------- as whom
+# --------------------------------------------------------------------------------- credentials
 
 
 async def test_user_and_password_are_sent() -> None:
@@ -110,23 +110,23 @@ async def test_reconnect_sends_credentials() -> None:
     with LocalServer(extra_config=operator.server_config) as server:
         async with (
             accounted(server, 1, credentials=operator.user()) as sender,
-            accounted(server, 2, credentials=operator.bearer()) as hearer,
-            hearer.subscribe() as events,
+            accounted(server, 2, credentials=operator.bearer()) as receiver,
+            receiver.subscribe() as events,
         ):
             server.restart()
-            await until(lambda: sender.stats().reconnects == hearer.stats().reconnects == 1)
+            await until(lambda: sender.stats().reconnects == receiver.stats().reconnects == 1)
             await sender.publish(ReloadBlockedIps())
             assert await collect(events, 1) == [ReloadBlockedIps()]
 
 
-# ----------------------------------------------------------------------------------------- how
+# ---------------------------------------------------------------------------- no-echo and TLS
 
 
 @pytest.mark.parametrize(("settings", "echo"), [({}, False), ({"no_echo": False}, True)])
 async def test_no_echo_sets_connect_option(
     shared_server: LocalServer, cluster: Cluster, settings: dict[str, Any], echo: bool
 ) -> None:
-    async with overheard(shared_server) as (proxy, frames):
+    async with recorded(shared_server) as (proxy, frames):
         async with (
             accounted(proxy, 1, cluster=cluster, **settings) as node,
             node.subscribe() as events,
@@ -136,8 +136,8 @@ async def test_no_echo_sets_connect_option(
             if echo:
                 assert await collect(events, 1) == [ReloadBlockedIps()]
             assert events.stats().arrived == int(echo)
-        (told,) = [json.loads(frame.raw[8:]) for frame in frames if frame.verb == "CONNECT"]
-        assert told["echo"] is echo
+        (connect,) = [json.loads(frame.raw[8:]) for frame in frames if frame.verb == "CONNECT"]
+        assert connect["echo"] is echo
 
 
 @pytest.mark.parametrize("enable", [True, False])
@@ -168,7 +168,7 @@ async def test_handshake_first_connects(
         assert "tls_version" in await connection_of(server, tls=tls)
 
 
-# ------------------------------------------------------------------------------------ for whom
+# ------------------------------------------------------------------------------------- cluster
 
 
 async def test_coordinator_selects_store() -> None:
@@ -189,8 +189,8 @@ async def test_node_id_reaches_peers(
 ) -> None:
     config = fastcoord.parse_config(node_toml(shared_server, cluster={**cluster, **settings}))
     async with (
-        accounted(shared_server, 2, cluster=cluster) as hearer,
-        hearer.subscribe() as events,
+        accounted(shared_server, 2, cluster=cluster) as receiver,
+        receiver.subscribe() as events,
         fastcoord.connect(config) as node,
     ):
         assert node.node_id == expected

@@ -1,4 +1,4 @@
-"""A plain NATS client plays Stalwart: its bytes are understood, and it hears its own language."""
+"""A plain NATS client plays Stalwart: bytes in both directions equal those of its encoder."""
 
 import json
 from typing import Any
@@ -16,27 +16,27 @@ from support.oracles import reference
 from support.oracles.sequence_header import read_fields
 from support.wait import until
 
-SPEAKERS = ["stalwart-0.15", "stalwart-0.16"]
+PROTOCOLS = ["stalwart-0.15", "stalwart-0.16"]
 NODE_ID = 64_999
-"""Of the fastcoord node, unless a test says otherwise; no Stalwart node of the vectors has it."""
+"""The id of the fastcoord node; no Stalwart node of the vectors has it."""
 
 
-def spoken(protocol: str) -> list[Vector]:
-    """Give the batches that Stalwart of this version wrote."""
+def vectors_of(protocol: str) -> list[Vector]:
+    """Return the batches that this version of Stalwart wrote."""
     vectors = [vector for vector in VECTORS if vector.name.startswith(protocol + ":")]
     assert NODE_ID not in {vector.node_id for vector in vectors}
     return vectors
 
 
-def plainly(event: list[Any]) -> dict[str, Any]:
+def builtins_of(event: list[Any]) -> dict[str, Any]:
     event_type, fields = event
     return {"type": event_type, **fields}
 
 
-@pytest.mark.parametrize("protocol", SPEAKERS)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 async def test_stalwart_events_are_delivered(server: LocalServer, protocol: str) -> None:
-    vectors = spoken(protocol)
-    expected = [plainly(event) for vector in vectors for event in vector.events]
+    vectors = vectors_of(protocol)
+    expected = [builtins_of(event) for vector in vectors for event in vector.events]
     assert len(expected) > 1_000
     async with (
         PlainPeer(server.url) as stalwart,
@@ -46,9 +46,9 @@ async def test_stalwart_events_are_delivered(server: LocalServer, protocol: str)
     ):
         assert node.config.cluster.subject == "stwt.agora"
         await stalwart.publish(*(vector.payload for vector in vectors))
-        heard = await collect(events, len(expected))
-        assert [fastcoord.to_builtins(event) for event in heard] == expected
-        json.dumps([fastcoord.to_builtins(event) for event in heard])
+        received = await collect(events, len(expected))
+        assert [fastcoord.to_builtins(event) for event in received] == expected
+        json.dumps([fastcoord.to_builtins(event) for event in received])
         full = [vector for vector in vectors if vector.events]
         batches = await collect(again.batches(), len(full))
         assert [batch.node_id for batch in batches] == [vector.node_id for vector in full]
@@ -60,9 +60,9 @@ async def test_stalwart_events_are_delivered(server: LocalServer, protocol: str)
         assert unnumbered == {vector.node_id for vector in vectors}
 
 
-@pytest.mark.parametrize("protocol", SPEAKERS)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 async def test_published_bytes_equal_stalwart(server: LocalServer, protocol: str) -> None:
-    vectors = [vector for vector in spoken(protocol) if vector.events]
+    vectors = [vector for vector in vectors_of(protocol) if vector.events]
     cluster = {"protocol": protocol, "heartbeat": "1h"}
     async with (
         PlainPeer(server.url) as stalwart,
@@ -72,13 +72,15 @@ async def test_published_bytes_equal_stalwart(server: LocalServer, protocol: str
         stalwart.messages.clear()
         expected = []
         for vector in vectors:
-            await node.publish_many([fastcoord.from_builtins(plainly(e)) for e in vector.events])
-            await node.flush()  # so that each is a batch of its own, as it was
+            await node.publish_many(
+                [fastcoord.from_builtins(builtins_of(e)) for e in vector.events]
+            )
+            await node.flush()  # each is a separate batch, as in the vector
             expected.append(reference.encode_batch(NODE_ID, vector.events, protocol))
         await until(lambda: len(stalwart.messages) >= len(expected))
         assert stalwart.payloads == expected
         for vector, payload in zip(vectors, expected, strict=True):
-            # But for the node id, these are the bytes that Stalwart's own encoder wrote.
+            # Only the node id differs from the bytes that Stalwart's encoder wrote.
             own, theirs = leb128(NODE_ID), leb128(vector.node_id)
             assert payload.removeprefix(own) == vector.payload.removeprefix(theirs)
         assert {message.subject for message in stalwart.messages} == {"stwt.agora"}
@@ -88,28 +90,28 @@ async def test_published_bytes_equal_stalwart(server: LocalServer, protocol: str
 async def test_node_id_encoding_equals_stalwart(
     shared_server: LocalServer, cluster: dict[str, Any], node_id: int
 ) -> None:
-    spoken_here = {**cluster, "protocol": "stalwart-0.15"}
+    settings = {**cluster, "protocol": "stalwart-0.15"}
     async with (
         PlainPeer(shared_server.url, cluster["subject"]) as stalwart,
-        accounted(shared_server, node_id, cluster=spoken_here) as node,
+        accounted(shared_server, node_id, cluster=settings) as node,
     ):
         await node.publish(ReloadBlockedIps())
         await until(lambda: any(len(each) > len(leb128(node_id)) for each in stalwart.payloads))
-        # The greeting and the heartbeat are empty batches, which Stalwart accepts.
+        # Greetings and heartbeats are empty batches, which Stalwart accepts.
         assert set(stalwart.payloads) == {leb128(node_id), leb128(node_id) + b"\x06"}
 
 
 async def test_headers_carry_sequence(shared_server: LocalServer, cluster: dict[str, Any]) -> None:
-    spoken_here = {**cluster, "protocol": "stalwart-0.16", "heartbeat": "50ms"}
+    settings = {**cluster, "protocol": "stalwart-0.16", "heartbeat": "50ms"}
     async with PlainPeer(shared_server.url, cluster["subject"]) as stalwart:
-        async with accounted(shared_server, 3, cluster=spoken_here) as node:
+        async with accounted(shared_server, 3, cluster=settings) as node:
             for size in (1, 7, 30):
                 await node.publish_many(samples("stalwart-0.16")[:3] * size)
                 await node.flush()
             seen = len(stalwart.messages)
             await until(lambda: len(stalwart.messages) > seen + 2, because="heartbeats came")
             incarnation = node.stats().incarnation
-        # Closing says goodbye, in the header and with an empty batch.
+        # close() sends a goodbye: a header with an empty batch.
         await until(lambda: stalwart.messages[-1].header["F"].startswith("1bg"))
         offset = 0
         for message in stalwart.messages:
@@ -139,8 +141,8 @@ async def test_reconnect_reports_disconnect_once(
             await reconnected(times, node)
             async with PlainPeer(server.url) as stalwart:
                 await stalwart.publish(b"\x07\x06", b"\x07\x06")
-                heard = await collect(events, 3)
-            assert heard == [disconnected, ReloadBlockedIps(), ReloadBlockedIps()]
+                received = await collect(events, 3)
+            assert received == [disconnected, ReloadBlockedIps(), ReloadBlockedIps()]
             assert await collect(others, 1) == [disconnected]
         assert drain(events) == drain(others) == []
         assert_accounts(node)
@@ -167,7 +169,7 @@ async def test_undecodable_batch_is_missed(server: LocalServer) -> None:
         accounted(server, 1) as node,
         node.subscribe() as events,
     ):
-        # An event and then a tag that nobody knows; no node id, twice; then a sound batch.
+        # An event before an unknown tag, twice a missing node id, then a valid batch.
         await stalwart.publish(b"\x07\x06\xff\x06", b"", b"\xff\xff\xff", b"\x07\x05")
         assert await collect(events, 5) == [
             ReloadBlockedIps(),

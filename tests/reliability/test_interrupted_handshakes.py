@@ -27,7 +27,7 @@ from support.wait import until
 LIMIT = 0.4
 """Seconds of ``timeout.connection``."""
 
-SLACK = 1.5
+SLACK = 10.0
 """Seconds that a busy machine may be late with a timer."""
 
 SAMPLE = 6
@@ -78,7 +78,7 @@ async def stopped_at(stop: int, end: End, certificates: Certificates | None) -> 
         server.cut()
         await until(lambda: server.accepted >= accepted + 2)
         server.stop_after = None
-        await until(lambda: node.stats().connection == "connected", timeout=30)
+        await until(lambda: node.stats().connection == "connected")
         server.stop_after = stop
         accepted = server.accepted
         server.cut()
@@ -141,9 +141,7 @@ def test_frozen_tls_server_is_joined_again(
             )
             await asyncio.sleep(2 * LIMIT)
             server.thaw()
-            await until(
-                lambda: all(node.stats().connection == "connected" for node in nodes), timeout=30
-            )
+            await until(lambda: all(node.stats().connection == "connected" for node in nodes))
             for node in nodes:
                 await closes_in_time(node)
 

@@ -27,13 +27,12 @@ class Command:
     async def prints(self, text: str) -> None:
         await until(
             lambda: text in self.out + self.err or self.process.returncode is not None,
-            timeout=60,
             because=f"the command prints {text!r}",
         )
         assert text in self.out + self.err, self.err
 
     async def wait(self) -> int:
-        await asyncio.wait_for(asyncio.gather(*self._readers), 90)
+        await asyncio.wait_for(asyncio.gather(*self._readers), 240)
         return await self.process.wait()
 
     def pids(self) -> list[int]:
@@ -67,4 +66,4 @@ async def start(*words: str, directory: Path) -> AsyncIterator[Command]:
         if process.returncode is None:
             process.kill()
         await command.wait()
-        await until(lambda: not any(map(exists, command.pids())), timeout=20)
+        await until(lambda: not any(map(exists, command.pids())))

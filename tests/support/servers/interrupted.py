@@ -61,7 +61,7 @@ class InterruptedServer:
         self._listener.close()
         if self._writers:
             # Each has ended, because the client has closed its end.
-            await asyncio.wait_for(asyncio.gather(*self._writers), 5)
+            await asyncio.wait_for(asyncio.gather(*self._writers), 60)
 
     def cut(self) -> None:
         """Close every connection."""

@@ -80,4 +80,4 @@ class ScriptedServer:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-        await asyncio.wait_for(asyncio.gather(*self._tasks), 5)
+        await asyncio.wait_for(asyncio.gather(*self._tasks), 60)
