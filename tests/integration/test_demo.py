@@ -7,7 +7,6 @@ import re
 import signal
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,9 +17,6 @@ from support.processes.status import exists
 from support.wait import until
 
 SUM_ROW = re.compile(r"^  node \d .*(adds up|too few|too many)$", re.MULTILINE)
-
-
-# ---------------------------------------------------------------------------------- the demo
 
 
 @pytest.mark.parametrize("protocol", ["stalwart-0.15", "stalwart-0.16", "fastcoord-1"])
@@ -50,6 +46,7 @@ async def test_dead_node_fails_demo(tmp_path: Path) -> None:
         assert await demo.wait() == 1
         assert demo.err == ("fastcoord: node 2 ended before the demo was over: killed by SIGKILL\n")
         assert not any(map(exists, demo.pids()))
+        assert os.listdir(tmp_path) == []
 
 
 def test_unready_nodes_are_named(
@@ -71,6 +68,7 @@ async def test_dead_server_fails_demo(tmp_path: Path) -> None:
         assert await demo.wait() == 1
         assert demo.err == "fastcoord: the nats-server ended before the demo was over\n"
         assert not any(map(exists, demo.pids()))
+        assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -113,21 +111,14 @@ async def test_interrupted_demo_says_goodbye(tmp_path: Path) -> None:
         ):
             await until(lambda: len(guest.peers()) == 3)
             demo.process.send_signal(signal.SIGINT)
-            goodbyes = asyncio.create_task(_collect(events, fastcoord.PeerDown, 3))
-            assert sorted(await goodbyes, key=str) == [
-                fastcoord.PeerDown(node_id, goodbye=True) for node_id in (1, 2, 3)
-            ]
+            # A busy machine may delay a node so much that it is reported as down before it leaves.
+            missing = {fastcoord.PeerDown(node_id, goodbye=True) for node_id in (1, 2, 3)}
+            async for event in events:
+                missing -= {event}
+                if not missing:
+                    break
         assert await demo.wait() == 130
-
-
-async def _collect(events: fastcoord.Subscription, kind: type[Any], count: int) -> list[Any]:
-    found = []
-    async for event in events:
-        if isinstance(event, kind):
-            found.append(event)
-            if len(found) == count:
-                break
-    return found
+        assert os.listdir(tmp_path) == []
 
 
 async def test_stopped_node_is_killed(tmp_path: Path) -> None:
@@ -137,6 +128,7 @@ async def test_stopped_node_is_killed(tmp_path: Path) -> None:
         demo.process.send_signal(signal.SIGINT)
         assert await demo.wait() == 130
         assert not any(map(exists, demo.pids()))
+        assert os.listdir(tmp_path) == []
 
 
 async def test_demo_draws_live_table(tmp_path: Path) -> None:
