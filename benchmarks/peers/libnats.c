@@ -150,7 +150,7 @@ static int decode(const uint8_t* payload, int size, Event* event) {
     return position == end;
 }
 
-static void arrive(natsConnection* link, natsSubscription* from, natsMsg* message, void* closure) {
+static void arrive(natsConnection* client, natsSubscription* from, natsMsg* message, void* closure) {
     Event event = {0};
     int64_t place = taken;
     if (!decode((const uint8_t*)natsMsg_GetData(message), natsMsg_GetDataLength(message), &event))
@@ -173,7 +173,7 @@ static void arrive(natsConnection* link, natsSubscription* from, natsMsg* messag
         pthread_cond_signal(&changed);
         pthread_mutex_unlock(&lock);
     }
-    (void)link, (void)from, (void)closure;
+    (void)client, (void)from, (void)closure;
 }
 
 static int64_t told_to_begin(void) {
@@ -189,7 +189,7 @@ static void ready(void) {
     fflush(stdout);
 }
 
-static void publish(natsConnection* link, const char* subject, int64_t distinct, int64_t rate) {
+static void publish(natsConnection* client, const char* subject, int64_t distinct, int64_t rate) {
     Event* events = malloc(sizeof(Event) * (size_t)distinct);
     uint8_t buffer[64 + APP_BYTES];
     int64_t start;
@@ -212,9 +212,9 @@ static void publish(natsConnection* link, const char* subject, int64_t distinct,
             made = fresh(index);
             event = &made;
         }
-        must(natsConnection_Publish(link, subject, buffer, encode(event, buffer)), "publish");
+        must(natsConnection_Publish(client, subject, buffer, encode(event, buffer)), "publish");
     }
-    must(natsConnection_Flush(link), "flush");
+    must(natsConnection_Flush(client), "flush");
     used = processor_seconds() - before;
     printf("{\"start\": %lld, \"end\": %lld, \"cpu\": %f}\n", (long long)start, (long long)now(), used);
     fflush(stdout);
@@ -222,14 +222,14 @@ static void publish(natsConnection* link, const char* subject, int64_t distinct,
     free(events);
 }
 
-static void subscribe(natsConnection* link, const char* subject, const char* file, int patience) {
+static void subscribe(natsConnection* client, const char* subject, const char* file, int patience) {
     natsSubscription* subscription;
     struct timespec limit;
     double before = processor_seconds();
     int64_t end;
-    must(natsConnection_Subscribe(&subscription, link, subject, arrive, NULL), "subscribe");
+    must(natsConnection_Subscribe(&subscription, client, subject, arrive, NULL), "subscribe");
     must(natsSubscription_SetPendingLimits(subscription, -1, -1), "limits");
-    must(natsConnection_Flush(link), "flush");
+    must(natsConnection_Flush(client), "flush");
     ready();
     clock_gettime(CLOCK_REALTIME, &limit);
     limit.tv_sec += patience;
@@ -256,7 +256,7 @@ static void subscribe(natsConnection* link, const char* subject, const char* fil
 
 int main(int argc, char** argv) {
     natsOptions* options;
-    natsConnection* link;
+    natsConnection* client;
     const char* role = argv[1];
     if (argc != 10) return 2;
     is_app = strcmp(argv[4], "AppEvent") == 0;
@@ -269,15 +269,15 @@ int main(int argc, char** argv) {
     must(natsOptions_SetURL(options, argv[2]), "url");
     /* At a pace, each message leaves at once; otherwise they are gathered, as is the default. */
     must(natsOptions_SetSendAsap(options, strcmp(role, "paced") == 0), "options");
-    must(natsConnection_Connect(&link, options), "connect");
+    must(natsConnection_Connect(&client, options), "connect");
     if (strcmp(role, "publish") == 0 || is_producing)
-        publish(link, argv[3], atoll(argv[6]), 0);
+        publish(client, argv[3], atoll(argv[6]), 0);
     else if (strcmp(role, "paced") == 0)
-        publish(link, argv[3], count, atoll(argv[7]));
+        publish(client, argv[3], count, atoll(argv[7]));
     else
-        subscribe(link, argv[3], argv[8], atoi(argv[9]));
-    natsConnection_Close(link);
-    natsConnection_Destroy(link);
+        subscribe(client, argv[3], argv[8], atoi(argv[9]));
+    natsConnection_Close(client);
+    natsConnection_Destroy(client);
     natsOptions_Destroy(options);
     nats_Close();
     return 0;

@@ -31,7 +31,7 @@ def unused() -> Address:
     return unused_address()
 
 
-# ------------------------------------------------------------------------------- nobody is there
+# -------------------------------------------------------------------------------- missing servers
 
 
 async def test_missing_server_is_named(unused: Address) -> None:

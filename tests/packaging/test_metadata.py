@@ -1,4 +1,4 @@
-"""What ``pyproject.toml``, the manifest and ``setup.py`` promise to whoever installs."""
+"""What ``pyproject.toml``, the manifest and ``setup.py`` promise to users."""
 
 import os
 import re

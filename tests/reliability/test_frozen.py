@@ -183,8 +183,8 @@ async def test_paused_process_recovers(server: LocalServer, tmp_path: Path) -> N
         await node.flush()
 
         async def has_everything() -> bool:
-            heard = (await process.book())["received"]
-            return bool(heard) and heard[0]["place"] == nodes.ledger.sent[1]
+            received = (await process.book())["received"]
+            return bool(received) and received[0]["place"] == nodes.ledger.sent[1]
 
         await until(has_everything)
         book = await process.end()

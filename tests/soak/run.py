@@ -1,7 +1,7 @@
 """The soak: several nodes, hours of trouble in minutes, and the books at the end.
 
 ``make soak`` runs it for ``SOAK_SECONDS`` (600 by default). Four nodes in processes of their own
-publish and hear all the while; visitors come, leave and are killed; the server is killed and
+publish and receive; visitors connect, close and are killed; the server is killed and
 frozen, processes are paused, consumers stall. It fails when an event was lost in silence, given
 twice or out of order, when a node's numbers do not add up, or when a process grows.
 """
