@@ -52,11 +52,12 @@ def requirements(versions: str) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("versions", nargs="+", choices=("oldest", "newest", "prerelease"))
+    parser.add_argument("--server", metavar="PATH", help="a nats-server to test with")
     options, pytest_arguments = parser.parse_known_args()
-    return max(test(versions, pytest_arguments) for versions in options.versions)
+    return max(test(versions, options.server, pytest_arguments) for versions in options.versions)
 
 
-def test(versions: str, pytest_arguments: list[str]) -> int:
+def test(versions: str, server: str | None, pytest_arguments: list[str]) -> int:
     """Build, install and test with these versions; return the status of pytest."""
     with tempfile.TemporaryDirectory(prefix=f"versions-{versions}-") as scratch:
         folder = Path(scratch)
@@ -78,6 +79,11 @@ def test(versions: str, pytest_arguments: list[str]) -> int:
         extras = f"{source}[server,cli,uvloop]"
         run(*pip, "--no-build-isolation", "-e", extras)
         run(*pip, "--group", f"{source / 'pyproject.toml'}:wheel-test")
+        if server is not None:
+            installed = python.with_name("nats-server")
+            installed.unlink()
+            installed.symlink_to(Path(server).resolve(strict=True))
+            run(installed, "--version")
         print(f"\nversions: {versions}", flush=True)
         run(python, "-m", "pip", "list", "--format=freeze")
         words = [python, "-X", "dev", "-m", "pytest", "-q", *(pytest_arguments or TESTS)]
