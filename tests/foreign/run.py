@@ -195,9 +195,10 @@ class Foreign:
         subprocess.run([*python, "-c", INTRODUCTION], env=environment, check=True)
         # The fixtures of the other tests need packages that are compiled.
         words = ("-m", "pytest", "-q", "--noconftest", "-p", PLUGIN, "-p", "no:cacheprovider")
-        clean = ("-o", "addopts=", "-o", "asyncio_mode=", "-o", "filterwarnings=error")
+        # Neither are the plugins there that pyproject.toml configures.
+        settings = ("-c", os.devnull, "--rootdir", ROOT, "-W", "error")
         return subprocess.run(
-            [*python, *words, *clean, *arguments],
+            [*python, *words, *settings, *arguments],
             cwd=ROOT,
             env=environment,
             timeout=MOST_SECONDS,
