@@ -13,7 +13,7 @@ TARGET ?= codec
 VERSIONS ?= oldest newest
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo build test lint types check fmt bench bench-quick sanitize variants fuzz fuzz-all \
+.PHONY: help demo build generate test lint types check fmt bench bench-quick sanitize variants fuzz fuzz-all \
 	soak reliability handshakes foreign versions wheels wheels-bill footprint clean-wheels everything \
 	clean distclean
 
@@ -37,6 +37,9 @@ $(VENV)/.built: $(VENV)/.installed $(COMPILED)
 	@touch $@
 
 build: $(VENV)/.built ## compile the extensions in place
+
+generate: build ## write the files that come from the table of events
+	$(BIN)/python tools/generate.py
 
 demo: build ## run three nodes on a bundled nats-server and count every event
 	$(BIN)/fastcoord demo

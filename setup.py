@@ -82,7 +82,7 @@ class BuildExtensions(build_ext):
         of_name = {extension.name: extension for extension in translated}
         for extension in self.extensions:
             extension.sources = of_name[extension.name].sources
-            extension.depends = of_name[extension.name].depends
+            extension.depends = [*of_name[extension.name].depends, *headers]
         super().run()
 
 
@@ -98,6 +98,8 @@ def refuse_incomplete_system():
         raise CompileError(NO_COMPILER.format(reason=f"Python's headers are missing ({header})"))
 
 
+headers = [str(path) for path in sorted(Path("src/fastcoord").rglob("*.h"))]
+
 setup(
     cmdclass={"build_ext": BuildExtensions},
     ext_modules=[
@@ -107,6 +109,8 @@ setup(
             extra_compile_args=compile_args,
             extra_link_args=link_args,
             define_macros=macros,
+            include_dirs=["src"],
+            depends=headers,
         )
         for source in sorted(Path("src/fastcoord").rglob("*.pyx"))
     ],

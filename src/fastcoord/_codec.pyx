@@ -1,5 +1,5 @@
 # cython: language_level=3, embedsignature=True, boundscheck=False, wraparound=False
-"""Whole batches to bytes and back, byte for byte as WIRE describes the four protocols."""
+"""The public codec: whole batches to bytes and back."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -26,6 +26,8 @@ cdef extern from "Python.h":
     const Py_ssize_t PY_SSIZE_T_MAX
     PyObject** PySequence_Fast_ITEMS(object) noexcept
     Py_ssize_t PySequence_Fast_GET_SIZE(object) noexcept
+    ctypedef struct TypeWithName "PyTypeObject":
+        const char* tp_name
 
 
 cdef class Batch:
@@ -90,6 +92,8 @@ cdef class Batch:
 
 
 collections.abc.Sequence.register(Batch)
+# The place from which programs import it, and where pickle looks for it.
+(<TypeWithName*>Batch).tp_name = "fastcoord.Batch"
 
 
 cdef Batch make_batch(uint16_t node_id, received_at, tuple events):
@@ -102,7 +106,7 @@ cdef Batch make_batch(uint16_t node_id, received_at, tuple events):
 
 
 cdef int encode_checked(Protocol tables, Writer* writer, object event) except -1:
-    """Encode an event at which a run stopped, or say what is wrong with it."""
+    """Encode an event at which a run stopped, or raise the error that says why it cannot be."""
     if not is_event(event):
         raise TypeError(f"not an event: {type(event).__name__} ({event!r:.60})")
     if not knows(tables, <Event>event):
@@ -110,15 +114,15 @@ cdef int encode_checked(Protocol tables, Writer* writer, object event) except -1
     return encode_event(tables, writer, <Event>event)
 
 
-# Decoded events until their number is known; then they move, not copied, into a tuple.
+# Decoded events until their number is known. It owns a reference to each; a tuple takes these over.
 cdef struct Vector:
     PyObject** start
     Py_ssize_t used
-    Py_ssize_t room
+    Py_ssize_t capacity
 
 
-# Memory for the next call, unless a call is under way in it: small batches would otherwise cost more
-# by what is allocated for them than by what is in them.
+# Memory of the last call for the next one, because allocating would cost a small batch more than its events.
+# A call takes it away, so that a call within the call (from an iterator of events) allocates its own.
 cdef Writer spare_writer
 cdef Vector spare_vector
 
@@ -146,8 +150,7 @@ def encode_batch(events, *, node_id, protocol):
 
     :param events: an iterable of events.
     :param node_id: the sender, 0 to 65535.
-    :param protocol: ``"stalwart-0.15"``, ``"stalwart-0.16"``, ``"stalwart-1.0"`` or
-        ``"fastcoord-1"``.
+    :param protocol: the name of a protocol, such as ``"stalwart-0.16"`` or ``"fastcoord-1"``.
     :return: the payload of a NATS message.
     :raises UnsupportedEvent: the protocol does not have one of the events.
     :raises TypeError: something among ``events`` is not an event.
@@ -172,7 +175,7 @@ def encode_batch(events, *, node_id, protocol):
     try:
         reserve(&writer, BYTES_U16)
         writer_advance(&writer, put_uint(writer_end(&writer), sender))
-        # Nothing in between runs Python code, so that a list cannot change under way.
+        # The items stay valid: encode_run runs no Python code, so that the list cannot change meanwhile.
         count = PySequence_Fast_GET_SIZE(events)
         while index < count:
             index = encode_run(
@@ -187,15 +190,15 @@ def encode_batch(events, *, node_id, protocol):
 
 
 cdef int vector_reserve(Vector* vector) except -1:
-    """Make room for at least one more."""
-    cdef Py_ssize_t room
-    if vector.used == vector.room:
-        room = vector.room * 4 if vector.room else 128
-        grown = PyMem_Realloc(vector.start, room * sizeof(PyObject*))
+    """Make sure that at least one more fits."""
+    cdef Py_ssize_t capacity
+    if vector.used == vector.capacity:
+        capacity = vector.capacity * 4 if vector.capacity else 128
+        grown = PyMem_Realloc(vector.start, capacity * sizeof(PyObject*))
         if grown == NULL:
-            raise MemoryError(f"no memory for {room} events")
+            raise MemoryError(f"no memory for {capacity} events")
         vector.start = <PyObject**>grown
-        vector.room = room
+        vector.capacity = capacity
     return 0
 
 
@@ -212,7 +215,7 @@ cdef inline void take_vector(Vector* vector) noexcept:
     vector[0] = spare_vector
     vector.used = 0
     spare_vector.start = NULL
-    spare_vector.room = 0
+    spare_vector.capacity = 0
 
 
 cdef void return_vector(Vector* vector) noexcept:
@@ -220,9 +223,9 @@ cdef void return_vector(Vector* vector) noexcept:
     for index in range(vector.used):
         Py_DECREF(<object>vector.start[index])
     vector.used = 0
-    if spare_vector.start == NULL and vector.room * sizeof(PyObject*) <= MOST_BYTES_KEPT:
+    if spare_vector.start == NULL and vector.capacity * sizeof(PyObject*) <= MOST_BYTES_KEPT:
         spare_vector.start = vector.start
-        spare_vector.room = vector.room
+        spare_vector.capacity = vector.capacity
     else:
         PyMem_Free(vector.start)
 
@@ -231,8 +234,7 @@ def decode_batch(payload, *, protocol):
     """Decode the bytes of one message.
 
     :param payload: anything with a buffer: ``bytes``, ``bytearray``, ``memoryview``.
-    :param protocol: ``"stalwart-0.15"``, ``"stalwart-0.16"``, ``"stalwart-1.0"`` or
-        ``"fastcoord-1"``.
+    :param protocol: the name of a protocol, such as ``"stalwart-0.16"`` or ``"fastcoord-1"``.
     :return: a ``Batch``.
     :raises DecodeError: the payload is malformed; its ``offset`` says where, its ``decoded`` holds
         the events before that.
@@ -261,9 +263,9 @@ def decode_batch(payload, *, protocol):
         while reader.position < reader.end:
             vector_reserve(&vector)
             vector.used += decode_run(
-                tables, &reader, vector.start + vector.used, vector.room - vector.used, ALL_KINDS
+                tables, &reader, vector.start + vector.used, vector.capacity - vector.used, ALL_KINDS
             )
-            if vector.used == vector.room or reader.position == reader.end:
+            if vector.used == vector.capacity or reader.position == reader.end:
                 continue
             event_at = reader.position
             decode_event(tables, &reader)

@@ -1,74 +1,29 @@
 """The public names of what travels: events, notices, and their plain forms for JSON."""
 
-from __future__ import annotations
-
 import base64
 from typing import Any, Literal
 
 import msgspec
 
-from fastcoord.wire.events import (
-    EVENT_TYPES,
-    AppEvent,
-    CacheInvalidate,
-    CacheInvalidateAll,
-    CacheInvalidateNegative,
-    CalendarAlert,
-    EmailPush,
-    Event,
-    IndexQueueRefresh,
-    InvalidateAccessTokens,
-    InvalidateGroupwareCache,
-    MtaQueueStatus,
-    PushServerUpdate,
-    QueueRefresh,
-    RegistryDelete,
-    RegistryInsert,
-    RegistryReload,
-    ReloadBlockedIps,
-    ReloadPushServers,
-    ReloadSettings,
-    ReloadSpamFilter,
-    StateChange,
-    TaskQueueRefresh,
-)
+from fastcoord.wire import events as _events
+from fastcoord.wire.events import *  # noqa: F403  every class of the table
+from fastcoord.wire.events import EVENT_TYPES as _EVENT_TYPES
+from fastcoord.wire.events import AppEvent, Event
 from fastcoord.wire.names import DataType, ObjectType
 
 __all__ = [
-    "AppEvent",
-    "CacheInvalidate",
-    "CacheInvalidateAll",
-    "CacheInvalidateNegative",
-    "CalendarAlert",
-    "Cause",
     "DataType",
     "DuplicateNodeId",
-    "EmailPush",
-    "Event",
-    "IndexQueueRefresh",
-    "InvalidateAccessTokens",
-    "InvalidateGroupwareCache",
     "Missed",
-    "MtaQueueStatus",
     "Notice",
     "ObjectType",
     "PeerDown",
     "PeerUp",
     "ProtocolMismatch",
-    "PushServerUpdate",
-    "QueueRefresh",
-    "RegistryDelete",
-    "RegistryInsert",
-    "RegistryReload",
-    "ReloadBlockedIps",
-    "ReloadPushServers",
-    "ReloadSettings",
-    "ReloadSpamFilter",
-    "StateChange",
-    "TaskQueueRefresh",
     "from_builtins",
     "to_builtins",
 ]
+__all__ += _events.__all__
 
 Cause = Literal["gap", "overflow", "discarded", "disconnect", "undecodable"]
 
@@ -127,7 +82,11 @@ class ProtocolMismatch(Notice, frozen=True):
     """The peer's protocol, such as ``"stalwart-0.16"``."""
 
 
-_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in EVENT_TYPES if kind is not None}
+for _kind in (DataType, ObjectType, Notice, *Notice.__subclasses__()):
+    # The place from which programs import them, and where pickle looks for them.
+    _kind.__module__ = "fastcoord"
+
+_TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in _EVENT_TYPES if kind is not None}
 
 
 def to_builtins(event: Event) -> dict[str, Any]:

@@ -37,7 +37,7 @@ TESTS = (
 REUSING_TESTS = tuple(
     f"tests/property/test_{name}.py" for name in ("reuse", "runs", "integers", "arrival")
 )
-REUSE = "-DFASTCOORD_POOL_ROOM=64"
+REUSE = "-DFASTCOORD_POOL_CAPACITY=64"
 """Enables the reuse of the memory of events, which a sanitized build omits: memory that is never
 freed hides a use after free."""
 

@@ -3,6 +3,7 @@
 import msgspec
 
 from fastcoord.config._secret import Secret
+from fastcoord.wire.table import PROTOCOLS
 
 __all__ = [
     "PROTOCOLS",
@@ -15,9 +16,6 @@ __all__ = [
     "Tls",
     "default_subject",
 ]
-
-PROTOCOLS = ("stalwart-0.15", "stalwart-0.16", "stalwart-1.0", "fastcoord-1")
-"""The wire protocols that a node can use."""
 
 HIGHEST_NODE_ID = 65535
 

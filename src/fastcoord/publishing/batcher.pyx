@@ -16,7 +16,7 @@ from libc.string cimport memmove
 
 from fastcoord.publishing.batch_queue cimport BatchQueue
 from fastcoord.wire.encode cimport FIXED_SIZE, encode_event, encode_run, size_bound, split_event
-from fastcoord.wire.events cimport STATE_CHANGE, Event, StateChange, is_event
+from fastcoord.wire.events cimport STATE_CHANGE, Event, Field, code_of, content, is_event
 from fastcoord.wire.primitives cimport (
     BYTES_U16,
     Writer,
@@ -63,8 +63,8 @@ cdef class Batcher(BatchQueue):
         if limit < MIN_LIMIT:
             raise ValueError(f"a batch must hold at least {MIN_LIMIT} bytes")
         self.protocol = get_protocol(protocol)
-        self.has_state_change = self.protocol.tag_of[<int>STATE_CHANGE] >= 0
-        self.state_change_tag = <uint8_t>self.protocol.tag_of[<int>STATE_CHANGE]
+        self.has_state_change = self.protocol.tag_of[STATE_CHANGE] >= 0
+        self.state_change_tag = <uint8_t>self.protocol.tag_of[STATE_CHANGE]
         self.node_id = node_id
         self.limit = limit
         self.clock = clock
@@ -171,10 +171,9 @@ cdef class Batcher(BatchQueue):
         cdef bint all_fit = True
         cdef Py_ssize_t max_size = self.limit - self.prefix
         for event in events:
-            # ``code`` is 0 if only ``__new__`` ran; ``check`` refuses such an object.
             if (
-                type(event) is StateChange
-                and (<StateChange>event).code
+                is_event(event)
+                and code_of(<Event>event) == STATE_CHANGE
                 and self.has_state_change
                 and max_size >= FIXED_SIZE
             ):
@@ -197,10 +196,12 @@ cdef class Batcher(BatchQueue):
         :return: ``False``, with nothing changed, if ``prepare`` and ``add_tuple`` must do it.
         """
         cdef uint8_t* position
-        if type(event) is StateChange:
+        cdef const Field* fields
+        if not is_event(event):
+            return False
+        if code_of(<Event>event) == STATE_CHANGE:
             if (
                 self.has_state_change
-                and (<StateChange>event).code
                 and self.writer.used + FIXED_SIZE <= self.limit
             ):
                 if self.open_count == 0:
@@ -209,14 +210,15 @@ cdef class Batcher(BatchQueue):
                 # until the next call that may reserve.
                 reserve(&self.writer, FIXED_SIZE)
                 position = writer_end(&self.writer)
+                fields = content(<Event>event).fields
                 position[0] = self.state_change_tag
                 writer_advance(
                     &self.writer,
                     put_three(
                         position + 1,
-                        (<StateChange>event).change_id,
-                        (<StateChange>event).types,
-                        (<StateChange>event).account_id,
+                        fields[0].number,
+                        fields[1].number,
+                        fields[2].number,
                     ),
                 )
                 self.accepted += 1
@@ -225,7 +227,7 @@ cdef class Batcher(BatchQueue):
                     self.schedule_flush()
                 return True
             return False
-        if not is_event(event) or not knows(self.protocol, <Event>event):
+        if not knows(self.protocol, <Event>event):
             return False
         return self.append(<Event>event) == APPENDED
 

@@ -2,11 +2,10 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint64_t
 
-from fastcoord.wire.events cimport Event
 from fastcoord.wire.protocol cimport Protocol
 from fastcoord.wire.primitives cimport Reader
 
-cdef Event decode_event(Protocol protocol, Reader* reader)
+cdef PyObject* decode_event(Protocol protocol, Reader* reader) except? NULL
 cdef Py_ssize_t decode_run(
     Protocol protocol, Reader* reader, PyObject** events, Py_ssize_t count, uint64_t mask
 ) except -1

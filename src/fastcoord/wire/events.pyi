@@ -1,7 +1,9 @@
+"""Generated from ``table.py`` by ``make generate``."""
+
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, final
 
-from typing_extensions import disjoint_base
+from typing_extensions import Self, disjoint_base
 
 EVENT_TYPES: tuple[type[Event] | None, ...]
 
@@ -10,35 +12,14 @@ _CacheItem = tuple[str, int] | tuple[str, int, int]
 @disjoint_base
 class Event:
     __match_args__: ClassVar[tuple[str, ...]]
-    def __copy__(self) -> Event: ...
-    def __deepcopy__(self, memo: object) -> Event: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: object) -> Self: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
-@disjoint_base
-class ListEvent(Event): ...
-
-class AccountList(ListEvent):
-    @property
-    def account_ids(self) -> tuple[int, ...]: ...
-
-@disjoint_base
-class AccountEvent(Event):
-    @property
-    def account_id(self) -> int: ...
-
-@disjoint_base
-class RegistryEntry(Event):
-    @property
-    def object(self) -> int: ...
-    @property
-    def id(self) -> int: ...
-
-class Signal(Event): ...
-
 @final
 class StateChange(Event):
-    def __init__(self, account_id: int, change_id: int, types: int) -> None: ...
+    def __new__(cls, account_id: int, change_id: int, types: int) -> Self: ...
     @property
     def account_id(self) -> int: ...
     @property
@@ -48,14 +29,14 @@ class StateChange(Event):
 
 @final
 class CalendarAlert(Event):
-    def __init__(
-        self,
+    def __new__(
+        cls,
         account_id: int,
         event_id: int,
         recurrence_id: int | None,
         uid: str,
         alert_id: str,
-    ) -> None: ...
+    ) -> Self: ...
     @property
     def account_id(self) -> int: ...
     @property
@@ -69,7 +50,7 @@ class CalendarAlert(Event):
 
 @final
 class EmailPush(Event):
-    def __init__(self, account_id: int, email_id: int, change_id: int) -> None: ...
+    def __new__(cls, account_id: int, email_id: int, change_id: int) -> Self: ...
     @property
     def account_id(self) -> int: ...
     @property
@@ -78,83 +59,124 @@ class EmailPush(Event):
     def change_id(self) -> int: ...
 
 @final
-class InvalidateAccessTokens(AccountList):
-    def __init__(self, account_ids: Iterable[int]) -> None: ...
+class PushServerUpdate(Event):
+    def __new__(cls, account_id: int) -> Self: ...
+    @property
+    def account_id(self) -> int: ...
 
 @final
-class InvalidateGroupwareCache(AccountList):
-    def __init__(self, account_ids: Iterable[int]) -> None: ...
+class RegistryInsert(Event):
+    def __new__(cls, object: int, id: int) -> Self: ...
+    @property
+    def object(self) -> int: ...
+    @property
+    def id(self) -> int: ...
 
 @final
-class ReloadPushServers(AccountEvent):
-    def __init__(self, account_id: int) -> None: ...
-
-@final
-class PushServerUpdate(AccountEvent):
-    def __init__(self, account_id: int) -> None: ...
-
-@final
-class RegistryInsert(RegistryEntry):
-    def __init__(self, object: int, id: int) -> None: ...
-
-@final
-class RegistryDelete(RegistryEntry):
-    def __init__(self, object: int, id: int) -> None: ...
+class RegistryDelete(Event):
+    def __new__(cls, object: int, id: int) -> Self: ...
+    @property
+    def object(self) -> int: ...
+    @property
+    def id(self) -> int: ...
 
 @final
 class RegistryReload(Event):
-    def __init__(self, object: int) -> None: ...
+    def __new__(cls, object: int) -> Self: ...
     @property
     def object(self) -> int: ...
 
 @final
-class CacheInvalidate(ListEvent):
-    def __init__(self, items: Iterable[_CacheItem | Sequence[str | int]]) -> None: ...
+class CacheInvalidate(Event):
+    def __new__(cls, items: Iterable[_CacheItem | Sequence[str | int]]) -> Self: ...
     @property
     def items(self) -> tuple[_CacheItem, ...]: ...
 
 @final
+class CacheInvalidateAll(Event):
+    def __new__(cls) -> Self: ...
+
+@final
+class CacheInvalidateNegative(Event):
+    def __new__(cls) -> Self: ...
+
+@final
 class MtaQueueStatus(Event):
-    def __init__(self, is_running: bool) -> None: ...
+    def __new__(cls, is_running: bool) -> Self: ...
     @property
     def is_running(self) -> bool: ...
 
 @final
-class ReloadSettings(Signal):
-    def __init__(self) -> None: ...
+class QueueRefresh(Event):
+    def __new__(cls) -> Self: ...
 
 @final
-class ReloadBlockedIps(Signal):
-    def __init__(self) -> None: ...
+class TaskQueueRefresh(Event):
+    def __new__(cls) -> Self: ...
 
 @final
-class ReloadSpamFilter(Signal):
-    def __init__(self) -> None: ...
+class IndexQueueRefresh(Event):
+    def __new__(cls) -> Self: ...
 
 @final
-class CacheInvalidateAll(Signal):
-    def __init__(self) -> None: ...
+class InvalidateAccessTokens(Event):
+    def __new__(cls, account_ids: Iterable[int]) -> Self: ...
+    @property
+    def account_ids(self) -> tuple[int, ...]: ...
 
 @final
-class CacheInvalidateNegative(Signal):
-    def __init__(self) -> None: ...
+class InvalidateGroupwareCache(Event):
+    def __new__(cls, account_ids: Iterable[int]) -> Self: ...
+    @property
+    def account_ids(self) -> tuple[int, ...]: ...
 
 @final
-class QueueRefresh(Signal):
-    def __init__(self) -> None: ...
+class ReloadSettings(Event):
+    def __new__(cls) -> Self: ...
 
 @final
-class TaskQueueRefresh(Signal):
-    def __init__(self) -> None: ...
+class ReloadBlockedIps(Event):
+    def __new__(cls) -> Self: ...
 
 @final
-class IndexQueueRefresh(Signal):
-    def __init__(self) -> None: ...
+class ReloadPushServers(Event):
+    def __new__(cls, account_id: int) -> Self: ...
+    @property
+    def account_id(self) -> int: ...
+
+@final
+class ReloadSpamFilter(Event):
+    def __new__(cls) -> Self: ...
 
 @final
 class AppEvent(Event):
-    def __init__(self, kind: int, payload: bytes | bytearray | memoryview = b"") -> None: ...
+    def __new__(cls, kind: int, payload: bytes | bytearray | memoryview = b"") -> Self: ...
     @property
     def kind(self) -> int: ...
     @property
     def payload(self) -> bytes: ...
+
+__all__ = [
+    "AppEvent",
+    "CacheInvalidate",
+    "CacheInvalidateAll",
+    "CacheInvalidateNegative",
+    "CalendarAlert",
+    "EmailPush",
+    "Event",
+    "IndexQueueRefresh",
+    "InvalidateAccessTokens",
+    "InvalidateGroupwareCache",
+    "MtaQueueStatus",
+    "PushServerUpdate",
+    "QueueRefresh",
+    "RegistryDelete",
+    "RegistryInsert",
+    "RegistryReload",
+    "ReloadBlockedIps",
+    "ReloadPushServers",
+    "ReloadSettings",
+    "ReloadSpamFilter",
+    "StateChange",
+    "TaskQueueRefresh",
+]

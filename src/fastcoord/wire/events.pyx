@@ -1,63 +1,117 @@
-# cython: language_level=3, embedsignature=True
-"""The event types: small immutable values whose fields are C integers where they can be.
+# cython: language_level=3, embedsignature=True, boundscheck=False, wraparound=False
+"""The event types: small immutable values, made from the table when this module is imported.
 
-An event checks its fields once, when it is made, so that encoding cannot fail later. WIRE names the
-fields and their widths; the order of the arguments is the order in which one speaks of them.
+An event checks its fields once, when it is made, so that encoding cannot fail later. All kinds have one
+memory layout (``event.h``); the table says how many fields a kind has and what they hold. Nobody sees an
+event before all its fields are set: its arguments are checked first, which may run any Python code, and
+memory is taken afterwards, which runs none.
 """
 
-cimport cython
-from cpython.object cimport PyObject
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from cpython.bytes cimport PyBytes_CheckExact
+from cpython.mem cimport PyMem_Calloc
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from fastcoord.wire.fields cimport (
+    FIELD_ACCOUNTS,
+    FIELD_BYTES,
+    FIELD_FLAG,
+    FIELD_ITEMS,
+    FIELD_RECURRENCE,
+    FIELD_TEXT,
+    FIELD_U16,
+    FIELD_U32,
+    FIELD_U64,
     LARGEST_U16,
     LARGEST_U32,
     LARGEST_U64,
     as_accounts,
+    as_bytes,
+    as_flag,
     as_items,
     as_recurrence,
     as_text,
     as_uint,
-    refuse_type,
     unpack_accounts,
     unpack_items,
 )
 from fastcoord.wire.pool cimport (
-    LARGE_POOL_ROOM,
-    SMALL_POOL_ROOM,
+    LARGE_POOL_CAPACITY,
+    SMALL_POOL_CAPACITY,
     Pool,
     destructor,
+    owned,
     pool_keep,
-    set_to_none,
+    pool_take,
 )
+from fastcoord.wire.primitives cimport BYTES_U16, BYTES_U32, BYTES_U64, likely
 
-cdef inline int refuse_again(Event event) except -1:
-    """Stand first in every ``__init__``: a second call would change a value that others hold.
+from sys import intern
 
-    The code is set last, so that an event whose making failed stays unmade and cannot be sent.
-    """
-    if event.code != UNMADE:
-        raise TypeError(f"{type(event).__name__} is immutable")
-    return 0
+from fastcoord.wire.table import FIELD_TYPES, KINDS, MAX_FIELDS, MAX_KINDS, REQUIRED
+
+cdef extern from "Python.h":
+    ctypedef struct GetSet "PyGetSetDef":
+        const char* name
+        const char* doc
+        PyObject* (*get)(PyObject*, void*) except NULL
+        void* closure
+    ctypedef struct FullType "PyTypeObject":
+        const char* tp_name
+        const char* tp_doc
+        Py_ssize_t tp_basicsize
+        unsigned long tp_flags
+        FullType* tp_base
+        PyObject* tp_dict
+        GetSet* tp_getset
+        destructor tp_dealloc
+        PyObject* (*tp_new)(FullType*, PyObject*, PyObject*) except NULL
+        int (*tp_init)(PyObject*, PyObject*, PyObject*) except -1
+        PyObject* (*tp_getattro)(PyObject*, PyObject*) except NULL
+        PyObject* (*tp_vectorcall)(PyObject*, PyObject* const*, size_t, PyObject*) except NULL
+    const unsigned long Py_TPFLAGS_DEFAULT
+    const unsigned long Py_TPFLAGS_BASETYPE
+    Py_ssize_t vectorcall_nargs "PyVectorcall_NARGS"(size_t) noexcept
+    int PyType_Ready(FullType*) except -1
+    void PyType_Modified(FullType*) noexcept
+    PyObject* generic_getattr "PyObject_GenericGetAttr"(PyObject*, PyObject*) except NULL
+    PyObject* vectorcall_dict "PyObject_VectorcallDict"(
+        PyObject*, PyObject* const*, size_t, PyObject*
+    ) except NULL
+    PyObject** sequence_items "PySequence_Fast_ITEMS"(PyObject*) noexcept
+    void* object_malloc "PyObject_Malloc"(size_t) noexcept
+    void object_free "PyObject_Free"(void*) noexcept
+    PyObject* object_init "PyObject_Init"(PyObject*, FullType*) noexcept
+    Py_ssize_t refcnt "Py_REFCNT"(PyObject*) noexcept
+    void clear_reference "Py_CLEAR"(PyObject*) noexcept  # a macro that sets its argument to NULL
+    PyObject* new_reference "Py_NewRef"(object) noexcept
+
+# By code. They live as long as the process, as static types must.
+cdef FullType types[CODE_COUNT]
+cdef Kind all_kinds[CODE_COUNT]
+cdef Pool all_pools[CODE_COUNT]
+cdef PyObject* pool_memory[LARGE_POOL_CAPACITY + CODE_COUNT * SMALL_POOL_CAPACITY + 1]
 
 
 cdef class Event:
-    """The base of every event that travels between nodes.
+    """The base class of all events that travel between nodes.
 
     Events are immutable, hashable, comparable and picklable, take their fields by position or by
-    keyword, and work with ``match``. Make one of the subclasses; this class alone is nothing.
+    keyword, and work with ``match``. Only the subclasses can be made.
     """
 
     __match_args__ = ()
 
-    cdef tuple values(self):
-        return ()
+    def __cinit__(self):
+        raise TypeError("Event is the base class of all events; make one of its subclasses")
 
     def __repr__(self):
         fields = ", ".join(
             [
                 f"{name}={value!r}"
-                for name, value in zip(type(self).__match_args__, self.values())
+                for name, value in zip(type(self).__match_args__, values(self))
             ]
         )
         return f"{type(self).__name__}({fields})"
@@ -65,13 +119,13 @@ cdef class Event:
     def __eq__(self, other):
         if type(self) is not type(other):
             return NotImplemented
-        return self.values() == (<Event>other).values()
+        return is_equal(self, <Event>other)
 
     def __hash__(self):
-        return hash((self.code, self.values()))
+        return hash_of(self)
 
     def __reduce__(self):
-        return (type(self), self.values())
+        return (type(self), values(self))
 
     def __copy__(self):
         return self
@@ -80,493 +134,426 @@ cdef class Event:
         return self
 
 
-@cython.final
-cdef class StateChange(Event):
-    """Objects of an account changed.
+# ----------------------------------------------------------------------------------------- reading
+
+
+cdef tuple list_members(Event event, int slot):
+    """Give the members of a list. A decoded list is packed until this is called for the first time."""
+    cdef Field* field = &content(event).fields[slot]
+    held = <object>field.object
+    if not PyBytes_CheckExact(held):
+        return <tuple>held
+    if kinds[code_of(event)].types[slot] == FIELD_ACCOUNTS:
+        members = unpack_accounts(<bytes>held)
+    else:
+        members = unpack_items(<bytes>held)
+    # Making tuples may have run the garbage collector, and so code that has read this field meanwhile.
+    if field.object == <PyObject*>held:
+        Py_INCREF(members)
+        field.object = <PyObject*>members
+        Py_DECREF(held)  # the reference of the field, not that of this function
+    return members
+
+
+cdef object field_value(PyObject* item, int slot):
+    cdef Field field = (<EventObject*>item).fields[slot]
+    cdef int kind = all_kinds[(<EventObject*>item).code].types[slot]
+    if kind <= FIELD_U64:
+        return owned(new_uint(field.number))
+    elif kind == FIELD_TEXT or kind == FIELD_BYTES:
+        return <object>field.object
+    elif kind == FIELD_FLAG:
+        return field.number != 0
+    elif kind == FIELD_RECURRENCE:
+        return <int64_t>field.number if field.number != 0 else None
+    return list_members(<Event><object>item, slot)
+
+
+cdef tuple values(Event event):
+    """Give the values of all fields, in the order of the arguments."""
+    cdef const Kind* kind = &all_kinds[code_of(event)]
+    return tuple(
+        [field_value(<PyObject*>event, kind.slots[argument]) for argument in range(kind.count)]
+    )
+
+
+cdef PyObject* get_attribute(PyObject* item, PyObject* name) except NULL:
+    """The tp_getattro of all kinds. Names in compiled Python code are interned, as those of the fields."""
+    cdef const Kind* kind = &all_kinds[(<EventObject*>item).code]
+    cdef int slot
+    for slot in range(kind.count):
+        if kind.slot_names[slot] == name:
+            if kind.types[slot] <= FIELD_U64:
+                return new_uint((<EventObject*>item).fields[slot].number)
+            return new_reference(field_value(item, slot))
+    return generic_getattr(item, name)
+
+
+cdef PyObject* get_field(PyObject* item, void* slot) except NULL:
+    """The getter of the descriptors in a class, for everything that does not know tp_getattro."""
+    return new_reference(field_value(item, <int><Py_ssize_t>slot))
+
+
+# --------------------------------------------------------------------------------- equality and hash
+
+
+cdef bint is_equal(Event one, Event other) except -1:
+    cdef const Kind* kind = &all_kinds[code_of(one)]
+    cdef int slot
+    cdef PyObject* mine
+    cdef PyObject* theirs
+    for slot in range(kind.count):
+        if kind.types[slot] < FIELD_TEXT:
+            if content(one).fields[slot].number != content(other).fields[slot].number:
+                return False
+        elif kind.types[slot] < FIELD_ACCOUNTS:
+            mine = content(one).fields[slot].object
+            theirs = content(other).fields[slot].object
+            if mine != theirs and <object>mine != <object>theirs:
+                return False
+        elif list_members(one, slot) != list_members(other, slot):
+            return False
+    return True
+
+
+cdef Py_hash_t hash_of(Event event) except -1:
+    """Mix the fields as tuples do (xxHash's steps), without making an object of each number."""
+    cdef const Kind* kind = &all_kinds[code_of(event)]
+    cdef uint64_t mixed = <uint64_t>2870177450012600261 + code_of(event)
+    cdef uint64_t part
+    cdef int slot
+    for slot in range(kind.count):
+        if kind.types[slot] < FIELD_TEXT:
+            part = content(event).fields[slot].number
+        elif kind.types[slot] < FIELD_ACCOUNTS:
+            part = <uint64_t>hash(<object>content(event).fields[slot].object)
+        else:
+            part = <uint64_t>hash(list_members(event, slot))
+        mixed += part * <uint64_t>14029467366897019727
+        mixed = (mixed << 31) | (mixed >> 33)
+        mixed *= <uint64_t>11400714785074694791
+    mixed ^= mixed >> 32
+    return <Py_hash_t>mixed if <Py_hash_t>mixed != -1 else -2
+
 
-    :param account_id: u32.
-    :param change_id: u64, the account's change counter after the change.
-    :param types: u64, a bitmap of ``DataType``.
-    """
-
-    __match_args__ = ("account_id", "change_id", "types")
-
-    def __init__(self, account_id, change_id, types):
-        refuse_again(self)
-        self.account_id = <uint32_t>as_uint(self, "account_id", account_id, LARGEST_U32)
-        self.change_id = as_uint(self, "change_id", change_id, LARGEST_U64)
-        self.types = as_uint(self, "types", types, LARGEST_U64)
-        self.code = STATE_CHANGE
-
-    cdef tuple values(self):
-        return (self.account_id, self.change_id, self.types)
-
-
-@cython.final
-@cython.no_gc
-cdef class CalendarAlert(Event):
-    """A calendar alarm is due.
-
-    :param account_id: u32.
-    :param event_id: u32.
-    :param recurrence_id: i64, or ``None``; 0 means none as well, as on the wire.
-    :param uid: the calendar event's UID.
-    :param alert_id: the alarm's id.
-    """
-
-    __match_args__ = ("account_id", "event_id", "recurrence_id", "uid", "alert_id")
-
-    def __init__(self, account_id, event_id, recurrence_id, uid, alert_id):
-        refuse_again(self)
-        self.account_id = <uint32_t>as_uint(self, "account_id", account_id, LARGEST_U32)
-        self.event_id = <uint32_t>as_uint(self, "event_id", event_id, LARGEST_U32)
-        self.recurrence = as_recurrence(self, recurrence_id)
-        self.uid = as_text(self, "uid", uid)
-        self.alert_id = as_text(self, "alert_id", alert_id)
-        self.code = CALENDAR_ALERT
-
-    @property
-    def recurrence_id(self):
-        """The recurrence of a repeating event that is meant, or ``None``."""
-        return self.recurrence if self.recurrence != 0 else None
-
-    cdef tuple values(self):
-        return (self.account_id, self.event_id, self.recurrence_id, self.uid, self.alert_id)
-
-
-@cython.final
-cdef class EmailPush(Event):
-    """An email arrived and a push is due.
-
-    :param account_id: u32.
-    :param email_id: u32, the document id of the email.
-    :param change_id: u64.
-    """
-
-    __match_args__ = ("account_id", "email_id", "change_id")
-
-    def __init__(self, account_id, email_id, change_id):
-        refuse_again(self)
-        self.account_id = <uint32_t>as_uint(self, "account_id", account_id, LARGEST_U32)
-        self.email_id = <uint32_t>as_uint(self, "email_id", email_id, LARGEST_U32)
-        self.change_id = as_uint(self, "change_id", change_id, LARGEST_U64)
-        self.code = EMAIL_PUSH
-
-    cdef tuple values(self):
-        return (self.account_id, self.email_id, self.change_id)
-
-
-@cython.no_gc
-cdef class ListEvent(Event):
-    """An event that is a list: of one decoded, the members are made when somebody reads them."""
-
-
-@cython.no_gc
-cdef class AccountList(ListEvent):
-    __match_args__ = ("account_ids",)
-
-    @property
-    def account_ids(self):
-        """The accounts, a tuple of integers."""
-        if self.members is None:
-            self.members = () if self.packed is None else unpack_accounts(self.packed, self.count)
-        return self.members
-
-    cdef tuple values(self):
-        return (self.account_ids,)
-
-
-@cython.final
-@cython.no_gc
-cdef class InvalidateAccessTokens(AccountList):
-    """Access tokens of these accounts are no longer valid.
-
-    :param account_ids: an iterable of u32, kept as a tuple. A list too long for one batch is split.
-    """
-
-    def __init__(self, account_ids):
-        refuse_again(self)
-        self.members = as_accounts(self, account_ids)
-        self.code = INVALIDATE_ACCESS_TOKENS
-
-
-@cython.final
-@cython.no_gc
-cdef class InvalidateGroupwareCache(AccountList):
-    """Cached calendars, contacts and files of these accounts are stale.
-
-    :param account_ids: an iterable of u32, kept as a tuple. A list too long for one batch is split.
-    """
-
-    def __init__(self, account_ids):
-        refuse_again(self)
-        self.members = as_accounts(self, account_ids)
-        self.code = INVALIDATE_GROUPWARE_CACHE
-
-
-cdef class AccountEvent(Event):
-    __match_args__ = ("account_id",)
-
-    cdef tuple values(self):
-        return (self.account_id,)
-
-
-@cython.final
-cdef class ReloadPushServers(AccountEvent):
-    """The push subscriptions of an account changed (Stalwart 0.14 and 0.15).
-
-    :param account_id: u32.
-    """
-
-    def __init__(self, account_id):
-        refuse_again(self)
-        self.account_id = <uint32_t>as_uint(self, "account_id", account_id, LARGEST_U32)
-        self.code = RELOAD_PUSH_SERVERS
-
-
-@cython.final
-cdef class PushServerUpdate(AccountEvent):
-    """The push subscriptions of an account changed (Stalwart 0.16).
-
-    :param account_id: u32.
-    """
-
-    def __init__(self, account_id):
-        refuse_again(self)
-        self.account_id = <uint32_t>as_uint(self, "account_id", account_id, LARGEST_U32)
-        self.code = PUSH_SERVER_UPDATE
-
-
-cdef class RegistryEntry(Event):
-    __match_args__ = ("object", "id")
-
-    cdef tuple values(self):
-        return (self.object, self.id)
-
-
-@cython.final
-cdef class RegistryInsert(RegistryEntry):
-    """A registry object was added; "an address was blocked" is an insert of a BlockedIp.
-
-    :param object: u16, an ``ObjectType`` where it has a name.
-    :param id: u64.
-    """
-
-    def __init__(self, object, id):
-        refuse_again(self)
-        self.object = <uint16_t>as_uint(self, "object", object, LARGEST_U16)
-        self.id = as_uint(self, "id", id, LARGEST_U64)
-        self.code = REGISTRY_INSERT
-
-
-@cython.final
-cdef class RegistryDelete(RegistryEntry):
-    """A registry object was removed.
-
-    :param object: u16, an ``ObjectType`` where it has a name.
-    :param id: u64.
-    """
-
-    def __init__(self, object, id):
-        refuse_again(self)
-        self.object = <uint16_t>as_uint(self, "object", object, LARGEST_U16)
-        self.id = as_uint(self, "id", id, LARGEST_U64)
-        self.code = REGISTRY_DELETE
-
-
-@cython.final
-cdef class RegistryReload(Event):
-    """All registry objects of one type are to be read again.
-
-    :param object: u16, an ``ObjectType`` where it has a name.
-    """
-
-    __match_args__ = ("object",)
-
-    def __init__(self, object):
-        refuse_again(self)
-        self.object = <uint16_t>as_uint(self, "object", object, LARGEST_U16)
-        self.code = REGISTRY_RELOAD
-
-    cdef tuple values(self):
-        return (self.object,)
-
-
-@cython.final
-@cython.no_gc
-cdef class CacheInvalidate(ListEvent):
-    """Cached objects are stale.
-
-    :param items: an iterable of tuples, kept as a tuple: a name and an id, for example
-        ``("Domain", 5)``; ``("EmailNegative", id, local_part_hash)`` has a third member. Ids are
-        u32. A list too long for one batch is split.
-    """
-
-    __match_args__ = ("items",)
-
-    def __init__(self, items):
-        refuse_again(self)
-        self.members = as_items(self, items)
-        self.code = CACHE_INVALIDATE
-
-    @property
-    def items(self):
-        """What is stale, a tuple of tuples."""
-        if self.members is None:
-            self.members = () if self.packed is None else unpack_items(self.packed, self.count)
-        return self.members
-
-    cdef tuple values(self):
-        return (self.items,)
-
-
-@cython.final
-cdef class MtaQueueStatus(Event):
-    """The outgoing mail queue was started or stopped.
-
-    :param is_running: a bool.
-    """
-
-    __match_args__ = ("is_running",)
-
-    def __init__(self, is_running):
-        refuse_again(self)
-        if not isinstance(is_running, bool):
-            refuse_type(self, "is_running", is_running, "a bool")
-        self.is_running = is_running
-        self.code = MTA_QUEUE_STATUS
-
-    cdef tuple values(self):
-        return (self.is_running,)
-
-
-cdef class Signal(Event):
-    pass
-
-
-@cython.final
-cdef class ReloadSettings(Signal):
-    """The settings are to be read again."""
-
-    def __init__(self):
-        refuse_again(self)
-        self.code = RELOAD_SETTINGS
-
-
-@cython.final
-cdef class ReloadBlockedIps(Signal):
-    """The blocked addresses are to be read again."""
-
-    def __init__(self):
-        refuse_again(self)
-        self.code = RELOAD_BLOCKED_IPS
-
-
-@cython.final
-cdef class ReloadSpamFilter(Signal):
-    """The spam filter is to be read again (since Stalwart 0.15.0)."""
-
-    def __init__(self):
-        refuse_again(self)
-        self.code = RELOAD_SPAM_FILTER
-
-
-@cython.final
-cdef class CacheInvalidateAll(Signal):
-    """Every cache is stale."""
-
-    def __init__(self):
-        refuse_again(self)
-        self.code = CACHE_INVALIDATE_ALL
-
-
-@cython.final
-cdef class CacheInvalidateNegative(Signal):
-    """Every cached "there is no such thing" is stale."""
-
-    def __init__(self):
-        refuse_again(self)
-        self.code = CACHE_INVALIDATE_NEGATIVE
-
-
-@cython.final
-cdef class QueueRefresh(Signal):
-    """The outgoing mail queue is to be read again."""
-
-    def __init__(self):
-        refuse_again(self)
-        self.code = QUEUE_REFRESH
-
-
-@cython.final
-cdef class TaskQueueRefresh(Signal):
-    """The task queue is to be read again (``stalwart-1.0``)."""
-
-    def __init__(self):
-        refuse_again(self)
-        self.code = TASK_QUEUE_REFRESH
-
-
-@cython.final
-cdef class IndexQueueRefresh(Signal):
-    """The index queue is to be read again (``stalwart-1.0``)."""
-
-    def __init__(self):
-        refuse_again(self)
-        self.code = INDEX_QUEUE_REFRESH
-
-
-@cython.final
-@cython.no_gc
-cdef class AppEvent(Event):
-    """An event that an application defines itself (``fastcoord-1`` only).
-
-    :param kind: u16, the application's own numbering.
-    :param payload: bytes; ``bytearray`` and ``memoryview`` are copied.
-    """
-
-    __match_args__ = ("kind", "payload")
-
-    def __init__(self, kind, payload=b""):
-        refuse_again(self)
-        self.kind = <uint16_t>as_uint(self, "kind", kind, LARGEST_U16)
-        if not isinstance(payload, (bytes, bytearray, memoryview)):
-            refuse_type(self, "payload", payload, "bytes")
-        # By way of a view: bytes() of a subclass may give the subclass again.
-        self.payload = payload if type(payload) is bytes else bytes(memoryview(payload))
-        self.code = APP_EVENT
-
-    cdef tuple values(self):
-        return (self.kind, self.payload)
-
-
-# By code, for the tables of the codec.
-EVENT_TYPES = (
-    None,
-    StateChange,
-    CalendarAlert,
-    EmailPush,
-    PushServerUpdate,
-    RegistryInsert,
-    RegistryDelete,
-    RegistryReload,
-    CacheInvalidate,
-    CacheInvalidateAll,
-    CacheInvalidateNegative,
-    MtaQueueStatus,
-    QueueRefresh,
-    TaskQueueRefresh,
-    IndexQueueRefresh,
-    InvalidateAccessTokens,
-    InvalidateGroupwareCache,
-    ReloadSettings,
-    ReloadBlockedIps,
-    ReloadPushServers,
-    ReloadSpamFilter,
-    AppEvent,
-)
-
-
-# ------------------------------------------------------------------------------------------ pools
-
-cdef extern from "Python.h":
-    ctypedef struct FullType "PyTypeObject"
-    ctypedef PyObject* (*newfunc)(FullType*, PyObject*, PyObject*)
-    ctypedef struct FullType "PyTypeObject":
-        destructor tp_dealloc
-        newfunc tp_new
-        Py_ssize_t tp_basicsize
-    FullType* full_type "Py_TYPE"(PyObject*) noexcept
-
-# By code: the class, where its objects' references lie in them (0 for none), and how an object was
-# freed before its class was given `end`.
-cdef struct Kind:
-    FullType* type
-    Py_ssize_t references[2]
-    destructor free_one
-
-cdef Kind kinds[CODE_COUNT]
-cdef Pool all_pools[CODE_COUNT]
-cdef PyObject* pool_memory[LARGE_POOL_ROOM + CODE_COUNT * SMALL_POOL_ROOM + 1]
-cdef Py_ssize_t code_at = 0
-cdef tuple no_arguments = ()
+# ------------------------------------------------------------------------------------------- making
+
+
+cdef inline int set_uint(
+    const Kind* kind, int argument, PyObject* value, Field* fields
+) except -1:
+    cdef int slot = kind.slots[argument]
+    cdef uint64_t number = 0
+    if not (likely(small_uint(value, &number)) and number <= kind.largest[slot]):
+        number = as_uint(
+            <object>kind.type, <str>kind.names[argument], <object>value, kind.largest[slot]
+        )
+    fields[slot].number = number
+    return 0
+
+
+cdef int set_field(
+    const Kind* kind, int argument, PyObject* value, Field* fields
+) except -1:
+    """Check one argument and store it: a number, or a reference that the fields then own."""
+    cdef int slot = kind.slots[argument]
+    cdef int type = kind.types[slot]
+    if type <= FIELD_U64:
+        return set_uint(kind, argument, value, fields)
+    cls = <object>kind.type
+    name = <str>kind.names[argument]
+    if type == FIELD_RECURRENCE:
+        fields[slot].number = as_recurrence(cls, name, <object>value)
+        return 0
+    if type == FIELD_FLAG:
+        fields[slot].number = as_flag(cls, name, <object>value)
+        return 0
+    if type == FIELD_TEXT:
+        checked = as_text(cls, name, <object>value)
+    elif type == FIELD_BYTES:
+        checked = as_bytes(cls, name, <object>value)
+    elif type == FIELD_ACCOUNTS:
+        checked = as_accounts(cls, name, <object>value)
+    else:
+        checked = as_items(cls, name, <object>value)
+    fields[slot].object = new_reference(checked)
+    return 0
+
+
+cdef void drop_fields(const Kind* kind, Field* fields) noexcept:
+    """Give back the references that an event's fields own."""
+    cdef int slot
+    for slot in range(kind.count):
+        if kind.types[slot] >= FIELD_TEXT:
+            clear_reference(fields[slot].object)
+
+
+cdef int bind(
+    const Kind* kind, PyObject* const* arguments, Py_ssize_t given, PyObject* keywords, PyObject** bound
+) except -1:
+    """Sort arguments by position, as a Python function does; the references stay borrowed."""
+    cdef Py_ssize_t index
+    cdef int argument
+    cls = (<object>kind.type).__name__
+    if given > kind.count:
+        raise TypeError(
+            f"{cls}() takes at most {kind.count} arguments"
+            f" ({', '.join(names_of(kind)) or 'none'}), not {given}"
+        )
+    for argument in range(kind.count):
+        bound[argument] = arguments[argument] if argument < given else NULL
+    if keywords != NULL:
+        for index in range(PyTuple_GET_SIZE(<object>keywords)):
+            name = <object>PyTuple_GET_ITEM(<object>keywords, index)
+            for argument in range(kind.count):
+                if name == <object>kind.names[argument]:
+                    break
+            else:
+                raise TypeError(f"{cls}() has no argument {name!r}")
+            if bound[argument] != NULL:
+                raise TypeError(f"{cls}() got two values for the argument {name!r}")
+            bound[argument] = arguments[given + index]
+    missing = []
+    for argument in range(kind.count):
+        if bound[argument] == NULL:
+            bound[argument] = kind.defaults[argument]
+            if bound[argument] == NULL:
+                missing.append(repr(<object>kind.names[argument]))
+    if missing:
+        raise TypeError(
+            f"{cls}() lacks the argument{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
+        )
+    return 0
+
+
+cdef list names_of(const Kind* kind):
+    return [<object>kind.names[argument] for argument in range(kind.count)]
+
+
+cdef inline bint are_in_order(const Kind* kind, Py_ssize_t given, PyObject* keywords) noexcept:
+    """Say whether the keywords are those of the arguments behind ``given``, in the same order."""
+    cdef Py_ssize_t index
+    if given + PyTuple_GET_SIZE(<object>keywords) != kind.count:
+        return False
+    for index in range(kind.count - given):
+        if PyTuple_GET_ITEM(<object>keywords, index) != kind.names[given + index]:
+            return False
+    return True
+
+
+cdef PyObject* construct(
+    PyObject* type, PyObject* const* arguments, size_t flags, PyObject* keywords
+) except NULL:
+    """The tp_vectorcall of all kinds."""
+    cdef int code = <int>(<FullType*>type - &types[0])
+    cdef const Kind* kind = &all_kinds[code]
+    cdef Py_ssize_t given = vectorcall_nargs(flags)
+    cdef PyObject* bound[FIELD_COUNT]
+    cdef Field fields[FIELD_COUNT]
+    cdef PyObject* item
+    cdef int argument, slot
+    if not (
+        given == kind.count if keywords == NULL else are_in_order(kind, given, keywords)
+    ):
+        bind(kind, arguments, given, keywords, bound)
+        arguments = bound
+    if kind.signal != NULL:
+        return new_reference(<object>kind.signal)
+    if kind.has_uints_only:
+        for argument in range(kind.count):
+            set_uint(kind, argument, arguments[argument], fields)
+    else:
+        set_fields(kind, arguments, fields)
+    item = pool_take(&all_pools[code])
+    if item == NULL:
+        try:
+            item = allocate(code)
+        except:
+            drop_fields(kind, fields)
+            raise
+    for slot in range(kind.count):
+        (<EventObject*>item).fields[slot] = fields[slot]
+    return item
+
+
+cdef int set_fields(const Kind* kind, PyObject* const* arguments, Field* fields) except -1:
+    """Check all arguments and store them; after an error, nothing is owned."""
+    cdef int argument, slot
+    for slot in range(kind.count):
+        fields[slot].object = NULL
+    try:
+        for argument in range(kind.count):
+            set_field(kind, argument, arguments[argument], fields)
+    except:
+        drop_fields(kind, fields)
+        raise
+    return 0
+
+
+cdef PyObject* construct_from_tuple(
+    FullType* type, PyObject* arguments, PyObject* keywords
+) except NULL:
+    """The tp_new of all kinds, for those who call ``__new__``."""
+    return vectorcall_dict(
+        <PyObject*>type,
+        sequence_items(arguments),
+        <size_t>PyTuple_GET_SIZE(<object>arguments),
+        keywords,
+    )
+
+
+cdef int refuse_again(PyObject* item, PyObject* arguments, PyObject* keywords) except -1:
+    """The tp_init of all kinds: ``__new__`` has set the fields, and nothing may set them again."""
+    # type.__call__ calls this with the only reference to a new event.
+    if refcnt(item) == 1:
+        return 0
+    raise TypeError(f"{type(<object>item).__name__} is immutable")
+
+
+# ------------------------------------------------------------------------------------------- memory
+
+
+cdef PyObject* allocate(int code) except NULL:
+    """Make an event of a kind in new memory; its fields are to be set."""
+    cdef PyObject* item = <PyObject*>object_malloc(types[code].tp_basicsize)
+    cdef int slot
+    if item == NULL:
+        raise MemoryError(f"no memory for a {(<object>&types[code]).__name__}")
+    object_init(item, &types[code])
+    (<EventObject*>item).code = <uint8_t>code
+    for slot in range(all_kinds[code].count):
+        (<EventObject*>item).fields[slot].object = NULL
+    return item
 
 
 cdef void end(PyObject* item) noexcept:
-    """Keep the memory of an event that nobody holds any more, or give it back."""
-    cdef int code = (<uint8_t*>item + code_at)[0]
-    cdef int index
-    if code != UNMADE and pool_keep(&all_pools[code], item):
-        for index in range(2):
-            if kinds[code].references[index] == 0:
-                break
-            set_to_none(<PyObject**>(<char*>item + kinds[code].references[index]))
-        return
-    if code == UNMADE:
-        # Its making failed, so that it does not know itself what it is.
-        for code in range(1, <int>CODE_COUNT):
-            if kinds[code].type == full_type(item):
-                break
-    kinds[code].free_one(item)
+    """The tp_dealloc of all kinds: keep the memory for the next event of the kind, or free it."""
+    cdef int code = (<EventObject*>item).code
+    # What the fields hold is freed without running Python code: texts, bytes and tuples of those and ints.
+    if all_kinds[code].has_objects:
+        drop_fields(&all_kinds[code], (<EventObject*>item).fields)
+    if not pool_keep(&all_pools[code], item):
+        object_free(item)
 
 
-cdef PyObject* make(int code) except NULL:
-    """Make an event of a kind in new memory; its fields are to be set."""
-    return kinds[code].type.tp_new(kinds[code].type, <PyObject*>no_arguments, NULL)
+# -------------------------------------------------------------------------------------------- types
+
+# Objects whose memory static types and kinds point into.
+cdef list kept = []
 
 
-# How a StateChange lies in memory, for the loops that write and read runs of them.
-cdef describe_state_change():
-    cdef StateChange sample = StateChange.__new__(StateChange)
-    cdef char* base = <char*><PyObject*>sample
-    state_change_record.type = <void*>StateChange
-    state_change_record.code = STATE_CHANGE
-    state_change_record.code_at = <char*>&sample.code - base
-    state_change_record.first_at = <char*>&sample.change_id - base
-    state_change_record.second_at = <char*>&sample.types - base
-    state_change_record.third_at = <char*>&sample.account_id - base
+cdef const char* text_for_ever(str text) except NULL:
+    cdef bytes encoded = text.encode("utf-8")
+    kept.append(encoded)
+    return <const char*>encoded
 
 
-cdef Py_ssize_t place_of(Event event, value) except -1:
-    """Find where in an event the only reference to a value lies."""
-    cdef char* base = <char*><PyObject*>event
-    cdef Py_ssize_t place = full_type(<PyObject*>event).tp_basicsize - sizeof(PyObject*)
-    while (<PyObject**>(base + place))[0] != <PyObject*>value:
-        place -= sizeof(PyObject*)
-    return place
-
-
-cdef describe_kinds():
-    global code_at
-    cdef int code
-    cdef ListEvent members
-    cdef PyObject** room = pool_memory
-    code_at = state_change_record.code_at
-    text, other = "a text that is met nowhere else", "and another"
-    alert = CalendarAlert(0, 0, None, text, other)
-    kinds[<int>CALENDAR_ALERT].references = [place_of(alert, text), place_of(alert, other)]
-    for members in (
-        InvalidateAccessTokens([1]), InvalidateGroupwareCache([1]), CacheInvalidate([("Domain", 1)])
-    ):
-        members.packed = b"bytes that are met nowhere else"
-        kinds[<int>members.code].references = [
-            place_of(members, members.members), place_of(members, members.packed)
+cdef str docstring_of(entry):
+    arguments = ", ".join(
+        [
+            field.name if field.default is REQUIRED else f"{field.name}={field.default!r}"
+            for field in entry.fields
         ]
-    app = AppEvent(0, b"a payload that is met nowhere else")
-    kinds[<int>APP_EVENT].references[0] = place_of(app, app.payload)
-    for code in range(1, <int>CODE_COUNT):
-        all_pools[code].items = room
-        all_pools[code].room = LARGE_POOL_ROOM if code == STATE_CHANGE else SMALL_POOL_ROOM
-        room += all_pools[code].room
-        # Every one of these classes is final, so that an object's memory can wait as it is.
-        kinds[code].type = <FullType*><PyObject*>EVENT_TYPES[code]
-        kinds[code].free_one = kinds[code].type.tp_dealloc
-    for code in range(1, <int>CODE_COUNT):
-        kinds[code].type.tp_dealloc = end
+    )
+    # The first line is what inspect.signature reads.
+    text = f"{entry.name}({arguments})\n--\n\n{entry.meaning}\n"
+    if entry.fields:
+        text += "\n" + "".join([f":param {field.name}: {field.meaning}\n" for field in entry.fields])
+    return text
 
 
-describe_state_change()
-describe_kinds()
+cdef int describe(Kind* kind, entry) except -1:
+    """Fill a kind from its entry in the table."""
+    cdef int slot, argument
+    cdef dict widths = {
+        FIELD_U16: (LARGEST_U16, BYTES_U16),
+        FIELD_U32: (LARGEST_U32, BYTES_U32),
+        FIELD_U64: (LARGEST_U64, BYTES_U64),
+        FIELD_RECURRENCE: (LARGEST_U64, BYTES_U64),
+    }
+    wire_names = [field.name for field in entry.wire_fields]
+    kind.count = len(entry.fields)
+    kind.bound = 1
+    for slot, field in enumerate(entry.wire_fields):
+        kind.types[slot] = FIELD_TYPES.index(field.type)
+        kind.largest[slot], kind.most_bytes[slot] = widths.get(kind.types[slot], (1, 0))
+        # 7 bits a byte; a whole byte less than the width, and never more than a word.
+        kind.safe_bytes[slot] = min(kind.most_bytes[slot] - 1, 8) if kind.most_bytes[slot] else 0
+        kind.bound += kind.most_bytes[slot]
+        if kind.types[slot] >= FIELD_TEXT:
+            kind.has_objects = True
+    kind.has_uints_only = all([kind.types[slot] <= FIELD_U64 for slot in range(kind.count)])
+    kind.has_three_numbers = kind.count == 3 and all([kind.most_bytes[slot] for slot in range(3)])
+    for argument, field in enumerate(entry.fields):
+        name = intern(field.name)
+        kept.append(name)
+        kind.names[argument] = <PyObject*>name
+        kind.slot_names[wire_names.index(name)] = <PyObject*>name
+        kind.slots[argument] = wire_names.index(field.name)
+        if field.default is not REQUIRED:
+            kept.append(field.default)
+            kind.defaults[argument] = <PyObject*>field.default
+    return 0
+
+
+cdef int build_type(int code, entry) except -1:
+    cdef FullType* type = &types[code]
+    cdef int index
+    type_init(<PyTypeObject*>type)
+    type.tp_name = text_for_ever(f"fastcoord.{entry.name}")
+    type.tp_doc = text_for_ever(docstring_of(entry))
+    type.tp_base = <FullType*>Event
+    type.tp_basicsize = sizeof(EventObject) + all_kinds[code].count * sizeof(Field)
+    # Final: an instance of a subclass would be larger than the memory in the pool.
+    type.tp_flags = Py_TPFLAGS_DEFAULT
+    type.tp_getset = <GetSet*>PyMem_Calloc(all_kinds[code].count + 1, sizeof(GetSet))
+    if type.tp_getset == NULL:
+        raise MemoryError(f"no memory for the class {entry.name}")
+    for index, field in enumerate(entry.fields):
+        type.tp_getset[index].name = text_for_ever(field.name)
+        type.tp_getset[index].doc = text_for_ever(field.meaning)
+        type.tp_getset[index].get = get_field
+        type.tp_getset[index].closure = <void*><Py_ssize_t>all_kinds[code].slots[index]
+    namespace = {"__match_args__": tuple([field.name for field in entry.fields])}
+    type.tp_dict = new_reference(namespace)
+    type.tp_new = construct_from_tuple
+    type.tp_init = refuse_again
+    type.tp_getattro = get_attribute
+    type.tp_vectorcall = construct
+    type.tp_dealloc = end
+    PyType_Ready(type)
+    all_kinds[code].type = <PyTypeObject*>type
+    return 0
+
+
+cdef tuple build_types():
+    cdef int code
+    cdef PyObject** memory = pool_memory
+    if MAX_KINDS != CODE_COUNT - 1 or MAX_FIELDS != FIELD_COUNT or KINDS[0].name != "StateChange":
+        raise ImportError("the table of events and events.pxd disagree")
+    for code, entry in enumerate(KINDS, start=1):
+        describe(&all_kinds[code], entry)
+        build_type(code, entry)
+        if all_kinds[code].count == 0:
+            # Events without fields are all alike, so each exists once, for ever.
+            all_kinds[code].signal = allocate(code)
+        all_pools[code].items = memory
+        all_pools[code].capacity = (
+            LARGE_POOL_CAPACITY if code == STATE_CHANGE else SMALL_POOL_CAPACITY
+        )
+        memory += all_pools[code].capacity
+    # Every subclass exists now.
+    (<FullType*>Event).tp_name = "fastcoord.Event"
+    (<FullType*>Event).tp_flags &= ~Py_TPFLAGS_BASETYPE
+    PyType_Modified(<FullType*>Event)
+    return (None, *[<object>&types[code] for code in range(1, len(KINDS) + 1)])
+
+
+kinds = &all_kinds[0]
 pools = &all_pools[0]
 end_event = end
-make_event = make
+make_event = allocate
+# By code; None for code 0.
+EVENT_TYPES = build_types()
+globals().update({kind.__name__: kind for kind in EVENT_TYPES[1:]})
+__all__ = sorted(["Event", *[kind.__name__ for kind in EVENT_TYPES[1:]]])

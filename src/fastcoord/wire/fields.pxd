@@ -2,12 +2,23 @@
 from cpython.exc cimport PyErr_Clear, PyErr_Occurred
 from cpython.long cimport PyLong_CheckExact
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport uint64_t
 
 cdef extern from "Python.h":
     unsigned long long PyLong_AsUnsignedLongLong(object) noexcept
 
-# The markers of CacheInvalidate's items, as WIRE numbers them.
+# In the order of FIELD_TYPES in the table.
+cdef enum FieldType:
+    FIELD_U16
+    FIELD_U32
+    FIELD_U64
+    FIELD_RECURRENCE
+    FIELD_FLAG            # its value is in the tag
+    FIELD_TEXT            # from here on, the event owns a reference to an object
+    FIELD_BYTES
+    FIELD_ACCOUNTS        # a tuple of int; or bytes, as long as nobody has read it: see decode
+    FIELD_ITEMS           # a tuple of tuples; or bytes as well
+
 cdef enum:
     ITEM_EMAIL_NEGATIVE = 10
     ITEM_COUNT = 12
@@ -23,31 +34,34 @@ cdef extern from *:
     const uint64_t LARGEST_U32 "FASTCOORD_LARGEST_U32"
     const uint64_t LARGEST_U64 "FASTCOORD_LARGEST_U64"
 
-# Items hold these very objects, so that a name is found by identity.
+# Items hold these very objects, so that encoding finds a marker by identity. Borrowed from ITEM_NAMES,
+# which lives as long as the module.
 cdef PyObject* item_names[ITEM_COUNT]
 
-cdef refuse_type(object event, str field, value, str wanted)
-cdef refuse_range(object event, str field, value, lowest, largest)
-cdef object as_integer(object event, str field, value)
-cdef int64_t as_recurrence(object event, value) except? -1
-cdef str as_text(object event, str field, value)
-cdef tuple as_accounts(object event, value)
-cdef tuple as_items(object event, items)
-cdef tuple unpack_accounts(bytes packed, Py_ssize_t count)
-cdef tuple unpack_items(bytes packed, Py_ssize_t count)
+cdef refuse_type(kind, str field, value, str wanted)
+cdef refuse_range(kind, str field, value, lowest, largest)
+cdef object as_integer(kind, str field, value)
+cdef uint64_t as_flag(kind, str field, value) except? 2
+cdef uint64_t as_recurrence(kind, str field, value) except? 1
+cdef str as_text(kind, str field, value)
+cdef bytes as_bytes(kind, str field, value)
+cdef tuple as_accounts(kind, str field, value)
+cdef tuple as_items(kind, str field, items)
+cdef tuple unpack_accounts(bytes packed)
+cdef tuple unpack_items(bytes packed)
 
 
 cdef inline uint64_t as_uint(
-    object event, str field, value, uint64_t largest
+    kind, str field, value, uint64_t largest
 ) except? 0xffffffffffffffff:
     """Read an integer from 0 to ``largest``."""
     cdef unsigned long long number
     if not PyLong_CheckExact(value):
-        value = as_integer(event, field, value)
+        value = as_integer(kind, field, value)
     number = PyLong_AsUnsignedLongLong(value)
     if number == LARGEST_U64 and PyErr_Occurred():
         PyErr_Clear()
-        refuse_range(event, field, value, 0, largest)
+        refuse_range(kind, field, value, 0, largest)
     if number > largest:
-        refuse_range(event, field, value, 0, largest)
+        refuse_range(kind, field, value, 0, largest)
     return number

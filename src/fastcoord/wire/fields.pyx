@@ -1,5 +1,9 @@
 # cython: language_level=3, embedsignature=True
-"""What a field of an event may hold, and the sentences for what it may not."""
+"""The checks of an event's fields, the errors of those that fail, and the lists as they travel.
+
+A check may run any Python code (``__index__``, ``__iter__``), so it gets no event: what it is checking for
+does not exist yet.
+"""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_Clear, PyErr_Occurred
@@ -7,109 +11,110 @@ from cpython.long cimport PyLong_Check, PyLong_CheckExact
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from fastcoord.wire.primitives cimport Reader, read_u32, reader_init
+from fastcoord.wire.primitives cimport Reader, read_length, read_u32, reader_init
+
+from fastcoord.wire.table import CACHE_ITEMS
 
 cdef extern from "Python.h":
     long long PyLong_AsLongLong(object) noexcept
     object PyNumber_Index(object)
     const char* PyUnicode_AsUTF8AndSize(object, Py_ssize_t*) except NULL
 
-ITEM_NAMES = (
-    "AccessToken",
-    "DavResources",
-    "Domain",
-    "Account",
-    "DkimSignature",
-    "Tenant",
-    "Role",
-    "List",
-    "DomainLogo",
-    "TenantLogo",
-    "EmailNegative",
-    "DomainNegative",
-)
+ITEM_NAMES = CACHE_ITEMS
 cdef dict ITEM_MARKERS = {name: marker for marker, name in enumerate(ITEM_NAMES)}
 for _marker in range(ITEM_COUNT):
     item_names[_marker] = <PyObject*>ITEM_NAMES[_marker]
 
 
-cdef refuse_type(object event, str field, value, str wanted):
+cdef refuse_type(kind, str field, value, str wanted):
     raise TypeError(
-        f"{type(event).__name__}.{field} must be {wanted}, not {type(value).__name__} ({value!r:.60})"
+        f"{kind.__name__}.{field} must be {wanted}, not {type(value).__name__} ({value!r:.60})"
     )
 
 
-cdef refuse_range(object event, str field, value, lowest, largest):
+cdef refuse_range(kind, str field, value, lowest, largest):
     raise ValueError(
-        f"{type(event).__name__}.{field} must be from {lowest} to {largest}, not {value!r:.60}"
+        f"{kind.__name__}.{field} must be from {lowest} to {largest}, not {value!r:.60}"
     )
 
 
-cdef object as_integer(object event, str field, value):
+cdef object as_integer(kind, str field, value):
     """Give the plain int behind an IntFlag, an IntEnum or anything with ``__index__``."""
     # True is an int to Python, but an account id of True is a mistake in every program.
     if isinstance(value, bool) or not (PyLong_Check(value) or hasattr(value, "__index__")):
-        refuse_type(event, field, value, "an integer")
+        refuse_type(kind, field, value, "an integer")
     return PyNumber_Index(value)
 
 
-cdef int64_t as_recurrence(object event, value) except? -1:
-    """Read a recurrence id; on the wire, and so in memory, 0 stands for none."""
-    cdef str field = "recurrence_id"
+cdef uint64_t as_flag(kind, str field, value) except? 2:
+    if not isinstance(value, bool):
+        refuse_type(kind, field, value, "a bool")
+    return value is True
+
+
+cdef uint64_t as_recurrence(kind, str field, value) except? 1:
+    """Read a recurrence id into its bits; on the wire, and so in memory, 0 stands for none."""
     cdef long long number
     if value is None:
         return 0
     if not PyLong_CheckExact(value):
-        value = as_integer(event, field, value)
+        value = as_integer(kind, field, value)
     number = PyLong_AsLongLong(value)
     if number == -1 and PyErr_Occurred():
         PyErr_Clear()
-        refuse_range(event, field, value, -(1 << 63), (1 << 63) - 1)
-    return number
+        refuse_range(kind, field, value, -(1 << 63), (1 << 63) - 1)
+    return <uint64_t>number
 
 
-cdef str as_text(object event, str field, value):
+cdef str as_text(kind, str field, value):
     cdef Py_ssize_t size
     if type(value) is not str:
         if not isinstance(value, str):
-            refuse_type(event, field, value, "a str")
+            refuse_type(kind, field, value, "a str")
         value = str.__str__(value)
     try:
         PyUnicode_AsUTF8AndSize(value, &size)
     except UnicodeEncodeError as error:
         raise ValueError(
-            f"{type(event).__name__}.{field} has no UTF-8 form: character {error.start} is a lone"
+            f"{kind.__name__}.{field} has no UTF-8 form: character {error.start} is a lone"
             f" surrogate ({value[error.start]!r})"
         ) from None
     return value
 
 
-cdef tuple as_accounts(object event, value):
+cdef bytes as_bytes(kind, str field, value):
+    if type(value) is bytes:
+        return value
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        refuse_type(kind, field, value, "bytes")
+    # Through a view: bytes() of a subclass may give the subclass again.
+    return bytes(memoryview(value))
+
+
+cdef tuple as_accounts(kind, str field, value):
     cdef list accounts = []
     if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
-        refuse_type(event, "account_ids", value, "an iterable of integers")
+        refuse_type(kind, field, value, "an iterable of integers")
     for account in value:
         if PyLong_CheckExact(account):
             if PyLong_AsUnsignedLongLong(account) <= LARGEST_U32:
                 accounts.append(account)
                 continue
             PyErr_Clear()
-        field = f"account_ids[{len(accounts)}]"
-        accounts.append(as_uint(event, field, account, LARGEST_U32))
+        accounts.append(as_uint(kind, f"{field}[{len(accounts)}]", account, LARGEST_U32))
     return tuple(accounts)
 
 
-cdef tuple as_item(object event, Py_ssize_t index, item):
-    cdef str field = f"items[{index}]"
+cdef tuple as_item(kind, str field, item):
     cdef uint64_t marker
     if isinstance(item, str) or not isinstance(item, (tuple, list)) or len(item) < 2:
-        refuse_type(event, field, item, 'a tuple such as ("Domain", 5)')
+        refuse_type(kind, field, item, 'a tuple such as ("Domain", 5)')
     name = item[0]
     if not isinstance(name, str) or name not in ITEM_MARKERS:
         raise ValueError(
-            f"{type(event).__name__}.{field} has no item {name!r:.60}; it must be one of"
+            f"{kind.__name__}.{field} has no item {name!r:.60}; it must be one of"
             f" {', '.join(ITEM_NAMES)}"
         )
     marker = ITEM_MARKERS[name]
@@ -119,47 +124,52 @@ cdef tuple as_item(object event, Py_ssize_t index, item):
             if marker == ITEM_EMAIL_NEGATIVE
             else f'("{name}", id)'
         )
-        raise ValueError(f"{type(event).__name__}.{field} must be {wanted}, not {item!r:.60}")
-    first = as_uint(event, field, item[1], LARGEST_U32)
+        raise ValueError(f"{kind.__name__}.{field} must be {wanted}, not {item!r:.60}")
+    first = as_uint(kind, field, item[1], LARGEST_U32)
     name = ITEM_NAMES[marker]
     if marker == ITEM_EMAIL_NEGATIVE:
-        return (name, first, as_uint(event, field, item[2], LARGEST_U32))
+        return (name, first, as_uint(kind, field, item[2], LARGEST_U32))
     return (name, first)
 
 
-cdef tuple as_items(object event, items):
+cdef tuple as_items(kind, str field, items):
     if isinstance(items, (str, bytes)) or not hasattr(items, "__iter__"):
-        refuse_type(event, "items", items, 'an iterable of tuples such as ("Domain", 5)')
-    return tuple([as_item(event, index, item) for index, item in enumerate(items)])
+        refuse_type(kind, field, items, 'an iterable of tuples such as ("Domain", 5)')
+    return tuple([as_item(kind, f"{field}[{index}]", item) for index, item in enumerate(items)])
 
 
-# ------------------------------------------------------------------------------------ packed lists
+# Packed lists: the count and the members as they travel, in their shortest form. Only the decoder makes
+# them, after it has checked every byte, so that reading them again cannot fail.
 
 
-cdef tuple unpack_accounts(bytes packed, Py_ssize_t count):
-    """Read so many integers that are known to be well-formed."""
+cdef tuple unpack_accounts(bytes packed):
     cdef Reader reader
     cdef Py_ssize_t index
+    cdef Py_ssize_t count = 0
     cdef uint64_t number = 0
-    cdef tuple accounts = PyTuple_New(count)
+    cdef tuple accounts
     reader_init(&reader, <const uint8_t*>PyBytes_AS_STRING(packed), PyBytes_GET_SIZE(packed))
+    read_length(&reader, &count, 1)
+    accounts = PyTuple_New(count)
     for index in range(count):
         read_u32(&reader, &number)
         account = <object><uint32_t>number
-        Py_INCREF(account)
+        Py_INCREF(account)  # the tuple steals one
         PyTuple_SET_ITEM(accounts, index, account)
     return accounts
 
 
-cdef tuple unpack_items(bytes packed, Py_ssize_t count):
-    """Read so many items of CacheInvalidate that are known to be well-formed."""
+cdef tuple unpack_items(bytes packed):
     cdef Reader reader
     cdef Py_ssize_t index
+    cdef Py_ssize_t count = 0
     cdef uint64_t first = 0
     cdef uint64_t second = 0
     cdef uint8_t marker
-    cdef tuple items = PyTuple_New(count)
+    cdef tuple items
     reader_init(&reader, <const uint8_t*>PyBytes_AS_STRING(packed), PyBytes_GET_SIZE(packed))
+    read_length(&reader, &count, 2)
+    items = PyTuple_New(count)
     for index in range(count):
         marker = reader.position[0]
         reader.position += 1
@@ -170,6 +180,6 @@ cdef tuple unpack_items(bytes packed, Py_ssize_t count):
             item = (name, <uint32_t>first, <uint32_t>second)
         else:
             item = (name, <uint32_t>first)
-        Py_INCREF(item)
+        Py_INCREF(item)  # the tuple steals one
         PyTuple_SET_ITEM(items, index, item)
     return items

@@ -1,9 +1,10 @@
 # cython: language_level=3
-"""The byte floor: LEB128 integers, and reads and writes that cannot leave their buffer.
+"""The byte primitives: LEB128 integers, and reads and writes that stay within their buffer.
 
-Nothing else in fastcoord touches a raw pointer. A ``Reader`` never moves past ``end``; a failed read
-leaves ``position`` where it was and says why in ``fault`` and where in ``fault_at``. A ``Writer``
-must be given room by ``reserve`` before the ``put_`` functions run: they do not check again.
+A ``Reader`` borrows its buffer: the owner keeps the payload alive while it is read. It never moves past
+``end``. A failed read leaves ``position`` where it was and sets ``fault`` to the reason and ``fault_at``
+to the byte. A ``Writer`` owns its buffer. ``reserve`` must be called before the ``put_`` functions, which
+do not check the capacity again.
 """
 
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
@@ -11,194 +12,9 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-cdef extern from *:
-    """
-    #include <string.h>
-    #if defined(__GNUC__)
-    #define FASTCOORD_LIKELY(condition) __builtin_expect(!!(condition), 1)
-    #else
-    #define FASTCOORD_LIKELY(condition) (condition)
-    #endif
-    #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && defined(__GNUC__)
-    #define FASTCOORD_WORDS 1
-    #define FASTCOORD_LOWEST_BIT(word) __builtin_ctzll(word)
-    #define FASTCOORD_HIGHEST_BIT(word) (63 - __builtin_clzll(word))
-    #else
-    /* Words are then never used: the byte loops below are correct everywhere. */
-    #define FASTCOORD_WORDS 0
-    #define FASTCOORD_LOWEST_BIT(word) 0
-    #define FASTCOORD_HIGHEST_BIT(word) 0
-    #endif
-    #if FASTCOORD_WORDS && defined(__SSE2__)
-    #include <emmintrin.h>
-    #define FASTCOORD_SIXTEEN 1
-    /* One bit for each of 16 bytes that ends an integer: whose continuation bit is not set. */
-    static inline uint32_t fastcoord_find_ends(const uint8_t* position) {
-        return (uint32_t)_mm_movemask_epi8(_mm_loadu_si128((const __m128i*)position)) ^ 0xffffu;
-    }
-    #else
-    #define FASTCOORD_SIXTEEN 0
-    #define fastcoord_find_ends(position) 0u
-    #endif
-    #if FASTCOORD_SIXTEEN
-    /* Steps over records of a tag, two u64 and one u32, as long as each lies within 16 bytes and
-       cannot be malformed; gives how many. A tag ends an integer too, so a record has four ends. */
-    static inline Py_ssize_t fastcoord_skip_records(
-        const uint8_t** position, const uint8_t* end, uint8_t tag
-    ) {
-        const uint8_t* source = *position;
-        Py_ssize_t count = 0;
-        while (end - source >= 17 && *source == tag) {
-            uint32_t ends = fastcoord_find_ends(source + 1);
-            uint32_t later = ends & (ends - 1);
-            uint32_t last = later & (later - 1);
-            unsigned int first_end, second_end, third_end;
-            if (last == 0) break;
-            first_end = (unsigned int)__builtin_ctz(ends);
-            second_end = (unsigned int)__builtin_ctz(later);
-            third_end = (unsigned int)__builtin_ctz(last);
-            if (first_end >= 9 || second_end - first_end > 9 || third_end - second_end > 4) break;
-            source += third_end + 2;
-            count++;
-        }
-        *position = source;
-        return count;
-    }
-    #else
-    #define fastcoord_skip_records(position, end, tag) 0
-    #endif
-    /* Objects of one type with two u64 and one u32, and where in the object they lie. */
-    typedef struct {
-        PyTypeObject* type;
-        Py_ssize_t code_at, first_at, second_at, third_at;
-        uint8_t code, tag;
-    } FastcoordRecord;
-    /* The bit-field instructions of x86-64 v3 do in one step what the folds below do in nine. They
-       are compiled for themselves and chosen at run time; where they are microcoded and slow (AMD
-       before Zen 3), or not there, the folds serve. */
-    #if FASTCOORD_SIXTEEN && defined(__x86_64__)
-    #include <cpuid.h>
-    #include <immintrin.h>
-    #define FASTCOORD_BMI2 __attribute__((unused, target("bmi,bmi2,lzcnt")))
-    static int fastcoord_bmi2 = -1;
-    /* Without it the same bytes are another instruction, which gives other numbers; compilers do not
-       all know its name in __builtin_cpu_supports, so the processor itself is asked. */
-    static inline int fastcoord_has_lzcnt(void) {
-        unsigned int eax, ebx, ecx, edx;
-        return __get_cpuid(0x80000001u, &eax, &ebx, &ecx, &edx) && (ecx & (1u << 5)) != 0;
-    }
-    static inline int fastcoord_has_bmi2(void) {
-        if (FASTCOORD_LIKELY(fastcoord_bmi2 >= 0)) return fastcoord_bmi2;
-        __builtin_cpu_init();
-        return fastcoord_bmi2 = __builtin_cpu_supports("bmi2")
-            && __builtin_cpu_supports("bmi") && fastcoord_has_lzcnt()
-            && !__builtin_cpu_is("znver1") && !__builtin_cpu_is("znver2");
-    }
-    FASTCOORD_BMI2 static inline uint8_t* fastcoord_put_bmi2(uint8_t* position, uint64_t value) {
-        uint64_t word = _pdep_u64(value, 0x7f7f7f7f7f7f7f7full);
-        unsigned int size = (unsigned int)(63 - _lzcnt_u64(word | 1)) & 56u;
-        word |= _bzhi_u64(0x8080808080808080ull, size);
-        memcpy(position, &word, 8);
-        return position + (size >> 3) + 1;
-    }
-    FASTCOORD_BMI2 static uint8_t* fastcoord_put_three_bmi2(
-        uint8_t* position, uint64_t first, uint64_t second, uint64_t third
-    ) {
-        position = fastcoord_put_bmi2(position, first);
-        position = fastcoord_put_bmi2(position, second);
-        return fastcoord_put_bmi2(position, third);
-    }
-    FASTCOORD_BMI2 static Py_ssize_t fastcoord_put_records_bmi2(
-        uint8_t** position, const uint8_t* last, PyObject** items, Py_ssize_t count,
-        const FastcoordRecord* record
-    ) {
-        uint8_t* target = *position;
-        Py_ssize_t index = 0;
-        while (index < count && target <= last) {
-            const char* item = (const char*)items[index];
-            uint64_t first, second;
-            uint32_t third;
-            if (Py_TYPE((PyObject*)item) != record->type
-                || *(const uint8_t*)(item + record->code_at) != record->code) break;
-            memcpy(&first, item + record->first_at, 8);
-            memcpy(&second, item + record->second_at, 8);
-            memcpy(&third, item + record->third_at, 4);
-            if (!FASTCOORD_LIKELY(((first | second) >> 56) == 0)) break;
-            *target = record->tag;
-            target = fastcoord_put_bmi2(target + 1, first);
-            target = fastcoord_put_bmi2(target, second);
-            target = fastcoord_put_bmi2(target, third);
-            index++;
-        }
-        *position = target;
-        return index;
-    }
-    FASTCOORD_BMI2 static inline uint64_t fastcoord_fold_bmi2(
-        const uint8_t* position, const uint8_t* last
-    ) {
-        uint64_t word;
-        memcpy(&word, position, 8);
-        return _pext_u64(word, 0x7f7f7f7f7f7f7f7full >> (8 * (7 - (last - position))));
-    }
-    FASTCOORD_BMI2 static Py_ssize_t fastcoord_take_records_bmi2(
-        const uint8_t** position, const uint8_t* end, PyObject** target, Py_ssize_t count,
-        const FastcoordRecord* record, PyObject** spare, Py_ssize_t* spare_count
-    ) {
-        const uint8_t* source = *position;
-        Py_ssize_t index = 0;
-        Py_ssize_t left = *spare_count;
-        while (index < count && left > 0 && end - source >= 25 && *source == record->tag) {
-            uint32_t ends = fastcoord_find_ends(source + 1);
-            uint32_t later = _blsr_u32(ends);
-            uint32_t last = _blsr_u32(later);
-            unsigned int first_size, second_size, third_size;
-            uint64_t first, second;
-            uint32_t third;
-            char* item;
-            if (last == 0) break;
-            first_size = (unsigned int)__builtin_ctz(ends) + 1;
-            second_size = (unsigned int)__builtin_ctz(later) + 1 - first_size;
-            third_size = (unsigned int)__builtin_ctz(last) + 1 - first_size - second_size;
-            if (first_size > 8 || second_size > 8 || third_size > 4) break;
-            source += 1;
-            first = fastcoord_fold_bmi2(source, source + first_size - 1);
-            source += first_size;
-            second = fastcoord_fold_bmi2(source, source + second_size - 1);
-            source += second_size;
-            third = (uint32_t)fastcoord_fold_bmi2(source, source + third_size - 1);
-            source += third_size;
-            item = (char*)spare[--left];
-    #ifdef Py_REF_DEBUG
-            _Py_NewReference((PyObject*)item);
-    #else
-            Py_SET_REFCNT((PyObject*)item, 1);
-    #endif
-            item[record->code_at] = (char)record->code;
-            memcpy(item + record->first_at, &first, 8);
-            memcpy(item + record->second_at, &second, 8);
-            memcpy(item + record->third_at, &third, 4);
-            target[index++] = (PyObject*)item;
-        }
-        *spare_count = left;
-        *position = source;
-        return index;
-    }
-    FASTCOORD_BMI2 static void fastcoord_fold_three_bmi2(
-        const uint8_t* position, const uint8_t* first, const uint8_t* second, const uint8_t* third,
-        uint64_t* a, uint64_t* b, uint64_t* c
-    ) {
-        *a = fastcoord_fold_bmi2(position, first);
-        *b = fastcoord_fold_bmi2(first + 1, second);
-        *c = fastcoord_fold_bmi2(second + 1, third);
-    }
-    #else
-    #define fastcoord_has_bmi2() 0
-    #define fastcoord_put_three_bmi2(position, first, second, third) (position)
-    #define fastcoord_take_records_bmi2(position, end, target, count, record, spare, left) 0
-    #define fastcoord_put_records_bmi2(position, last, items, count, record) 0
-    #define fastcoord_fold_three_bmi2(position, first, second, third, a, b, c) ((void)0)
-    #endif
-    """
+from fastcoord.wire.pool cimport Pool
+
+cdef extern from "fastcoord/wire/primitives.h":
     const bint FASTCOORD_WORDS
     const bint FASTCOORD_SIXTEEN
     uint32_t find_ends "fastcoord_find_ends"(const uint8_t* position) noexcept nogil
@@ -209,29 +25,21 @@ cdef extern from *:
     uint8_t* put_three_bmi2 "fastcoord_put_three_bmi2"(
         uint8_t* position, uint64_t first, uint64_t second, uint64_t third
     ) noexcept nogil
-    ctypedef struct Record "FastcoordRecord":
-        void* type
-        Py_ssize_t code_at
-        Py_ssize_t first_at
-        Py_ssize_t second_at
-        Py_ssize_t third_at
-        uint8_t code
-        uint8_t tag
     Py_ssize_t put_records_bmi2 "fastcoord_put_records_bmi2"(
         uint8_t** position,
         const uint8_t* last,
         PyObject** items,
         Py_ssize_t count,
-        const Record* record,
+        const void* type,
+        uint8_t tag,
     ) noexcept
     Py_ssize_t take_records_bmi2 "fastcoord_take_records_bmi2"(
         const uint8_t** position,
         const uint8_t* end,
         PyObject** target,
         Py_ssize_t count,
-        const Record* record,
-        PyObject** spare,
-        Py_ssize_t* spare_count,
+        uint8_t tag,
+        Pool* pool,
     ) noexcept
     void fold_three_bmi2 "fastcoord_fold_three_bmi2"(
         const uint8_t* position,
@@ -305,7 +113,7 @@ cdef inline bint read_uint_by_byte(
         if position >= reader.end:
             return fail(reader, FAULT_TRUNCATED, reader.position)
         group = position[0] & 0x7f
-        # The tenth byte of a u64 has one bit of room; narrower widths are caught by `largest`.
+        # The tenth byte of a u64 holds one bit; narrower widths are caught by `largest`.
         if index == 9 and group > 1:
             return fail(reader, FAULT_OVERFLOW, reader.position)
         result |= group << (7 * index)
@@ -337,7 +145,7 @@ cdef inline bint read_uint(
         if likely(stop != 0):
             size = (lowest_bit(stop) >> 3) + 1
             # All bits up to the first byte without a continuation bit, then three folds that
-            # close the one-bit holes between the groups of seven.
+            # close the one-bit gaps between the groups of seven.
             word &= (stop ^ (stop - 1)) & <uint64_t>0x7f7f7f7f7f7f7f7f
             word = ((word & <uint64_t>0x7f007f007f007f00) >> 1) | (
                 word & <uint64_t>0x007f007f007f007f)
@@ -357,8 +165,8 @@ cdef inline bint find_three(
 ) noexcept nogil:
     """Find where three consecutive integers end, when they lie within the next 16 bytes.
 
-    One comparison finds all ends at once, so the next event's place does not hang on a chain of
-    three lengths. Gives False, and moves nothing, when the bytes do not allow it.
+    One comparison finds all ends at once, so that the position of the next event does not depend on
+    three lengths in turn. Gives False, and moves nothing, when the bytes do not allow it.
     """
     cdef uint32_t ends
     cdef const uint8_t* position = reader.position
@@ -422,9 +230,9 @@ cdef inline bint read_u64(Reader* reader, uint64_t* value) noexcept nogil:
 cdef inline bint read_length(
     Reader* reader, Py_ssize_t* length, Py_ssize_t item_size
 ) noexcept nogil:
-    """Read a length or count of things that take at least ``item_size`` bytes each.
+    """Read a length or count of items that take at least ``item_size`` bytes each.
 
-    It is held against what is left of the payload before anything is allocated for it.
+    It is compared with what is left of the payload before anything is allocated for it.
     """
     cdef const uint8_t* where = reader.position
     cdef uint64_t value = 0
@@ -452,9 +260,9 @@ cdef inline bint is_ascii(const uint8_t* text, Py_ssize_t size) noexcept nogil:
     return (seen & <uint64_t>0x8080808080808080) == 0
 
 
-cdef inline int reserve(Writer* writer, Py_ssize_t room) except -1:
-    """Make sure that ``room`` more bytes, and the slack of a whole word, can be put."""
-    cdef Py_ssize_t wanted = writer.used + room + WORD_SLACK
+cdef inline int reserve(Writer* writer, Py_ssize_t size) except -1:
+    """Make sure that ``size`` more bytes, and the slack of a whole word, can be written."""
+    cdef Py_ssize_t wanted = writer.used + size + WORD_SLACK
     cdef Py_ssize_t capacity
     cdef void* grown
     if likely(wanted <= writer.capacity):
@@ -495,7 +303,7 @@ cdef inline uint8_t* put_uint(uint8_t* position, uint64_t value) noexcept nogil:
     cdef uint64_t word
     cdef int size
     if FASTCOORD_WORDS and likely(value < (<uint64_t>1 << 56)):
-        # The reader's folds in reverse: 56 bits spread to eight groups of seven.
+        # The reverse of the reader's folds: 56 bits spread to eight groups of seven.
         word = ((value & <uint64_t>0x00fffffff0000000) << 4) | (
             value & <uint64_t>0x000000000fffffff)
         word = ((word & <uint64_t>0x0fffc0000fffc000) << 2) | (
@@ -529,7 +337,7 @@ cdef inline uint8_t* writer_end(Writer* writer) noexcept nogil:
 
 
 cdef inline void writer_advance(Writer* writer, const uint8_t* position) noexcept nogil:
-    """Say that everything before ``position`` is written; it must lie within what was reserved."""
+    """Set the end of what is written; ``position`` must lie within what was reserved."""
     writer.used = position - writer.start
 
 
@@ -538,11 +346,3 @@ cdef inline uint8_t* put_bytes(
 ) noexcept nogil:
     memcpy(position, data, size)
     return position + size
-
-
-cdef inline int size_of_uint(uint64_t value) noexcept nogil:
-    cdef int size = 1
-    while value >= 0x80:
-        value >>= 7
-        size += 1
-    return size

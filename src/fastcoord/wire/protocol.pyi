@@ -4,12 +4,11 @@ from typing_extensions import disjoint_base
 
 from fastcoord.wire.events import EVENT_TYPES as EVENT_TYPES
 from fastcoord.wire.events import Event
-
-PROTOCOLS: tuple[str, ...]
+from fastcoord.wire.table import TAGS as TAGS
 
 @disjoint_base
 class Protocol:
-    def __init__(self, name: str, codes: Sequence[int]) -> None: ...
+    def __init__(self, name: str, kinds: Sequence[str]) -> None: ...
     @property
     def name(self) -> str: ...
     def refuse(self, event: Event) -> None: ...

@@ -3,7 +3,6 @@ from fastcoord.wire.protocol cimport Protocol
 from fastcoord.wire.primitives cimport Reader
 
 # `is_shortest` becomes False where an integer takes more bytes than it needs.
-cdef bint skip_accounts(Reader* reader, Py_ssize_t count, bint* is_shortest) noexcept nogil
-cdef bint skip_items(Reader* reader, Py_ssize_t count, bint* is_shortest) noexcept nogil
-cdef bint skip_event(Protocol protocol, Reader* reader)
-cdef Py_ssize_t count_events(Protocol protocol, Reader* reader)
+cdef bint skip_list(Reader* reader, int type, bint* is_shortest) noexcept nogil
+cdef bint skip_event(Protocol protocol, Reader* reader) except -1
+cdef Py_ssize_t count_events(Protocol protocol, Reader* reader) except -1

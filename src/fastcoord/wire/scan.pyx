@@ -1,11 +1,18 @@
 # cython: language_level=3, embedsignature=True, boundscheck=False, wraparound=False
-"""Past events, without making any: every check of decoding, and nothing allocated."""
+"""Checks of events without making them: every check of decoding, and no memory allocated."""
 
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint8_t, uint64_t
 
 from fastcoord.wire.events cimport *
-from fastcoord.wire.fields cimport ITEM_COUNT, ITEM_EMAIL_NEGATIVE
+from fastcoord.wire.fields cimport (
+    FIELD_ACCOUNTS,
+    FIELD_BYTES,
+    FIELD_FLAG,
+    FIELD_TEXT,
+    ITEM_COUNT,
+    ITEM_EMAIL_NEGATIVE,
+)
 from fastcoord.wire.protocol cimport Protocol
 from fastcoord.wire.primitives cimport *
 
@@ -67,73 +74,77 @@ cdef bint skip_items(Reader* reader, Py_ssize_t count, bint* is_shortest) noexce
     return True
 
 
-cdef bint skip_event(Protocol protocol, Reader* reader):
-    """Step over one event, with every check of ``decode_event`` and no object made."""
-    cdef const uint8_t* where = reader.position
-    cdef int code = protocol.code_of[where[0]]
-    cdef uint64_t number = 0
+cdef bint skip_list(Reader* reader, int type, bint* is_shortest) noexcept nogil:
     cdef Py_ssize_t count = 0
+    cdef const uint8_t* first = reader.position
+    if not read_length(reader, &count, 1 if type == FIELD_ACCOUNTS else 2):
+        return False
+    if is_padded(first, reader.position):
+        is_shortest[0] = False
+    if type == FIELD_ACCOUNTS:
+        return skip_accounts(reader, count, is_shortest)
+    return skip_items(reader, count, is_shortest)
+
+
+cdef bint skip_field(Reader* reader, const Kind* kind, int slot) except -1:
+    cdef uint64_t number = 0
+    cdef Py_ssize_t size = 0
     cdef bint is_shortest = True
+    cdef int type = kind.types[slot]
+    if type < FIELD_FLAG:
+        return read_uint(reader, &number, kind.largest[slot], kind.most_bytes[slot])
+    elif type == FIELD_FLAG:
+        return True
+    elif type == FIELD_TEXT:
+        return skip_text(reader)
+    elif type == FIELD_BYTES:
+        if not read_length(reader, &size, 1):
+            return False
+        reader.position += size
+        return True
+    return skip_list(reader, type, &is_shortest)
+
+
+cdef inline bint skip_three(Reader* reader, const Kind* kind) noexcept nogil:
+    """Skip three integers within 16 bytes; give False, with nothing read, when they are not so short."""
     cdef const uint8_t* first
     cdef const uint8_t* second
     cdef const uint8_t* third
-    reader.position += 1
-    if code == STATE_CHANGE:
-        if (
-            find_three(reader, &first, &second, &third)
-            and first - reader.position < 9
-            and second - first <= 9
-            and third - second <= 4
-        ):
-            reader.position = third + 1
-            return True
-        return read_u64(reader, &number) and read_u64(reader, &number) and read_u32(reader, &number)
-    elif code == EMAIL_PUSH:
-        if (
-            find_three(reader, &first, &second, &third)
-            and first - reader.position < 4
-            and second - first <= 4
-            and third - second <= 9
-        ):
-            reader.position = third + 1
-            return True
-        return read_u32(reader, &number) and read_u32(reader, &number) and read_u64(reader, &number)
-    elif code == CALENDAR_ALERT:
-        return (
-            read_u32(reader, &number)
-            and read_u32(reader, &number)
-            and read_u64(reader, &number)
-            and skip_text(reader)
-            and skip_text(reader)
-        )
-    elif code == INVALIDATE_ACCESS_TOKENS or code == INVALIDATE_GROUPWARE_CACHE:
-        return read_length(reader, &count, 1) and skip_accounts(reader, count, &is_shortest)
-    elif code == RELOAD_PUSH_SERVERS or code == PUSH_SERVER_UPDATE:
-        return read_u32(reader, &number)
-    elif code == REGISTRY_INSERT or code == REGISTRY_DELETE:
-        return read_u16(reader, &number) and read_u64(reader, &number)
-    elif code == REGISTRY_RELOAD:
-        return read_u16(reader, &number)
-    elif code == CACHE_INVALIDATE:
-        return read_length(reader, &count, 2) and skip_items(reader, count, &is_shortest)
-    elif code == APP_EVENT:
-        if not (read_u16(reader, &number) and read_length(reader, &count, 1)):
-            return False
-        reader.position += count
-        return True
-    elif code == UNMADE:
-        reader.position = where
-        return fail(reader, FAULT_TAG, where)
+    if not (
+        find_three(reader, &first, &second, &third)
+        and first - reader.position < kind.safe_bytes[0]
+        and second - first <= kind.safe_bytes[1]
+        and third - second <= kind.safe_bytes[2]
+    ):
+        return False
+    reader.position = third + 1
     return True
 
 
-cdef Py_ssize_t count_events(Protocol protocol, Reader* reader):
+cdef bint skip_event(Protocol protocol, Reader* reader) except -1:
+    """Skip one event, with every check of ``decode_event`` and no object made."""
+    cdef const uint8_t* where = reader.position
+    cdef int code = protocol.code_of_tag[where[0]]
+    cdef const Kind* kind = &kinds[code]
+    cdef int slot
+    if code == NO_KIND:
+        return fail(reader, FAULT_TAG, where)
+    reader.position += 1
+    if kind.has_three_numbers and skip_three(reader, kind):
+        return True
+    for slot in range(kind.count):
+        if not skip_field(reader, kind, slot):
+            return False
+    return True
+
+
+cdef Py_ssize_t count_events(Protocol protocol, Reader* reader) except -1:
     """Count the well-formed events up to the end or the first fault.
 
     After a fault, ``position`` is where the malformed event starts.
     """
     cdef Py_ssize_t count = 0
-    cdef int tag = protocol.tag_of[<int>STATE_CHANGE]
+    cdef int tag = protocol.tag_of[STATE_CHANGE]
     cdef const uint8_t* where
     while reader.position < reader.end:
         where = reader.position

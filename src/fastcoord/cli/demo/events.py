@@ -15,6 +15,7 @@ from fastcoord.events import (
     ReloadBlockedIps,
     StateChange,
 )
+from fastcoord.wire.table import TAGS
 
 if TYPE_CHECKING:
     from fastcoord.events import Event
@@ -43,7 +44,7 @@ class EventMix:
     def __init__(self, seed: int, node_id: int, protocol: str) -> None:
         self._random = random.Random(f"{seed}/{node_id}")
         self._change_id = node_id << 32
-        self._has_registry = protocol in ("stalwart-0.16", "stalwart-1.0")
+        self._has_registry = "InvalidateAccessTokens" not in TAGS[protocol]
 
     def take(self, count: int) -> list[Event]:
         """Return the next ``count`` events."""

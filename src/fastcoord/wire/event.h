@@ -1,0 +1,83 @@
+/* How an event lies in memory. Every kind has this layout, with as many fields as its entry in the table,
+   in the order of their bytes on the wire. A field that is a number, a flag or a recurrence is a C integer;
+   any other is an object that the event owns a reference to. */
+
+#ifndef FASTCOORD_EVENT_H
+#define FASTCOORD_EVENT_H
+
+#include <Python.h>
+#include <stdint.h>
+
+typedef union {
+    uint64_t number;
+    PyObject* object;
+} FastcoordField;
+
+typedef struct {
+    PyObject_HEAD
+    uint8_t code;              /* the kind, never 0; it stays in place while the memory waits in a pool */
+    FastcoordField fields[];
+} FastcoordEvent;
+
+/* A type object as a static definition would give it; PyType_Ready sets what is left out. */
+static inline void fastcoord_type_init(PyTypeObject* type) {
+    static const PyTypeObject empty = {PyVarObject_HEAD_INIT(NULL, 0)};
+    *type = empty;
+}
+
+/* The value of an exact int of at most two digits (below 2**60), which needs no call; 0 for all others. */
+static inline int fastcoord_small_uint(PyObject* value, uint64_t* number) {
+    if (!PyLong_CheckExact(value)) return 0;
+#if PY_VERSION_HEX >= 0x030C0000
+    {
+        const PyLongObject* integer = (const PyLongObject*)value;
+        uintptr_t tag = integer->long_value.lv_tag;
+        /* The low three bits are the sign (0: positive, 1: zero) and a reserved one. */
+        if (tag >> 3 <= 1) {
+            if ((tag & 3) == 2) return 0;
+            *number = integer->long_value.ob_digit[0];
+            return 1;
+        }
+#if PYLONG_BITS_IN_DIGIT == 30
+        if (tag >> 3 == 2 && (tag & 3) == 0) {
+            *number = (uint64_t)integer->long_value.ob_digit[1] << 30
+                | integer->long_value.ob_digit[0];
+            return 1;
+        }
+#endif
+        return 0;
+    }
+#else
+    switch (Py_SIZE(value)) {
+    case 0:
+        *number = 0;
+        return 1;
+    case 1:
+        *number = ((PyLongObject*)value)->ob_digit[0];
+        return 1;
+#if PYLONG_BITS_IN_DIGIT == 30
+    case 2:
+        *number = (uint64_t)((PyLongObject*)value)->ob_digit[1] << 30
+            | ((PyLongObject*)value)->ob_digit[0];
+        return 1;
+#endif
+    default:
+        return 0;
+    }
+#endif
+}
+
+/* The value of an int that is known to be a u64. */
+static inline uint64_t fastcoord_uint_of(PyObject* value) {
+    uint64_t number;
+    if (fastcoord_small_uint(value, &number)) return number;
+    return PyLong_AsUnsignedLongLong(value);
+}
+
+/* A new int. PyLong_FromLong has a short way for one digit, which most values are. */
+static inline PyObject* fastcoord_new_uint(uint64_t number) {
+    if (number < (1u << 30)) return PyLong_FromLong((long)number);
+    return PyLong_FromUnsignedLongLong(number);
+}
+
+#endif

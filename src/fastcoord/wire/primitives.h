@@ -1,0 +1,49 @@
+/* What the byte primitives need from the compiler and the processor, with a portable default for each.
+   Instructions of one processor stand in a header of its own. */
+
+#ifndef FASTCOORD_PRIMITIVES_H
+#define FASTCOORD_PRIMITIVES_H
+
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "event.h"
+#include "pool.h"
+
+#if defined(__GNUC__)
+#define FASTCOORD_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#else
+#define FASTCOORD_LIKELY(condition) (condition)
+#endif
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && defined(__GNUC__)
+#define FASTCOORD_WORDS 1
+#define FASTCOORD_LOWEST_BIT(word) __builtin_ctzll(word)
+#define FASTCOORD_HIGHEST_BIT(word) (63 - __builtin_clzll(word))
+#else
+/* Words are then never used: the byte loops are correct everywhere. */
+#define FASTCOORD_WORDS 0
+#define FASTCOORD_LOWEST_BIT(word) 0
+#define FASTCOORD_HIGHEST_BIT(word) 0
+#endif
+
+#if FASTCOORD_WORDS && defined(__SSE2__)
+#include "x86.h"
+#endif
+
+#ifndef FASTCOORD_SIXTEEN
+#define FASTCOORD_SIXTEEN 0
+#define fastcoord_find_ends(position) 0u
+#define fastcoord_skip_records(position, end, tag) 0
+#endif
+
+#ifndef FASTCOORD_BMI2
+#define fastcoord_has_bmi2() 0
+#define fastcoord_put_three_bmi2(position, first, second, third) (position)
+#define fastcoord_take_records_bmi2(position, end, target, count, tag, pool) 0
+#define fastcoord_put_records_bmi2(position, last, items, count, type, tag) 0
+#define fastcoord_fold_three_bmi2(position, first, second, third, a, b, c) ((void)0)
+#endif
+
+#endif
