@@ -83,7 +83,7 @@ def stub_class(kind: Kind) -> str:
     """Give the stub of one class."""
     arguments = [
         f"{field.name}: {ARGUMENT_TYPES.get(field.type, 'int')}"
-        + ("" if field.default is REQUIRED else f" = {field.default!r}")
+        + ("" if field.default is REQUIRED else f" = {field.default!r}".replace("'", '"'))
         for field in kind.fields
     ]
     signature = f"    def __new__({', '.join(['cls', *arguments])}) -> Self: ...\n"

@@ -12,33 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastcoord
+from fastcoord.wire.table import KINDS
 from support.inputs import strategies
 from support.oracles import reference
 from support.oracles.comparison import event_of, plain
 
-POSITIONAL = {
-    "StateChange": ("account_id", "change_id", "types"),
-    "CalendarAlert": ("account_id", "event_id", "recurrence_id", "uid", "alert_id"),
-    "EmailPush": ("account_id", "email_id", "change_id"),
-    "InvalidateAccessTokens": ("account_ids",),
-    "InvalidateGroupwareCache": ("account_ids",),
-    "ReloadSettings": (),
-    "ReloadBlockedIps": (),
-    "ReloadPushServers": ("account_id",),
-    "ReloadSpamFilter": (),
-    "PushServerUpdate": ("account_id",),
-    "RegistryInsert": ("object", "id"),
-    "RegistryDelete": ("object", "id"),
-    "RegistryReload": ("object",),
-    "CacheInvalidate": ("items",),
-    "CacheInvalidateAll": (),
-    "CacheInvalidateNegative": (),
-    "MtaQueueStatus": ("is_running",),
-    "QueueRefresh": (),
-    "TaskQueueRefresh": (),
-    "IndexQueueRefresh": (),
-    "AppEvent": ("kind", "payload"),
-}
+POSITIONAL = {kind.name: tuple(field.name for field in kind.fields) for kind in KINDS}
 """The order of fields in the constructor, which may differ from the order on the wire."""
 
 events = strategies.EVENTS.map(event_of)

@@ -107,17 +107,35 @@ def test_missing_field_is_refused(event_type: str, field: str, _kind: str) -> No
     if (event_type, field) == ("AppEvent", "payload"):
         assert fastcoord.AppEvent(**good).payload == b""
     else:
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match=rf"{event_type}\(\).*'{field}'"):
             getattr(fastcoord, event_type)(**good)
 
 
 @pytest.mark.parametrize("event_type", sorted(reference.event_types("fastcoord-1")))
 def test_unknown_field_is_refused(event_type: str) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=rf"{event_type}\(\).*'unheard_of'"):
         _make(event_type, unheard_of=1)
     good = [GOOD[kind] for kind in _kinds(event_type).values()]
-    with pytest.raises(TypeError):
+    with pytest.raises(
+        TypeError, match=rf"{event_type}\(\) takes.* {len(good)} arg.*{len(good) + 1}"
+    ):
         getattr(fastcoord, event_type)(*good, 1)
+
+
+@pytest.mark.parametrize(("event_type", "field", "_kind"), list(_fields()))
+def test_field_given_twice_is_refused(event_type: str, field: str, _kind: str) -> None:
+    kind = getattr(fastcoord, event_type)
+    names = kind.__match_args__
+    values = [GOOD[_kinds(event_type)[name]] for name in names]
+    given = values[: names.index(field) + 1]
+    with pytest.raises(TypeError, match=rf"{event_type}\(\).*'{field}'"):
+        kind(*given, **{field: values[names.index(field)]})
+
+
+def test_keyword_need_not_be_interned() -> None:
+    name = "".join(["account", "_id"])
+    assert fastcoord.ReloadPushServers(**{name: 5}) == fastcoord.ReloadPushServers(5)
+    assert getattr(fastcoord.ReloadPushServers(5), "".join(["account", "_id"])) == 5
 
 
 class Number(enum.IntEnum):
@@ -213,15 +231,30 @@ def test_non_event_is_not_encoded(other: Any) -> None:
 
 
 @pytest.mark.parametrize("event_type", ALL_GOOD)
-def test_uninitialised_event_is_not_encoded(event_type: str) -> None:
-    kind = getattr(fastcoord, event_type)
+def test_object_new_makes_no_event(event_type: str) -> None:
     with pytest.raises(TypeError, match=event_type):
-        fastcoord.encode_batch([kind.__new__(kind)], node_id=1, protocol="fastcoord-1")
+        object.__new__(getattr(fastcoord, event_type))
 
 
-def test_event_base_is_not_encoded() -> None:
-    with pytest.raises(TypeError):
-        fastcoord.encode_batch([fastcoord.Event()], node_id=1, protocol="fastcoord-1")
+@pytest.mark.parametrize("event_type", ALL_GOOD)
+def test_new_checks_like_the_class(event_type: str) -> None:
+    kind, fields = getattr(fastcoord, event_type), _kinds(event_type)
+    good = {name: GOOD[of] for name, of in fields.items()}
+    assert kind.__new__(kind, **good) == type.__call__(kind, **good) == kind(**good)
+    if fields:
+        with pytest.raises(TypeError, match=event_type):
+            kind.__new__(kind)
+
+
+def test_base_class_is_not_made() -> None:
+    with pytest.raises(TypeError, match="make one of its subclasses"):
+        fastcoord.Event()
+
+
+@pytest.mark.parametrize("event_type", ["Event", *ALL_GOOD])
+def test_event_class_has_no_subclass(event_type: str) -> None:
+    with pytest.raises(TypeError, match="not an acceptable base type"):
+        type("Mine", (getattr(fastcoord, event_type),), {})
 
 
 @pytest.mark.parametrize("protocol", ["stalwart-0.14", "", "fastcoord", None, 1])

@@ -122,11 +122,6 @@ def test_refused_event_refuses_all(refused: Any, error: type[Exception], place: 
     assert owner.batcher.accepted == owner.batcher.open_bytes == owner.flushes == 0
 
 
-def test_uninitialised_event_is_refused() -> None:
-    with pytest.raises(TypeError):
-        Owner().publish(StateChange.__new__(StateChange))
-
-
 def test_flush_is_scheduled_once() -> None:
     owner = Owner()
     for _ in range(3):

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 import fastcoord
-from fastcoord import events
 from fastcoord.cli.arguments import COMMANDS
 from fastcoord.config import describe
 from fastcoord.config._settings import CLUSTER, STORE, Setting
 from fastcoord.wire.events import EVENT_TYPES
+from fastcoord.wire.table import PROTOCOLS
+from support.inputs.samples import every_kind
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("[a-z]*/*.md"))]
@@ -67,38 +68,26 @@ def test_documented_defaults_match() -> None:
     }
 
 
-def sample(name: str, fields: str) -> fastcoord.Event:
-    kind: type[fastcoord.Event] = getattr(events, name)
-    values = {
-        "account_ids": [],
-        "items": [],
-        "uid": "",
-        "alert_id": "",
-        "payload": b"",
-        "is_running": fields.endswith("true"),
-    }
-    return kind(*(values.get(field, 1) for field in kind.__match_args__))
+TAG_HEADER = "| tag | event | fields, in wire order |"
+KIND_HEADER = f"| event | {' | '.join(f'`{name}`' for name in PROTOCOLS)} |"
 
 
-@pytest.mark.parametrize(
-    ("tag", "name", "fields"), table("wire.md", "| tag | event | fields, in wire order |")
-)
+@pytest.mark.parametrize(("tag", "name", "fields"), table("wire.md", TAG_HEADER))
 def test_documented_tags_match(tag: str, name: str, fields: str) -> None:
-    payload = fastcoord.encode_batch([sample(name, fields)], node_id=1, protocol="fastcoord-1")
+    events = every_kind((name,))
+    event = events[-1] if fields.endswith("false") else events[0]
+    payload = fastcoord.encode_batch([event], node_id=1, protocol="fastcoord-1")
     assert payload[1] == int(tag)
 
 
-WHERE = "| event | `stalwart-0.15` | `stalwart-0.16` | `stalwart-1.0` | `fastcoord-1` |"
-
-
 @pytest.mark.parametrize(
-    ("name", "documented"), [(row[0], row[1:]) for row in table("wire.md", WHERE)]
+    ("name", "documented"), [(row[0], row[1:]) for row in table("wire.md", KIND_HEADER)]
 )
 def test_documented_protocols_match(name: str, documented: list[str]) -> None:
     found = []
-    for protocol in re.findall(r"`([^`]+)`", WHERE):
+    for protocol in PROTOCOLS:
         try:
-            fastcoord.encode_batch([sample(name, "")], node_id=1, protocol=protocol)
+            fastcoord.encode_batch(every_kind((name,)), node_id=1, protocol=protocol)
             found.append("yes")
         except fastcoord.UnsupportedEvent:
             found.append("")
@@ -107,11 +96,11 @@ def test_documented_protocols_match(name: str, documented: list[str]) -> None:
 
 def test_every_event_is_documented() -> None:
     kinds = {kind.__name__ for kind in EVENT_TYPES if kind is not None}
-    assert {row[0] for row in table("wire.md", WHERE)} == kinds
+    assert {row[0] for row in table("wire.md", KIND_HEADER)} == kinds
 
 
 def test_every_tag_is_documented() -> None:
-    rows = table("wire.md", "| tag | event | fields, in wire order |")
+    rows = table("wire.md", TAG_HEADER)
     assert [int(row[0]) for row in rows] == list(range(len(rows)))
     with pytest.raises(fastcoord.DecodeError, match="unknown tag"):
         fastcoord.decode_batch(bytes([1, len(rows)]), protocol="fastcoord-1")

@@ -124,6 +124,7 @@ cdef uint8_t* put_object(uint8_t* position, PyObject* value, int type) except NU
 cdef inline uint8_t* put_fields(uint8_t* position, Event event, const Kind* kind) except NULL:
     """Write the fields of an event behind its tag; ``size_bound`` bytes must be reserved."""
     cdef const Field* fields = content(event).fields
+    cdef uint8_t* tag = position - 1
     cdef int slot
     if kind.has_three_numbers:
         return put_three(position, fields[0].number, fields[1].number, fields[2].number)
@@ -131,9 +132,9 @@ cdef inline uint8_t* put_fields(uint8_t* position, Event event, const Kind* kind
         if kind.types[slot] <= FIELD_RECURRENCE:
             position = put_uint(position, fields[slot].number)
         elif kind.types[slot] == FIELD_FLAG:
-            # The tag that is written already is the one for true; that for false follows it.
+            # The tag that is written is the one for true; that for false follows it.
             if not fields[slot].number:
-                (position - 1)[0] += 1
+                tag[0] += 1
         else:
             position = put_object(position, fields[slot].object, kind.types[slot])
     return position

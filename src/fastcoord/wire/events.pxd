@@ -38,7 +38,7 @@ cdef struct Kind:
     uint8_t most_bytes[FIELD_COUNT]     # of a number, by slot
     uint8_t safe_bytes[FIELD_COUNT]     # so many bytes cannot exceed the width, by slot
     uint8_t slots[FIELD_COUNT]          # by argument
-    # Borrowed from `kept`, which lives as long as the module. Names are interned.
+    # Owned, for ever. Names are interned.
     PyObject* names[FIELD_COUNT]        # by argument
     PyObject* slot_names[FIELD_COUNT]   # by slot
     PyObject* defaults[FIELD_COUNT]     # by argument, NULL where there is none

@@ -48,8 +48,6 @@ from fastcoord.wire.pool cimport (
 )
 from fastcoord.wire.primitives cimport BYTES_U16, BYTES_U32, BYTES_U64, likely
 
-from sys import intern
-
 from fastcoord.wire.table import FIELD_TYPES, KINDS, MAX_FIELDS, MAX_KINDS, REQUIRED
 
 cdef extern from "Python.h":
@@ -86,6 +84,7 @@ cdef extern from "Python.h":
     PyObject* object_init "PyObject_Init"(PyObject*, FullType*) noexcept
     Py_ssize_t refcnt "Py_REFCNT"(PyObject*) noexcept
     void clear_reference "Py_CLEAR"(PyObject*) noexcept  # a macro that sets its argument to NULL
+    void intern_in_place "PyUnicode_InternInPlace"(PyObject**) noexcept
     PyObject* new_reference "Py_NewRef"(object) noexcept
 
 # By code. They live as long as the process, as static types must.
@@ -438,7 +437,7 @@ cdef void end(PyObject* item) noexcept:
 
 # -------------------------------------------------------------------------------------------- types
 
-# Objects whose memory static types and kinds point into.
+# Objects whose memory static types point into.
 cdef list kept = []
 
 
@@ -485,14 +484,12 @@ cdef int describe(Kind* kind, entry) except -1:
     kind.has_uints_only = all([kind.types[slot] <= FIELD_U64 for slot in range(kind.count)])
     kind.has_three_numbers = kind.count == 3 and all([kind.most_bytes[slot] for slot in range(3)])
     for argument, field in enumerate(entry.fields):
-        name = intern(field.name)
-        kept.append(name)
-        kind.names[argument] = <PyObject*>name
-        kind.slot_names[wire_names.index(name)] = <PyObject*>name
+        kind.names[argument] = new_reference(field.name)
+        intern_in_place(&kind.names[argument])
+        kind.slot_names[wire_names.index(field.name)] = kind.names[argument]
         kind.slots[argument] = wire_names.index(field.name)
         if field.default is not REQUIRED:
-            kept.append(field.default)
-            kind.defaults[argument] = <PyObject*>field.default
+            kind.defaults[argument] = new_reference(field.default)
     return 0
 
 
