@@ -31,13 +31,12 @@ STUB_HEAD = '''\
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, final
 
-from typing_extensions import Self, disjoint_base
+from typing_extensions import Self
 
 EVENT_TYPES: tuple[type[Event] | None, ...]
 
 _CacheItem = tuple[str, int] | tuple[str, int, int]
 
-@disjoint_base
 class Event:
     __match_args__: ClassVar[tuple[str, ...]]
     def __copy__(self) -> Self: ...

@@ -34,8 +34,9 @@ from fastcoord.errors import (
     TlsError,
     UnsupportedEvent,
 )
-from fastcoord.events import *  # noqa: F403  the events of the table, and the notices
+from fastcoord.events import *  # noqa: F403  the notices
 from fastcoord.events import __all__ as _event_names
+from fastcoord.wire.events import *  # noqa: F403  the events of the table
 
 if _typing.TYPE_CHECKING:
     from fastcoord._connect import Connecting, connect

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from fastcoord.events import Cause
     from fastcoord.receiving.receiver import PeerState, Receiver
 
-from fastcoord.wire.protocol import PROTOCOLS
+from fastcoord.wire.table import PROTOCOLS
 
 __all__ = ["HEARTBEATS_UNTIL_DOWN", "HEARTBEATS_UNTIL_SETTLED", "GapDetector", "Verdict"]
 

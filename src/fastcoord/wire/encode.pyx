@@ -11,7 +11,6 @@ from fastcoord.wire.fields cimport (
     FIELD_ACCOUNTS,
     FIELD_BYTES,
     FIELD_FLAG,
-    FIELD_ITEMS,
     FIELD_RECURRENCE,
     FIELD_TEXT,
     ITEM_EMAIL_NEGATIVE,
@@ -77,7 +76,7 @@ cdef inline uint8_t* put_text(uint8_t* position, str text) except NULL:
 
 cdef inline uint8_t* put_member(uint8_t* position, tuple members, Py_ssize_t index) noexcept:
     """Write an integer of a tuple; it was checked when the event was made."""
-    return put_uint(position, uint_of(PyTuple_GET_ITEM(members, index)))
+    return put_uint(position, u32_of(PyTuple_GET_ITEM(members, index)))
 
 
 cdef uint8_t* put_item(uint8_t* position, tuple item) noexcept:
@@ -102,11 +101,12 @@ cdef uint8_t* put_list(uint8_t* position, PyObject* value, int type) noexcept:
         )
     count = PyTuple_GET_SIZE(<object>value)
     position = put_uint(position, <uint64_t>count)
-    for index in range(count):
-        if type == FIELD_ITEMS:
-            position = put_item(position, <tuple><object>PyTuple_GET_ITEM(<object>value, index))
-        else:
+    if type == FIELD_ACCOUNTS:
+        for index in range(count):
             position = put_member(position, <tuple>value, index)
+    else:
+        for index in range(count):
+            position = put_item(position, <tuple><object>PyTuple_GET_ITEM(<object>value, index))
     return position
 
 
@@ -128,6 +128,10 @@ cdef inline uint8_t* put_fields(uint8_t* position, Event event, const Kind* kind
     cdef int slot
     if kind.has_three_numbers:
         return put_three(position, fields[0].number, fields[1].number, fields[2].number)
+    if kind.has_numbers_only:
+        for slot in range(kind.count):
+            position = put_uint(position, fields[slot].number)
+        return position
     for slot in range(kind.count):
         if kind.types[slot] <= FIELD_RECURRENCE:
             position = put_uint(position, fields[slot].number)

@@ -8,6 +8,12 @@
 #include <Python.h>
 #include <stdint.h>
 
+#if defined(__GNUC__)
+#define FASTCOORD_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#else
+#define FASTCOORD_LIKELY(condition) (condition)
+#endif
+
 typedef union {
     uint64_t number;
     PyObject* object;
@@ -67,11 +73,15 @@ static inline int fastcoord_small_uint(PyObject* value, uint64_t* number) {
 #endif
 }
 
-/* The value of an int that is known to be a u64. */
-static inline uint64_t fastcoord_uint_of(PyObject* value) {
-    uint64_t number;
-    if (fastcoord_small_uint(value, &number)) return number;
-    return PyLong_AsUnsignedLongLong(value);
+/* The value of an exact int that is known to be a u32. */
+static inline uint64_t fastcoord_u32_of(PyObject* value) {
+#if PY_VERSION_HEX >= 0x030C0000
+    if (FASTCOORD_LIKELY(PyUnstable_Long_IsCompact((PyLongObject*)value)))
+        return (uint64_t)PyUnstable_Long_CompactValue((PyLongObject*)value);
+#else
+    if (FASTCOORD_LIKELY(Py_SIZE(value) == 1)) return ((PyLongObject*)value)->ob_digit[0];
+#endif
+    return PyLong_AsUnsignedLong(value);
 }
 
 /* A new int. PyLong_FromLong has a short way for one digit, which most values are. */

@@ -20,7 +20,7 @@ cdef extern from "fastcoord/wire/event.h":
         Field* fields
     void type_init "fastcoord_type_init"(PyTypeObject* type) noexcept
     bint small_uint "fastcoord_small_uint"(PyObject* value, uint64_t* number) noexcept
-    uint64_t uint_of "fastcoord_uint_of"(PyObject* value) noexcept
+    uint64_t u32_of "fastcoord_u32_of"(PyObject* value) noexcept
     PyObject* new_uint "fastcoord_new_uint"(uint64_t number) except NULL
 
 # How the values of a kind are stored and written. Index `slot` is the position among the bytes of the wire
@@ -31,6 +31,7 @@ cdef struct Kind:
     int count
     bint has_objects
     bint has_uints_only
+    bint has_numbers_only               # integers of any type, no flag
     bint has_three_numbers
     Py_ssize_t bound                    # bytes that all but its objects take at most, the tag included
     uint8_t types[FIELD_COUNT]          # a FieldType, by slot

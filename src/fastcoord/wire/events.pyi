@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import ClassVar, final
 
-from typing_extensions import Self, disjoint_base
+from typing_extensions import Self
 
 EVENT_TYPES: tuple[type[Event] | None, ...]
 
 _CacheItem = tuple[str, int] | tuple[str, int, int]
 
-@disjoint_base
 class Event:
     __match_args__: ClassVar[tuple[str, ...]]
     def __copy__(self) -> Self: ...

@@ -403,8 +403,8 @@ cdef PyObject* construct_from_tuple(
 
 cdef int refuse_again(PyObject* item, PyObject* arguments, PyObject* keywords) except -1:
     """The tp_init of all kinds: ``__new__`` has set the fields, and nothing may set them again."""
-    # type.__call__ calls this with the only reference to a new event.
-    if refcnt(item) == 1:
+    # type.__call__ calls this with the only reference to a new event, or with the one of a signal.
+    if refcnt(item) == 1 or all_kinds[(<EventObject*>item).code].signal == item:
         return 0
     raise TypeError(f"{type(<object>item).__name__} is immutable")
 
@@ -482,7 +482,8 @@ cdef int describe(Kind* kind, entry) except -1:
         if kind.types[slot] >= FIELD_TEXT:
             kind.has_objects = True
     kind.has_uints_only = all([kind.types[slot] <= FIELD_U64 for slot in range(kind.count)])
-    kind.has_three_numbers = kind.count == 3 and all([kind.most_bytes[slot] for slot in range(3)])
+    kind.has_numbers_only = all([kind.most_bytes[slot] for slot in range(kind.count)])
+    kind.has_three_numbers = kind.has_numbers_only and kind.count == 3
     for argument, field in enumerate(entry.fields):
         kind.names[argument] = new_reference(field.name)
         intern_in_place(&kind.names[argument])

@@ -34,7 +34,7 @@ cdef extern from *:
     const uint64_t LARGEST_U32 "FASTCOORD_LARGEST_U32"
     const uint64_t LARGEST_U64 "FASTCOORD_LARGEST_U64"
 
-# Items hold these very objects, so that encoding finds a marker by identity. Borrowed from ITEM_NAMES,
+# Items hold these very objects, so that encoding finds a marker by identity. Borrowed from CACHE_ITEMS of the table,
 # which lives as long as the module.
 cdef PyObject* item_names[ITEM_COUNT]
 

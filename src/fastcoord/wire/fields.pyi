@@ -1,1 +1,1 @@
-ITEM_NAMES: tuple[str, ...]
+from fastcoord.wire.table import CACHE_ITEMS as CACHE_ITEMS

@@ -22,10 +22,11 @@ cdef extern from "Python.h":
     object PyNumber_Index(object)
     const char* PyUnicode_AsUTF8AndSize(object, Py_ssize_t*) except NULL
 
-ITEM_NAMES = CACHE_ITEMS
-cdef dict ITEM_MARKERS = {name: marker for marker, name in enumerate(ITEM_NAMES)}
+if len(CACHE_ITEMS) != ITEM_COUNT or CACHE_ITEMS[ITEM_EMAIL_NEGATIVE] != "EmailNegative":
+    raise ImportError("the items of the table and fields.pxd disagree")
+cdef dict ITEM_MARKERS = {name: marker for marker, name in enumerate(CACHE_ITEMS)}
 for _marker in range(ITEM_COUNT):
-    item_names[_marker] = <PyObject*>ITEM_NAMES[_marker]
+    item_names[_marker] = <PyObject*>CACHE_ITEMS[_marker]
 
 
 cdef refuse_type(kind, str field, value, str wanted):
@@ -115,7 +116,7 @@ cdef tuple as_item(kind, str field, item):
     if not isinstance(name, str) or name not in ITEM_MARKERS:
         raise ValueError(
             f"{kind.__name__}.{field} has no item {name!r:.60}; it must be one of"
-            f" {', '.join(ITEM_NAMES)}"
+            f" {', '.join(CACHE_ITEMS)}"
         )
     marker = ITEM_MARKERS[name]
     if len(item) != (3 if marker == ITEM_EMAIL_NEGATIVE else 2):
@@ -126,7 +127,7 @@ cdef tuple as_item(kind, str field, item):
         )
         raise ValueError(f"{kind.__name__}.{field} must be {wanted}, not {item!r:.60}")
     first = as_uint(kind, field, item[1], LARGEST_U32)
-    name = ITEM_NAMES[marker]
+    name = CACHE_ITEMS[marker]
     if marker == ITEM_EMAIL_NEGATIVE:
         return (name, first, as_uint(kind, field, item[2], LARGEST_U32))
     return (name, first)

@@ -11,12 +11,6 @@
 #include "event.h"
 #include "pool.h"
 
-#if defined(__GNUC__)
-#define FASTCOORD_LIKELY(condition) __builtin_expect(!!(condition), 1)
-#else
-#define FASTCOORD_LIKELY(condition) (condition)
-#endif
-
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && defined(__GNUC__)
 #define FASTCOORD_WORDS 1
 #define FASTCOORD_LOWEST_BIT(word) __builtin_ctzll(word)
