@@ -190,6 +190,8 @@ def every_notice(notice: Notice) -> None:
             reveal_type(clean)  # bool
         case fastcoord.DuplicateNodeId():
             reveal_type(notice.node_id)  # int
+        case fastcoord.ProtocolMismatch(protocol=protocol):
+            reveal_type(protocol)  # str
         case _:
             reveal_type(notice)  # Notice
 
@@ -210,7 +212,7 @@ async def every_error(node: fastcoord.Node) -> None:
         raise timeout from None
     except (fastcoord.ConnectionLost, fastcoord.NodeClosed, fastcoord.IncompatibleNatsPy):
         raise
-    except (fastcoord.ServerNotFound, fastcoord.ServerError):
+    except (fastcoord.ServerNotFound, fastcoord.ServerError, fastcoord.PermissionDenied):
         raise
     except fastcoord.FastcoordError:
         raise

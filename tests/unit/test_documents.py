@@ -136,6 +136,7 @@ CHORES = {
     "build",
     "demo",
     "fmt",
+    "generate",
     "clean",
     "clean-wheels",
     "footprint",

@@ -17,7 +17,7 @@ from fastcoord.wire.scan cimport count_events, skip_event
 from fastcoord.nats.parser cimport MessageSink
 from fastcoord.wire.primitives cimport Reader, read_u16, reader_init
 
-from fastcoord.wire.protocol import PROTOCOLS
+from fastcoord.wire.table import PROTOCOLS
 
 
 cdef object note_of(SequenceHeader* header):
