@@ -33,6 +33,7 @@ from fastcoord.errors import (
     ServerNotFound,
     TlsError,
     UnsupportedEvent,
+    WrongLoop,
 )
 from fastcoord.events import *  # noqa: F403  the notices
 from fastcoord.events import __all__ as _event_names
@@ -73,6 +74,7 @@ __all__ = [
     "SubscriptionStats",
     "TlsError",
     "UnsupportedEvent",
+    "WrongLoop",
     "connect",
     "decode_batch",
     "encode_batch",

@@ -37,7 +37,7 @@ class Connecting:
         traceback: TracebackType | None,
     ) -> None:
         if self._node is not None:
-            await self._node.close()
+            await self._node.__aexit__(exc_type, exc, traceback)
 
 
 Connecting.__module__ = "fastcoord"

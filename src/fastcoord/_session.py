@@ -8,6 +8,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
+from fastcoord._forking import call_in_child
 from fastcoord._liveness import Liveness
 from fastcoord._loss_log import LossLog
 from fastcoord._ping import Pings
@@ -82,6 +83,8 @@ class Session:
         self._duplicates: set[int] = set()
         self._protocol_mismatches: dict[int, str] = {}
         self._closing: asyncio.Task[int] | None = None
+        self.is_forked = False
+        call_in_child(self)
         self._hold = Hold(cluster.heartbeat, self.peers_are_back)
         self._greeting_answer: asyncio.Handle | None = None
         self._has_joined = False
@@ -128,14 +131,14 @@ class Session:
 
     @property
     def is_closing(self) -> bool:
-        """Whether ``close`` was called."""
-        return self._closing is not None
+        """Whether ``close`` was called, or this process is a forked child."""
+        return self._closing is not None or self.is_forked
 
     @property
     def server(self) -> str | None:
         """The server of the open connection, or ``None``."""
         connection = self._supervisor.connection
-        return None if connection is None else str(connection.server)
+        return None if connection is None or self.is_forked else str(connection.server)
 
     def stats(self) -> Stats:
         """Return the statistics of the node now."""
@@ -304,6 +307,20 @@ class Session:
             )
 
     # ---------------------------------------------------------------------------- ending
+
+    def forked(self) -> None:
+        """End the node in a forked child; the parent goes on using it."""
+        self.is_forked = True
+        self.state.end(NodeClosed("forked: connect again in this process"))
+        self._supervisor.abandon()
+        self._liveness.stop()
+        self._hold.cancel()
+
+    def check_caller(self) -> None:
+        """Raise unless the call comes from the node's event loop and process."""
+        if self.is_forked:
+            self.state.check()
+        self.sender.check_caller()
 
     def _end(self, reason: Exception) -> None:
         self.state.end(reason)

@@ -14,7 +14,8 @@
     │   └── TlsError
     ├── ConnectionLost (ConnectionError)  the connection is gone and will not be tried again
     ├── RequestTimeout (TimeoutError)     no answer within ``timeout.request``
-    ├── NodeClosed (RuntimeError)         the node was closed before
+    ├── NodeClosed (RuntimeError)         the node was closed before, or this process is a fork
+    ├── WrongLoop (RuntimeError)          a call from another event loop or thread
     ├── IncompatibleNatsPy (ImportError)  the installed nats-py cannot be used
     └── ServerError (RuntimeError)        a local nats-server did not do what it was started for
         └── ServerNotFound (FileNotFoundError)
@@ -49,6 +50,7 @@ __all__ = [
     "ServerNotFound",
     "TlsError",
     "UnsupportedEvent",
+    "WrongLoop",
 ]
 
 
@@ -161,7 +163,11 @@ class RequestTimeout(FastcoordError, TimeoutError):
 
 
 class NodeClosed(FastcoordError, RuntimeError):
-    """The node was closed before this call."""
+    """The node was closed before this call, or it belongs to the parent of this forked process."""
+
+
+class WrongLoop(FastcoordError, RuntimeError):
+    """The node belongs to another event loop; only ``publish_nowait`` is safe from any thread."""
 
 
 class IncompatibleNatsPy(FastcoordError, ImportError):

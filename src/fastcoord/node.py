@@ -24,8 +24,9 @@ DEFAULT_CLOSE_TIMEOUT = 5.0
 class Node(Publisher):
     """A node of a cluster: it publishes events and receives those of every other node.
 
-    Made by ``fastcoord.connect``. Use it on the event loop that made it; only ``publish_nowait``
-    may be called from any thread.
+    Made by ``fastcoord.connect``. Use it on the event loop that made it, in the same process: other
+    calls raise ``WrongLoop`` or ``NodeClosed``. Only ``publish_nowait`` may be called from any
+    thread.
     """
 
     def __init__(self, session: Session) -> None:
@@ -47,6 +48,7 @@ class Node(Publisher):
         :raises ConnectionLost: the connection is gone for good.
         :raises NodeClosed: the node was closed.
         """
+        self._session.check_caller()
         await self._session.sender.flush()
 
     def subscribe(
@@ -69,6 +71,7 @@ class Node(Publisher):
         :raises ConnectionLost: the connection is gone for good.
         :raises NodeClosed: the node was closed.
         """
+        self._session.check_caller()
         return Subscription(self._session.subscribe(kinds=kinds, overflow=overflow, peers=peers))
 
     @property
@@ -88,10 +91,12 @@ class Node(Publisher):
 
     def stats(self) -> Stats:
         """Return the statistics of this node at this moment."""
+        self._session.check_caller()
         return self._session.stats()
 
     def peers(self) -> tuple[Peer, ...]:
         """Return the statistics of every other node, by node id."""
+        self._session.check_caller()
         return self._session.peers()
 
     async def ping(self, node_id: int) -> float:
@@ -105,6 +110,7 @@ class Node(Publisher):
         :raises ConnectionLost: the connection is gone for good.
         :raises NodeClosed: the node was closed.
         """
+        self._session.check_caller()
         return await self._session.ping(node_id)
 
     async def close(self, timeout: float = DEFAULT_CLOSE_TIMEOUT) -> int:
@@ -117,6 +123,7 @@ class Node(Publisher):
         :return: how many events the server did not confirm, or were discarded, since this call; 0
             when all were confirmed.
         """
+        self._session.check_caller()
         return await self._session.close(timeout)
 
     async def __aenter__(self) -> Node:
@@ -128,7 +135,8 @@ class Node(Publisher):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.close()
+        if not self._session.is_forked:
+            await self.close()
 
 
 Node.__module__ = "fastcoord"

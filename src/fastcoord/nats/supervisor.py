@@ -288,6 +288,11 @@ class Supervisor:
         self._releasing.add(task)
         task.add_done_callback(self._releasing.discard)
 
+    def abandon(self) -> None:
+        """Stop reconnecting in a forked child: the connection belongs to the parent."""
+        if self._task is not None:
+            self._task.cancel()
+
     async def close(self) -> None:
         """Stop reconnecting and drop the connection, without waiting for the server."""
         if self._task is not None:

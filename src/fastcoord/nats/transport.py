@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from nats.aio.transport import Transport
 
+from fastcoord._forking import call_in_child
 from fastcoord.errors import TlsError
 from fastcoord.nats.failures import tls_failure
+from fastcoord.nats.forked_socket import InheritedSocket
 from fastcoord.nats.info import checked_info, read_info
 from fastcoord.nats.parser import FrameError, Parser
 from fastcoord.nats.pending_pings import PendingPings
@@ -84,6 +86,8 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         self._is_aborted = False
         self.is_secure = False
         """Whether TLS is established."""
+        self._inheritable: InheritedSocket | None = None
+        self._is_inherited = False
         self._saw_info = False
         self._control = bytearray()
         self._readable: asyncio.Future[None] | None = None
@@ -169,8 +173,17 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._socket = self._stream = cast(asyncio.Transport, transport)
+        if self._inheritable is None:
+            self._inheritable = InheritedSocket(transport)
+            call_in_child(self)
         if self._is_aborted:
             self._socket.abort()
+
+    def forked(self) -> None:
+        """Detach from the socket in a forked child: it belongs to the parent."""
+        self._is_inherited = True
+        if self._inheritable is not None:
+            self._inheritable.detach()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return memoryview(self._parser)
@@ -212,7 +225,8 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
             if waiter is not None and not waiter.done():
                 waiter.set_result(None)
         self.pings.clear()
-        self._owner.transport_lost(self._lost_because)
+        if not self._is_inherited:
+            self._owner.transport_lost(self._lost_because)
 
     def _break_off(self, reason: str) -> None:
         self._lost_because = ConnectionResetError(reason)

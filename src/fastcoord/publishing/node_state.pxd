@@ -4,3 +4,4 @@ cdef class NodeState:
     cdef readonly bint is_closed
     cdef readonly bint is_blocked
     cdef readonly Py_ssize_t waiting
+    cdef readonly unsigned long thread

@@ -12,6 +12,7 @@ cdef class NodeState:
     :ivar waiting: how many publishers wait for capacity.
     :ivar is_blocked: whether ``publish`` must not add events itself: the node has ended, or others
         wait for capacity and come first.
+    :ivar thread: the identifier of the thread that ran the node's event loop at the last check.
     """
 
     def end(self, reason):
@@ -28,7 +29,12 @@ cdef class NodeState:
         :raises NodeClosed: the node was closed.
         """
         if self.ended is not None:
-            raise self.ended
+            # A new object: the same one would collect the traceback of every call.
+            raise type(self.ended)(*self.ended.args)
+
+    def set_thread(self, unsigned long ident):
+        """Store the thread that runs the event loop."""
+        self.thread = ident
 
     def set_waiting(self, Py_ssize_t count):
         """Store how many publishers wait for capacity."""

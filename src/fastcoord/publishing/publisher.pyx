@@ -8,6 +8,9 @@ from fastcoord.publishing.batcher cimport Batcher
 from fastcoord.publishing.node_state cimport NodeState
 from fastcoord.wire.events cimport is_event
 
+cdef extern from "Python.h":
+    unsigned long PyThread_get_thread_ident() noexcept
+
 cdef enum:
     # A task that publishes without waiting yields to the event loop after so many sealed bytes.
     BYTES_PER_ITERATION = 64 * 1024
@@ -23,8 +26,9 @@ cdef class Publisher:
     :param state: stores what has ended the node.
     :param batcher: encodes the events.
     :param sender: has the methods ``publish_rest(prepared, done)``, which returns a coroutine that
-        waits until the events from index ``done`` on are accepted, and ``yield_to_loop()``, which
-        returns a coroutine that runs one iteration of the event loop.
+        waits until the events from index ``done`` on are accepted, ``yield_to_loop()``, which
+        returns a coroutine that runs one iteration of the event loop, and ``check_caller()``, which
+        raises ``WrongLoop``.
     """
 
     cdef Batcher batcher
@@ -40,6 +44,16 @@ cdef class Publisher:
         # ``__new__`` alone leaves the attributes None, and compiled code would call None's methods.
         if self.sender is None:
             raise RuntimeError("this node was not initialized: use fastcoord.connect")
+        return 0
+
+    cdef int check_caller(self) except -1:
+        # Comparing threads costs a nanosecond, asking for the running loop more than the rest of
+        # ``publish``: that is done once per flush.
+        if (
+            not self.batcher.is_flush_scheduled
+            or self.state.thread != PyThread_get_thread_ident()
+        ):
+            self.sender.check_caller()
         return 0
 
     cdef object accept(self, tuple events):
@@ -74,8 +88,10 @@ cdef class Publisher:
         :raises TypeError: something is not an event.
         :raises ConnectionLost: the connection is gone for good.
         :raises NodeClosed: the node was closed.
+        :raises WrongLoop: the call comes from another event loop or thread.
         """
         self.check_initialized()
+        self.check_caller()
         if not others and not self.state.is_blocked and self.batcher.add_one(event):
             if self.batcher.bytes_since_flush >= BYTES_PER_ITERATION:
                 return self.sender.yield_to_loop()
@@ -91,8 +107,10 @@ cdef class Publisher:
         :raises TypeError: something is not an event.
         :raises ConnectionLost: the connection is gone for good.
         :raises NodeClosed: the node was closed.
+        :raises WrongLoop: the call comes from another event loop or thread.
         """
         self.check_initialized()
+        self.check_caller()
         if is_event(events):
             raise TypeError(
                 f"publish_many takes a list of events, not one {type(events).__name__}: use publish"
@@ -114,7 +132,7 @@ cdef class Publisher:
         :raises UnsupportedEvent: the protocol does not have such an event.
         :raises EventTooLarge: an event does not fit into a batch and cannot be split.
         :raises TypeError: something is not an event.
-        :raises NodeClosed: the node was closed.
+        :raises NodeClosed: the node was closed, or this process is a forked child.
         """
         self.check_initialized()
         if self.state.is_closed:

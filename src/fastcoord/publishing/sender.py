@@ -14,6 +14,7 @@ from fastcoord._deadline import within
 from fastcoord.errors import RequestTimeout
 from fastcoord.nats.frames import HEADER_ALLOWANCE
 from fastcoord.publishing.batcher import Batcher
+from fastcoord.publishing.caller import CallerCheck
 from fastcoord.publishing.confirmation import CONFIRMATION_PAUSE, Confirmations
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Sender:
         self.sent_bytes = 0
         self.last_sent = 0.0
         self._loop = asyncio.get_running_loop()
+        self._caller = CallerCheck(state, f"node {node_id}")
+        self.check_caller = self._caller.check
         # Not the loop's clock: other threads publish as well, and uvloop's clock stands still
         # within an iteration.
         self._clock = time.monotonic
@@ -103,18 +106,14 @@ class Sender:
 
     # ---------------------------------------------------------------- sealing and sending
 
-    def _is_in_loop(self) -> bool:
-        """Return whether the calling thread runs the node's event loop now."""
-        return asyncio._get_running_loop() is self._loop
-
     def _schedule_flush(self) -> None:
-        if self._is_in_loop():
+        if self._caller.is_in_loop():
             self._loop.call_soon(self._flush)
         else:
             self._loop.call_soon_threadsafe(self._flush)
 
     def _send_full_batches(self) -> None:
-        if self._is_in_loop():
+        if self._caller.is_in_loop():
             self._send_batches()
         else:
             self._loop.call_soon_threadsafe(self._flush)
