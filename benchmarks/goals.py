@@ -131,7 +131,71 @@ BY_HAND = "nats-py, batches of 100 made by hand, msgspec"
 LIBNATS = "libnats (C), one event a message, structs"
 C_LOOP = "checked C loop"
 
+ONE_CALL = "fastcoord, one call an event, async for"
+LISTS = "fastcoord, publish_many and batches"
+RUST = "Rust pipeline, batches of at most 100"
+RUST_ONE_EVENT = "Rust pipeline, one event a message"
+
+
+def called(theirs: str, ours: str, rate: str = "1000") -> Callable[[Results], float]:
+    """Find our median delay from the call, as a share of another's."""
+
+    def read(results: Results) -> float:
+        ways = {each["name"]: each["called"]["50.0"] for each in results["latency"][rate]}
+        return float(ways[ours] / ways[theirs])
+
+    return read
+
+
 GOALS = (
+    Goal(
+        "user's loop: one call an event, against batches by hand",
+        throughput("user_loop", ONE_CALL, BY_HAND),
+        at_least=1.8,
+        stretch=2.5,
+    ),
+    Goal(
+        "user's loop: lists and batches, against batches by hand",
+        throughput("user_loop", LISTS, BY_HAND),
+        at_least=2.5,
+        stretch=4,
+    ),
+    Goal(
+        "user's loop: one call an event, against nats-py",
+        throughput("user_loop", ONE_CALL, NATS_PY),
+        at_least=40,
+        stretch=60,
+    ),
+    Goal(
+        "user's loop: lists and batches, against the Rust pipeline",
+        throughput("user_loop", LISTS, RUST),
+        at_least=1.1,
+        stretch=1.5,
+    ),
+    Goal(
+        "user's loop: one call an event, against the Rust pipeline",
+        throughput("user_loop", ONE_CALL, RUST),
+        at_least=0.9,
+        stretch=1.2,
+    ),
+    Goal(
+        "user's loop: one event a message, against the Rust pipeline",
+        throughput("user_one_event", ONE_CALL, RUST_ONE_EVENT),
+        at_least=0.8,
+        stretch=1,
+    ),
+    Goal(
+        "user's loop: one event a message, against libnats",
+        throughput("user_one_event", ONE_CALL, LIBNATS),
+        at_least=0.8,
+        stretch=1,
+    ),
+    Goal(
+        "p50 from the call at 1,000 events/s, share of that of nats-py",
+        called(f"{NATS_PY}, asyncio", "fastcoord, asyncio"),
+        at_most=0.7,
+        stretch=0.5,
+    ),
     Goal("encode, against msgspec", contest("encode", "msgspec"), at_least=4, stretch=8),
     Goal("decode, against msgspec", contest("decode", "msgspec"), at_least=8, stretch=12),
     Goal(

@@ -106,6 +106,31 @@ def exchanged(part: dict[str, Any]) -> str:
     return "\n\n".join(lines)
 
 
+def user_many(results: Results) -> str:
+    """Format one sender with eight receivers, and eight with one."""
+    header = (
+        "",
+        "senders",
+        "receivers",
+        "events per second at a receiver",
+        "publisher, CPU ns per event",
+        "subscriber, CPU ns per event",
+    )
+    rows = [
+        (
+            row["name"],
+            str(row["senders"]),
+            str(row["receivers"]),
+            *(number(row[key]) for key in ("rate", "publisher", "subscriber")),
+        )
+        for row in results["user_many"]
+    ]
+    return table(header, rows)
+
+
+FROM_CALL = ("p50 from the call", "p99 from the call")
+
+
 def latency(results: Results) -> str:
     """Format percentiles of the latency."""
     rows = []
@@ -119,10 +144,11 @@ def latency(results: Results) -> str:
                     *percentiles,
                     number(way["most"]),
                     f"{number(way['p50_least'])} .. {number(way['p50_most'])}",
+                    *([number(value) for value in way["called"].values()] or ["", ""]),
                 )
             )
     names = [f"p{each.removesuffix('.0')}" for each in ways[0]["percentiles"]]
-    return table(("rate", "microseconds", *names, "maximum", "p50 of the rounds"), rows)
+    return table(("rate", "microseconds", *names, "maximum", "p50 of the rounds", *FROM_CALL), rows)
 
 
 def stages(results: Results) -> str:
@@ -186,6 +212,9 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "facts": facts,
     "goals": scores,
     "micro": micro,
+    "user_loop": lambda results: exchanged(results["user_loop"]),
+    "user_one_event": lambda results: exchanged(results["user_one_event"]),
+    "user_many": user_many,
     "end_to_end": lambda results: exchanged(results["end_to_end"]),
     "one_event": lambda results: exchanged(results["one_event"]),
     "latency": latency,

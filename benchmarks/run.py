@@ -23,6 +23,7 @@ import fastcoord
 from benchmarks import exchange, footprint, growth, latency, processes, report, stages
 from benchmarks.micro import batching, codec, hold, passing
 from benchmarks.peers import MODULES
+from benchmarks.user_loop import contest as user
 from fastcoord.server import LocalServer
 
 RESULTS = Path(__file__).parent / "results"
@@ -77,6 +78,30 @@ def micro(effort: Effort, server: LocalServer, log: Log) -> list[dict[str, Any]]
         )
         log(f"  {contest.title}: " + ", ".join(f"{each['median']:.3g}" for each in figures))
     return done
+
+
+def user_loop(effort: Effort, server: LocalServer, log: Log) -> dict[str, Any]:
+    """Measure the throughput of a user's program: events made, every field read."""
+    keys = user.QUICK if effort.quick else user.BATCHED
+    return user.contest(server.url, keys, rounds=effort.runs, scale=effort.scale, log=log)
+
+
+def user_one_event(effort: Effort, server: LocalServer, log: Log) -> dict[str, Any]:
+    """Measure the same with one event in each message."""
+    return user.contest(
+        server.url,
+        user.QUICK_LONE if effort.quick else user.LONE,
+        rounds=effort.runs,
+        scale=effort.scale,
+        log=log,
+        counts=user.LONE_COUNTS,
+        **user.LONE_WIRE,
+    )
+
+
+def user_many(effort: Effort, server: LocalServer, log: Log) -> list[dict[str, Any]]:
+    """Measure one sender with eight receivers, and eight with one."""
+    return user.many(server.url, rounds=min(3, effort.runs), scale=effort.scale / 4, log=log)
 
 
 def end_to_end(effort: Effort, server: LocalServer, log: Log) -> dict[str, Any]:
@@ -142,6 +167,9 @@ def small(effort: Effort, server: LocalServer, log: Log) -> dict[str, Any]:
 
 PARTS: dict[str, Callable[[Effort, LocalServer, Log], Any]] = {
     "micro": micro,
+    "user_loop": user_loop,
+    "user_one_event": user_one_event,
+    "user_many": user_many,
     "end_to_end": end_to_end,
     "one_event": one_event,
     "latency": delays,

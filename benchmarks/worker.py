@@ -70,9 +70,12 @@ async def publish_paced(job: Job, wire: peers.Wire) -> None:
         report(ready=True, version=peer.version())
         start = int(json.loads(await next_line())["start"])
         before = processor_seconds()
-        await paced(events, send, start, rate, at_once)
+        calls = array("q")
+        await paced(events, send, start, rate, at_once, calls)
         used = processor_seconds() - before
         await flush()
+        if "calls" in job:
+            write(job["calls"], calls)
         report(start=start, end=time.monotonic_ns(), cpu=used)
         await next_line()
 
@@ -83,12 +86,18 @@ async def paced(
     start: int,
     rate: int,
     at_once: int,
+    calls: array[int],
 ) -> None:
-    """Send ``at_once`` events at each tick."""
+    """Send ``at_once`` events at each tick.
+
+    :param calls: gets the time of the call for each event. Events that are late are sent with one
+        call and have its time.
+    """
     sent = 0
     with ticker.Ticker(start, at_once * 1_000_000_000 // rate) as ticks:
         while sent < len(events):
             due = min(len(events), sent + await ticks.wait() * at_once)
+            calls.extend([time.monotonic_ns()] * (due - sent))
             await send(events[sent:due])
             sent = due
 

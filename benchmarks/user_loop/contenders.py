@@ -39,8 +39,8 @@ class Program:
 
 PROGRAMS = {
     "rust_batched": Program("Rust pipeline, batches of at most 100", 4_000_000, 100),
-    "rust_single": Program("Rust pipeline, an event a message", 400_000, 1),
-    "libnats": Program("libnats (C), an event a message, structs", 1_000_000),
+    "rust_single": Program("Rust pipeline, one event a message", 400_000, 1),
+    "libnats": Program("libnats (C), one event a message, structs", 1_000_000),
 }
 
 

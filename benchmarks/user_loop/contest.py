@@ -13,11 +13,14 @@ from benchmarks.user_loop.contenders import command, described, unavailable
 
 BATCHED = ("one_call", "keywords", "lists", "nats_py_single", "nats_py_batched", "rust_batched")
 LONE = ("one_call", "nats_py_single", "rust_single", "libnats")
+QUICK = ("one_call", "lists", "nats_py_batched")
+QUICK_LONE = ("one_call", "nats_py_single")
+"""Without programs that have to be compiled first."""
 LONE_WIRE = {"kind": "AppEvent", "options": {"capacity.batch-bytes": 64}}
 """Events of which each fills a message of its own."""
 LONE_COUNTS = {"one_call": 400_000}
 MANY = 8
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 class Worker(Process):
@@ -100,7 +103,7 @@ def contest(
     *,
     rounds: int,
     scale: float,
-    say: Say,
+    log: Log,
     counts: dict[str, int] | None = None,
     **wire: Any,
 ) -> dict[str, Any]:
@@ -120,9 +123,9 @@ def contest(
             except Failed as problem:
                 failed[described_name(key)] = str(problem)
                 del runs[key]
-                say(f"  {key}: {problem}")
+                log(f"  {key}: {problem}")
                 continue
-            say(f"  {key}: {runs[key][-1]['rate']:,.0f} events/s")
+            log(f"  {key}: {runs[key][-1]['rate']:,.0f} events/s")
     return {"figures": figures(runs), "failed": failed, "absent": absent}
 
 
@@ -155,7 +158,7 @@ def figures(runs: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
     }
 
 
-def many(url: str, *, rounds: int, scale: float, say: Say) -> list[dict[str, Any]]:
+def many(url: str, *, rounds: int, scale: float, log: Log) -> list[dict[str, Any]]:
     """Run fastcoord with one sender and eight receivers, and with eight and one."""
     rows = []
     for key in ("one_call", "lists"):
@@ -176,5 +179,5 @@ def many(url: str, *, rounds: int, scale: float, say: Say) -> list[dict[str, Any
                     "subscriber": sorted(each["subscriber"] for each in done)[len(done) // 2],
                 }
             )
-            say(f"  {key}, {producers} to {readers}: {rows[-1]['rate']:,.0f} events/s")
+            log(f"  {key}, {producers} to {readers}: {rows[-1]['rate']:,.0f} events/s")
     return rows

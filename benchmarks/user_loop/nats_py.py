@@ -1,4 +1,4 @@
-"""nats-py with msgspec: an event a message, and batches of 100 by hand."""
+"""nats-py with msgspec: one event a message, and batches of 100 by hand."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from benchmarks.user_loop import (
 class Single:
     """An event a message."""
 
-    name = "nats-py, an event a message, msgspec"
+    name = "nats-py, one event a message, msgspec"
     events = 60_000
     version = staticmethod(version)
 
@@ -104,7 +104,7 @@ class Single:
 class Batched:
     """Batches of 100 made by hand."""
 
-    name = "nats-py, batches of 100 by hand, msgspec"
+    name = "nats-py, batches of 100 made by hand, msgspec"
     events = 1_000_000
     version = staticmethod(version)
 
