@@ -1,4 +1,4 @@
-"""The heartbeat of a node: sends beats, finds dead connections and silent peers."""
+"""The heartbeat of a node: sends beats, detects dead connections and silent peers."""
 
 from __future__ import annotations
 
@@ -7,17 +7,64 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from fastcoord.nats.connection import Connection
+    from fastcoord.nats.pending_pings import PendingPing
     from fastcoord.nats.supervisor import Supervisor
     from fastcoord.publishing.sender import Sender
     from fastcoord.receiving.gaps import GapDetector
 
-__all__ = ["Liveness"]
+__all__ = ["Liveness", "PongTimeout"]
 
 TICKS_PER_HEARTBEAT = 2
-HEARTBEATS_UNTIL_DEAD = 1.5
-"""A connection is dead if a PING was unanswered, and nothing was read or written, for so long. With
-a tick every half heartbeat that is noticed after at most two and a half heartbeats, three with the
-timer's own delay."""
+
+TICKS_UNTIL_SUSPECTED = 2
+TICKS_UNTIL_DEAD = 3
+"""For how many ticks a PING may be unanswered. The PING is written at the first tick after a
+connection dies, so that is noticed after four ticks, two heartbeats; a timer may be late."""
+
+
+class PongTimeout:
+    """Decide whether the server is late with the PONG to a PING, or the connection is dead.
+
+    Both directions are needed for a PONG, so a connection that passes bytes in only one is dead as
+    well. What explains a delay does not count: bytes in front of the PING that are being sent, and
+    bytes in front of the PONG that this node is slow to read. Time is counted in ticks and not in
+    seconds: a process that was suspended, or an event loop that is slow, has to run as often as any
+    other before it may decide.
+    """
+
+    def __init__(self) -> None:
+        self._ping: PendingPing | None = None
+        self._ticks = 0
+        self._sent = 0
+        self._read_up_to: int | None = None
+
+    def tick(self, connection: Connection) -> bool:
+        """Process a tick; return whether the connection is dead."""
+        ping = connection.oldest_ping
+        if ping is None or ping is not self._ping:
+            self._ping = ping
+            self._ticks = 0
+            self._read_up_to = None
+            self._sent = connection.sent
+            connection.is_suspected = False
+            return False
+        sent = connection.sent
+        is_sending = self._sent < sent < ping.position
+        # More may be queued on the server: it sends no faster than this node reads.
+        is_behind = connection.unread >= connection.read_size
+        if is_sending or is_behind:
+            self._ticks = 0
+        else:
+            self._ticks += 1
+        self._sent = sent
+        connection.is_suspected = self._ticks >= TICKS_UNTIL_SUSPECTED
+        if self._ticks < TICKS_UNTIL_DEAD:
+            return False
+        if self._read_up_to is None:
+            # The PONG may be among the bytes that have arrived: they are read first.
+            self._read_up_to = connection.received + connection.unread
+        return connection.received >= self._read_up_to
 
 
 class Liveness:
@@ -42,7 +89,9 @@ class Liveness:
         self._on_tick = on_tick
         self._loop = asyncio.get_running_loop()
         self._last_tick = 0.0
+        self._peers_skipped = False
         self._timer: asyncio.TimerHandle | None = None
+        self._pong_timeout = PongTimeout()
 
     def start(self) -> None:
         """Schedule the first tick."""
@@ -64,25 +113,22 @@ class Liveness:
 
     def tick(self, now: float) -> None:
         """Send a beat if one is due, and look for a dead connection and for silent peers."""
-        # After a suspension of this process answers may lie unread in the socket. They are read
-        # before a connection or a peer is called silent.
-        was_suspended = now - self._last_tick > self._heartbeat
+        was_late = now - self._last_tick > self._heartbeat
         self._last_tick = now
         connection = self._supervisor.connection
         if connection is not None:
             if now - self._sender.last_sent >= self._heartbeat * 0.75:
                 self._sender.beat()
-            pinged_at = self._sender.pinged_at
-            dead_since = now - HEARTBEATS_UNTIL_DEAD * self._heartbeat
-            if was_suspended:
-                self._sender.restart_ping_timeouts(now)
-            elif (
-                pinged_at is not None
-                and pinged_at < dead_since
-                and connection.last_activity < dead_since
-            ):
-                connection.abort(f"no sign of life from the server for {now - pinged_at:.1f} s")
+            if self._pong_timeout.tick(connection):
+                connection.abort(
+                    f"no PONG from the server for {TICKS_UNTIL_DEAD / TICKS_PER_HEARTBEAT:g}"
+                    " heartbeats"
+                )
             self._sender.check_alive()
-            if not was_suspended:
+            # After a suspension the messages of peers lie unread in the socket: they are read
+            # before a peer is called silent. An event loop that is always late checks every second
+            # time.
+            self._peers_skipped = was_late and not self._peers_skipped
+            if not self._peers_skipped:
                 self._gap_detector.tick(now)
         self._on_tick(now)

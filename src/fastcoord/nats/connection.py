@@ -94,6 +94,8 @@ class Connection:
     ) -> None:
         check_installed()
         self.server = server
+        self.read_size = config.nats.capacity.read_buffer
+        """The most bytes that one read of the socket returns."""
         self._config = config
         self._owner = owner
         self._loop = asyncio.get_running_loop()
@@ -121,7 +123,7 @@ class Connection:
         self._client = Client()
         self._transport = MessageTransport(
             sink,
-            read_size=config.nats.capacity.read_buffer,
+            read_size=self.read_size,
             demand_tls=config.nats.tls.enable or server.address.tls,
             owner=self,
         )

@@ -32,7 +32,7 @@ class Confirmations:
     def __init__(self, batcher: Batcher, capacity: int) -> None:
         self._batcher = batcher
         self._batches_per_ping = max(WINDOW_TO_CONFIRM, capacity // MAX_PINGS)
-        self._pings: deque[tuple[float, int]] = deque()
+        self._pings: deque[int] = deque()
         self._last_ping = 0.0
         self._batches_since_ping = 0
         self._flushes: list[tuple[int, asyncio.Future[None]]] = []
@@ -46,11 +46,6 @@ class Confirmations:
     def has_flushes(self) -> bool:
         """Whether a ``flush`` waits for its confirmation."""
         return bool(self._flushes)
-
-    @property
-    def pinged_at(self) -> float | None:
-        """When the oldest unanswered PING was sent; ``None`` when all are answered."""
-        return self._pings[0][0] if self._pings else None
 
     @property
     def is_window_large(self) -> bool:
@@ -76,22 +71,18 @@ class Confirmations:
 
     def add_ping(self, up_to: int, now: float) -> None:
         """Note a PING whose PONG confirms the events before number ``up_to``."""
-        self._pings.append((now, up_to))
+        self._pings.append(up_to)
         self._last_ping = now
         self._batches_since_ping = 0
 
     def answer(self, up_to: int) -> None:
         """Remove the PING for ``up_to``, those before it, and complete the flushes up to there."""
-        while self._pings and self._pings[0][1] <= up_to:
+        while self._pings and self._pings[0] <= up_to:
             self._pings.popleft()
         for flush in [flush for flush in self._flushes if flush[0] <= up_to]:
             if not flush[1].done():
                 flush[1].set_result(None)
             self._flushes.remove(flush)
-
-    def restart_timeouts(self, now: float) -> None:
-        """Count the time that the PINGs are unanswered from now on."""
-        self._pings = deque((now, up_to) for _, up_to in self._pings)
 
     def clear_pings(self) -> None:
         """Forget the PINGs of a connection that is lost."""

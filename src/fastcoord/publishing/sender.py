@@ -193,15 +193,6 @@ class Sender:
             last = window[-1]
             self._ping(self._connection, last.offset + last.count)
 
-    @property
-    def pinged_at(self) -> float | None:
-        """When the oldest unanswered PING was sent; ``None`` when all are answered."""
-        return self._confirmations.pinged_at
-
-    def restart_ping_timeouts(self, now: float) -> None:
-        """Count the time that the PINGs are unanswered from now on."""
-        self._confirmations.restart_timeouts(now)
-
     def check_alive(self) -> None:
         """Send a PING unless one is unanswered, so that a server that is silent is detected."""
         if self._connection is not None and not self._confirmations.is_pinging:
