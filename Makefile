@@ -29,7 +29,7 @@ $(VENV)/.tools: $(BIN)/python pyproject.toml
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.tools pyproject.toml setup.py
-	$(BIN)/pip install -q --no-build-isolation -e '.[server,cli,uvloop]'
+	FASTCOORD_PURE=1 $(BIN)/pip install -q --no-build-isolation -e '.[server,cli,uvloop]'
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.installed $(COMPILED)

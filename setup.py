@@ -6,6 +6,7 @@ Environment variables, each ``1`` to switch on:
 ``FASTCOORD_SANITIZE``  AddressSanitizer and UndefinedBehaviorSanitizer
 ``FASTCOORD_COVERAGE``  line tracing, so that coverage tools see the .pyx files
 ``FASTCOORD_ANNOTATE``  write the annotated .html beside each .c file
+``FASTCOORD_PURE``      no extensions; for an editable installation that is compiled in place afterwards
 """
 
 import os
@@ -23,6 +24,7 @@ DEBUG = os.environ.get("FASTCOORD_DEBUG") == "1"
 SANITIZE = os.environ.get("FASTCOORD_SANITIZE") == "1"
 COVERAGE = os.environ.get("FASTCOORD_COVERAGE") == "1"
 ANNOTATE = os.environ.get("FASTCOORD_ANNOTATE") == "1"
+PURE = os.environ.get("FASTCOORD_PURE") == "1"
 
 UNIX_ARGS = ["-std=c11", "-fvisibility=hidden", "-Wno-unreachable-code"]
 WINDOWS_ARGS = ["/std:c11", "/O2"]
@@ -113,5 +115,6 @@ setup(
             depends=headers,
         )
         for source in sorted(Path("src/fastcoord").rglob("*.pyx"))
+        if not PURE
     ],
 )
