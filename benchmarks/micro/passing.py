@@ -25,7 +25,7 @@ def contests() -> list[Contest]:
 def new_cursor(capacity: int = 1024) -> Cursor:
     """Return a cursor with a ring, which fails instead of waiting."""
 
-    async def never() -> Any:
+    def never() -> Any:
         raise AssertionError("the ring is empty too early")
 
     ring = Ring(capacity, 64 * 1024 * 1024)
@@ -34,8 +34,7 @@ def new_cursor(capacity: int = 1024) -> Cursor:
         protocol=PROTOCOL,
         kinds=None,
         as_notices=lambda dropped: [],
-        wait_for_event=never,
-        wait_for_batch=never,
+        get_loop=never,
     )
 
 

@@ -10,4 +10,13 @@ cdef class Done:
 
 cdef Done DONE
 
+cdef class Waiter:
+    cdef public bint _asyncio_future_blocking
+    cdef bint is_cancelled
+    cdef bint is_woken
+    cdef object loop
+    cdef object callback   # resumes the task; None until the task waits, and after it was resumed
+    cdef object context
+
 cdef int set_slots(type kind, iternextfunc iternext, sendfunc send) except -1
+cdef raise_thrown(tuple arguments)

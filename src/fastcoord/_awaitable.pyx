@@ -1,8 +1,9 @@
 # cython: language_level=3, embedsignature=True
 """Awaitables without a coroutine of their own.
 
-A call that does not have to wait should not cost a coroutine. The slots of these types are C functions,
-which the interpreter calls first, and which finish without raising an exception where it allows that.
+A call that does not have to wait should not cost a coroutine. The interpreter awaits an object by the
+slots of its type; here these are C functions, which return a result without raising ``StopIteration``
+where the interpreter allows that.
 """
 
 cimport cython
@@ -35,12 +36,29 @@ cdef int set_slots(type kind, iternextfunc iternext, sendfunc send) except -1:
     return 0
 
 
+cdef raise_thrown(tuple arguments):
+    """Raise what ``throw`` of a coroutine was called with.
+
+    :param arguments: an exception; or its class and, if given, its value and its traceback.
+    """
+    kind = arguments[0]
+    value = arguments[1] if len(arguments) > 1 else None
+    traceback = arguments[2] if len(arguments) > 2 else None
+    if isinstance(kind, BaseException):
+        value = kind
+    elif value is None:
+        value = kind()
+    elif not isinstance(value, BaseException):
+        value = kind(value)
+    raise value if traceback is None else value.with_traceback(traceback)
+
+
 @cython.final
 cdef class Done:
-    """A coroutine that has nothing left to do: what ``publish`` gives when it did not have to wait.
+    """A coroutine that has finished: what ``publish`` returns when it did not have to wait.
 
-    It is one object for all calls. ``await`` finishes without suspending, and ``create_task`` and
-    ``gather`` take it like any coroutine.
+    All calls share one object. ``await`` finishes without suspending, and ``create_task`` and
+    ``gather`` accept it like any coroutine.
     """
 
     def __await__(self):
@@ -53,16 +71,75 @@ cdef class Done:
         raise StopIteration
 
     def send(self, value):
-        """Finish at once."""
+        """Finish."""
         raise StopIteration
 
     def throw(self, *exception):
-        """Raise what was thrown in: there is nothing here that could handle it."""
-        kind = exception[0]
-        raise kind if not isinstance(kind, type) else kind(*exception[1:2])
+        """Raise the exception: nothing here could handle it."""
+        raise_thrown(exception)
 
     def close(self):
-        """Do nothing: it is finished."""
+        """Do nothing: it has finished."""
+
+
+@cython.final
+cdef class Waiter:
+    """What one task waits for until it is woken.
+
+    A task waits for every object that has these attributes of a future: it sets
+    ``_asyncio_future_blocking`` to false, calls ``add_done_callback``, and continues when the
+    callback is called. Unlike ``asyncio.Future``, a waiter keeps the callback until the callback
+    runs. A future drops it first: an exception from outside, for example of a signal handler, while
+    it is being scheduled leaves the task asleep for ever. A waiter can be woken again; a wake-up
+    that was scheduled twice does nothing the second time.
+
+    :param loop: the event loop of the task.
+    """
+
+    def __init__(self, loop):
+        self.loop = loop
+        self._asyncio_future_blocking = True
+
+    def __call__(self):
+        """Schedule the task, unless it was resumed before."""
+        self.is_woken = True
+        if self.callback is not None:
+            self.loop.call_soon(self.resume, context=self.context)
+
+    def resume(self):
+        """Resume the task; called by the event loop."""
+        callback = self.callback
+        self.callback = None
+        if callback is not None:
+            callback(self)
+
+    @property
+    def is_waiting(self):
+        """Whether a task waits that was not cancelled."""
+        return self.callback is not None and not self.is_cancelled
+
+    def get_loop(self):
+        """Return the event loop of the task."""
+        return self.loop
+
+    def add_done_callback(self, callback, *, context=None):
+        """Store what resumes the task; called by the task."""
+        self.callback = callback
+        self.context = context
+        if self.is_woken:
+            self()
+
+    def cancel(self, msg=None):
+        """Wake the task; called when it is cancelled.
+
+        :return: false: the task raises ``CancelledError`` by itself when it is resumed.
+        """
+        self.is_cancelled = True
+        self()
+        return False
+
+    def result(self):
+        """Return None; called by the task when it is resumed."""
 
 
 set_slots(Done, NULL, finish_empty)

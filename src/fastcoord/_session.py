@@ -7,6 +7,7 @@ import logging
 import secrets
 import time
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from fastcoord._forking import call_in_child
 from fastcoord._liveness import Liveness
@@ -78,7 +79,8 @@ class Session:
         self._liveness = Liveness(
             cluster.heartbeat, self._supervisor, self.sender, self._gap_detector, self._on_tick
         )
-        self._consumers: list[Consumer] = []
+        # Weak: a subscription that the program does not refer to any more ends.
+        self._consumers: WeakValueDictionary[int, Consumer] = WeakValueDictionary()
         self._losses = LossLog(self._name)
         self._duplicates: set[int] = set()
         self._protocol_mismatches: dict[int, str] = {}
@@ -117,15 +119,15 @@ class Session:
             capacity_messages=capacity.subscription,
             capacity_bytes=capacity.subscription_bytes,
             on_close=self._remove,
+            loop=self._loop,
         )
-        self._consumers.append(consumer)
+        self._consumers[id(consumer.ring)] = consumer
         self._receiver.add_ring(consumer.ring)
         return consumer
 
     def _remove(self, consumer: Consumer) -> None:
         self._receiver.remove_ring(consumer.ring)
-        if consumer in self._consumers:
-            self._consumers.remove(consumer)
+        self._consumers.pop(id(consumer.ring), None)
 
     # ------------------------------------------------------------------------- statistics
 
@@ -164,7 +166,7 @@ class Session:
             missed=self._losses.by_cause(),
             duplicate_node_ids=tuple(sorted(self._duplicates)),
             protocol_mismatches=dict(self._protocol_mismatches),
-            subscriptions=tuple(consumer.stats() for consumer in self._consumers),
+            subscriptions=tuple(consumer.stats() for consumer in self._consumers.values()),
         )
 
     def peers(self) -> tuple[Peer, ...]:
@@ -297,7 +299,10 @@ class Session:
     # ------------------------------------------------------------------------------- time
 
     def _on_tick(self, now: float) -> None:
-        self._losses.report(sum(consumer.ring.missed for consumer in self._consumers))
+        consumers = list(self._consumers.values())
+        self._losses.report(sum(consumer.ring.missed for consumer in consumers))
+        for consumer in consumers:
+            consumer.wake()
         discarded = self.sender.discard_expired()
         if discarded:
             logger.warning(
@@ -327,7 +332,7 @@ class Session:
         self.sender.end()
         self._pings.end(reason)
         failure = reason if isinstance(reason, ConnectionLost) else None
-        for consumer in self._consumers:
+        for consumer in list(self._consumers.values()):
             if not consumer.ring.is_closed:
                 consumer.end(failure)
         self._liveness.stop()

@@ -16,6 +16,7 @@
     ├── RequestTimeout (TimeoutError)     no answer within ``timeout.request``
     ├── NodeClosed (RuntimeError)         the node was closed before, or this process is a fork
     ├── WrongLoop (RuntimeError)          a call from another event loop or thread
+    ├── SubscriptionError (RuntimeError)  two tasks wait for one subscription, or it is closed
     ├── IncompatibleNatsPy (ImportError)  the installed nats-py cannot be used
     └── ServerError (RuntimeError)        a local nats-server did not do what it was started for
         └── ServerNotFound (FileNotFoundError)
@@ -48,6 +49,7 @@ __all__ = [
     "RequestTimeout",
     "ServerError",
     "ServerNotFound",
+    "SubscriptionError",
     "TlsError",
     "UnsupportedEvent",
     "WrongLoop",
@@ -168,6 +170,10 @@ class NodeClosed(FastcoordError, RuntimeError):
 
 class WrongLoop(FastcoordError, RuntimeError):
     """The node belongs to another event loop; only ``publish_nowait`` is safe from any thread."""
+
+
+class SubscriptionError(FastcoordError, RuntimeError):
+    """Two tasks wait for one subscription, or an iteration begins after it was closed."""
 
 
 class IncompatibleNatsPy(FastcoordError, ImportError):

@@ -67,6 +67,7 @@ class Node(Publisher):
         :param peers: whether to deliver ``PeerUp`` and ``PeerDown``.
         :return: the subscription, to be used with ``async with`` and ``async for``.
         :raises TypeError: ``kinds`` holds something that is not an event class.
+        :raises UnsupportedEvent: ``kinds`` holds an event that the node's protocol does not have.
         :raises ValueError: ``kinds`` is empty, or ``overflow`` has no such value.
         :raises ConnectionLost: the connection is gone for good.
         :raises NodeClosed: the node was closed.

@@ -133,8 +133,7 @@ def test_consumer_resumes_after_memory_error(as_batches: bool) -> None:
             protocol="fastcoord-1",
             kinds=None,
             as_notices=list,
-            wait_for_event=None,  # type: ignore[arg-type]
-            wait_for_batch=None,  # type: ignore[arg-type]
+            get_loop=None,  # type: ignore[arg-type]
         )
         ring.put_message(payload, 1, len(events), 1, 0.0)
         first = cursor.take_event()

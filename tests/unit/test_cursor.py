@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import fastcoord
-from fastcoord import EmailPush, Event, Missed, ReloadSettings, StateChange
-from fastcoord.receiving.consumer import overflow_notices
+from fastcoord import Batch, EmailPush, Event, Missed, ReloadSettings, StateChange
 from fastcoord.receiving.cursor import Cursor
+from fastcoord.receiving.notices import overflow_notices
 from fastcoord.receiving.ring import Ring
 from support.receiving.receiving_side import PROTOCOL
 
@@ -22,25 +22,19 @@ def change(number: int) -> StateChange:
 
 
 class Consumer:
-    """A cursor on a ring that counts how often it has to wait."""
+    """A cursor on a ring."""
 
     def __init__(
         self, *, kinds: list[type[Event]] | None = None, capacity: int = 100, **options: Any
     ) -> None:
-        self.waits = 0
         self.ring = Ring(capacity, 1 << 24, **options)
         self.cursor = Cursor(
             self.ring,
             protocol=PROTOCOL,
             kinds=kinds,
             as_notices=overflow_notices,
-            wait_for_event=self._wait,
-            wait_for_batch=self._wait,
+            get_loop=asyncio.get_running_loop,
         )
-
-    async def _wait(self) -> Any:
-        self.waits += 1
-        raise StopAsyncIteration
 
     def put(self, *events: Event, node_id: int = 7) -> None:
         content = fastcoord.encode_batch(events, node_id=node_id, protocol=PROTOCOL)
@@ -75,8 +69,8 @@ def test_batches_come_out_whole() -> None:
     consumer.put(change(1), change(2))
     consumer.put(change(3), node_id=9)
     first, second = consumer.cursor.take_batch(), consumer.cursor.take_batch()
-    assert isinstance(first, fastcoord.Batch)
-    assert isinstance(second, fastcoord.Batch)
+    assert isinstance(first, Batch)
+    assert isinstance(second, Batch)
     assert (first.node_id, list(first)) == (7, [change(1), change(2)])
     assert (second.node_id, list(second)) == (9, [change(3)])
     assert consumer.cursor.take_batch() is None
@@ -88,7 +82,7 @@ def test_batch_gives_rest_of_message() -> None:
     consumer.put(change(1), change(2), change(3))
     assert consumer.cursor.take_event() == change(1)
     rest = consumer.cursor.take_batch()
-    assert isinstance(rest, fastcoord.Batch)
+    assert isinstance(rest, Batch)
     assert list(rest) == [change(2), change(3)]
     consumer.assert_sum()
 
@@ -114,7 +108,7 @@ def test_events_and_batches_may_alternate(kinds: list[type[Event]] | None, first
         taken.append(consumer.cursor.take_event())
         consumer.assert_sum()
     while (batch := consumer.cursor.take_batch()) is not None:
-        assert isinstance(batch, fastcoord.Batch)
+        assert isinstance(batch, Batch)
         taken += batch
         consumer.assert_sum()
     assert taken == [*wanted, *wanted]
@@ -147,7 +141,7 @@ def test_fully_filtered_batch_is_skipped() -> None:
     consumer.put(change(1))
     consumer.put(change(2), ReloadSettings())
     batch = consumer.cursor.take_batch()
-    assert isinstance(batch, fastcoord.Batch)
+    assert isinstance(batch, Batch)
     assert list(batch) == [ReloadSettings()]
     assert consumer.cursor.take_batch() is None
     assert consumer.cursor.filtered == 2
@@ -183,15 +177,14 @@ def test_notices_keep_order_everywhere() -> None:
         assert taken[3] is None
 
 
-async def test_buffered_event_needs_no_wait() -> None:
+@pytest.mark.parametrize("in_batches", [False, True])
+def test_buffered_event_needs_no_wait(in_batches: bool) -> None:
     consumer = Consumer()
-    consumer.put(change(1), change(2))
-    assert [event async for event in consumer.cursor] == [change(1), change(2)]
-    assert consumer.waits == 1
-    consumer.put(change(3))
-    assert [list(batch) async for batch in consumer.cursor.batches()] == [  # type: ignore[arg-type]
-        [change(3)]
-    ]
+    consumer.put(change(1))
+    iterator: Any = consumer.cursor.batches() if in_batches else consumer.cursor
+    with pytest.raises(StopIteration) as finished:
+        iterator.__anext__().send(None)
+    assert finished.value.value == (Batch(7, [change(1)]) if in_batches else change(1))
 
 
 async def test_kept_awaitables_take_in_order() -> None:
@@ -207,6 +200,7 @@ async def test_dropped_awaitable_keeps_event() -> None:
     assert await consumer.cursor.__anext__() == change(0)
     consumer.cursor.__anext__()
     assert consumer.cursor.delivered == 1
+    consumer.ring.close()
     assert [event async for event in consumer.cursor] == [change(1), change(2), change(3)]
 
 
@@ -253,18 +247,48 @@ async def test_anext_works_with_wait_for() -> None:
     assert await asyncio.create_task(take()) == change(2)
 
 
-async def test_fast_consumer_yields_to_loop() -> None:
-    consumer = Consumer()
-    for start in range(0, 2 * EVENTS_PER_ITERATION, 512):
+class Iterations:
+    """Counts the iterations of the event loop while it is entered."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def __aenter__(self) -> Iterations:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            self.count += 1
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("kinds", [None, [ReloadSettings]])
+@pytest.mark.parametrize("in_batches", [False, True])
+async def test_fast_consumer_yields_to_loop(
+    kinds: list[type[Event]] | None, in_batches: bool
+) -> None:
+    """Whether the events are delivered or filtered, one by one or in batches."""
+    consumer = Consumer(kinds=kinds)
+    events = 8 * EVENTS_PER_ITERATION
+    for start in range(0, events, 512):
         consumer.put(*[change(start + number) for number in range(512)])
+    consumer.ring.close()
     taken = 0
-    async for _ in consumer.cursor:
-        taken += 1
-    assert taken == EVENTS_PER_ITERATION
-    assert consumer.cursor.must_pause
-    consumer.cursor.resume()
-    assert len([event async for event in consumer.cursor]) == EVENTS_PER_ITERATION
-    assert consumer.waits == 2
+    async with Iterations() as iterations:
+        if in_batches:
+            async for batch in consumer.cursor.batches():
+                assert isinstance(batch, Batch)
+                taken += len(batch)
+        else:
+            async for _ in consumer.cursor:
+                taken += 1
+    assert taken == (0 if kinds else events)
+    assert consumer.cursor.delivered + consumer.cursor.filtered == events
+    assert iterations.count >= 7
 
 
 def test_detached_cursor_gives_nothing() -> None:

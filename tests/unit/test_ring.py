@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fastcoord import Missed, PeerDown, PeerUp
-from fastcoord.receiving.consumer import fold
+from fastcoord.receiving.notices import fold
 from fastcoord.receiving.ring import Ring
 
 

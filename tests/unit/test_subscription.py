@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
 
 import fastcoord
 from fastcoord import (
+    AppEvent,
     ConnectionLost,
     DuplicateNodeId,
     Event,
@@ -18,8 +20,13 @@ from fastcoord import (
     PeerUp,
     ReloadSettings,
     StateChange,
+    SubscriptionError,
+    UnsupportedEvent,
+    WrongLoop,
 )
-from fastcoord.receiving.consumer import Consumer, Overflow, fold, split_kinds
+from fastcoord.receiving.consumer import Consumer, Overflow
+from fastcoord.receiving.notices import fold, split_kinds
+from fastcoord.receiving.ring import Ring
 from fastcoord.receiving.subscription import Subscription
 from support.receiving.receiving_side import PROTOCOL
 from support.wait import until
@@ -35,8 +42,9 @@ class Harness:
         overflow: Overflow = "drop-oldest",
         peers: bool = False,
         capacity: int = 100,
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        self.closed: list[Consumer] = []
+        self.closed: list[Ring] = []
         self.consumer = Consumer(
             protocol=PROTOCOL,
             kinds=kinds,
@@ -44,9 +52,19 @@ class Harness:
             peers=peers,
             capacity_messages=capacity,
             capacity_bytes=1 << 20,
-            on_close=self.closed.append,
+            on_close=lambda consumer: self.closed.append(consumer.ring),
+            loop=loop,
         )
+        self.ring = self.consumer.ring
         self.subscription = Subscription(self.consumer)
+
+    def __del__(self) -> None:
+        if hasattr(self, "subscription"):
+            self.subscription.close()
+
+    def release(self) -> None:
+        """Drop the references to the subscription, as a program does that has not closed it."""
+        del self.consumer, self.subscription
 
     def put(self, *events: Event, node_id: int = 7) -> None:
         content = fastcoord.encode_batch(events, node_id=node_id, protocol=PROTOCOL)
@@ -66,7 +84,7 @@ async def take(subscription: Subscription) -> Any:
 
 
 async def is_waiting(harness: Harness) -> None:
-    await until(lambda: harness.consumer.ring.waker is not None, because="the consumer is waiting")
+    await until(lambda: harness.consumer.is_waiting, because="the consumer waits")
 
 
 async def test_waiting_consumer_gets_event() -> None:
@@ -77,15 +95,108 @@ async def test_waiting_consumer_gets_event() -> None:
     assert await task == change(1)
 
 
-async def test_two_consumers_share_events() -> None:
+async def test_second_waiting_task_is_refused() -> None:
     harness = Harness()
-    tasks = [asyncio.create_task(take(harness.subscription)) for _ in range(2)]
+    task = asyncio.create_task(take(harness.subscription))
+    await is_waiting(harness)
+    with pytest.raises(SubscriptionError, match="two tasks wait for one subscription: let each"):
+        await take(harness.subscription)
+    with pytest.raises(SubscriptionError, match="two tasks"):
+        await anext(harness.subscription.batches())
+    harness.put(change(1))
+    assert await task == change(1)
+
+
+@pytest.mark.parametrize("is_iterated", [False, True])
+async def test_unreferenced_subscription_is_closed(is_iterated: bool) -> None:
+    """At once: no reference cycle waits for the garbage collector."""
+    gc.disable()
+    try:
+        harness = Harness()
+        ring = harness.ring
+        harness.put(change(1), change(2))
+        if is_iterated:
+            # The iteration alone keeps it open.
+            iterator: Any = aiter(harness.subscription)
+            harness.release()
+            assert await anext(iterator) == change(1)
+            assert not ring.is_closed
+            batches: Any = iterator.batches()
+            del iterator
+            assert list(await anext(batches)) == [change(2)]
+            waiting = batches.__anext__()
+            waiting.send(None)
+            waiting.close()
+            assert not ring.is_closed
+            with pytest.warns(ResourceWarning, match="without close"):
+                del batches, waiting
+        else:
+            with pytest.warns(ResourceWarning, match="without close"):
+                harness.release()
+        assert ring.is_closed
+        assert len(ring) == 0
+        assert harness.closed == [ring]
+    finally:
+        gc.enable()
+
+
+async def test_waiting_task_keeps_subscription() -> None:
+    harness = Harness()
+    ring = harness.ring
+    task = asyncio.create_task(take(harness.subscription))
+    await is_waiting(harness)
+    harness.release()
+    gc.collect()
+    payload = fastcoord.encode_batch([change(1)], node_id=7, protocol=PROTOCOL)
+    ring.put_message(payload, 1, 1, 7, 0.0)
+    with pytest.warns(ResourceWarning, match="without close"):  # noqa: PT031
+        assert await task == change(1)
+        del task
+    assert ring.is_closed
+
+
+async def test_closed_node_needs_no_close() -> None:
+    harness = Harness()
+    harness.consumer.end(None)
+    harness.release()
+    gc.collect()
+
+
+async def test_closed_subscription_is_not_iterated() -> None:
+    harness = Harness()
+    under_way = aiter(harness.subscription)
+    harness.subscription.close()
+    with pytest.raises(SubscriptionError, match=r"is closed: iterate within `async with`"):
+        aiter(harness.subscription)
+    with pytest.raises(SubscriptionError, match="is closed"):
+        harness.subscription.batches()
+    assert [event async for event in under_way] == []
+
+
+async def test_other_loop_is_refused() -> None:
+    harness = Harness(loop=asyncio.get_running_loop())
+    harness.put(change(1))
+
+    async def iterate() -> None:
+        assert await take(harness.subscription) == change(1)
+        with pytest.raises(WrongLoop, match=r"where connect\(\) was called"):
+            await take(harness.subscription)
+
+    await asyncio.to_thread(asyncio.run, iterate())
+
+
+async def test_task_may_follow_another() -> None:
+    """A task that was cancelled does not wait any longer, even before it has noticed."""
+    harness = Harness()
+    first = asyncio.create_task(take(harness.subscription))
+    await is_waiting(harness)
+    first.cancel()
+    second = asyncio.create_task(take(harness.subscription))
+    with pytest.raises(asyncio.CancelledError):
+        await first
     await is_waiting(harness)
     harness.put(change(1))
-    await until(lambda: any(task.done() for task in tasks), because="one of them got the event")
-    await is_waiting(harness)
-    harness.put(change(2))
-    assert sorted([(await task).change_id for task in tasks]) == [1, 2]
+    assert await second == change(1)
 
 
 async def test_cancelled_anext_keeps_event() -> None:
@@ -131,7 +242,7 @@ async def test_close_ends_waiting_iteration() -> None:
     await is_waiting(harness)
     harness.subscription.close()
     assert await task == []
-    assert harness.closed == [harness.consumer]
+    assert harness.closed == [harness.ring]
 
 
 async def test_closed_subscription_still_adds_up() -> None:
@@ -151,7 +262,7 @@ async def test_context_exit_closes_subscription() -> None:
     harness = Harness()
     async with harness.subscription as events:
         assert events is harness.subscription
-    assert harness.closed == [harness.consumer]
+    assert harness.closed == [harness.ring]
     with pytest.raises(StopAsyncIteration):
         await events.__anext__()
 
@@ -227,10 +338,32 @@ def test_notice_kinds_filter_all_events() -> None:
     harness = Harness(kinds=[PeerDown])
     harness.put(change(1), change(2))
     harness.consumer.ring.put_notice(PeerDown(7, True))
-    assert harness.consumer.cursor.take_event() == PeerDown(7, True)
-    assert harness.consumer.cursor.take_event() is None
+    assert harness.consumer.take_event() == PeerDown(7, True)
+    assert harness.consumer.take_event() is None
     assert harness.subscription.stats().filtered == 2
     harness.assert_sum()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "message"),
+    [
+        ([StateChange(1, 2, 3)], r"not the event StateChange\(.*\): write kinds=\[StateChange\]"),
+        (StateChange(1, 2, 3), r"a list of event classes, not the event .*kinds=\[StateChange\]"),
+        ([Missed(1, 2, "gap")], r"write kinds=\[Missed\]"),
+        ("StateChange", r"such as kinds=\[StateChange\], not 'StateChange'"),
+        (["StateChange"], r"such as kinds=\[StateChange\], not 'StateChange'"),
+        ([None], r"such as kinds=\[StateChange\], not None"),
+    ],
+)
+def test_wrong_kinds_are_named(kinds: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        Harness(kinds=kinds)
+
+
+def test_kinds_of_other_protocols_are_named() -> None:
+    with pytest.raises(UnsupportedEvent, match=r"AppEvent in kinds .* fastcoord-1 has it"):
+        Harness(kinds=[StateChange, AppEvent])
+    Harness(kinds=[Event])
 
 
 def test_empty_kinds_are_refused() -> None:

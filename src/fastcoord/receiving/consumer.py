@@ -1,28 +1,31 @@
-"""The internal side of a subscription: its ring, its cursor, and the waiting in between."""
+"""The internal side of a subscription: its ring, its statistics and its end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import Any, Literal
+import warnings
+from collections.abc import Callable
+from typing import Literal
 
-from fastcoord.events import DuplicateNodeId, Event, Missed, Notice, PeerDown, PeerUp
+from fastcoord.errors import SubscriptionError, WrongLoop
+from fastcoord.events import Notice, PeerDown, PeerUp
 from fastcoord.receiving.cursor import Cursor
+from fastcoord.receiving.notices import Kinds, fold, overflow_notices, split_kinds
 from fastcoord.receiving.ring import Ring
 from fastcoord.stats import SubscriptionStats
 
-__all__ = ["Consumer", "Kinds", "Overflow", "split_kinds"]
+__all__ = ["Consumer", "Kinds", "Overflow"]
 
 Overflow = Literal["drop-oldest", "drop-newest"]
-Kinds = Iterable[type[Event] | type[Notice]]
 
 
-class Consumer:
+class Consumer(Cursor):
     """What ``Subscription`` reads from and what the session ends.
 
-    :param capacity_messages: how many messages may wait.
-    :param capacity_bytes: how many bytes of payload may wait.
+    :param capacity_messages: how many messages may be buffered.
+    :param capacity_bytes: how many bytes of payload may be buffered.
     :param on_close: called with this object when the program closes its subscription.
+    :param loop: the event loop of the node; ``None`` for any.
     :raises TypeError: ``peers`` is not a bool, or ``kinds`` holds something else than classes.
     :raises ValueError: ``overflow`` has no such value, or ``kinds`` is empty.
     """
@@ -37,6 +40,7 @@ class Consumer:
         capacity_messages: int,
         capacity_bytes: int,
         on_close: Callable[[Consumer], None],
+        loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         if overflow not in ("drop-oldest", "drop-newest"):
             raise ValueError(f'overflow must be "drop-oldest" or "drop-newest", not {overflow!r}')
@@ -49,82 +53,76 @@ class Consumer:
         if events is not None and not events and not notices:
             raise ValueError("kinds is empty: nothing would ever arrive; leave it out for all")
         unwanted: tuple[type[Notice], ...] = () if peers else (PeerUp, PeerDown)
-        self.ring = Ring(
-            capacity_messages,
-            capacity_bytes,
-            drop_newest=overflow == "drop-newest",
-            unwanted=tuple(kind for kind in unwanted if kind not in notices),
-            fold=fold,
-        )
-        self.cursor = Cursor(
-            self.ring,
+        # Nothing here may refer to this object: it ends when the program does not refer to it.
+        super().__init__(
+            Ring(
+                capacity_messages,
+                capacity_bytes,
+                drop_newest=overflow == "drop-newest",
+                unwanted=tuple(kind for kind in unwanted if kind not in notices),
+                fold=fold,
+            ),
             protocol=protocol,
             kinds=events,
             as_notices=overflow_notices,
-            # These return the coroutine of `_wait` itself. A coroutine around it would cost every
-            # consumer that waits one more step of the event loop.
-            wait_for_event=lambda: self._wait(self.cursor.take_event),
-            wait_for_batch=lambda: self._wait(self.cursor.take_batch),
+            get_loop=loop_getter(loop),
         )
         self._on_close = on_close
-        self._failure: Exception | None = None
         self._final: SubscriptionStats | None = None
-        self._waiters: set[asyncio.Future[None]] = set()
 
-    async def _wait(self, take: Callable[[], Any]) -> Any:
-        while True:
-            if self.cursor.must_pause:
-                await asyncio.sleep(0)
-                self.cursor.resume()
-            # Taken after the last point at which this task can be cancelled: nothing is lost.
-            value = take()
-            if value is not None:
-                return value
-            if self.ring.is_closed:
-                if self._failure is not None:
-                    raise self._failure
-                raise StopAsyncIteration
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters.add(waiter)
-            self.ring.wait(self._wake)
-            try:
-                await waiter
-            finally:
-                self._waiters.discard(waiter)
-            self.cursor.resume()
+    @property
+    def is_closed(self) -> bool:
+        """Whether the program has closed its subscription."""
+        return self._final is not None
 
-    def _wake(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+    def check_open(self) -> None:
+        """Refuse to begin an iteration over a subscription that the program has closed.
+
+        :raises SubscriptionError: it is closed.
+        """
+        if self.is_closed:
+            raise SubscriptionError(
+                "the subscription is closed: iterate within `async with`, or call subscribe() again"
+            )
 
     def close(self) -> None:
         """End the subscription now: what is buffered is dropped and an iteration ends."""
-        if self._final is None:
+        if not self.is_closed:
             self._final = self.stats()
         self._on_close(self)
         self.ring.close()
         self.ring.clear()
-        self.cursor.drop()
+        self.drop()
+
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        # `__init__` may have failed before it set these.
+        if getattr(self, "_final", self) is None and not self.ring.is_closed:
+            warn(
+                "a subscription was dropped without close(): use `async with node.subscribe()`",
+                ResourceWarning,
+                source=self,
+                stacklevel=2,
+            )
+            self.close()
 
     def end(self, failure: Exception | None) -> None:
         """Let the program read what is buffered, then end its iteration.
 
         :param failure: raised at the end of the iteration, if given.
         """
-        self._failure = failure
+        self.fail(failure)
         self.ring.close()
 
     def stats(self) -> SubscriptionStats:
         """Return the statistics of the subscription now, or at its end."""
         if self._final is not None:
             return self._final
-        ring, cursor = self.ring, self.cursor
+        ring = self.ring
         return SubscriptionStats(
             arrived=ring.arrived,
-            delivered=cursor.delivered,
-            buffered=cursor.buffered,
-            filtered=cursor.filtered,
+            delivered=self.delivered,
+            buffered=self.buffered,
+            filtered=self.filtered,
             missed=ring.missed,
             buffered_messages=ring.buffered_messages,
             buffered_bytes=ring.buffered_bytes,
@@ -132,40 +130,20 @@ class Consumer:
         )
 
 
-def split_kinds(
-    kinds: Kinds | None,
-) -> tuple[list[type[Event]] | None, list[type[Notice]]]:
-    """Separate event classes from notice classes; ``None`` stands for all events."""
-    if kinds is None:
-        return None, []
-    chosen: list[Any] = [kinds] if isinstance(kinds, type) else list(kinds)
-    notices = [kind for kind in chosen if isinstance(kind, type) and issubclass(kind, Notice)]
-    return [kind for kind in chosen if kind not in notices], notices
+def loop_getter(
+    expected: asyncio.AbstractEventLoop | None,
+) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return a function that returns the running event loop and refuses all but one."""
+    if expected is None:
+        return asyncio.get_running_loop
 
+    def get_loop() -> asyncio.AbstractEventLoop:
+        loop = asyncio.get_running_loop()
+        if loop is not expected:
+            raise WrongLoop(
+                "the subscription belongs to the event loop of its node and is iterated on another"
+                " one: iterate where connect() was called"
+            )
+        return loop
 
-def overflow_notices(dropped: dict[int, int]) -> list[Notice]:
-    """Return a ``Missed`` for each node of which a ring has dropped events."""
-    return [Missed(node_id, events, "overflow") for node_id, events in dropped.items()]
-
-
-def fold(carried: dict[object, Notice], notice: Notice | dict[int, int]) -> None:
-    """Merge a notice whose slot is needed into those that say the same."""
-    if isinstance(notice, dict):
-        for each in overflow_notices(notice):
-            fold(carried, each)
-    elif isinstance(notice, Missed):
-        key = (notice.node_id, notice.cause)
-        before = carried.get(key)
-        events = notice.events
-        if isinstance(before, Missed):
-            unknown = before.events is None or events is None
-            events = None if unknown else before.events + events  # type: ignore[operator]
-        carried[key] = Missed(notice.node_id, events, notice.cause)
-    elif isinstance(notice, PeerUp | PeerDown):
-        # Only the last state of a peer matters.
-        carried.pop(("peer", notice.node_id), None)
-        carried[("peer", notice.node_id)] = notice
-    elif isinstance(notice, DuplicateNodeId):
-        carried[("duplicate", notice.node_id)] = notice
-    else:
-        carried[object()] = notice
+    return get_loop

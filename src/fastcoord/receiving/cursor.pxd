@@ -2,12 +2,13 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t, uint64_t
 
+from fastcoord._awaitable cimport Waiter
 from fastcoord.wire.protocol cimport Protocol
 from fastcoord.receiving.ring cimport Ring, Slot
 from fastcoord.wire.primitives cimport Reader
 
 cdef enum:
-    # The commonest events are decoded in runs of so many; few enough to stay in the nearest cache.
+    # The commonest events are decoded in runs of this length, which fit into the nearest cache.
     EVENTS_AHEAD = 32
 
 cdef class Cursor:
@@ -15,36 +16,45 @@ cdef class Cursor:
     cdef Protocol protocol
     cdef uint64_t mask
     cdef object as_notices
-    cdef object wait_for_event
-    cdef object wait_for_batch
+    cdef object get_loop
     cdef readonly uint64_t delivered
     cdef readonly uint64_t filtered
-    cdef list notices              # of an overflow, the next one last
-    cdef bytes payload             # the message at hand; keeps the reader's memory alive
-    cdef Reader reader
-    cdef Slot slot
-    cdef uint32_t left             # events of it that were not looked at yet
-    cdef PyObject* ahead[EVENTS_AHEAD]   # events of it that are decoded and were not given yet
+    cdef object failure            # raised at the end of the iteration, or None
+    cdef object notice             # taken from the ring and not yet converted, or None
+    cdef list notices              # converted, the next one last
+    cdef bytes payload             # the open message: `reader` points into it
+    cdef Reader reader             # valid while `payload` is set
+    cdef Slot slot                 # the open message; its `item` is not owned
+    cdef uint32_t left             # events of the open message that were not decoded or filtered yet
+    cdef PyObject* ahead[EVENTS_AHEAD]   # owned references, from `ahead_at` to `ahead_end` only
     cdef Py_ssize_t ahead_at
     cdef Py_ssize_t ahead_end
-    cdef Py_ssize_t until_pause    # events that may still be given before the loop must turn
+    cdef Py_ssize_t until_pause    # what may still be taken in this iteration of the event loop
+    cdef bint is_decoding
+    cdef bint is_dropped
     cdef Next step                 # the last awaitable of an iteration, to be used again
+    cdef Waiter waiter             # of the task that waits, or None
 
-    cdef int forget_ahead(self) except -1
+    cdef int release(self) except -1
     cdef object next_ahead(self)
     cdef object next_notice(self)
     cdef bint open_message(self) except -1
+    cdef int decode_ahead(self) except -1
     cdef object next_event(self)
     cdef object next_batch(self)
     cdef tuple rest_of_message(self)
-    cdef int pass_over(self) except -1
+    cdef tuple decode_rest(self)
+    cdef int enter_decoding(self) except -1
+    cdef int filter_event(self) except -1
     cdef Next next_step(self, bint batches)
+    cdef Waiter wait(self)
 
 cdef class Next:
     cdef Cursor cursor             # None when it has finished
-    cdef object waiting            # the coroutine that it awaits, once there was nothing to take
+    cdef Waiter waiter             # while its task waits
+    cdef bint is_paused            # while other tasks of the event loop run
     cdef bint batches
 
+    cdef int leave(self, Cursor cursor) except -1
     cdef int finish(self) except -1
-    cdef int resume(self, PyObject* sent, PyObject** result) except -1
-    cdef int wait(self, Cursor cursor, PyObject* sent, PyObject** result) except -1
+    cdef int resume(self, PyObject** result) except -1

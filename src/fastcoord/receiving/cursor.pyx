@@ -1,9 +1,20 @@
 # cython: language_level=3, embedsignature=True, binding=False, embedsignature.format=clinic
-"""The consumer's side of a ring: events are decoded where they are taken, one at a time.
+"""Decode the events of a ring when the consumer takes them.
 
-Iterating does not switch tasks while the ring holds something: the awaitable that ``__anext__``
-returns takes it when it is awaited, without suspending. Only an empty ring, and now and then fairness
-to the other tasks of the loop, go through a real coroutine, which the owner supplies.
+An iteration does not switch tasks while the ring holds something: the awaitable that ``__anext__``
+returns takes it when it is awaited, without suspending. A task is suspended at an empty ring, and for
+one iteration of the event loop after it has taken ``EVENTS_PER_ITERATION`` events without a pause.
+
+Invariants:
+
+- ``reader`` points into ``payload``. Whatever decodes keeps its own reference to ``payload``, because
+  creating an event may run the garbage collector, and a finalizer may close the subscription.
+- While ``is_decoding`` is set, ``drop`` only sets ``is_dropped``; who decodes then releases what it
+  has decoded. Nothing is taken from a cursor that was dropped.
+- ``ahead`` owns one reference to each event from ``ahead_at`` to ``ahead_end``; taking an event passes
+  that reference to the consumer.
+- ``ring.arrived`` is the sum of ``delivered``, ``buffered``, ``filtered`` and ``ring.missed`` wherever
+  Python code may run.
 """
 
 cimport cython
@@ -14,16 +25,20 @@ from cpython.tuple cimport PyTuple_New
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastcoord._awaitable cimport set_slots
+from fastcoord._awaitable cimport Waiter, raise_thrown, set_slots
 from fastcoord._codec cimport Batch, make_batch
 from fastcoord.wire.decode cimport decode_run
 from fastcoord.wire.pool cimport owned
-from fastcoord.wire.protocol cimport get_protocol, kinds_mask
+from fastcoord.wire.protocol cimport Protocol, get_protocol, kinds_mask
 from fastcoord.receiving.ring cimport Ring
 from fastcoord.wire.scan cimport skip_event
 from fastcoord.wire.primitives cimport reader_init
 
 import collections.abc
+
+from fastcoord.errors import SubscriptionError, UnsupportedEvent
+from fastcoord.wire.events import EVENT_TYPES, Event
+from fastcoord.wire.table import PROTOCOLS
 
 cdef extern from "Python.h":
     PyObject** PySequence_Fast_ITEMS(object) noexcept
@@ -31,68 +46,111 @@ cdef extern from "Python.h":
     int PYGEN_NEXT
     PyObject* PyExc_StopIteration
     void PyErr_SetObject(PyObject*, PyObject*) noexcept
-    int PyIter_Send(object, object, PyObject**) except -1
 
 cdef enum:
-    # A consumer that never awaits anything else would otherwise keep the loop from reading,
-    # confirming and sending heartbeats for as long as its ring is not empty.
-    EVENTS_PER_TURN = 4096
+    # A consumer that awaits nothing else would otherwise keep the event loop from reading,
+    # confirming and sending heartbeats while its ring is not empty. Filtered events count, too.
+    EVENTS_PER_ITERATION = 4096
+
+
+cdef int refuse_missing(kinds, Protocol protocol) except -1:
+    """Raise the error that names the event classes that a protocol does not have."""
+    for kind in kinds:
+        if kind is Event or protocol.tag_of[<int>EVENT_TYPES.index(kind)] >= 0:
+            continue
+        having = [
+            name
+            for name in PROTOCOLS
+            if get_protocol(name).tag_of[<int>EVENT_TYPES.index(kind)] >= 0
+        ]
+        raise UnsupportedEvent(
+            f"{kind.__name__} in kinds would never arrive: it does not exist in the protocol"
+            f" {protocol.name} (cluster.protocol); {' and '.join(having)}"
+            f" {'has' if len(having) == 1 else 'have'} it"
+        )
+    return 0
 
 
 cdef class Cursor:
-    """Takes the messages of one ring apart.
+    """Take the events, batches and notices of one ring.
 
-    :param ring: where they come from.
+    :param ring: the ring.
     :param protocol: the name of a protocol.
-    :param kinds: the event classes to let through, or ``None`` for all; others are counted and never
-        become objects.
-    :param as_notices: gives the notices, as a list, for a dict of dropped events by node id.
-    :param wait_for_event: a coroutine function, awaited when nothing waits or the loop must turn; it
-        returns the next event, or raises what ends the iteration.
-    :param wait_for_batch: the same for batches.
+    :param kinds: a list of the event classes to deliver, or ``None`` for all. Other events are
+        counted and never become objects.
+    :param as_notices: returns the list of notices for a dict of dropped events by node id.
+    :param get_loop: returns the running event loop; called when a task has to wait.
     """
 
-    def __init__(self, Ring ring, *, protocol, kinds, as_notices, wait_for_event, wait_for_batch):
+    def __init__(self, Ring ring, *, protocol, kinds, as_notices, get_loop):
         self.ring = ring
         self.protocol = get_protocol(protocol)
         self.mask = kinds_mask(kinds)
+        if kinds is not None:
+            refuse_missing(kinds, self.protocol)
         self.as_notices = as_notices
-        self.wait_for_event = wait_for_event
-        self.wait_for_batch = wait_for_batch
+        self.get_loop = get_loop
         self.notices = []
-        self.until_pause = EVENTS_PER_TURN
+        self.until_pause = EVENTS_PER_ITERATION
 
     def __dealloc__(self):
-        self.forget_ahead()
+        while self.ahead_at < self.ahead_end:
+            self.ahead_at += 1
+            Py_DECREF(<object>self.ahead[self.ahead_at - 1])
 
     @property
     def buffered(self):
-        """How many events wait: in the ring, and in the message that is being taken apart."""
+        """How many events are buffered: in the ring, and in the open message."""
         return self.ring.buffered + self.left + self.ahead_end - self.ahead_at
 
     def resume(self):
-        """Say that the loop has turned: this many events may be given without waiting again."""
-        self.until_pause = EVENTS_PER_TURN
+        """Note that an iteration of the event loop has passed."""
+        self.until_pause = EVENTS_PER_ITERATION
 
     def drop(self):
-        """Forget the message and the notices at hand: the consumer has left."""
-        self.forget_ahead()
-        self.left = 0
-        self.payload = None
-        self.notices.clear()
+        """Drop the open message and the notices: the consumer has left."""
+        self.is_dropped = True
+        if not self.is_decoding:
+            self.release()
+
+    def fail(self, failure):
+        """Set the exception that is raised at the end of the iteration."""
+        self.failure = failure
+
+    def wake(self):
+        """Wake the waiting task again if something is buffered.
+
+        Call it now and then: an exception from outside, for example of a signal handler, can cost a
+        wake-up.
+        """
+        if self.waiter is not None and (len(self.ring) or self.ring.is_closed):
+            self.waiter()
 
     @property
     def must_pause(self):
-        """Whether the loop must turn before anything more is given."""
+        """Whether other tasks of the event loop must run before anything more is taken."""
         return self.until_pause <= 0
 
+    @property
+    def is_waiting(self):
+        """Whether a task waits for the next event or batch."""
+        return self.waiter is not None and self.waiter.is_waiting
+
     def take_event(self):
-        """Take the next event or notice; ``None`` when nothing waits."""
-        return self.next_event()
+        """Take the next event or notice; return ``None`` if nothing is buffered."""
+        while True:
+            value = self.next_event()
+            if value is not None or self.until_pause > 0:
+                return value
+            self.until_pause = EVENTS_PER_ITERATION
 
     def take_batch(self):
-        """Take the next batch or notice; ``None`` when nothing waits."""
-        return self.next_batch()
+        """Take the next batch or notice; return ``None`` if nothing is buffered."""
+        while True:
+            value = self.next_batch()
+            if value is not None or self.until_pause > 0:
+                return value
+            self.until_pause = EVENTS_PER_ITERATION
 
     def __aiter__(self):
         return self
@@ -104,155 +162,241 @@ cdef class Cursor:
         """Iterate over whole batches instead of events."""
         return BatchCursor(self)
 
-    cdef int forget_ahead(self) except -1:
-        while self.ahead_at < self.ahead_end:
-            self.ahead_at += 1
-            Py_DECREF(<object>self.ahead[self.ahead_at - 1])
-        return 0
+    # ------------------------------------------------------------------------- one event
+
+    cdef object next_event(self):
+        """Take the next event or notice; return None if nothing is buffered or a pause is due."""
+        if self.ahead_at < self.ahead_end and self.until_pause > 0:
+            return self.next_ahead()
+        while self.until_pause > 0 and not self.is_dropped:
+            if self.left:
+                self.decode_ahead()
+                if self.ahead_at < self.ahead_end:
+                    return self.next_ahead()
+                continue
+            notice = self.next_notice()
+            if notice is not None:
+                return notice
+            if not self.open_message():
+                return None
+        return None
 
     cdef object next_ahead(self):
-        """Give the next of the events that are decoded already."""
+        """Take the next of the events that are decoded."""
         self.ahead_at += 1
         self.delivered += 1
         self.until_pause -= 1
         return owned(self.ahead[self.ahead_at - 1])
 
-    cdef Next next_step(self, bint batches):
-        cdef Next step = self.step
-        # Two references are this object's and the local one: nobody else holds the last awaitable.
-        if step is None or Py_REFCNT(step) > 2:
-            step = self.step = Next.__new__(Next)
-        elif step.waiting is not None:
-            step.waiting = None
-        step.cursor = self
-        step.batches = batches
-        return step
-
-    cdef object next_notice(self):
-        if not self.notices:
-            notice = self.ring.take_notice()
-            if notice is None:
-                return None
-            if type(notice) is not dict:
-                return notice
-            self.notices = self.as_notices(notice)[::-1]
-        return self.notices.pop()
-
-    cdef bint open_message(self) except -1:
-        """Take the next slot of the ring; its message, if it is one, is then at hand."""
-        if not self.ring.take(&self.slot):
-            return False
-        item = <object>self.slot.item
-        Py_DECREF(item)
-        if type(item) is bytes:
-            self.payload = <bytes>item
-            self.left = self.slot.count
-            reader_init(
-                &self.reader,
-                <const uint8_t*>PyBytes_AS_STRING(item),
-                PyBytes_GET_SIZE(item),
-            )
-            self.reader.position += self.slot.start
-        elif type(item) is dict:
-            self.notices = self.as_notices(item)[::-1]
-        else:
-            self.notices.append(item)
-        return True
-
-    cdef object next_event(self):
-        if self.ahead_at < self.ahead_end:
-            return self.next_ahead()
-        while True:
-            while self.left:
-                self.ahead_at = 0
-                self.ahead_end = decode_run(
-                    self.protocol,
-                    &self.reader,
-                    self.ahead,
-                    min(<Py_ssize_t>self.left, EVENTS_AHEAD),
-                    self.mask,
-                )
-                if self.ahead_end:
-                    self.left -= <uint32_t>self.ahead_end
-                    return self.next_ahead()
-                self.pass_over()
-            self.payload = None
-            notice = self.next_notice()
-            if notice is not None:
-                return notice
-            if not self.open_message():
-                return None
-
-    cdef tuple rest_of_message(self):
-        """Decode what is left of the message at hand, of the kinds that were asked for."""
-        cdef Py_ssize_t ahead = self.ahead_end - self.ahead_at
-        cdef Py_ssize_t taken = ahead
-        cdef Py_ssize_t room = ahead + self.left
-        cdef tuple events = PyTuple_New(room)
-        cdef PyObject** items = PySequence_Fast_ITEMS(events)
-        cdef tuple chosen = events
-        # Nothing is taken before all is decoded: for want of memory it may have to be tried again.
-        cdef const uint8_t* start = self.reader.position
-        cdef uint32_t left = self.left
-        cdef uint64_t filtered = self.filtered
+    cdef int decode_ahead(self) except -1:
+        """Decode the next events of the open message into ``ahead``, or filter one event."""
+        # Keeps the memory of `reader` alive while events are created.
+        cdef bytes payload = self.payload
+        cdef Py_ssize_t decoded = 0
+        # `ahead` is empty here. It stays so until all is decoded, for `buffered`.
+        self.ahead_at = self.ahead_end = 0
+        self.enter_decoding()
         try:
-            while taken < ahead + self.left:
-                taken += decode_run(
-                    self.protocol, &self.reader, items + taken, ahead + self.left - taken, self.mask
-                )
-                if taken < ahead + self.left:
-                    self.pass_over()
-            if taken < room:
-                chosen = PyTuple_New(taken)
-                memcpy(
-                    PySequence_Fast_ITEMS(chosen) + ahead,
-                    items + ahead,
-                    (taken - ahead) * sizeof(PyObject*),
-                )
-                memset(items + ahead, 0, (taken - ahead) * sizeof(PyObject*))
-        except:
-            self.reader.position = start
-            self.left = left
-            self.filtered = filtered
-            raise
-        memcpy(
-            PySequence_Fast_ITEMS(chosen), self.ahead + self.ahead_at, ahead * sizeof(PyObject*)
-        )
-        self.ahead_at = self.ahead_end
-        self.left = 0
-        self.delivered += taken
-        self.until_pause -= taken
-        return chosen
+            decoded = decode_run(
+                self.protocol,
+                &self.reader,
+                self.ahead,
+                min(<Py_ssize_t>self.left, EVENTS_AHEAD),
+                self.mask,
+            )
+            if not decoded:
+                self.filter_event()
+        finally:
+            self.is_decoding = False
+            self.ahead_end = decoded
+            self.left -= <uint32_t>decoded
+            if self.is_dropped:
+                self.release()
+        return 0
 
-    cdef int pass_over(self) except -1:
-        """Step over the next event of the message, which is of a kind that was not asked for."""
+    cdef int enter_decoding(self) except -1:
+        if self.is_decoding:
+            raise SubscriptionError(
+                "a finalizer or signal handler iterates over the subscription whose event is being"
+                " decoded at this moment: let it schedule a task instead"
+            )
+        self.is_decoding = True
+        return 0
+
+    cdef int filter_event(self) except -1:
+        """Step over the next event of the open message, which is of a kind that is filtered."""
         if self.reader.position == self.reader.end:
             raise AssertionError("a message holds fewer events than were counted when it arrived")
         self.left -= 1
         self.filtered += 1
+        self.until_pause -= 1
         skip_event(self.protocol, &self.reader)
         return 0
 
+    cdef object next_notice(self):
+        """Take the next notice that precedes the next slot of the ring; None if there is none."""
+        if self.notices:
+            return self.notices.pop()
+        if self.notice is None:
+            self.notice = self.ring.take_notice()
+            if self.notice is None:
+                return None
+        notice = self.notice
+        if type(notice) is not dict:
+            self.notice = None
+            return notice
+        # `self.notice` is kept until it is converted: without memory it is tried again.
+        notices = self.as_notices(notice)[::-1]
+        self.notice = None
+        if self.is_dropped or not notices:
+            return None
+        self.notices = notices
+        return notices.pop()
+
+    cdef bint open_message(self) except -1:
+        """Take the next slot of the ring; return False if there is none."""
+        self.payload = None
+        if not self.ring.take(&self.slot):
+            return False
+        self.until_pause -= 1
+        item = <object>self.slot.item
+        Py_DECREF(item)  # the slot's reference; `item` holds its own
+        if type(item) is not bytes:
+            self.notice = item
+            return True
+        self.payload = <bytes>item
+        self.left = self.slot.count
+        reader_init(
+            &self.reader, <const uint8_t*>PyBytes_AS_STRING(item), PyBytes_GET_SIZE(item)
+        )
+        self.reader.position += self.slot.start
+        return True
+
+    cdef int release(self) except -1:
+        """Release everything that was taken from the ring and not delivered."""
+        cdef Py_ssize_t at = self.ahead_at, end = self.ahead_end
+        # Reset first: releasing an object may run code that looks at this cursor.
+        self.ahead_at = self.ahead_end = 0
+        self.left = 0
+        while at < end:
+            at += 1
+            Py_DECREF(<object>self.ahead[at - 1])
+        self.payload = None
+        self.notice = None
+        self.notices = []
+        return 0
+
+    # ----------------------------------------------------------------------- whole batches
+
     cdef object next_batch(self):
+        """Take the next batch or notice; return None if nothing is buffered or a pause is due."""
         cdef Batch batch
-        while True:
+        while self.until_pause > 0 and not self.is_dropped:
             if self.left or self.ahead_at < self.ahead_end:
-                # Made first: what is taken out of the message must not be lost for want of it.
+                # Created before anything is decoded: without memory nothing is lost.
                 batch = make_batch(self.slot.node_id, self.slot.received_at, ())
                 batch.events = self.rest_of_message()
                 if batch.events:
                     return batch
-            self.payload = None
+                continue
             notice = self.next_notice()
             if notice is not None:
                 return notice
             if not self.open_message():
                 return None
+        return None
+
+    cdef tuple rest_of_message(self):
+        """Decode the rest of the open message, without the kinds that are filtered."""
+        cdef tuple events
+        self.enter_decoding()
+        try:
+            events = self.decode_rest()
+        finally:
+            self.is_decoding = False
+            if self.is_dropped:
+                self.release()
+        return events
+
+    cdef tuple decode_rest(self):
+        # Keeps the memory of `reader` alive while events are created.
+        cdef bytes payload = self.payload
+        cdef Py_ssize_t ahead = self.ahead_end - self.ahead_at
+        cdef Py_ssize_t size = ahead + self.left
+        cdef Py_ssize_t taken = ahead
+        cdef uint32_t skipped = 0
+        cdef tuple events = PyTuple_New(size)
+        cdef PyObject** items = PySequence_Fast_ITEMS(events)
+        cdef tuple chosen = events
+        # Nothing is taken before all is decoded: without memory it is tried again from here.
+        cdef const uint8_t* start = self.reader.position
+        try:
+            while taken + skipped < size:
+                taken += decode_run(
+                    self.protocol, &self.reader, items + taken, size - skipped - taken, self.mask
+                )
+                if taken + skipped < size:
+                    if self.reader.position == self.reader.end:
+                        raise AssertionError(
+                            "a message holds fewer events than were counted when it arrived"
+                        )
+                    skip_event(self.protocol, &self.reader)
+                    skipped += 1
+            if taken < size:
+                chosen = PyTuple_New(taken)
+        except:
+            self.reader.position = start
+            raise
+        if self.is_dropped:
+            # `buffered` was counted when the subscription was closed; `release` does the rest.
+            return ()
+        # From here on nothing can fail. The tuple takes over the references of `events` and `ahead`.
+        if chosen is not events:
+            memcpy(
+                PySequence_Fast_ITEMS(chosen) + ahead,
+                items + ahead,
+                (taken - ahead) * sizeof(PyObject*),
+            )
+            memset(items + ahead, 0, (taken - ahead) * sizeof(PyObject*))
+        memcpy(PySequence_Fast_ITEMS(chosen), self.ahead + self.ahead_at, ahead * sizeof(PyObject*))
+        self.ahead_at = self.ahead_end
+        self.left = 0
+        self.filtered += skipped
+        self.delivered += taken
+        self.until_pause -= taken + skipped
+        return chosen
+
+    # ----------------------------------------------------------------------------- waiting
+
+    cdef Next next_step(self, bint batches):
+        """Return the awaitable of one step of an iteration."""
+        cdef Next step = self.step
+        # Two references are this object's and the local one: nobody else holds the last awaitable.
+        if step is None or Py_REFCNT(step) > 2:
+            step = self.step = Next.__new__(Next)
+        elif step.waiter is not None:
+            step.leave(self)
+        step.cursor = self
+        step.batches = batches
+        return step
+
+    cdef Waiter wait(self):
+        """Return what the current task waits for: the ring calls it when something is put."""
+        cdef Waiter waiter
+        if self.waiter is not None and self.waiter.is_waiting:
+            raise SubscriptionError(
+                "two tasks wait for one subscription: let each task subscribe, or let one of them"
+                " iterate and pass the events on, for example through an asyncio.Queue"
+            )
+        waiter = Waiter(self.get_loop())
+        self.waiter = waiter
+        self.ring.wait(waiter)
+        return waiter
 
 
 @cython.final
 cdef class BatchCursor:
-    """Iterates over the batches of a cursor."""
+    """Iterate over the batches of a cursor."""
 
     cdef Cursor cursor
 
@@ -285,73 +429,77 @@ cdef class Next:
     def send(self, value):
         """Take the next event or batch, or go on waiting for it."""
         cdef PyObject* result = NULL
-        cdef int status = self.resume(<PyObject*>value, &result)
+        cdef int status = self.resume(&result)
         given = owned(result)
         if status == PYGEN_RETURN:
             raise StopIteration(given)
         return given
 
     def throw(self, *exception):
-        """Raise an exception where this coroutine waits."""
-        if self.waiting is not None:
-            try:
-                return self.waiting.throw(*exception)
-            except:
-                self.finish()
-                raise
+        """End the coroutine with an exception; nothing was taken."""
         self.finish()
-        kind = exception[0]
-        raise kind if not isinstance(kind, type) else kind(*exception[1:2])
+        raise_thrown(exception)
 
     def close(self):
         """End the coroutine; nothing was taken."""
-        if self.waiting is not None:
-            self.waiting.close()
         self.finish()
 
+    cdef int leave(self, Cursor cursor) except -1:
+        """Note that the task does not wait any longer."""
+        waiter = self.waiter
+        self.waiter = None
+        self.is_paused = False
+        if cursor.waiter is waiter:
+            cursor.waiter = None
+        cursor.until_pause = EVENTS_PER_ITERATION
+        return 0
+
     cdef int finish(self) except -1:
-        # The cursor holds this object, to use it again: without this they would keep each other.
-        self.waiting = None
+        if self.cursor is not None:
+            self.leave(self.cursor)
+        # The cursor holds this object, to use it again: they must not keep each other alive.
         self.cursor = None
         return 0
 
-    cdef int resume(self, PyObject* sent, PyObject** result) except -1:
+    cdef int resume(self, PyObject** result) except -1:
         cdef Cursor cursor = self.cursor
+        cdef Waiter waiter
         if cursor is None:
             raise RuntimeError("cannot await the same __anext__() twice")
-        if cursor.until_pause > 0 and self.waiting is None:
-            value = cursor.next_batch() if self.batches else cursor.next_event()
-            if value is not None:
-                self.cursor = None
-                Py_INCREF(value)
-                result[0] = <PyObject*>value
-                return PYGEN_RETURN
-        return self.wait(cursor, sent, result)
-
-    cdef int wait(self, Cursor cursor, PyObject* sent, PyObject** result) except -1:
-        cdef int status
-        if self.waiting is None:
-            if self.batches:
-                self.waiting = cursor.wait_for_batch()
-            else:
-                self.waiting = cursor.wait_for_event()
-        try:
-            status = PyIter_Send(self.waiting, <object>sent, result)
-        except:
-            self.finish()
-            raise
-        if status == PYGEN_RETURN:
-            self.finish()
-        return status
+        if self.waiter is not None or self.is_paused:
+            self.leave(cursor)
+        value = cursor.next_batch() if self.batches else cursor.next_event()
+        if value is not None:
+            self.cursor = None
+            Py_INCREF(value)
+            result[0] = <PyObject*>value
+            return PYGEN_RETURN
+        if cursor.until_pause <= 0:
+            # A bare yield: the task continues in the next iteration of the event loop.
+            self.is_paused = True
+            Py_INCREF(None)
+            result[0] = <PyObject*>None
+            return PYGEN_NEXT
+        if cursor.ring.is_closed:
+            self.cursor = None
+            if cursor.failure is not None:
+                raise cursor.failure.with_traceback(None)
+            raise StopAsyncIteration
+        waiter = cursor.wait()
+        self.waiter = waiter
+        Py_INCREF(waiter)
+        result[0] = <PyObject*>waiter
+        return PYGEN_NEXT
 
 
 cdef int resume_by_send(PyObject* self, PyObject* sent, PyObject** result) except -1:
-    return (<Next>self).resume(sent, result)
+    result[0] = NULL
+    return (<Next>self).resume(result)
 
 
 cdef PyObject* resume_by_next(PyObject* self) except NULL:
     cdef PyObject* result = NULL
-    if (<Next>self).resume(<PyObject*>None, &result) == PYGEN_NEXT:
+    if (<Next>self).resume(&result) == PYGEN_NEXT:
         return result
     # What `raise StopIteration` does, without the traceback that a compiled `raise` would build.
     value = owned(result)

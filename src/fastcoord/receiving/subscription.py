@@ -20,7 +20,10 @@ class Subscription:
 
     Iterate over it with ``async for``. It yields events in each sender's order, and notices
     (``Missed``, ``DuplicateNodeId``) in the place where they belong. Leaving ``async with``, or
-    ``close``, ends it. Closing the node ends it after the buffered events were read.
+    ``close``, ends it. Closing the node ends it after the buffered events were read. A subscription
+    that neither the program nor a waiting task refers to is closed, with a ``ResourceWarning``.
+
+    One task at a time may iterate, on the event loop of its node.
 
     Made by ``Node.subscribe``.
     """
@@ -29,19 +32,22 @@ class Subscription:
         self._consumer = consumer
 
     def __aiter__(self) -> AsyncIterator[Event | Notice]:
-        # The compiled cursor itself, so that no Python frame of this class runs per event.
-        return self._consumer.cursor
+        self._consumer.check_open()
+        # The compiled cursor itself: no Python code of this class runs for each event.
+        return self._consumer
 
     def __anext__(self) -> Awaitable[Event | Notice]:
-        return self._consumer.cursor.__anext__()
+        return self._consumer.__anext__()
 
     def batches(self) -> AsyncIterator[Batch | Notice]:
         """Iterate over whole batches: the events of one message together, and notices.
 
         :return: an asynchronous iterator; do not mix it with single events within one batch.
+        :raises SubscriptionError: the subscription was closed.
         :raises ConnectionLost: while iterating, when the node has given up its connection.
         """
-        return self._consumer.cursor.batches()
+        self._consumer.check_open()
+        return self._consumer.batches()
 
     async def __aenter__(self) -> Subscription:
         return self

@@ -63,6 +63,6 @@ async def collect(events: Any, count: int, *, seconds: float = 120.0) -> list[An
 def drain(events: fastcoord.Subscription) -> list[Any]:
     """Take all buffered items of a subscription without waiting."""
     taken = []
-    while (value := events._consumer.cursor.take_event()) is not None:
+    while (value := events._consumer.take_event()) is not None:
         taken.append(value)
     return taken

@@ -83,8 +83,7 @@ def arrive(
         protocol=protocol,
         kinds=kinds,
         as_notices=_unexpected,
-        wait_for_event=_unexpected,
-        wait_for_batch=_unexpected,
+        get_loop=_unexpected,
     )
     node_id, counted, intact = gap_detector.scanned or (None, 0, False)
     events = _take_batches(cursor, node_id) if in_batches else _take_events(cursor)

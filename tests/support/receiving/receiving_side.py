@@ -11,9 +11,9 @@ from typing import Any
 
 import fastcoord
 from fastcoord import DuplicateNodeId, Missed, PeerDown, PeerUp, StateChange
-from fastcoord.receiving.consumer import fold, overflow_notices
 from fastcoord.receiving.cursor import Cursor
 from fastcoord.receiving.gaps import GapDetector
+from fastcoord.receiving.notices import fold, overflow_notices
 from fastcoord.receiving.receiver import Receiver
 from fastcoord.receiving.ring import Ring
 from support.receiving.messages import deliver
@@ -87,8 +87,7 @@ class ReceivingSide:
             protocol=PROTOCOL,
             kinds=None,
             as_notices=overflow_notices,
-            wait_for_event=_unexpected,
-            wait_for_batch=_unexpected,
+            get_loop=_unexpected,
         )
 
     @property

@@ -1,0 +1,67 @@
+"""Convert, merge and select the notices of one subscription."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from fastcoord.events import DuplicateNodeId, Event, Missed, Notice, PeerDown, PeerUp
+
+__all__ = ["Kinds", "fold", "overflow_notices", "split_kinds"]
+
+Kinds = Iterable[type[Event] | type[Notice]]
+
+
+def split_kinds(
+    kinds: Kinds | None,
+) -> tuple[list[type[Event]] | None, list[type[Notice]]]:
+    """Separate event classes from notice classes; ``None`` stands for all events.
+
+    :raises TypeError: ``kinds`` holds something that is not a class.
+    """
+    if kinds is None:
+        return None, []
+    if isinstance(kinds, str | Event | Notice):
+        raise TypeError(f"kinds must be a list of event classes, {remedy(kinds)}")
+    chosen: list[Any] = [kinds] if isinstance(kinds, type) else list(kinds)
+    for kind in chosen:
+        if not isinstance(kind, type):
+            raise TypeError(f"kinds must hold event classes, {remedy(kind)}")
+    notices = [kind for kind in chosen if issubclass(kind, Notice)]
+    return [kind for kind in chosen if kind not in notices], notices
+
+
+def remedy(value: object) -> str:
+    """Say what was given instead of a class, and what to write."""
+    if isinstance(value, Event | Notice):
+        name = type(value).__name__
+        return f"not the event {value!r:.60}: write kinds=[{name}]"
+    return f"such as kinds=[StateChange], not {value!r:.60}"
+
+
+def overflow_notices(dropped: Mapping[int | None, int | None]) -> list[Notice]:
+    """Return a ``Missed`` for each node of which a ring has dropped events."""
+    return [Missed(node_id, events, "overflow") for node_id, events in dropped.items()]
+
+
+def fold(carried: dict[object, Notice], notice: Notice | Mapping[int | None, int | None]) -> None:
+    """Merge a notice whose slot is needed into those that say the same."""
+    if not isinstance(notice, Notice):
+        for each in overflow_notices(notice):
+            fold(carried, each)
+    elif isinstance(notice, Missed):
+        key = (notice.node_id, notice.cause)
+        before = carried.get(key)
+        events = notice.events
+        if isinstance(before, Missed):
+            unknown = before.events is None or events is None
+            events = None if unknown else before.events + events  # type: ignore[operator]
+        carried[key] = Missed(notice.node_id, events, notice.cause)
+    elif isinstance(notice, PeerUp | PeerDown):
+        # Only the last state of a peer matters.
+        carried.pop(("peer", notice.node_id), None)
+        carried[("peer", notice.node_id)] = notice
+    elif isinstance(notice, DuplicateNodeId):
+        carried[("duplicate", notice.node_id)] = notice
+    else:
+        carried[object()] = notice
