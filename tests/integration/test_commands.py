@@ -48,7 +48,7 @@ async def test_listen_prints_json_lines(tmp_path: Path, server: LocalServer) -> 
 async def test_listen_filters_by_kind(tmp_path: Path, server: LocalServer) -> None:
     config = tmp_path / "node.toml"
     config.write_text(node_toml(server))
-    words = ("listen", str(config), "--node-id", "77", "--kinds", "ReloadBlockedIps,EmailPush")
+    words = ("listen", str(config), "--node-id", "77", "--kind", "ReloadBlockedIps,EmailPush")
     async with start(*words, directory=tmp_path) as listener, PlainPeer(server.url) as peer:
         await listener.prints("node 77 listens")
         payload = fastcoord.encode_batch(

@@ -48,7 +48,7 @@ def run(*words: str, path: str | None = None) -> subprocess.CompletedProcess[str
         (["--help"], [*COMMANDS, "Exit status"]),
         (["demo", "--help"], ["--seconds", "--nodes", "--keep", "--server BINARY", "--plain"]),
         (["check", "--help"], ["FILE", "--connect", "Secrets are never shown"]),
-        (["listen", "--help"], ["FILE", "--json", "--kinds", "--node-id"]),
+        (["listen", "--help"], ["FILE", "--json", "--kind", "--node-id"]),
     ],
 )
 def test_help_names_everything(
@@ -82,9 +82,9 @@ def test_version_is_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
         (["demo", "--rate", "-1"], "'-1' is not a whole number from 1 to 1,000,000"),
         (["demo", "--protocol", "stalwart-2"], "invalid choice: 'stalwart-2'"),
         (["listen", "a.toml", "--node-id", "65536"], "'65536' is not a whole number from 0 to"),
-        (["listen", "a", "--kinds", "StateChang"], "'StateChang', did you mean StateChange?"),
-        (["listen", "a.toml", "--kinds", "xyz"], "no event 'xyz': choose from AppEvent,"),
-        (["listen", "a.toml", "--kinds", "Event"], "no event 'Event'"),
+        (["listen", "a", "--kind", "StateChang"], "'StateChang', did you mean StateChange?"),
+        (["listen", "a.toml", "--kind", "xyz"], "no event 'xyz': choose from AppEvent,"),
+        (["listen", "a.toml", "--kind", "Event"], "no event 'Event'"),
     ],
 )  # fmt: skip
 def test_wrong_usage_prints_one_sentence(

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from fastcoord.cli.arguments import build_parser, command_module
-from fastcoord.cli.running import CommandFailed
+from fastcoord.cli.running import CommandFailed, WrongUsage
 from fastcoord.errors import ConfigError, FastcoordError
 
 if TYPE_CHECKING:
@@ -44,4 +44,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILURE
     except (FastcoordError, CommandFailed) as error:
         print(f"fastcoord: {error}", file=sys.stderr)
-        return FAILURE
+        return USAGE if isinstance(error, WrongUsage) else FAILURE

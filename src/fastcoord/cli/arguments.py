@@ -9,18 +9,31 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import random
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["COMMANDS", "Command", "add_file", "add_node_id", "build_parser", "command_module"]
+__all__ = [
+    "COMMANDS",
+    "Command",
+    "add_file",
+    "add_node_id",
+    "build_parser",
+    "command_module",
+    "event_kind",
+    "number",
+    "random_node_id",
+]
 
 COMMANDS = {
     "demo": "run three nodes on a local nats-server and count every event",
     "check": "print the settings of a configuration, or its problems",
     "listen": "print the events of a running cluster",
+    "peers": "list the other nodes of a running cluster",
+    "publish": "publish events given as arguments or as JSON lines",
     "init": "print a commented configuration to start from",
     "decode": "decode one captured payload, in one protocol or in all",
 }
@@ -108,6 +121,11 @@ def add_node_id(parser: argparse.ArgumentParser) -> None:
         metavar="ID",
         help="the node id to join with (default: a random one from 32768 to 65535)",
     )
+
+
+def random_node_id() -> int:
+    """Return a random node id, for a command that joins beside the node of the file."""
+    return random.randint(32_768, 65_535)
 
 
 def number(

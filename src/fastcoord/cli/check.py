@@ -6,18 +6,15 @@ import time
 from typing import TYPE_CHECKING
 
 from fastcoord.cli.arguments import add_file
+from fastcoord.cli.observer import Observer
 from fastcoord.cli.running import run_until_interrupted
 from fastcoord.config import describe, load_config
-from fastcoord.nats.connection import EVENTS_SID
 from fastcoord.nats.parser import MessageSink
-from fastcoord.nats.supervisor import Supervisor
 
 if TYPE_CHECKING:
     import argparse
 
     from fastcoord.config import Config
-    from fastcoord.nats.connection import Connection
-    from fastcoord.nats.rights import Right
 
 __all__ = ["configure", "run"]
 
@@ -53,49 +50,16 @@ def run(arguments: argparse.Namespace) -> int:
     """
     config = load_config(arguments.file)
     print(describe(config), flush=True)
-    return run_until_interrupted(Visit(config).run()) if arguments.connect else 0
+    return run_until_interrupted(_visit(config)) if arguments.connect else 0
 
 
-class Visit:
-    """A connection that subscribes and publishes nothing.
-
-    It does not join the cluster, because a running node may have the node id of the file.
-
-    :param config: the configuration.
-    """
-
-    def __init__(self, config: Config) -> None:
-        self._subject = config.cluster.subject
-        self._supervisor = Supervisor(config, MessageSink(), self)
-        self._server = ""
-
-    async def run(self) -> int:
-        """Connect, subscribe, print the result, and disconnect."""
-        started = time.monotonic()
-        try:
-            await self._supervisor.start()
-        finally:
-            await self._supervisor.close()
-        milliseconds = (time.monotonic() - started) * 1000
-        print(
-            f"connected to {self._server} in {milliseconds:.0f} ms, and may subscribe to"
-            f" {self._subject}"
-        )
-        return 0
-
-    def connection_up(self, connection: Connection) -> None:
-        self._server = str(connection.server)
-        # The supervisor waits for the server's answer, and raises if the right is missing.
-        connection.subscribe(self._subject, EVENTS_SID)
-
-    def connection_writable(self) -> None: ...
-
-    def connection_down(self, reason: str) -> None: ...
-
-    def connection_given_up(self, reason: str) -> None: ...
-
-    def connection_limited(self, connection: Connection) -> None: ...
-
-    def connection_refused(self, right: Right) -> None: ...
-
-    def connection_granted(self, right: Right) -> None: ...
+async def _visit(config: Config) -> int:
+    started = time.monotonic()
+    async with Observer(config, MessageSink()) as observer:
+        server = observer.server
+    milliseconds = (time.monotonic() - started) * 1000
+    print(
+        f"connected to {server} in {milliseconds:.0f} ms, and may subscribe to"
+        f" {config.cluster.subject}"
+    )
+    return 0

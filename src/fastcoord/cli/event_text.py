@@ -1,9 +1,9 @@
-"""Events as text, in the form that ``fastcoord publish`` takes: ``StateChange account_id=7``."""
+"""Events as text, such as ``StateChange account_id=7 change_id=42 types=Email,Mailbox``."""
 
 from __future__ import annotations
 
 import json
-import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from fastcoord.events import DataType, ObjectType, to_builtins
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
     from fastcoord.events import Event
 
-__all__ = ["event_text", "names_of"]
-
-_PLAIN = re.compile(r"[^\s\"'\\,\[\]{}]+")
+__all__ = ["DATA_TYPES", "OBJECTS", "event_text"]
 
 
 def event_text(event: Event) -> str:
-    """Write an event as one line of text, with the names of data types and registry objects.
+    """Write an event as the words that ``fastcoord publish`` takes, quoted for a shell.
+
+    Data types and registry objects are written by name.
 
     :param event: the event.
     :return: the text, for example ``StateChange account_id=7 change_id=42 types=Email,Mailbox``.
     """
     plain = to_builtins(event)
     words = [plain.pop("type")]
-    words += [f"{name}={_value(name, value)}" for name, value in plain.items()]
+    words += [f"{name}={shlex.quote(_value(name, value))}" for name, value in plain.items()]
     return " ".join(words)
 
 
@@ -38,25 +38,26 @@ def names_of(kind: type[enum.Enum]) -> dict[str, int]:
     }
 
 
-_TYPES = {bit: name for name, bit in names_of(DataType).items()}
-_OBJECTS = {number: name for name, number in names_of(ObjectType).items()}
+DATA_TYPES = {bit: name for name, bit in names_of(DataType).items()}
+OBJECTS = {number: name for name, number in names_of(ObjectType).items()}
 
 
 def _value(name: str, value: Any) -> str:
     if name == "types":
         return _bits(value)
     if name == "object":
-        return _OBJECTS.get(value, str(value))
+        return OBJECTS.get(value, str(value))
     if isinstance(value, str):
-        return value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+        is_plain = value.isprintable() and not value.startswith('"')
+        return value if is_plain else json.dumps(value)
     if isinstance(value, list):
         return ",".join(_item(each) for each in value)
     return json.dumps(value)
 
 
 def _bits(types: int) -> str:
-    names = [name for bit, name in _TYPES.items() if types & bit]
-    unknown = types & ~sum(_TYPES)
+    names = [name for bit, name in DATA_TYPES.items() if types & bit]
+    unknown = types & ~sum(DATA_TYPES)
     return ",".join([*names, *([str(unknown)] if unknown or not names else [])])
 
 

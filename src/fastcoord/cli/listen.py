@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
-import random
 import sys
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 import fastcoord
-from fastcoord.cli.arguments import add_file, add_node_id, event_kind
-from fastcoord.cli.running import run_until_interrupted
-from fastcoord.events import Notice
+from fastcoord.cli.arguments import add_file, add_node_id, event_kind, number, random_node_id
+from fastcoord.cli.event_text import event_text
+from fastcoord.cli.observer import Observer
+from fastcoord.cli.raw import RawSink
+from fastcoord.cli.running import WrongUsage, run_until_interrupted
+from fastcoord.events import Missed, Notice
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from fastcoord import Batch, Event
-
-    Writer = Callable[[float, int | None, Any], str]
+    from fastcoord import Batch, Config, Event
+    from fastcoord.cli.raw import Message
 
 __all__ = ["configure", "run"]
 
 DESCRIPTION = """\
 Join the cluster of a configuration as one more node and print the events of the other nodes, until
-Ctrl-C. The node needs an id that no other node has: a random one unless you give it.
+Ctrl-C; the totals follow on standard error. The node needs an id that no other node has: a random
+one unless you give it.
 
-example: fastcoord listen node.toml --kinds StateChange,EmailPush
+With --raw, print each message with its sequence header and its bytes, and why it cannot be decoded.
+Nothing is published then, so that the cluster does not notice.
+
+example: fastcoord listen node.toml --kind StateChange,EmailPush --node 3
 """
 
 
@@ -40,11 +47,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_file(parser)
     add_node_id(parser)
     parser.add_argument(
-        "--kinds",
+        "--kind",
         type=_kinds,
         metavar="NAME,…",
         help="print only these events, for example StateChange,EmailPush, and all notices",
     )
+    parser.add_argument(
+        "--node",
+        type=_nodes,
+        metavar="ID,…",
+        help="print only events and notices of these nodes",
+    )
+    parser.add_argument("--raw", action="store_true", help="print headers and bytes of messages")
     parser.add_argument(
         "--json",
         action="store_true",
@@ -56,59 +70,139 @@ def _kinds(text: str) -> tuple[str, ...]:
     return tuple(event_kind(name.strip()) for name in text.split(","))
 
 
+def _nodes(text: str) -> frozenset[int]:
+    parse = number(int, 0, 65535)
+    return frozenset(int(parse(word.strip())) for word in text.split(","))
+
+
 def run(arguments: argparse.Namespace) -> int:
-    """Join a cluster and print what arrives, until Ctrl-C.
+    """Print what arrives, until Ctrl-C.
 
     :param arguments: the parsed arguments.
     :return: the exit status.
+    :raises WrongUsage: ``--raw`` is combined with a filter of kinds or a node id.
     """
+    if arguments.raw and (arguments.kind or arguments.node_id is not None):
+        raise WrongUsage(
+            "--raw joins no cluster and has no events: it takes only --node and --json"
+        )
     config = fastcoord.load_config(arguments.file)
-    node_id: int | None = arguments.node_id
-    if node_id is None:
-        # Not the id of the file: the node that it configures may be running.
-        node_id = random.randint(32_768, 65_535)
     as_json = arguments.json or not sys.stdout.isatty()
-    write = _json_line if as_json else _readable_line
-    kinds: tuple[str, ...] | None = arguments.kinds
-    wanted = None if kinds is None else [getattr(fastcoord, name) for name in kinds]
+    writer = Writer(as_json, arguments.node)
+    if arguments.raw:
+        return run_until_interrupted(_listen_raw(config, writer))
+    node_id: int = random_node_id() if arguments.node_id is None else arguments.node_id
+    return run_until_interrupted(_listen(config, node_id, arguments.kind, writer))
 
-    async def listen() -> int:
-        async with fastcoord.connect(config, node_id=node_id) as node:
-            _log(f"node {node.node_id} listens on {config.cluster.subject}; stop it with Ctrl-C")
+
+async def _listen(
+    config: Config, node_id: int, kinds: tuple[str, ...] | None, writer: Writer
+) -> int:
+    wanted = None if kinds is None else [getattr(fastcoord, name) for name in kinds]
+    async with fastcoord.connect(config, node_id=node_id) as node:
+        writer.begin(f"node {node.node_id} listens on {config.cluster.subject}")
+        try:
             async with node.subscribe(kinds=wanted, peers=True) as events:
                 async for arrived in events.batches():
-                    for line in _lines(arrived, write):
-                        print(line, flush=True)
-        return 0
-
-    return run_until_interrupted(listen())
-
-
-def _log(text: str) -> None:
-    print(f"fastcoord: {text}", file=sys.stderr, flush=True)
+                    writer.item(arrived)
+        finally:
+            writer.end()
+    return 0
 
 
-def _lines(
-    arrived: Batch | Notice, write: Callable[[float, int | None, Any], str]
-) -> Iterator[str]:
-    if isinstance(arrived, Notice):
-        yield write(time.time(), getattr(arrived, "node_id", None), arrived)
-        return
-    received_at = arrived.received_at or time.time()
-    for event in arrived:
-        yield write(received_at, arrived.node_id, event)
+async def _listen_raw(config: Config, writer: Writer) -> int:
+    sink = RawSink(config.cluster.protocol, writer.message)
+    async with Observer(config, sink) as observer:
+        writer.begin(f"raw messages on {config.cluster.subject} from {observer.server}")
+        try:
+            await observer.wait()
+        finally:
+            writer.end()
+    return 0
 
 
-def _json_line(received_at: float, node_id: int | None, what: Event | Notice) -> str:
-    line: dict[str, Any] = {"received_at": round(received_at, 6), "node_id": node_id}
-    if isinstance(what, Notice):
-        line |= {"type": type(what).__name__, **msgspec.structs.asdict(what)}
-    else:
-        line |= fastcoord.to_builtins(what)
-    return json.dumps(line, ensure_ascii=False)
+class Writer:
+    """Print events, notices and raw messages, and count them.
+
+    :param as_json: whether each line is a JSON object.
+    :param nodes: the nodes to print; ``None`` for all.
+    """
+
+    def __init__(self, as_json: bool, nodes: frozenset[int] | None) -> None:
+        self._as_json = as_json
+        self._nodes = nodes
+        self._events: Counter[str] = Counter()
+        self._senders: set[int] = set()
+        self._missed = 0
+        self._has_unknown_loss = False
+
+    def item(self, arrived: Batch | Notice) -> None:
+        """Print the events of a batch, or a notice."""
+        node_id = getattr(arrived, "node_id", None)
+        if not self._is_wanted(node_id):
+            return
+        for line in self._lines(arrived, node_id):
+            print(line, flush=True)
+
+    def message(self, received_at: float, message: Message) -> None:
+        """Print a raw message."""
+        if not self._is_wanted(message.node_id):
+            return
+        for event in message.events:
+            self._count(event, message.node_id)
+        if self._as_json:
+            print(json.dumps({"received_at": round(received_at, 6), **message.as_builtins()}))
+        else:
+            print(f"{_clock(received_at)}  " + "\n".join(message.lines()))
+        sys.stdout.flush()
+
+    def begin(self, what: str) -> None:
+        """Print to standard error what follows."""
+        print(f"fastcoord: {what}; stop it with Ctrl-C", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Print the totals to standard error: events by kind, nodes, missed events."""
+        counts = ", ".join(f"{count:,} {name}" for name, count in self._events.most_common())
+        missed = f"{self._missed:,} missed" if self._missed or not self._has_unknown_loss else ""
+        unknown = "an unknown number missed" if self._has_unknown_loss else ""
+        total = f"{self._events.total():,} events of {len(self._senders)} nodes"
+        words = [total + (f" ({counts})" if counts else ""), missed, unknown]
+        with contextlib.suppress(BrokenPipeError):
+            print(f"fastcoord: {', '.join(filter(None, words))}", file=sys.stderr)
+
+    def _is_wanted(self, node_id: int | None) -> bool:
+        return self._nodes is None or node_id is None or node_id in self._nodes
+
+    def _count(self, event: Event, node_id: int | None) -> None:
+        self._events[type(event).__name__] += 1
+        if node_id is not None:
+            self._senders.add(node_id)
+
+    def _lines(self, arrived: Batch | Notice, node_id: int | None) -> Iterator[str]:
+        if isinstance(arrived, Notice):
+            if isinstance(arrived, Missed):
+                self._missed += arrived.events or 0
+                self._has_unknown_loss |= arrived.events is None
+            yield self._line(time.time(), node_id, arrived)
+            return
+        received_at = arrived.received_at or time.time()
+        for event in arrived:
+            self._count(event, node_id)
+            yield self._line(received_at, node_id, event)
+
+    def _line(self, received_at: float, node_id: int | None, what: Event | Notice) -> str:
+        if not self._as_json:
+            sender = "all nodes" if node_id is None else f"node {node_id}"
+            text = repr(what) if isinstance(what, Notice) else event_text(what)
+            return f"{_clock(received_at)}  {sender}  {text}"
+        line: dict[str, Any] = {"received_at": round(received_at, 6), "node_id": node_id}
+        if isinstance(what, Notice):
+            line |= {"type": type(what).__name__, **msgspec.structs.asdict(what)}
+        else:
+            line |= fastcoord.to_builtins(what)
+        return json.dumps(line, ensure_ascii=False)
 
 
-def _readable_line(received_at: float, node_id: int | None, what: Event | Notice) -> str:
+def _clock(received_at: float) -> str:
     moment = datetime.datetime.fromtimestamp(received_at).astimezone()
-    sender = "all nodes" if node_id is None else f"node {node_id}"
-    return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03}  {sender}  {what!r}"
+    return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03}"

@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-__all__ = ["CommandFailed", "run_until_interrupted"]
+__all__ = ["CommandFailed", "WrongUsage", "run_until_interrupted"]
 
 
 class CommandFailed(Exception):
     """A command failed; the message is for the user."""
+
+
+class WrongUsage(CommandFailed):
+    """The arguments of a command do not fit together."""
 
 
 def run_until_interrupted(main: Coroutine[Any, Any, int]) -> int:

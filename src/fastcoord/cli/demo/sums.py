@@ -5,21 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fastcoord.cli.tables import Table
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fastcoord.cli.demo.messages import NodeReport
 
-__all__ = ["Summary", "Table", "add_up"]
+__all__ = ["Summary", "add_up"]
 
-
-@dataclass(frozen=True)
-class Table:
-    """A table to print; every cell is text."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+RIGHT = "adds up"
 
 
 @dataclass(frozen=True)
@@ -82,10 +77,10 @@ def _pairs(reports: Mapping[int, NodeReport], problems: list[str]) -> Table:
                     state,
                 )
             )
-    return Table(
+    return _table(
         "Every receiver: sent = received + missed",
         ("receiver", "sender", "sent", "received", "missed", "sum"),
-        tuple(rows),
+        rows,
     )
 
 
@@ -102,10 +97,10 @@ def _senders(reports: Mapping[int, NodeReport], problems: list[str]) -> Table:
                 f"{totals.confirmed:,} are confirmed"
             )
         rows.append((f"node {node_id}", *_numbers(totals.accepted, *terms), state))
-    return Table(
+    return _table(
         "Every sender: accepted = confirmed + waiting + discarded",
         ("sender", "accepted", "confirmed", "waiting", "discarded", "sum"),
-        tuple(rows),
+        rows,
     )
 
 
@@ -118,16 +113,16 @@ def _subscriptions(reports: Mapping[int, NodeReport], problems: list[str]) -> Ta
         where = f"the subscription of node {node_id}"
         state = _compare(where, totals.arrived, sum(terms), problems)
         rows.append((f"node {node_id}", *_numbers(totals.arrived, *terms), state))
-    return Table(
+    return _table(
         "Every subscription: arrived = delivered + buffered + filtered + missed",
         ("receiver", "arrived", "delivered", "buffered", "filtered", "missed", "sum"),
-        tuple(rows),
+        rows,
     )
 
 
 def _compare(where: str, whole: int, parts: int, problems: list[str]) -> str:
     if whole == parts:
-        return "adds up"
+        return RIGHT
     difference = f"{abs(whole - parts):,} too {'low' if parts < whole else 'high'}"
     problems.append(f"{where}: the sum of the parts is {difference}")
     return difference
@@ -135,3 +130,8 @@ def _compare(where: str, whole: int, parts: int, problems: list[str]) -> str:
 
 def _numbers(*values: int) -> tuple[str, ...]:
     return tuple(f"{value:,}" for value in values)
+
+
+def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+    wrong = frozenset(index for index, row in enumerate(rows) if row[-1] != RIGHT)
+    return Table(title, columns, tuple(rows), wrong)

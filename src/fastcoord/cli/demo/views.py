@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fastcoord.cli.demo.messages import NodeReport
-from fastcoord.cli.demo.sums import Table
+from fastcoord.cli.tables import Table, plain_lines, rich_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from rich.live import Live
 
@@ -52,15 +52,18 @@ def make_view(*, plain: bool) -> View:
 
 def live_table(reports: Mapping[int, NodeReport]) -> Table:
     """Make the table of the progress of every node."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
+    wrong = set()
     for node_id, report in reports.items():
         received = [
             "" if other == node_id else f"{report.received.get(other, 0):,}" for other in reports
         ]
         missed = sum(sum(causes.values()) for causes in report.missed.values())
+        if missed:
+            wrong.add(len(rows))
         rows.append((f"node {node_id}", report.phase, f"{report.sent:,}", *received, f"{missed:,}"))
     senders = (f"from {node_id}" for node_id in reports)
-    return Table("", ("node", "phase", "sent", *senders, "missed"), tuple(rows))
+    return Table("", ("node", "phase", "sent", *senders, "missed"), tuple(rows), frozenset(wrong))
 
 
 class PlainView:
@@ -92,12 +95,8 @@ class PlainView:
     def table(self, table: Table) -> None:
         self.line()
         self.line(table.title)
-        columns = [
-            _aligned([name, *cells])
-            for name, cells in zip(table.columns, zip(*table.rows, strict=True), strict=True)
-        ]
-        for row in zip(*columns, strict=True):
-            self.line("  " + "  ".join(row).rstrip())
+        for line in plain_lines(table):
+            self.line(f"  {line}")
 
 
 class RichView:
@@ -118,7 +117,7 @@ class RichView:
 
             self._live = Live(console=self._console, refresh_per_second=8)
             self._live.start()
-        self._live.update(self._layout(live_table(reports)))
+        self._live.update(rich_table(live_table(reports)))
 
     def end_progress(self) -> None:
         if self._live is not None:
@@ -127,27 +126,4 @@ class RichView:
 
     def table(self, table: Table) -> None:
         self.line()
-        self._console.print(self._layout(table))
-
-    def _layout(self, table: Table) -> Any:
-        from rich.table import Table as RichTable
-
-        layout = RichTable(title=table.title or None, title_justify="left", title_style="bold")
-        for index, name in enumerate(table.columns):
-            is_number = _are_numbers([row[index] for row in table.rows])
-            layout.add_column(name, justify="right" if is_number else "left", no_wrap=True)
-        for row in table.rows:
-            style = None if row[-1] in ("adds up", "0") else "bold red"
-            layout.add_row(*row, style=style)
-        return layout
-
-
-def _aligned(column: Sequence[str]) -> list[str]:
-    width = max(map(len, column))
-    if _are_numbers(column[1:]):  # the first is the name
-        return [cell.rjust(width) for cell in column]
-    return [cell.ljust(width) for cell in column]
-
-
-def _are_numbers(cells: Sequence[str]) -> bool:
-    return all(not cell or cell.replace(",", "").isdigit() for cell in cells)
+        self._console.print(rich_table(table))

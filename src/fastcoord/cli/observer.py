@@ -1,0 +1,72 @@
+"""A connection that subscribes to the events of a cluster without joining it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from fastcoord.errors import ConnectionLost
+from fastcoord.nats.connection import EVENTS_SID
+from fastcoord.nats.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from fastcoord.config import Config
+    from fastcoord.nats.connection import Connection
+    from fastcoord.nats.parser import MessageSink
+    from fastcoord.nats.rights import Right
+
+__all__ = ["Observer"]
+
+
+class Observer:
+    """Subscribe to the events of a cluster and publish nothing.
+
+    A running node may have the node id of the file, so the observer uses none.
+
+    :param config: the configuration.
+    :param sink: receives the messages.
+    """
+
+    def __init__(self, config: Config, sink: MessageSink) -> None:
+        self.server = ""
+        self._subject = config.cluster.subject
+        self._supervisor = Supervisor(config, sink, self)
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def wait(self) -> None:
+        """Wait until the connection is lost for good.
+
+        :raises ConnectionLost: then.
+        """
+        await self._ended
+
+    async def __aenter__(self) -> Observer:
+        try:
+            await self._supervisor.start()
+        except BaseException:
+            await self._supervisor.close()
+            raise
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self._supervisor.close()
+        self._ended.cancel()
+
+    def connection_up(self, connection: Connection) -> None:
+        self.server = str(connection.server)
+        # The supervisor waits for the server's answer, and raises if the right is missing.
+        connection.subscribe(self._subject, EVENTS_SID)
+
+    def connection_given_up(self, reason: str) -> None:
+        if not self._ended.done():
+            self._ended.set_exception(ConnectionLost(f"the connection is lost: {reason}"))
+
+    def connection_writable(self) -> None: ...
+
+    def connection_down(self, reason: str) -> None: ...
+
+    def connection_limited(self, connection: Connection) -> None: ...
+
+    def connection_refused(self, right: Right) -> None: ...
+
+    def connection_granted(self, right: Right) -> None: ...

@@ -1,0 +1,146 @@
+"""``fastcoord publish``: publish events by hand, and wait for their confirmation."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import fastcoord
+from fastcoord.cli.arguments import add_file, add_node_id, random_node_id
+from fastcoord.cli.event_words import parse_event
+from fastcoord.cli.running import CommandFailed, WrongUsage, run_until_interrupted
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import AsyncIterator
+
+    from fastcoord import Config, Event, Node
+
+__all__ = ["configure", "run"]
+
+DESCRIPTION = """\
+Publish one event, or one for each JSON line of standard input, and return when the server has
+confirmed all of them. The lines have the form that `fastcoord listen --json` prints.
+
+Values are numbers, texts, true or false; lists are separated by commas. Data types and registry
+objects may be given by name. Bytes are base64, hex:… or text:….
+
+example: fastcoord publish node.toml StateChange account_id=7 change_id=42 types=Email,Mailbox
+         fastcoord publish node.toml CacheInvalidate items=Domain:5,AccessToken:7
+         fastcoord publish node.toml < events.jsonl
+"""
+
+BYTES_PER_READ = 65536
+IGNORED_KEYS = ("received_at", "node_id")
+"""Keys of ``fastcoord listen --json`` that are not part of the event."""
+
+NOTICES = frozenset({"Missed", "PeerUp", "PeerDown", "DuplicateNodeId"})
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the arguments of the command."""
+    parser.description = DESCRIPTION
+    add_file(parser)
+    add_node_id(parser)
+    parser.add_argument(
+        "event",
+        nargs="*",
+        metavar="EVENT FIELD=VALUE",
+        help="the kind and its fields (default: read JSON lines from standard input)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as a JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Publish events and wait until the server has confirmed them.
+
+    :param arguments: the parsed arguments.
+    :return: the exit status.
+    :raises WrongUsage: the arguments are not an event.
+    :raises CommandFailed: a line of standard input is not an event.
+    """
+    event = None
+    if arguments.event:
+        try:
+            event = parse_event(arguments.event)
+        except (TypeError, ValueError) as error:
+            raise WrongUsage(str(error)) from None
+    config = fastcoord.load_config(arguments.file)
+    node_id: int = random_node_id() if arguments.node_id is None else arguments.node_id
+    return run_until_interrupted(_publish(config, node_id, event, arguments.json))
+
+
+async def _publish(config: Config, node_id: int, event: Event | None, as_json: bool) -> int:
+    async with fastcoord.connect(config, node_id=node_id) as node:
+        problem = None
+        if event is not None:
+            await node.publish(event)
+        else:
+            problem = await _publish_lines(node)
+        await node.flush()
+        stats = node.stats()
+    if as_json:
+        print(json.dumps({"published": stats.confirmed, "server": stats.server}))
+    else:
+        count = f"{stats.confirmed} event{'' if stats.confirmed == 1 else 's'}"
+        print(f"fastcoord: {stats.server} has confirmed {count}", file=sys.stderr)
+    if problem is not None:
+        raise CommandFailed(problem)
+    return 0
+
+
+async def _publish_lines(node: Node) -> str | None:
+    """Publish the events of standard input.
+
+    :return: what is wrong with the first line that cannot be published, or ``None``.
+    """
+    number = 0
+    async for line in _lines():
+        number += 1
+        if not line.strip():
+            continue
+        try:
+            event = _from_json(line)
+            if event is not None:
+                await node.publish(event)
+        except (TypeError, ValueError) as error:
+            return f"standard input, line {number}: {error}; this and later lines are not published"
+    return None
+
+
+def _from_json(line: bytes) -> Event | None:
+    plain: Any = json.loads(line)
+    if not isinstance(plain, dict):
+        raise TypeError("a JSON object is needed")
+    if plain.get("type") in NOTICES:
+        return None
+    return fastcoord.from_builtins(
+        {key: value for key, value in plain.items() if key not in IGNORED_KEYS}
+    )
+
+
+async def _lines() -> AsyncIterator[bytes]:
+    """Read the lines of standard input as they arrive."""
+    loop = asyncio.get_running_loop()
+    chunks: asyncio.Queue[bytes] = asyncio.Queue(maxsize=4)
+
+    def read() -> None:
+        chunk = b"first"
+        while chunk:
+            chunk = os.read(0, BYTES_PER_READ)
+            asyncio.run_coroutine_threadsafe(chunks.put(chunk), loop).result()
+
+    # Neither a pipe transport, which takes no regular file, nor the loop's executor, which would
+    # wait for the read to return after Ctrl-C.
+    threading.Thread(target=read, name="fastcoord-stdin", daemon=True).start()
+    rest = b""
+    while chunk := await chunks.get():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line
+    if rest:
+        yield rest

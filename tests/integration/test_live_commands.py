@@ -1,0 +1,131 @@
+"""``fastcoord peers``, and ``listen`` with its filters, on real servers."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fastcoord
+from fastcoord.cli.peers import COLUMNS
+from fastcoord.server import LocalServer
+from support.cluster.nodes import joined, node_toml
+from support.cluster.plain_peer import PlainPeer
+from support.processes.command import Command, start
+from support.wait import until
+
+STALWART = "stalwart-0.15"
+
+
+@pytest.fixture
+def config(tmp_path: Path, server: LocalServer) -> Path:
+    file = tmp_path / "node.toml"
+    file.write_text(node_toml(server, cluster={"heartbeat": "200ms"}))
+    return file
+
+
+async def interrupt(command: Command) -> None:
+    command.process.send_signal(signal.SIGINT)
+    assert await command.wait() == 130, command.err
+
+
+# ------------------------------------------------------------------------------------- peers
+
+
+async def test_peers_lists_every_node(tmp_path: Path, config: Path, server: LocalServer) -> None:
+    payload = fastcoord.encode_batch([fastcoord.ReloadSettings()], node_id=5, protocol=STALWART)
+    cluster = {"heartbeat": "200ms"}
+    async with (
+        joined(server, 2, cluster=cluster) as node,
+        PlainPeer(server.url) as stalwart,
+        start("peers", str(config), "--wait", "5", "--json", directory=tmp_path) as peers,
+    ):
+        await until(lambda: len(node.peers()) == 1)
+        await node.publish(fastcoord.ReloadSettings(), fastcoord.ReloadSettings())
+        await stalwart.publish(payload)
+        assert await peers.wait() == 0, peers.err
+    first, second = (json.loads(line) for line in peers.out.splitlines())
+    assert (first["node_id"], first["is_up"], first["received"], first["missed"]) == (2, True, 2, 0)
+    assert 0 < first["round_trip"] < 5
+    assert (second["node_id"], second["is_up"], second["incarnation"]) == (5, None, None)
+    assert (second["received"], second["round_trip"]) == (1, None)
+    assert "2 nodes on stwt.agora (stalwart-0.15) at 127.0.0.1:" in peers.err
+
+
+async def test_peers_prints_columns(tmp_path: Path, config: Path, server: LocalServer) -> None:
+    async with (
+        joined(server, 2, cluster={"heartbeat": "200ms"}),
+        start("peers", str(config), directory=tmp_path) as peers,
+    ):
+        assert await peers.wait() == 0, peers.err
+    header, row = peers.out.splitlines()
+    assert re.split("  +", header) == list(COLUMNS)
+    assert re.fullmatch(r" *2  fastcoord  up +0 +0  \d\.\d s ago +\d+\.\d\d ms", row)
+
+
+async def test_watched_peers_are_refreshed(
+    tmp_path: Path, config: Path, server: LocalServer
+) -> None:
+    async with start("peers", str(config), "--watch", directory=tmp_path) as peers:
+        await until(lambda: peers.out.count("round trip") >= 1, timeout=20)
+        async with joined(server, 2, cluster={"heartbeat": "200ms"}):
+            await until(lambda: " up " in peers.out, timeout=20)
+        await until(lambda: " down " in peers.out, timeout=20)
+        await interrupt(peers)
+
+
+# ------------------------------------------------------------------------------------ listen
+
+
+def batch(node_id: int, *events: Any) -> bytes:
+    return fastcoord.encode_batch(events, node_id=node_id, protocol=STALWART)
+
+
+async def test_listen_filters_nodes(tmp_path: Path, config: Path, server: LocalServer) -> None:
+    words = ("listen", str(config), "--node", "3,5")
+    async with start(*words, directory=tmp_path) as listener, PlainPeer(server.url) as stalwart:
+        await listener.prints("listens on")
+        for node_id in (3, 4, 5):
+            await stalwart.publish(batch(node_id, fastcoord.ReloadSettings()))
+        await until(lambda: '"node_id": 5' in listener.out)
+        await interrupt(listener)
+    lines = [json.loads(line) for line in listener.out.splitlines()]
+    assert [line["node_id"] for line in lines] == [3, 5]
+    assert listener.err.splitlines()[-1] == (
+        "fastcoord: 2 events of 2 nodes (2 ReloadSettings), 0 missed"
+    )
+
+
+async def test_raw_messages_show_bytes(tmp_path: Path, config: Path, server: LocalServer) -> None:
+    words = ("listen", str(config), "--raw", "--json")
+    good = batch(3, fastcoord.ReloadSettings())
+    async with start(*words, directory=tmp_path) as listener, PlainPeer(server.url) as stalwart:
+        await listener.prints("raw messages on stwt.agora")
+        await stalwart.publish(good, good + b"\xff", b"")
+        await stalwart.publish(good, header={"Fastcoord": "nonsense"})
+        await until(lambda: listener.out.count("\n") == 4)
+        assert stalwart.messages == [], "listening was noticed"
+        await interrupt(listener)
+    lines = [json.loads(line) for line in listener.out.splitlines()]
+    assert [line["payload"] for line in lines] == [good.hex(), good.hex() + "ff", "", good.hex()]
+    assert [line["offset"] for line in lines] == [None, len(good), 0, None]
+    assert [line["node_id"] for line in lines] == [3, 3, None, 3]
+    assert [line["header"] for line in lines] == [None, None, None, "malformed"]
+    assert lines[0]["events"] == [{"type": "ReloadSettings"}]
+    assert "unknown tag 255" in lines[1]["error"]
+
+
+def test_raw_takes_no_event_filter(config: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "fastcoord", "listen", str(config), "--raw", "--kind", "EmailPush"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
