@@ -29,7 +29,7 @@ def _after_in_child() -> None:
         try:
             member.forked()
         except Exception:
-            # The other objects must still be told.
+            # The other objects must still be notified.
             logger.exception("after fork: %r could not be detached from the parent", member)
     _inherited.clear()
 

@@ -106,7 +106,7 @@ async def test_raw_messages_show_bytes(tmp_path: Path, config: Path, server: Loc
     async with start(*words, directory=tmp_path) as listener, PlainPeer(server.url) as stalwart:
         await listener.prints("raw messages on stwt.agora")
         await stalwart.publish(good, good + b"\xff", b"")
-        await stalwart.publish(good, header={"Fastcoord": "nonsense"})
+        await stalwart.publish(good, header={"F": "nonsense"})
         await until(lambda: listener.out.count("\n") == 4)
         assert stalwart.messages == [], "listening was noticed"
         await interrupt(listener)
