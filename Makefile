@@ -38,8 +38,9 @@ $(VENV)/.built: $(VENV)/.installed $(COMPILED)
 
 build: $(VENV)/.built ## compile the extensions in place
 
-generate: build ## write the files that come from the table of events
+generate: build ## write the files that come from the table of events, and the docstrings of stubs
 	$(BIN)/python tools/generate.py
+	$(BIN)/python tools/stub_docstrings.py
 
 demo: build ## run three nodes on a bundled nats-server and count every event
 	$(BIN)/fastcoord demo

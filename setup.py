@@ -6,7 +6,7 @@ Environment variables, each ``1`` to switch on:
 ``FASTCOORD_SANITIZE``  AddressSanitizer and UndefinedBehaviorSanitizer
 ``FASTCOORD_COVERAGE``  line tracing, so that coverage tools see the .pyx files
 ``FASTCOORD_ANNOTATE``  write the annotated .html beside each .c file
-``FASTCOORD_PURE``      no extensions; for an editable installation that is compiled in place afterwards
+``FASTCOORD_PURE``      no extensions: for an editable installation that is compiled in place later
 """
 
 import os

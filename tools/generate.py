@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,6 +39,12 @@ EVENT_TYPES: tuple[type[Event] | None, ...]
 _CacheItem = tuple[str, int] | tuple[str, int, int]
 
 class Event:
+    """The base class of all events that travel between nodes.
+
+    Events are immutable, hashable, comparable and picklable, take their fields by position or by
+    keyword, and work with ``match``. Only the subclasses can be made.
+    """
+
     __match_args__: ClassVar[tuple[str, ...]]
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: object) -> Self: ...
@@ -93,7 +100,18 @@ def stub_class(kind: Kind) -> str:
         f"    @property\n    def {field.name}(self) -> {FIELD_TYPES.get(field.type, 'int')}: ...\n"
         for field in kind.fields
     )
-    return f"@final\nclass {kind.name}(Event):\n{signature}{properties}"
+    return f"@final\nclass {kind.name}(Event):\n{stub_docstring(kind)}{signature}{properties}"
+
+
+def stub_docstring(kind: Kind) -> str:
+    """Give the docstring of a class in the stub."""
+    if not kind.fields:
+        return f'    """{kind.meaning}"""\n\n'
+    lines = [f'    """{kind.meaning}', ""]
+    for field in kind.fields:
+        text = f":param {field.name}: {field.meaning}"
+        lines += textwrap.wrap(text, 100, initial_indent=" " * 4, subsequent_indent=" " * 8)
+    return "\n".join([*lines, '    """', "", ""])
 
 
 def where_table() -> Iterator[str]:

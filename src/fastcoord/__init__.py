@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import importlib as _importlib
+import os as _os
 import typing as _typing
 
 from fastcoord._codec import Batch, decode_batch, encode_batch
@@ -80,6 +81,7 @@ __all__ = [
     "connect",
     "decode_batch",
     "encode_batch",
+    "get_include",
     "load_config",
     "parse_config",
 ]
@@ -100,6 +102,14 @@ _LOADED_LATER = {
     "load_config": "config",
     "parse_config": "config",
 }
+
+
+def get_include() -> str:
+    """Return the folder of the C headers, for the ``include_dirs`` of an extension that cimports.
+
+    :return: an absolute path.
+    """
+    return _os.path.dirname(_os.path.dirname(_os.path.abspath(__file__)))
 
 
 def __getattr__(name: str) -> _typing.Any:

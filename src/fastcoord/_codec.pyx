@@ -145,6 +145,33 @@ cdef inline void return_writer(Writer* writer) noexcept:
         writer_free(writer)
 
 
+cdef bytes encode(events, uint16_t node_id, Protocol protocol):
+    """Encode an iterable of events; ``encode_batch`` for Cython."""
+    cdef Writer writer
+    cdef Py_ssize_t index = 0
+    cdef Py_ssize_t count
+    if protocol is None:
+        raise TypeError("protocol must be what get_protocol gives, not None")
+    if type(events) is not list:
+        events = tuple(events)
+    take_writer(&writer)
+    try:
+        reserve(&writer, BYTES_U16)
+        writer_advance(&writer, put_uint(writer_end(&writer), node_id))
+        # The items stay valid: encode_run runs no Python code, so that the list cannot change meanwhile.
+        count = PySequence_Fast_GET_SIZE(events)
+        while index < count:
+            index = encode_run(
+                protocol, &writer, PySequence_Fast_ITEMS(events), index, count, PY_SSIZE_T_MAX
+            )
+            if index < count:
+                encode_checked(protocol, &writer, <object>PySequence_Fast_ITEMS(events)[index])
+                index += 1
+        return PyBytes_FromStringAndSize(<char*>writer.start, writer.used)
+    finally:
+        return_writer(&writer)
+
+
 def encode_batch(events, *, node_id, protocol):
     """Encode events into the bytes of one message.
 
@@ -157,10 +184,7 @@ def encode_batch(events, *, node_id, protocol):
     :raises ValueError: the node id is out of range, or there is no such protocol.
     """
     cdef Protocol tables = get_protocol(protocol)
-    cdef Writer writer
     cdef uint64_t sender
-    cdef Py_ssize_t index = 0
-    cdef Py_ssize_t count
     if type(node_id) is not int and (
         not isinstance(node_id, int) or isinstance(node_id, bool)
     ):
@@ -169,24 +193,7 @@ def encode_batch(events, *, node_id, protocol):
     if sender > 0xffff:
         PyErr_Clear()
         raise ValueError(f"node_id must be from 0 to 65535, not {node_id}")
-    if type(events) is not list:
-        events = tuple(events)
-    take_writer(&writer)
-    try:
-        reserve(&writer, BYTES_U16)
-        writer_advance(&writer, put_uint(writer_end(&writer), sender))
-        # The items stay valid: encode_run runs no Python code, so that the list cannot change meanwhile.
-        count = PySequence_Fast_GET_SIZE(events)
-        while index < count:
-            index = encode_run(
-                tables, &writer, PySequence_Fast_ITEMS(events), index, count, PY_SSIZE_T_MAX
-            )
-            if index < count:
-                encode_checked(tables, &writer, <object>PySequence_Fast_ITEMS(events)[index])
-                index += 1
-        return PyBytes_FromStringAndSize(<char*>writer.start, writer.used)
-    finally:
-        return_writer(&writer)
+    return encode(events, <uint16_t>sender, tables)
 
 
 cdef int vector_reserve(Vector* vector) except -1:
@@ -230,22 +237,15 @@ cdef void return_vector(Vector* vector) noexcept:
         PyMem_Free(vector.start)
 
 
-def decode_batch(payload, *, protocol):
-    """Decode the bytes of one message.
-
-    :param payload: anything with a buffer: ``bytes``, ``bytearray``, ``memoryview``.
-    :param protocol: the name of a protocol, such as ``"stalwart-0.16"`` or ``"fastcoord-1"``.
-    :return: a ``Batch``.
-    :raises DecodeError: the payload is malformed; its ``offset`` says where, its ``decoded`` holds
-        the events before that.
-    :raises ValueError: there is no such protocol.
-    """
-    cdef Protocol tables = get_protocol(protocol)
+cdef Batch decode(payload, Protocol protocol):
+    """Decode one message; ``decode_batch`` for Cython."""
     cdef Reader reader
     cdef Py_buffer view
     cdef uint64_t node_id = 0
     cdef const uint8_t* event_at
     cdef Vector vector
+    if protocol is None:
+        raise TypeError("protocol must be what get_protocol gives, not None")
     memset(&view, 0, sizeof(view))
     if type(payload) is bytes:
         reader_init(
@@ -258,19 +258,19 @@ def decode_batch(payload, *, protocol):
     try:
         if not read_u16(&reader, &node_id):
             raise DecodeError(
-                explain(tables, &reader, NULL), reader.fault_at - reader.start, (), None
+                explain(protocol, &reader, NULL), reader.fault_at - reader.start, (), None
             )
         while reader.position < reader.end:
             vector_reserve(&vector)
             vector.used += decode_run(
-                tables, &reader, vector.start + vector.used, vector.capacity - vector.used, ALL_KINDS
+                protocol, &reader, vector.start + vector.used, vector.capacity - vector.used, ALL_KINDS
             )
             if vector.used == vector.capacity or reader.position == reader.end:
                 continue
             event_at = reader.position
-            decode_event(tables, &reader)
+            decode_event(protocol, &reader)
             raise DecodeError(
-                explain(tables, &reader, event_at),
+                explain(protocol, &reader, event_at),
                 reader.fault_at - reader.start,
                 vector_take(&vector),
                 node_id,
@@ -279,3 +279,16 @@ def decode_batch(payload, *, protocol):
     finally:
         return_vector(&vector)
         PyBuffer_Release(&view)
+
+
+def decode_batch(payload, *, protocol):
+    """Decode the bytes of one message.
+
+    :param payload: anything with a buffer: ``bytes``, ``bytearray``, ``memoryview``.
+    :param protocol: the name of a protocol, such as ``"stalwart-0.16"`` or ``"fastcoord-1"``.
+    :return: a ``Batch``.
+    :raises DecodeError: the payload is malformed; its ``offset`` says where, its ``decoded`` holds
+        the events before that.
+    :raises ValueError: there is no such protocol.
+    """
+    return decode(payload, get_protocol(protocol))

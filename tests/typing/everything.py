@@ -102,6 +102,7 @@ def every_constructor() -> list[Event]:
 
 
 def every_batch(payload: bytes) -> None:
+    reveal_type(fastcoord.get_include())  # str
     batch = fastcoord.decode_batch(payload, protocol="fastcoord-1")
     reveal_type(batch)  # Batch
     reveal_type(batch.node_id)  # int
@@ -211,6 +212,8 @@ async def every_error(node: fastcoord.Node) -> None:
         timeout: TimeoutError = error
         raise timeout from None
     except (fastcoord.ConnectionLost, fastcoord.NodeClosed, fastcoord.IncompatibleNatsPy):
+        raise
+    except fastcoord.WrongLoop:
         raise
     except (fastcoord.ServerNotFound, fastcoord.ServerError, fastcoord.PermissionDenied):
         raise

@@ -14,7 +14,51 @@ class _Sender(Protocol):
 
 @disjoint_base
 class Publisher:
+    """The publishing methods of a node.
+
+    :param state: stores what has ended the node.
+    :param batcher: encodes the events.
+    :param sender: has the methods ``publish_rest(prepared, done)``, which returns a coroutine that
+        waits until the events from index ``done`` on are accepted, ``yield_to_loop()``, which
+        returns a coroutine that runs one iteration of the event loop, and ``check_caller()``, which
+        raises ``WrongLoop``.
+    """
     def __init__(self, state: NodeState, batcher: Batcher, sender: _Sender) -> None: ...
-    def publish(self, *events: Event) -> Coroutine[Any, Any, None]: ...
-    def publish_many(self, events: Iterable[Event]) -> Coroutine[Any, Any, None]: ...
-    def publish_nowait(self, *events: Event) -> None: ...
+    def publish(self, *events: Event) -> Coroutine[Any, Any, None]:
+        """Publish events to every other node; wait while ``capacity.client`` is used up.
+
+        The events are accepted, in their order, before this call returns or, if it has to wait,
+        before the await ends. Accepted events are kept until the server has confirmed them, and
+        sent again after a reconnect.
+
+        :param events: any events that the protocol has. If one of them is refused, none is sent.
+        :raises UnsupportedEvent: the protocol does not have such an event.
+        :raises EventTooLarge: an event does not fit into a batch and cannot be split.
+        :raises TypeError: something is not an event.
+        :raises ConnectionLost: the connection is gone for good.
+        :raises NodeClosed: the node was closed.
+        :raises WrongLoop: the call comes from another event loop or thread.
+        """
+    def publish_many(self, events: Iterable[Event]) -> Coroutine[Any, Any, None]:
+        """Publish a list of events; like ``publish(*events)``, without unpacking.
+
+        :param events: an iterable of events.
+        :raises UnsupportedEvent: the protocol does not have such an event.
+        :raises EventTooLarge: an event does not fit into a batch and cannot be split.
+        :raises TypeError: something is not an event.
+        :raises ConnectionLost: the connection is gone for good.
+        :raises NodeClosed: the node was closed.
+        :raises WrongLoop: the call comes from another event loop or thread.
+        """
+    def publish_nowait(self, *events: Event) -> None:
+        """Publish events without waiting, from any thread; never fails because of the bus.
+
+        When ``capacity.client`` is used up, the oldest batch that was not sent is discarded. It is
+        counted in ``stats().discarded``, and the peers receive ``Missed`` with the cause
+        ``"discarded"``.
+
+        :raises UnsupportedEvent: the protocol does not have such an event.
+        :raises EventTooLarge: an event does not fit into a batch and cannot be split.
+        :raises TypeError: something is not an event.
+        :raises NodeClosed: the node was closed, or this process is a forked child.
+        """

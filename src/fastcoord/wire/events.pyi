@@ -10,6 +10,12 @@ EVENT_TYPES: tuple[type[Event] | None, ...]
 _CacheItem = tuple[str, int] | tuple[str, int, int]
 
 class Event:
+    """The base class of all events that travel between nodes.
+
+    Events are immutable, hashable, comparable and picklable, take their fields by position or by
+    keyword, and work with ``match``. Only the subclasses can be made.
+    """
+
     __match_args__: ClassVar[tuple[str, ...]]
     def __copy__(self) -> Self: ...
     def __deepcopy__(self, memo: object) -> Self: ...
@@ -18,6 +24,13 @@ class Event:
 
 @final
 class StateChange(Event):
+    """Objects of an account changed.
+
+    :param account_id: u32.
+    :param change_id: u64, the account's change counter after the change.
+    :param types: u64, a bitmap of ``DataType``.
+    """
+
     def __new__(cls, account_id: int, change_id: int, types: int) -> Self: ...
     @property
     def account_id(self) -> int: ...
@@ -28,6 +41,15 @@ class StateChange(Event):
 
 @final
 class CalendarAlert(Event):
+    """A calendar alarm is due.
+
+    :param account_id: u32.
+    :param event_id: u32.
+    :param recurrence_id: i64, or ``None``; 0 means none as well, as on the wire.
+    :param uid: the calendar event's UID.
+    :param alert_id: the alarm's id.
+    """
+
     def __new__(
         cls,
         account_id: int,
@@ -49,6 +71,13 @@ class CalendarAlert(Event):
 
 @final
 class EmailPush(Event):
+    """An email arrived and a push is due.
+
+    :param account_id: u32.
+    :param email_id: u32, the document id of the email.
+    :param change_id: u64.
+    """
+
     def __new__(cls, account_id: int, email_id: int, change_id: int) -> Self: ...
     @property
     def account_id(self) -> int: ...
@@ -59,12 +88,23 @@ class EmailPush(Event):
 
 @final
 class PushServerUpdate(Event):
+    """The push subscriptions of an account changed (Stalwart 0.16).
+
+    :param account_id: u32.
+    """
+
     def __new__(cls, account_id: int) -> Self: ...
     @property
     def account_id(self) -> int: ...
 
 @final
 class RegistryInsert(Event):
+    """A registry object was added; "an address was blocked" is an insert of a BlockedIp.
+
+    :param object: u16, an ``ObjectType`` where it has a name.
+    :param id: u64.
+    """
+
     def __new__(cls, object: int, id: int) -> Self: ...
     @property
     def object(self) -> int: ...
@@ -73,6 +113,12 @@ class RegistryInsert(Event):
 
 @final
 class RegistryDelete(Event):
+    """A registry object was removed.
+
+    :param object: u16, an ``ObjectType`` where it has a name.
+    :param id: u64.
+    """
+
     def __new__(cls, object: int, id: int) -> Self: ...
     @property
     def object(self) -> int: ...
@@ -81,74 +127,128 @@ class RegistryDelete(Event):
 
 @final
 class RegistryReload(Event):
+    """All registry objects of one type are to be read again.
+
+    :param object: u16, an ``ObjectType`` where it has a name.
+    """
+
     def __new__(cls, object: int) -> Self: ...
     @property
     def object(self) -> int: ...
 
 @final
 class CacheInvalidate(Event):
+    """Cached objects are stale.
+
+    :param items: an iterable of tuples, kept as a tuple: a name and an id, for example ``("Domain",
+        5)``; ``("EmailNegative", id, local_part_hash)`` has a third member. Ids are u32. A list too
+        long for one batch is split.
+    """
+
     def __new__(cls, items: Iterable[_CacheItem | Sequence[str | int]]) -> Self: ...
     @property
     def items(self) -> tuple[_CacheItem, ...]: ...
 
 @final
 class CacheInvalidateAll(Event):
+    """Every cache is stale."""
+
     def __new__(cls) -> Self: ...
 
 @final
 class CacheInvalidateNegative(Event):
+    """Every cached "there is no such thing" is stale."""
+
     def __new__(cls) -> Self: ...
 
 @final
 class MtaQueueStatus(Event):
+    """The outgoing mail queue was started or stopped.
+
+    :param is_running: a bool.
+    """
+
     def __new__(cls, is_running: bool) -> Self: ...
     @property
     def is_running(self) -> bool: ...
 
 @final
 class QueueRefresh(Event):
+    """The outgoing mail queue is to be read again."""
+
     def __new__(cls) -> Self: ...
 
 @final
 class TaskQueueRefresh(Event):
+    """The task queue is to be read again (``stalwart-1.0``)."""
+
     def __new__(cls) -> Self: ...
 
 @final
 class IndexQueueRefresh(Event):
+    """The index queue is to be read again (``stalwart-1.0``)."""
+
     def __new__(cls) -> Self: ...
 
 @final
 class InvalidateAccessTokens(Event):
+    """Access tokens of these accounts are no longer valid.
+
+    :param account_ids: an iterable of u32, kept as a tuple. A list too long for one batch is split.
+    """
+
     def __new__(cls, account_ids: Iterable[int]) -> Self: ...
     @property
     def account_ids(self) -> tuple[int, ...]: ...
 
 @final
 class InvalidateGroupwareCache(Event):
+    """Cached calendars, contacts and files of these accounts are stale.
+
+    :param account_ids: an iterable of u32, kept as a tuple. A list too long for one batch is split.
+    """
+
     def __new__(cls, account_ids: Iterable[int]) -> Self: ...
     @property
     def account_ids(self) -> tuple[int, ...]: ...
 
 @final
 class ReloadSettings(Event):
+    """The settings are to be read again."""
+
     def __new__(cls) -> Self: ...
 
 @final
 class ReloadBlockedIps(Event):
+    """The blocked addresses are to be read again."""
+
     def __new__(cls) -> Self: ...
 
 @final
 class ReloadPushServers(Event):
+    """The push subscriptions of an account changed (Stalwart 0.14 and 0.15).
+
+    :param account_id: u32.
+    """
+
     def __new__(cls, account_id: int) -> Self: ...
     @property
     def account_id(self) -> int: ...
 
 @final
 class ReloadSpamFilter(Event):
+    """The spam filter is to be read again (since Stalwart 0.15.0)."""
+
     def __new__(cls) -> Self: ...
 
 @final
 class AppEvent(Event):
+    """An event that an application defines itself (``fastcoord-1`` only).
+
+    :param kind: u16, the application's own numbering.
+    :param payload: bytes; ``bytearray`` and ``memoryview`` are copied.
+    """
+
     def __new__(cls, kind: int, payload: bytes | bytearray | memoryview = b"") -> Self: ...
     @property
     def kind(self) -> int: ...

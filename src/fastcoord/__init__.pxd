@@ -1,0 +1,39 @@
+# What another Cython package may cimport; examples/cython_consumer uses it.
+#
+# `get_protocol` gives the tables of a protocol by its name; `encode` and `decode` take them instead of the name.
+# `Batch.events` is the tuple of a batch. The numbers in an event are read from its memory: `code_of_class` and
+# `slot_of_field` look up, once, where a class has a field; `code_of` and `number_at` then read events of this class
+# without a check. Everything else is read as in Python.
+from cpython.object cimport PyObject, PyTypeObject
+from libc.stdint cimport uint64_t
+
+from fastcoord._codec cimport Batch, decode, encode
+from fastcoord.wire.events cimport CODE_COUNT, Event, code_of, content, kinds
+from fastcoord.wire.fields cimport FIELD_TEXT
+from fastcoord.wire.protocol cimport Protocol, get_protocol
+
+
+cdef inline int code_of_class(kind) except -1:
+    """Return the code of an event class."""
+    cdef int code
+    for code in range(1, CODE_COUNT):
+        if kinds[code].type == <PyTypeObject*>kind:
+            return code
+    raise TypeError(f"not an event class: {kind!r}")
+
+
+cdef inline int slot_of_field(kind, str name) except -1:
+    """Return where events of a class keep a number, a flag or a recurrence."""
+    cdef int code = code_of_class(kind)
+    cdef int slot
+    for slot in range(kinds[code].count):
+        if <str>kinds[code].slot_names[slot] == name:
+            if kinds[code].types[slot] >= FIELD_TEXT:
+                raise TypeError(f"{kind.__name__}.{name} is not a number: read the attribute")
+            return slot
+    raise AttributeError(f"{kind.__name__} has no field {name!r}")
+
+
+cdef inline uint64_t number_at(Event event, int slot) noexcept:
+    """Return a number of an event; the slot must be one of its class."""
+    return content(event).fields[slot].number
