@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Generator
 from types import TracebackType
 from typing import Any
@@ -16,15 +17,43 @@ from fastcoord.node import Node
 __all__ = ["Connecting", "connect"]
 
 
+HOW_TO_CONNECT = (
+    "write: async with fastcoord.connect(...) as node, or: node = await fastcoord.connect(...)"
+)
+
+
 class Connecting:
     """What ``connect`` returns: ``await`` it, or use it with ``async with``."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self._node: Node | None = None
+        self._is_used = False
 
     def __await__(self) -> Generator[Any, None, Node]:
+        self._is_used = True
         return _started(self._config).__await__()
+
+    def __del__(self) -> None:
+        if not self._is_used:
+            warnings.warn(
+                f"connect(...) was never awaited: {HOW_TO_CONNECT}", RuntimeWarning, stacklevel=2
+            )
+
+    def __getattr__(self, name: str) -> Any:
+        if hasattr(Node, name):
+            self._is_used = True
+            raise AttributeError(
+                f"connect(...) is not a node yet, so it has no {name}: {HOW_TO_CONNECT}"
+            )
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _refuse(self, *unused: object) -> Any:
+        self._is_used = True
+        raise TypeError(f"connect(...) takes async with or await: {HOW_TO_CONNECT}")
+
+    # Without these, the interpreter's error would not say what to write.
+    __enter__ = __exit__ = __aiter__ = _refuse
 
     async def __aenter__(self) -> Node:
         self._node = await self

@@ -321,6 +321,25 @@ class Session:
         self._liveness.stop()
         self._hold.cancel()
 
+    def abandon(self) -> None:
+        """End a node that the program did not close and does not refer to any more.
+
+        Called by the garbage collector, in any thread.
+        """
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._abandon)
+
+    def _abandon(self) -> None:
+        if self._closing is None:
+            self._closing = self._loop.create_task(
+                self._drop_everything(), name=f"fastcoord {self._name} abandoned"
+            )
+
+    async def _drop_everything(self) -> int:
+        self._end(NodeClosed(f"node {self.node_id} was abandoned"))
+        await self._supervisor.close()
+        return self.sender.batcher.waiting
+
     def check_caller(self) -> None:
         """Raise unless the call comes from the node's event loop and process."""
         if self.is_forked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -32,6 +33,18 @@ class Node(Publisher):
     def __init__(self, session: Session) -> None:
         super().__init__(session.state, session.sender.batcher, session.sender)
         self._session = session
+
+    def __del__(self) -> None:
+        session: Session | None = getattr(self, "_session", None)
+        if session is None or session.is_closing or session.state.ended is not None:
+            return
+        warnings.warn(
+            f"{self!r} was never closed: use async with, or await node.close()",
+            ResourceWarning,
+            source=self,
+            stacklevel=2,
+        )
+        session.abandon()
 
     def __repr__(self) -> str:
         session = self._session
@@ -73,7 +86,10 @@ class Node(Publisher):
         :raises NodeClosed: the node was closed.
         """
         self._session.check_caller()
-        return Subscription(self._session.subscribe(kinds=kinds, overflow=overflow, peers=peers))
+        consumer = self._session.subscribe(kinds=kinds, overflow=overflow, peers=peers)
+        # A program may keep the subscription alone: the node is in use as long as that is.
+        consumer.node = self
+        return Subscription(consumer)
 
     @property
     def node_id(self) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -184,3 +186,59 @@ def new_loop(name: str) -> asyncio.AbstractEventLoop:
 
         return uvloop.new_event_loop()
     return asyncio.new_event_loop()
+
+
+async def test_unclosed_node_warns(shared_server: LocalServer, cluster: Cluster) -> None:
+    config = fastcoord.parse_config(node_toml(shared_server, cluster=cluster))
+    node = await fastcoord.connect(config, node_id=1)
+    session = weakref.ref(node._session)
+    async with accounted(shared_server, 2, cluster=cluster) as peer:
+        await until(lambda: [each.is_up for each in peer.peers()] == [True])
+        with pytest.warns(ResourceWarning, match=r"Node 1 .* was never closed"):
+            del node
+        await until(lambda: session() is None or not gc.collect() and session() is None)
+        await until(lambda: [each.is_up for each in peer.peers()] == [False])
+
+
+async def test_subscription_keeps_node(shared_server: LocalServer, cluster: Cluster) -> None:
+    config = fastcoord.parse_config(node_toml(shared_server, cluster=cluster))
+    events = (await fastcoord.connect(config, node_id=1)).subscribe()
+    async with accounted(shared_server, 2, cluster=cluster) as peer:
+        gc.collect()
+        await peer.publish(EVENT)
+        assert await anext(aiter(events)) == EVENT
+    node = events._consumer.node
+    assert isinstance(node, Node)
+    await node.close()
+
+
+@pytest.mark.parametrize("name", ["publish", "subscribe", "node_id", "close"])
+def test_connect_without_await_is_reported(shared_server: LocalServer, name: str) -> None:
+    config = fastcoord.parse_config(node_toml(shared_server))
+    with pytest.raises(AttributeError, match=rf"no {name}: write: async with"):
+        getattr(fastcoord.connect(config), name)
+
+
+async def test_connect_in_wrong_statement_is_reported(shared_server: LocalServer) -> None:
+    config = fastcoord.parse_config(node_toml(shared_server))
+    with pytest.raises(TypeError, match="takes async with or await"):
+        with fastcoord.connect(config):  # type: ignore[attr-defined]
+            pass
+    with pytest.raises(TypeError, match="takes async with or await"):
+        async for _ in fastcoord.connect(config):  # type: ignore[attr-defined]
+            pass
+
+
+def test_unused_connect_warns(shared_server: LocalServer) -> None:
+    config = fastcoord.parse_config(node_toml(shared_server))
+    with pytest.warns(RuntimeWarning, match="never awaited: write: async with"):
+        fastcoord.connect(config)
+
+
+async def test_published_class_is_named(shared_server: LocalServer, cluster: Cluster) -> None:
+    async with accounted(shared_server, 1, cluster=cluster) as node:
+        for publish in (node.publish, node.publish_nowait):
+            with pytest.raises(TypeError, match=r"write StateChange\(\.\.\.\)"):
+                publish(fastcoord.StateChange)  # type: ignore[arg-type]
+            with pytest.raises(TypeError, match=r"write ReloadBlockedIps\(\)"):
+                publish(fastcoord.ReloadBlockedIps)  # type: ignore[arg-type]

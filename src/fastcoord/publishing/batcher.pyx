@@ -125,6 +125,11 @@ cdef class Batcher(BatchQueue):
     cdef int check(self, object event) except -1:
         """Raise unless this is an event that the protocol has."""
         if not is_event(event):
+            if isinstance(event, type) and issubclass(event, Event):
+                raise TypeError(
+                    f"only events can be published, and {event.__name__} is a class of events: write"
+                    f" {event.__name__}({'...' if event.__match_args__ else ''})"
+                )
             hint = "; publish_many takes lists" if isinstance(event, (list, tuple)) else ""
             raise TypeError(
                 f"only events can be published, such as StateChange, not {type(event).__name__}"

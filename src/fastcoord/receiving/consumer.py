@@ -67,6 +67,8 @@ class Consumer(Cursor):
             as_notices=overflow_notices,
             get_loop=loop_getter(loop),
         )
+        self.node: object = None
+        """Kept alive by the subscription."""
         self._on_close = on_close
         self._final: SubscriptionStats | None = None
 
