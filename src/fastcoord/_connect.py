@@ -48,12 +48,15 @@ class Connecting:
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    def _refuse(self, *unused: object) -> Any:
+    # Without these, the interpreter's error would not say what to write.
+    def __enter__(self) -> Any:
         self._is_used = True
         raise TypeError(f"connect(...) takes async with or await: {HOW_TO_CONNECT}")
 
-    # Without these, the interpreter's error would not say what to write.
-    __enter__ = __exit__ = __aiter__ = _refuse
+    def __exit__(self, *unused: object) -> None:
+        raise AssertionError("never entered")
+
+    __aiter__ = __enter__
 
     async def __aenter__(self) -> Node:
         self._node = await self
