@@ -117,7 +117,10 @@ class Liveness:
         self._last_tick = now
         connection = self._supervisor.connection
         if connection is not None:
-            if now - self._sender.last_sent >= self._heartbeat * 0.75:
+            if connection.refused:
+                self._sender.beat()
+                connection.try_refused()
+            elif now - self._sender.last_sent >= self._heartbeat * 0.75:
                 self._sender.beat()
             if self._pong_timeout.tick(connection):
                 connection.abort(

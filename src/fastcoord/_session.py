@@ -13,7 +13,7 @@ from fastcoord._forking import call_in_child
 from fastcoord._liveness import Liveness
 from fastcoord._loss_log import LossLog
 from fastcoord._ping import Pings
-from fastcoord.errors import ConnectionLost, NodeClosed
+from fastcoord.errors import ConnectionLost, NodeClosed, PermissionDenied
 from fastcoord.events import Missed
 from fastcoord.nats.connection import EVENTS_SID
 from fastcoord.nats.supervisor import Supervisor
@@ -286,12 +286,18 @@ class Session:
         self._hold.cancel()
 
     def connection_refused(self, right: Right) -> None:
-        if right.direction == "subscribe":
+        if right.direction == "publish":
+            self.sender.refused(right.denied())
+        else:
             self._gap_detector.disconnected()
 
     def connection_granted(self, right: Right) -> None:
-        if right.direction == "subscribe":
+        if right.direction == "publish":
+            self.sender.permitted()
+        else:
             self._gap_detector.connected(self._loop.time())
+        # The answers of the peers tell how far they are.
+        self.sender.beat("hello")
 
     def connection_given_up(self, reason: str) -> None:
         self._end(ConnectionLost(f"the connection is lost: {reason}"))
@@ -373,7 +379,7 @@ class Session:
         if self.state.ended is None:
             try:
                 await self.sender.close(deadline)
-            except (TimeoutError, ConnectionLost):
+            except (TimeoutError, ConnectionLost, PermissionDenied):
                 logger.debug("%s: closing without confirmation", self._name)
         self._end(NodeClosed(f"node {self.node_id} is closed"))
         await self._supervisor.close()

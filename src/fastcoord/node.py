@@ -58,6 +58,7 @@ class Node(Publisher):
 
         :raises RequestTimeout: that took longer than ``timeout.request``, or some of the events
             were discarded meanwhile.
+        :raises PermissionDenied: the server does not permit this node to publish.
         :raises ConnectionLost: the connection is gone for good.
         :raises NodeClosed: the node was closed.
         """

@@ -1,6 +1,8 @@
 # cython: language_level=3, embedsignature=True
 """Whether a node accepts events: the one place that stores what has ended it."""
 
+import copy
+
 from fastcoord.errors import NodeClosed
 
 
@@ -8,10 +10,11 @@ cdef class NodeState:
     """The state that publisher, sender and node share.
 
     :ivar ended: the exception that further calls raise; ``None`` while the node is in use.
+    :ivar refused: the exception that publishing raises while the server does not permit it.
     :ivar is_closed: whether ``ended`` is ``NodeClosed``.
     :ivar waiting: how many publishers wait for capacity.
-    :ivar is_blocked: whether ``publish`` must not add events itself: the node has ended, or others
-        wait for capacity and come first.
+    :ivar is_blocked: whether ``publish`` must not add events itself: the node has ended, the server
+        does not permit publishing, or others wait for capacity and come first.
     :ivar thread: the identifier of the thread that ran the node's event loop at the last check.
     """
 
@@ -32,6 +35,27 @@ cdef class NodeState:
             # A new object: the same one would collect the traceback of every call.
             raise type(self.ended)(*self.ended.args)
 
+    def refuse(self, reason):
+        """Store why the server does not permit publishing."""
+        self.refused = reason
+        self.is_blocked = True
+
+    def permit(self):
+        """Store that the server permits publishing."""
+        self.refused = None
+        self.set_waiting(self.waiting)
+
+    def check_publishing(self):
+        """Raise what has ended the node, or why the server does not permit publishing.
+
+        :raises ConnectionLost: the connection is gone for good.
+        :raises NodeClosed: the node was closed.
+        :raises PermissionDenied: the server does not permit publishing.
+        """
+        self.check()
+        if self.refused is not None:
+            raise copy.copy(self.refused)
+
     def set_thread(self, unsigned long ident):
         """Store the thread that runs the event loop."""
         self.thread = ident
@@ -39,4 +63,4 @@ cdef class NodeState:
     def set_waiting(self, Py_ssize_t count):
         """Store how many publishers wait for capacity."""
         self.waiting = count
-        self.is_blocked = count > 0 or self.ended is not None
+        self.is_blocked = count > 0 or self.ended is not None or self.refused is not None

@@ -60,7 +60,7 @@ cdef class Publisher:
         cdef tuple prepared
         cdef Py_ssize_t done = 0
         if self.state.is_blocked:
-            self.state.check()
+            self.state.check_publishing()
             return self.sender.publish_rest(self.batcher.prepare(events), 0)
         prepared = self.batcher.prepare_tuple(events)
         done = self.batcher.add_tuple(prepared, 0)
@@ -86,6 +86,7 @@ cdef class Publisher:
         :raises UnsupportedEvent: the protocol does not have such an event.
         :raises EventTooLarge: an event does not fit into a batch and cannot be split.
         :raises TypeError: something is not an event.
+        :raises PermissionDenied: the server does not permit this node to publish.
         :raises ConnectionLost: the connection is gone for good.
         :raises NodeClosed: the node was closed.
         :raises WrongLoop: the call comes from another event loop or thread.
@@ -105,6 +106,7 @@ cdef class Publisher:
         :raises UnsupportedEvent: the protocol does not have such an event.
         :raises EventTooLarge: an event does not fit into a batch and cannot be split.
         :raises TypeError: something is not an event.
+        :raises PermissionDenied: the server does not permit this node to publish.
         :raises ConnectionLost: the connection is gone for good.
         :raises NodeClosed: the node was closed.
         :raises WrongLoop: the call comes from another event loop or thread.

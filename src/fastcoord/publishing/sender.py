@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fastcoord.config import Config
+    from fastcoord.errors import PermissionDenied
     from fastcoord.events import Event
     from fastcoord.nats.connection import Connection, Note
     from fastcoord.publishing.node_state import NodeState
@@ -71,6 +72,8 @@ class Sender:
         self._empty_payload = self.batcher.empty_payload()
         self._connection: Connection | None = None
         self._is_held = False
+        self._is_refused = False
+        self._refusals = 0
         self._waiting_since = self._clock()
         """Until when a connection took batches; their age counts from then on."""
         self._silent_since = 0.0
@@ -92,7 +95,7 @@ class Sender:
                 self._state.set_waiting(len(self._waiters))
                 self._wake_publisher()
                 await waiter
-                self._state.check()
+                self._state.check_publishing()
                 done = self.batcher.add_from(prepared, done)
             finally:
                 self._waiters.remove(waiter)
@@ -127,7 +130,7 @@ class Sender:
     def _send_batches(self) -> None:
         connection = self._connection
         batcher = self.batcher
-        if connection is None or self._is_held or self._state.is_closed:
+        if connection is None or self._is_held or self._is_refused or self._state.is_closed:
             return
         if not (batcher.queue or batcher.resend):
             return
@@ -200,14 +203,16 @@ class Sender:
 
     def _expect_pong(self, connection: Connection, up_to: int, now: float) -> Callable[[], None]:
         self._confirmations.add_ping(up_to, now)
-        return lambda: self._answered(connection, up_to)
+        refusals = self._refusals
+        return lambda: self._answered(connection, up_to, refusals)
 
     def _ping(self, connection: Connection, up_to: int) -> None:
         connection.ping(self._expect_pong(connection, up_to, self._loop.time()))
 
-    def _answered(self, connection: Connection, up_to: int) -> None:
+    def _answered(self, connection: Connection, up_to: int, refusals: int) -> None:
         """Confirm the events before number ``up_to``: a PONG arrived."""
-        if connection is not self._connection:
+        # A PING that was sent before a refusal may follow batches that the server did not accept.
+        if connection is not self._connection or refusals != self._refusals:
             return
         batcher, confirmations = self.batcher, self._confirmations
         batcher.confirm(up_to, self._clock())
@@ -250,7 +255,9 @@ class Sender:
         :return: how many events were discarded.
         """
         deadline = self._clock() - self._max_age
-        if self._connection is not None or self._waiting_since >= deadline:
+        if self._waiting_since >= deadline:
+            return 0
+        if self._connection is not None and not self._is_refused:
             return 0
         discarded = self.batcher.discard_before(deadline)
         if discarded:
@@ -300,6 +307,33 @@ class Sender:
         self._wake_publisher()
         return discarded
 
+    def refused(self, reason: PermissionDenied) -> None:
+        """Keep everything until the server permits publishing again.
+
+        Called before the PONGs of the batches that the server may not have accepted.
+
+        :param reason: what ``publish`` and ``flush`` raise meanwhile.
+        """
+        self._state.refuse(reason)
+        self._refusals += 1
+        if not self._is_refused and not self._is_held:
+            self._waiting_since = self._clock()
+        self._is_refused = True
+        self._confirmations.clear_pings()
+        self.batcher.rewind()
+        self._confirmations.end(reason)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def permitted(self) -> None:
+        """Send what waits: the server permits publishing again."""
+        if self._is_refused:
+            self._is_refused = False
+            self._state.permit()
+            self._flush()
+            self._wake_publisher()
+
     def limit_batches(self, max_payload: int) -> int:
         """Follow the largest message that the server accepts, in bytes.
 
@@ -320,10 +354,13 @@ class Sender:
         connection = self._connection
         if connection is not None:
             now = self._clock()
-            if not self._is_held:
+            if not self._is_held and not self._is_refused:
                 self._waiting_since = now
             self._silent_since = now - max(0.0, self._loop.time() - connection.last_activity)
         self._connection = None
+        # The next connection may have the right to publish.
+        self._is_refused = False
+        self._state.permit()
         self._confirmations.clear_pings()
         self.batcher.rewind()
 
@@ -334,8 +371,9 @@ class Sender:
 
         :param timeout: seconds; ``timeout.request`` when left out.
         :raises RequestTimeout: it was not confirmed in time; it is kept, and sent again.
+        :raises PermissionDenied: the server does not permit publishing; it is kept as well.
         """
-        self._state.check()
+        self._state.check_publishing()
         seconds = self._request_timeout if timeout is None else timeout
         discarded = self.batcher.discarded
         flush = self._confirmations.add_flush(self.batcher.accepted)
