@@ -119,7 +119,12 @@ def test_refused_event_refuses_all(refused: Any, error: type[Exception], place: 
     events.insert(place, refused)
     with pytest.raises(error):
         owner.publish(*events)
-    assert owner.batcher.accepted == owner.batcher.open_bytes == owner.flushes == 0
+    assert owner.batcher.accepted == owner.batcher.open_count == owner.flushes == 0
+    owner.publish(ONE)
+    assert owner.batcher.seal()
+    assert owner.batcher.queue[0].payload == fastcoord.encode_batch(
+        [ONE], node_id=7, protocol=PROTOCOL
+    )
 
 
 def test_flush_is_scheduled_once() -> None:
@@ -138,7 +143,7 @@ def test_unsealed_batch_schedules_again() -> None:
     owner.publish(*[ONE] * 20)
     owner.batcher.begin_flush()
     assert not owner.batcher.seal()
-    owner.batcher.discard_oldest()
+    owner.batcher.discard_larger(0)
     owner.publish(ONE)
     assert owner.flushes == 2
 
@@ -155,7 +160,7 @@ def test_full_batcher_accepts_what_fits() -> None:
     assert owner.batcher.is_full
     assert owner.publish(ONE) == 0
     assert owner.batcher.accepted == 30
-    owner.batcher.discard_oldest()
+    owner.batcher.discard_larger(0)
     assert owner.publish(ONE) == 1
 
 
@@ -169,12 +174,12 @@ def test_add_always_discards_oldest() -> None:
 def test_taken_batch_is_never_discarded() -> None:
     batcher = Owner().sealed(3, events=2)
     batcher.take(1)
-    assert batcher.discard_oldest() == 2
+    assert batcher.discard_before(2.0) == 2
     assert offsets(batcher.window) == [0]
     assert offsets(batcher.queue) == [4]
-    assert [batcher.discard_oldest() for _ in range(2)] == [2, 0]
+    assert [batcher.discard_before(100.0) for _ in range(2)] == [2, 0]
     batcher.rewind()
-    assert (batcher.discard_oldest(), batcher.discard_before(100.0)) == (0, 0)
+    assert batcher.discard_before(100.0) == 0
     assert offsets(batcher.take(100)) == [0]
 
 
@@ -209,7 +214,7 @@ def test_resent_batch_keeps_its_discarded_count() -> None:
     owner = Owner()
     batcher = owner.sealed(4)
     batcher.take(1)
-    batcher.discard_oldest()
+    assert batcher.discard_before(2.0) == 1
     batcher.rewind()
     assert (batcher.next_offset, batcher.next_discarded) == (0, 0)
     assert [batch.discarded for batch in batcher.take(100)] == [0]
@@ -273,7 +278,6 @@ def test_discarded_repeat_stays_confirmed() -> None:
     batcher.take(1000)
     batcher.confirm(2, 1.0)
     batcher.repeat(0.0)
-    assert batcher.discard_oldest() == 0
     assert offsets(batcher.resend) == [0, 1]
     assert batcher.discard_larger(1) == 0
     assert (batcher.confirmed, batcher.discarded, batcher.waiting) == (2, 0, 0)

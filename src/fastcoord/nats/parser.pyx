@@ -132,10 +132,6 @@ cdef class Parser:
             self.capacity = capacity
         return 0
 
-    @property
-    def held(self):
-        """The bytes of an incomplete frame that are held."""
-        return self.end - self.start
 
     def feed(self, Py_ssize_t size):
         """Parse ``size`` bytes that were read into the buffer.

@@ -101,10 +101,6 @@ cdef class Batcher(BatchQueue):
             return self.resend[0].discarded
         return self.next_offset - self.taken
 
-    @property
-    def open_bytes(self):
-        """How many bytes of events the open batch holds."""
-        return self.writer.used - self.prefix
 
     def empty_payload(self):
         """Return the payload of a batch without events: the node id alone."""
@@ -332,14 +328,6 @@ cdef class Batcher(BatchQueue):
         self.open_count = 0
         return 0
 
-    def discard_oldest(self):
-        """Discard the oldest batch that no connection has taken.
-
-        :return: how many events were discarded.
-        """
-        cdef uint64_t before = self.discarded
-        self.make_capacity()
-        return self.discarded - before
 
     cdef Py_ssize_t add_tuple(self, tuple events, Py_ssize_t start) except -1:
         cdef Py_ssize_t index = start
