@@ -54,6 +54,7 @@ def test_any_reads_match_reference(stream: bytes, data: st.DataObject) -> None:
     read_size=READ_SIZES,
 )
 @example(stream=b"-ERR\r\n", changes=[(5, 32)], read_size=1)
+@example(stream=b"HMSG a 0 13 13\r\nNATS/1.0\r\nF:\n\r\n", changes=[(0, ord("H"))], read_size=1)
 def test_damaged_stream_matches_reference(
     stream: bytes, changes: list[tuple[int, int]], read_size: int
 ) -> None:

@@ -137,7 +137,7 @@ cdef void read_sequence_header(
         line_end = <const uint8_t*>memchr(line, c'\n', end - line)
         if line_end == NULL:
             line_end = end
-        if line_end - line > 2 and line[0] == c'F' and line[1] == c':':
+        if line_end - line >= 2 and line[0] == c'F' and line[1] == c':':
             line += 2
             while line < line_end and (line[0] == c' ' or line[0] == c'\t'):
                 line += 1

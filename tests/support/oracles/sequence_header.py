@@ -61,6 +61,6 @@ def read_header(block: bytes) -> SequenceHeader:
     :return: its four numbers; ``"malformed"`` for an invalid header, ``None`` without one.
     """
     for line in block.split(b"\n"):
-        if line.startswith(b"F:") and line != b"F:":
+        if line.startswith(b"F:"):
             return read_fields(line.removeprefix(b"F:").lstrip(b" \t"))
     return None
