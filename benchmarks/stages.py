@@ -24,9 +24,8 @@ from fastcoord.nats.transport import MessageTransport
 RATE = 1_000
 STAGES = (
     "the timer wakes the publisher's task",
-    "`await node.publish(event)`",
-    "the next iteration of the event loop seals the batch",
-    "the socket's write returns",
+    "`node.publish(event)`, up to the write to the socket",
+    "the write to the socket",
     "kernel, nats-server, kernel; the subscriber reads",
     "the consumer has the event",
 )
@@ -63,12 +62,12 @@ async def publish(
                     called = now()
                     placed.append(len(writes))
                     await node.publish(event)
-                    times.extend((start + sent * interval, called, now()))
+                    times.extend((start + sent * interval, called))
                     sent += 1
         await node.flush()
         rows = array("q")
         for index, place in enumerate(placed):
-            rows += times[3 * index : 3 * index + 3] + writes[place : place + 2]
+            rows += times[2 * index : 2 * index + 2] + writes[place : place + 2]
         write(job["file"], rows)
         report(done=True)
         await next_line()
@@ -133,7 +132,7 @@ def measure(url: str, seconds: float) -> list[dict[str, Any]]:
         departures = array("q", sent.read_bytes())
         arrivals = array("q", got.read_bytes())
     rows = [
-        (*departures[5 * index : 5 * index + 5], *arrivals[2 * index : 2 * index + 2])
+        (*departures[4 * index : 4 * index + 4], *arrivals[2 * index : 2 * index + 2])
         for index in range(count)
     ]
     whole = statistics.median(row[-1] - row[0] for row in rows) / 1e3

@@ -26,6 +26,7 @@ cdef class Batcher(BatchQueue):
     cdef readonly uint64_t sealed_batches
     cdef readonly Py_ssize_t bytes_since_flush  # sealed since begin_flush
     cdef readonly bint is_flush_scheduled
+    cdef bint is_adding                # a call adds several events: the flush waits for the last
     cdef readonly double opened_at     # when the first event of the open batch was accepted
 
     cdef bint has_state_change         # whether the protocol has StateChange, the common event

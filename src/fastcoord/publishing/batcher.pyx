@@ -285,7 +285,7 @@ cdef class Batcher(BatchQueue):
 
     cdef int schedule_flush(self) except -1:
         """Ask the owner for one flush, for all events until ``begin_flush``."""
-        if not self.is_flush_scheduled:
+        if not self.is_flush_scheduled and not self.is_adding:
             # Set before the call: another thread may run the flush while this one schedules it.
             self.is_flush_scheduled = True
             try:
@@ -332,12 +332,19 @@ cdef class Batcher(BatchQueue):
     cdef Py_ssize_t add_tuple(self, tuple events, Py_ssize_t start) except -1:
         cdef Py_ssize_t index = start
         cdef Py_ssize_t count = len(events)
-        while index < count:
-            index = self.add_run(events, index)
-            if index < count:
-                if not self.add_prepared(<Event>events[index]):
-                    return index
-                index += 1
+        # An owner that flushes at once would otherwise send one call's events in several messages.
+        self.is_adding = True
+        try:
+            while index < count:
+                index = self.add_run(events, index)
+                if index < count:
+                    if not self.add_prepared(<Event>events[index]):
+                        return index
+                    index += 1
+        finally:
+            self.is_adding = False
+            if self.open_count:
+                self.schedule_flush()
         return count
 
     cdef Py_ssize_t add_run(self, tuple events, Py_ssize_t start) except -1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from itertools import groupby
@@ -31,6 +32,8 @@ __all__ = ["Sender"]
 
 BYTES_PER_WRITE = 128 * 1024
 """Bytes that are handed to the socket before it is asked again whether it is writable."""
+
+logger = logging.getLogger("fastcoord")
 
 
 class Sender:
@@ -110,10 +113,32 @@ class Sender:
     # ---------------------------------------------------------------- sealing and sending
 
     def _schedule_flush(self) -> None:
-        if self._caller.is_in_loop():
-            self._loop.call_soon(self._flush)
-        else:
+        if not self._caller.is_in_loop():
             self._loop.call_soon_threadsafe(self._flush)
+        elif self._is_idle():
+            self._flush_at_once()
+        else:
+            self._loop.call_soon(self._flush)
+
+    def _is_idle(self) -> bool:
+        """Return whether an event can leave at once: nothing waits, and nothing is unconfirmed.
+
+        What a busy loop publishes behind it is collected, because that event is unconfirmed then.
+        """
+        batcher, connection = self.batcher, self._connection
+        return (
+            connection is not None
+            and connection.is_writable
+            and not (self._is_held or batcher.window or batcher.queue or batcher.resend)
+        )
+
+    def _flush_at_once(self) -> None:
+        """Send within the call of ``publish``; its caller does not get the errors of the write."""
+        try:
+            self._flush()
+        except Exception:
+            # The connection was dropped, and the events are kept for the next one.
+            logger.exception("sending failed: the connection is dropped")
 
     def _send_full_batches(self) -> None:
         if self._caller.is_in_loop():

@@ -1,0 +1,68 @@
+"""An event leaves within the call of ``publish`` when nothing waits and nothing is unconfirmed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import fastcoord
+from fastcoord import ReloadSettings, StateChange
+from fastcoord.server import LocalServer
+from support.cluster.nodes import node_toml
+from support.wait import until
+
+
+async def test_lone_event_leaves_in_the_call(server: LocalServer) -> None:
+    async with fastcoord.connect(fastcoord.parse_config(node_toml(server))) as node:
+        await node.flush()
+        before = node.stats()
+        node.publish_nowait(StateChange(1, 2, 3))
+        # No await in between: the event loop has not run.
+        assert node.stats().sent_batches == before.sent_batches + 1
+        assert node.stats().sent_bytes > before.sent_bytes
+
+
+async def test_busy_loop_still_batches(server: LocalServer) -> None:
+    async with fastcoord.connect(fastcoord.parse_config(node_toml(server))) as node:
+        await node.flush()
+        before = node.stats().sent_batches
+        for number in range(100):
+            node.publish_nowait(StateChange(1, number, 3))
+        await node.flush()
+        assert node.stats().sent_batches == before + 2
+
+
+async def test_list_leaves_in_one_message(server: LocalServer) -> None:
+    async with fastcoord.connect(fastcoord.parse_config(node_toml(server))) as node:
+        await node.flush()
+        before = node.stats().sent_batches
+        await node.publish_many([StateChange(1, 2, 3), ReloadSettings(), StateChange(4, 5, 6)])
+        assert node.stats().sent_batches == before + 1
+
+
+async def test_order_holds_between_both_ways(server: LocalServer) -> None:
+    config = fastcoord.parse_config(node_toml(server))
+    async with (
+        fastcoord.connect(config, node_id=1) as sender,
+        fastcoord.connect(config, node_id=2) as receiver,
+        receiver.subscribe() as events,
+    ):
+        for number in range(200):
+            await sender.publish(StateChange(1, number, 0))
+            if number % 7 == 0:
+                await asyncio.sleep(0)
+            if number % 50 == 0:
+                await sender.flush()
+        received = [await anext(events) for _ in range(200)]
+        assert [event.change_id for event in received] == list(range(200))  # type: ignore[union-attr]
+
+
+async def test_event_waits_while_disconnected(server: LocalServer) -> None:
+    async with fastcoord.connect(fastcoord.parse_config(node_toml(server))) as node:
+        await node.flush()
+        server.kill()
+        await until(lambda: not node.is_connected)
+        node.publish_nowait(StateChange(1, 2, 3))
+        assert node.stats().waiting == 1
+        server.start()
+        await node.flush()
+        assert node.stats().confirmed == node.stats().accepted
