@@ -35,7 +35,7 @@ Report = Callable[..., None]
 async def publish(
     job: dict[str, Any], wire: peers.Wire, report: Report, next_line: Callable[[], Awaitable[str]]
 ) -> None:
-    """Publish at a fixed rate; write five times of each event to a file."""
+    """Publish at a fixed rate; write four times of each event to a file."""
     now = time.monotonic_ns
     events = data.numbered(job["count"])
     writes = array("q")
