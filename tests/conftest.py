@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -28,6 +28,16 @@ settings.register_profile(
 )
 settings.register_profile("thorough", deadline=None, max_examples=5_000)
 settings.load_profile(os.environ.get("FASTCOORD_HYPOTHESIS", "repeatable"))
+
+
+# FASTCOORD_LOOP=uvloop runs the asynchronous tests on uvloop.
+if os.environ.get("FASTCOORD_LOOP") == "uvloop":
+
+    def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+        """Select uvloop for pytest-asyncio."""
+        import uvloop
+
+        return {"uvloop": uvloop.new_event_loop}
 
 
 TIME_LIMIT = 300
