@@ -52,19 +52,21 @@ async def test_processes_receive_all_events(server: LocalServer, tmp_path: Path)
             await process.send("stop")
 
         async def all_received_everything() -> bool:
-            books = [await process.book() for process in processes]
-            sent = {book["node"]: book["sent"] for book in books} | {1: 5_000}
+            reports = [await process.report() for process in processes]
+            sent = {report["node"]: report["sent"] for report in reports} | {1: 5_000}
             return all(
-                {line["sender"]: line["place"] for line in book["received"]}
-                == {sender: events for sender, events in sent.items() if sender != book["node"]}
-                for book in books
+                {line["sender"]: line["place"] for line in report["received"]}
+                == {sender: events for sender, events in sent.items() if sender != report["node"]}
+                for report in reports
             )
 
         await until(all_received_everything)
         for process in processes:
-            book = await process.end()
-            assert [(line["missed"], line["faults"]) for line in book["received"]] == [({}, [])] * 3
-            assert book["overflow"] == book["waiting"] == book["discarded"] == 0
-            line = next(line for line in book["received"] if line["sender"] == 1)
+            report = await process.end()
+            assert [(line["missed"], line["faults"]) for line in report["received"]] == [
+                ({}, [])
+            ] * 3
+            assert report["overflow"] == report["waiting"] == report["discarded"] == 0
+            line = next(line for line in report["received"] if line["sender"] == 1)
             assert (line["first"], line["got"]) == (0, 5_000)
-            assert nodes.ledger.records[1].sender(book["node"]).got == book["sent"]
+            assert nodes.ledger.records[1].sender(report["node"]).got == report["sent"]

@@ -159,17 +159,17 @@ async def test_paused_process_recovers(server: LocalServer, tmp_path: Path) -> N
         await node.flush()
 
         async def has_everything() -> bool:
-            received = (await process.book())["received"]
+            received = (await process.report())["received"]
             return bool(received) and received[0]["place"] == nodes.ledger.sent[1]
 
         await until(has_everything)
-        book = await process.end()
-        line = book["received"][0]
+        report = await process.end()
+        line = report["received"][0]
         assert line["faults"] == []
-        assert book["waiting"] == 0
+        assert report["waiting"] == 0
         # Neither node loses anything by the pause: the server kept the messages.
-        assert (line["missed"], book["reconnects"]) == ({}, 0)
-        await until(lambda: record.place(2) == book["sent"])
+        assert (line["missed"], report["reconnects"]) == ({}, 0)
+        await until(lambda: record.place(2) == report["sent"])
         assert record.sender(2).faults == []
         assert record.missed(2) == {}
 

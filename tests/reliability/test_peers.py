@@ -93,13 +93,13 @@ async def test_killed_node_comes_back(server: LocalServer, tmp_path: Path) -> No
                 await until(lambda: (9, 2) in record.senders)
                 second_run = record.senders[9, 2]
                 await until(lambda: second_run.got > 200)
-                book = await process.end()
+                report = await process.end()
                 await until(lambda: PeerDown(9, True) in record.notices)
         # The restart is no gap: each run is complete from its first event on.
         assert [first_run.faults, second_run.faults] == [[], []]
         assert record.missed(9) == {}
         assert (first_run.first, second_run.first) == (0, 0)
-        assert second_run.got == book["sent"]
+        assert second_run.got == report["sent"]
         assert not record.unknown
         # A peer that a busy machine delays may be reported as down and up in between.
         assert record.notices[0] == PeerUp(9)

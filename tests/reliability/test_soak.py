@@ -26,7 +26,7 @@ async def test_short_soak_passes() -> None:
     assert err.decode().count("socket.send") == 0
 
 
-def book(node: int, *received: dict[str, Any], **changes: Any) -> dict[str, Any]:
+def report(node: int, *received: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {"node": node, "run": 0, "sent": 10, "accepted": 10, "waiting": 0, **changes} | {
         "received": list(received)
     }
@@ -37,17 +37,17 @@ def line(sender: int, place: int = 10, **changes: Any) -> dict[str, Any]:
 
 
 def test_equal_reports_pass() -> None:
-    assert violations([book(1, line(2)), book(2, line(1))], [], {1: [5], 2: [5]}) == []
+    assert violations([report(1, line(2)), report(2, line(1))], [], {1: [5], 2: [5]}) == []
 
 
 @pytest.mark.parametrize(
     ("reports", "violation"),
     [
-        ([book(1, line(2, place=9)), book(2, line(1))], "knows of 9 events of node 2"),
-        ([book(1), book(2, line(1))], "knows of 0 events of node 2"),
-        ([book(1, line(2, faults=["twice"])), book(2, line(1))], "twice"),
-        ([book(1, line(2), waiting=3), book(2, line(1))], "3 events wait"),
-        ([book(1, line(2), accepted=9), book(2, line(1))], "accepted 9 of 10"),
+        ([report(1, line(2, place=9)), report(2, line(1))], "accounts for 9 events of node 2"),
+        ([report(1), report(2, line(1))], "accounts for 0 events of node 2"),
+        ([report(1, line(2, faults=["twice"])), report(2, line(1))], "twice"),
+        ([report(1, line(2), waiting=3), report(2, line(1))], "3 events wait"),
+        ([report(1, line(2), accepted=9), report(2, line(1))], "accepted 9 of 10"),
     ],
 )
 def test_unequal_reports_fail(reports: list[Any], violation: str) -> None:

@@ -1,4 +1,4 @@
-"""What happens to a cluster in a long time, made to happen in a short one."""
+"""The faults of a soak: what happens to a cluster in a long time, in a short one."""
 
 from __future__ import annotations
 
@@ -13,59 +13,59 @@ from pathlib import Path
 from fastcoord.server import LocalServer
 from support.processes.node_process import NodeProcess
 
-FIRST_VISITOR = 100
+FIRST_TEMPORARY = 100
 
 
 class Faults:
-    """Kill, freeze, pause, stall and churn until the time is over; everything is well afterwards.
+    """Kill, freeze, pause, stall and churn for a while; afterwards server and nodes run normally.
 
     :param server: the server of the cluster.
-    :param residents: nodes that live through everything; they are paused and stalled, not killed.
-    :param config: with what visitors start, who come, leave and are killed.
-    :param source: where chance comes from.
-    :param visitors: how many visitors there are at most.
+    :param permanent: nodes that run all the time; they are paused and stalled, not killed.
+    :param config: the configuration file of temporary nodes, which start, end and are killed.
+    :param source: the source of randomness.
+    :param temporary: the maximum number of temporary nodes.
     """
 
     def __init__(
         self,
         server: LocalServer,
-        residents: list[NodeProcess],
+        permanent: list[NodeProcess],
         config: Path,
         source: random.Random,
         *,
-        visitors: int = 2,
+        temporary: int = 2,
         burst: int = 5,
     ) -> None:
         self.server = server
-        self.residents = residents
+        self.permanent = permanent
         self.config = config
         self.source = source
         self.done: Counter[str] = Counter()
-        self.visits: list[dict[str, object]] = []
-        """The last books of visitors that closed properly."""
-        self._visitors: dict[int, NodeProcess | None] = {
-            FIRST_VISITOR + number: None for number in range(visitors)
+        self.ended: list[dict[str, object]] = []
+        """The last reports of temporary nodes that were closed."""
+        self._temporary: dict[int, NodeProcess | None] = {
+            FIRST_TEMPORARY + number: None for number in range(temporary)
         }
         self._runs = 0
         self._burst = burst
-        # A node that starts needs a server; one that runs does not.
-        self._server_is_well = asyncio.Lock()
+        # Only a node that starts needs a running server.
+        self._server_lock = asyncio.Lock()
 
-    async def rage(self, seconds: float) -> None:
-        """Do all this for so long."""
+    async def run(self, seconds: float) -> None:
+        """Inject faults for this long."""
         deadline = time.monotonic() + seconds
         await asyncio.gather(
             self._repeat(deadline, (2.0, 6.0), [self.kill_server, self.freeze_server]),
-            self._repeat(deadline, (0.5, 3.0), [self.visit]),
+            self._repeat(deadline, (0.5, 3.0), [self.churn]),
             self._repeat(deadline, (2.0, 5.0), [self.pause, self.stall]),
         )
 
-    async def farewell(self) -> None:
-        """Send the visitors home."""
-        for number, visitor in self._visitors.items():
-            if visitor is not None:
-                self._visitors[number] = None
-                await self._leave(visitor)
+    async def stop_temporary(self) -> None:
+        """End the temporary nodes."""
+        for number, node in self._temporary.items():
+            if node is not None:
+                self._temporary[number] = None
+                await self._end(node)
 
     async def _repeat(
         self,
@@ -78,59 +78,59 @@ class Faults:
             await self.source.choice(faults)()
 
     async def kill_server(self) -> None:
-        async with self._server_is_well:
+        async with self._server_lock:
             self.server.kill()
             await asyncio.sleep(self.source.uniform(0.0, 1.5))
             await self.server.start_async()
         self.done["server killed"] += 1
 
     async def freeze_server(self) -> None:
-        async with self._server_is_well:
+        async with self._server_lock:
             self.server.freeze()
             await asyncio.sleep(self.source.uniform(0.1, 3.0))
             self.server.thaw()
         self.done["server frozen"] += 1
 
     async def pause(self) -> None:
-        """Stop a process in its tracks for a while."""
-        resident = self.source.choice(self.residents)
-        resident.freeze()
+        """Freeze a process for a while."""
+        node = self.source.choice(self.permanent)
+        node.freeze()
         await asyncio.sleep(self.source.uniform(0.1, 3.0))
-        resident.thaw()
+        node.thaw()
         self.done["node paused"] += 1
 
     async def stall(self) -> None:
-        """Have a consumer take nothing for a while."""
-        resident = self.source.choice(self.residents)
-        await resident.send("stall")
+        """Let a consumer read nothing for a while."""
+        node = self.source.choice(self.permanent)
+        await node.send("stall")
         await asyncio.sleep(self.source.uniform(0.1, 4.0))
-        await resident.send("resume")
+        await node.send("resume")
         self.done["consumer stalled"] += 1
 
-    async def visit(self) -> None:
-        """Have a visitor come, leave properly, or die."""
-        number = self.source.choice(list(self._visitors))
-        visitor = self._visitors[number]
-        if visitor is None:
+    async def churn(self) -> None:
+        """Start, end or kill a temporary node."""
+        number = self.source.choice(list(self._temporary))
+        node = self._temporary[number]
+        if node is None:
             self._runs += 1
-            async with self._server_is_well:
-                self._visitors[number] = await NodeProcess.start(
+            async with self._server_lock:
+                self._temporary[number] = await NodeProcess.start(
                     self.config, number, run=self._runs, burst=self._burst
                 )
-            self.done["visitor came"] += 1
+            self.done["node started"] += 1
             return
-        self._visitors[number] = None
+        self._temporary[number] = None
         if self.source.random() < 0.5:
-            await visitor.kill()
-            self.done["visitor killed"] += 1
+            await node.kill()
+            self.done["node killed"] += 1
         else:
-            await self._leave(visitor)
+            await self._end(node)
 
-    async def _leave(self, visitor: NodeProcess) -> None:
-        # It may find no server to say goodbye to; then it says how much it could not deliver.
-        async with self._server_is_well:
-            await visitor.send("end")
+    async def _end(self, node: NodeProcess) -> None:
+        # Without a server it cannot flush; its last report then shows what waits.
+        async with self._server_lock:
+            await node.send("end")
             with contextlib.suppress(AssertionError):
-                self.visits.append(await visitor.read())
-            await visitor.kill()
-        self.done["visitor left"] += 1
+                self.ended.append(await node.read())
+            await node.kill()
+        self.done["node ended"] += 1

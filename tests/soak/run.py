@@ -1,9 +1,9 @@
-"""The soak: several nodes, hours of trouble in minutes, and the books at the end.
+"""The soak: nodes under faults, and a check of their reports at the end.
 
 ``make soak`` runs it for ``SOAK_SECONDS`` (600 by default). Four nodes in processes of their own
-publish and receive; visitors connect, close and are killed; the server is killed and
-frozen, processes are paused, consumers stall. It fails when an event was lost in silence, given
-twice or out of order, when a node's numbers do not add up, or when a process grows.
+publish and receive all the time. Temporary nodes start, end and are killed; the server is killed
+and frozen, processes are paused, consumers stall. The soak fails if an event was lost without a
+notice, repeated or out of order, if the statistics of a node do not add up, or if a process grows.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from fastcoord.server import LocalServer
 from soak.faults import Faults
-from soak.report import Book, is_even, table, violations
+from soak.report import Report, is_even, table, violations
 from support.cluster.nodes import node_toml
 from support.processes.node_process import NodeProcess, node_process
 from support.wait import until
 
-RESIDENTS = 4
+PERMANENT_NODES = 4
 BURST = 5
 SAMPLES = 60
 SETTLING = 60.0
@@ -42,18 +42,18 @@ CLUSTER = {"protocol": "fastcoord-1", "heartbeat": "500ms", "max_age": "10s"}
 async def sample(
     nodes: list[NodeProcess], sizes: dict[int, list[int]], pause: float, over: asyncio.Event
 ) -> None:
-    """Note each node's memory now and then."""
+    """Record each node's memory periodically."""
     while not over.is_set():
         await asyncio.wait([asyncio.ensure_future(over.wait())], timeout=pause)
         for node in nodes:
-            book = await node.book()
-            sizes[book["node"]].append(book["rss"])
+            report = await node.report()
+            sizes[report["node"]].append(report["rss"])
 
 
 async def soak(seconds: float, seed: int) -> int:
-    """Run it.
+    """Run the soak.
 
-    :return: how many things were not as they must be.
+    :return: the number of violations.
     """
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
@@ -61,44 +61,44 @@ async def soak(seconds: float, seed: int) -> int:
             server = await stack.enter_async_context(LocalServer())
             config = Path(directory) / "node.toml"
             config.write_text(node_toml(server, cluster=CLUSTER, **SETTINGS), encoding="utf-8")
-            residents = [
+            permanent = [
                 await stack.enter_async_context(node_process(config, number + 1, burst=BURST))
-                for number in range(RESIDENTS)
+                for number in range(PERMANENT_NODES)
             ]
-            faults = Faults(server, residents, config, random.Random(seed), burst=BURST)
-            sizes: dict[int, list[int]] = {number + 1: [] for number in range(RESIDENTS)}
+            faults = Faults(server, permanent, config, random.Random(seed), burst=BURST)
+            sizes: dict[int, list[int]] = {number + 1: [] for number in range(PERMANENT_NODES)}
             over = asyncio.Event()
-            sampling = asyncio.create_task(sample(residents, sizes, seconds / SAMPLES, over))
+            sampling = asyncio.create_task(sample(permanent, sizes, seconds / SAMPLES, over))
             try:
-                await faults.rage(seconds)
+                await faults.run(seconds)
             finally:
                 over.set()
                 await sampling
-            await faults.farewell()
-            books = await settle(residents)
-    found = violations(books, faults.visits, sizes)
+            await faults.stop_temporary()
+            reports = await settle(permanent)
+    found = violations(reports, faults.ended, sizes)
     elapsed = time.monotonic() - started
     print(f"soak of {elapsed:.0f} s, seed {seed}: {dict(faults.done)}")
-    print(table(books, sizes))
+    print(table(reports, sizes))
     print("\n".join(f"VIOLATION: {each}" for each in found) or "everything is accounted for")
     return len(found)
 
 
-async def settle(residents: list[NodeProcess]) -> list[Book]:
-    """End the publishing, wait until the books are even, and take them."""
-    for resident in residents:
-        await resident.send("stop")
-    books: list[Book] = []
+async def settle(permanent: list[NodeProcess]) -> list[Report]:
+    """Stop publishing, wait until everything is accounted for, and return the last reports."""
+    for node in permanent:
+        await node.send("stop")
+    reports: list[Report] = []
 
     async def even() -> bool:
-        books[:] = [await resident.book() for resident in residents]
-        return is_even(books)
+        reports[:] = [await node.report() for node in permanent]
+        return is_even(reports)
 
     try:
         await until(even, timeout=SETTLING)
     except AssertionError:
-        return books
-    return [await resident.end() for resident in residents]
+        return reports
+    return [await node.end() for node in permanent]
 
 
 def main() -> int:

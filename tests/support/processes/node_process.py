@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 SCRIPT = Path(__file__).with_name("steady_process.py")
-BOOK_LIMIT = 16 * 1024 * 1024
+REPORT_LIMIT = 16 * 1024 * 1024
 
 
 class NodeProcess:
     """A running ``steady_process.py``.
 
-    :ivar last: its last book.
+    :ivar last: its last report.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, first: dict[str, Any]) -> None:
@@ -33,7 +33,7 @@ class NodeProcess:
             *(sys.executable, str(SCRIPT), str(config), str(node_id), str(run), str(burst)),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            limit=BOOK_LIMIT,
+            limit=REPORT_LIMIT,
         )
         assert process.stdout is not None
         line = await process.stdout.readline()
@@ -45,13 +45,13 @@ class NodeProcess:
         self.process.stdin.write(f"{word}\n".encode())
         await self.process.stdin.drain()
 
-    async def book(self, *, timeout: float = 120.0) -> dict[str, Any]:
-        """Request the current book."""
-        await self.send("book")
+    async def report(self, *, timeout: float = 120.0) -> dict[str, Any]:
+        """Request the current report."""
+        await self.send("report")
         return await asyncio.wait_for(self.read(), timeout)
 
     async def read(self) -> dict[str, Any]:
-        """Wait for the next book of the process."""
+        """Wait for the next report of the process."""
         assert self.process.stdout is not None
         line = await self.process.stdout.readline()
         assert line, f"the process ended (exit code {await self.process.wait()})"
@@ -59,11 +59,11 @@ class NodeProcess:
         return self.last
 
     async def end(self, *, timeout: float = 120.0) -> dict[str, Any]:
-        """Close its node, wait for its end, and return the final book."""
+        """Close its node, wait for its end, and return the final report."""
         await self.send("end")
-        book = await asyncio.wait_for(self.read(), timeout)
+        report = await asyncio.wait_for(self.read(), timeout)
         assert await asyncio.wait_for(self.process.wait(), timeout) == 0
-        return book
+        return report
 
     def freeze(self) -> None:
         self.process.send_signal(signal.SIGSTOP)

@@ -1,9 +1,9 @@
-"""A node in a process of its own that publishes steadily, receives, and records both in a book.
+"""A node in a process of its own that publishes steadily, receives, and reports both.
 
 Run as ``python steady_process.py CONFIG NODE_ID RUN BURST``. It reads commands from standard
-input, one a line: ``stop`` ends its publishing, ``stall`` its consuming until ``resume``, ``book``
-prints its book, ``end`` (or the end of input) ends the process. It prints its book as one line of
-JSON after its start, for each ``book``, and at its end.
+input, one a line: ``stop`` ends publishing, ``stall`` ends receiving until ``resume``, ``report``
+prints a report, ``end`` (or the end of input) ends the process. A report is one line of JSON; it is
+printed after the start and at the end too.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ class SteadyNode:
                 self.flowing.clear()
             elif line == b"resume\n":
                 self.flowing.set()
-            elif line == b"book\n":
-                write(self.book())
+            elif line == b"report\n":
+                write(self.report())
         self.stop.set()
         self.flowing.set()
 
-    def book(self) -> dict[str, Any]:
+    def report(self) -> dict[str, Any]:
         stats = self.node.stats()
         assert_sums(stats)
         return {
@@ -104,21 +104,21 @@ def resident_bytes() -> int:
     return pages * resource.getpagesize()
 
 
-def write(book: dict[str, Any]) -> None:
-    print(json.dumps(book), flush=True)
+def write(report: dict[str, Any]) -> None:
+    print(json.dumps(report), flush=True)
 
 
 async def live(config: str, node_id: int, run: int, burst: int) -> None:
     async with fastcoord.connect(config, node_id=node_id) as node:
         steady = SteadyNode(node, run, burst)
         following = asyncio.create_task(steady.follow(node.subscribe(peers=True)))
-        write(steady.book())
+        write(steady.report())
         producing = asyncio.create_task(steady.produce())
         await steady.obey()
         await producing
         await node.flush()
     await following
-    write(steady.book())
+    write(steady.report())
 
 
 def main() -> None:
