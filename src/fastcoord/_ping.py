@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import time
 from typing import TYPE_CHECKING
 
 from fastcoord._deadline import within
@@ -78,7 +79,8 @@ class Pings:
         loop = asyncio.get_running_loop()
         token = secrets.token_hex(8).encode()
         answered = self._pending[token] = loop.create_future()
-        started = loop.time()
+        # The clock of some event loops has milliseconds only.
+        started = time.perf_counter()
         try:
             connection.publish_raw(f"{self._subject}.ping.{node_id:d}".encode(), token, self._reply)
             await within(answered, timeout)
@@ -86,7 +88,7 @@ class Pings:
             raise RequestTimeout(f"ping: node {node_id} did not answer in {timeout:g} s") from None
         finally:
             del self._pending[token]
-        self.round_trips[node_id] = loop.time() - started
+        self.round_trips[node_id] = time.perf_counter() - started
         return self.round_trips[node_id]
 
     def end(self, reason: Exception) -> None:

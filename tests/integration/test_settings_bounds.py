@@ -36,8 +36,9 @@ async def test_timeout_connection_bounds_attempt(seconds: float, info: bytes) ->
         # Each byte arrives well within the timeout, and all of them long after it.
         reading = asyncio.ensure_future(reader.read())
         for byte in info:
-            writer.write(bytes([byte]))
-            await asyncio.wait([reading], timeout=0.1)
+            if not reading.done():
+                writer.write(bytes([byte]))
+                await asyncio.wait([reading], timeout=0.1)
         await reading
 
     async with listening(slow) as address:

@@ -13,6 +13,7 @@ from support.cluster.accounting import accounted, collect
 from support.cluster.crowd import crowd
 from support.cluster.ledger import Record
 from support.cluster.nodes import joined, node_toml
+from support.loops import LOOPS, runner
 from support.processes.node_process import node_process
 from support.wait import until
 
@@ -38,7 +39,12 @@ async def test_peers_lists_other_nodes(server: LocalServer) -> None:
                 assert peer.round_trip is None
 
 
-async def test_ping_stores_round_trip(server: LocalServer) -> None:
+@pytest.mark.parametrize("loop", LOOPS)
+def test_ping_stores_round_trip(server: LocalServer, loop: str) -> None:
+    runner(loop)(ping_stores_round_trip(server))
+
+
+async def ping_stores_round_trip(server: LocalServer) -> None:
     async with crowd(server) as nodes:
         first = nodes.nodes[0]
         seconds = await first.ping(2)

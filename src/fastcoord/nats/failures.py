@@ -11,8 +11,17 @@ import nats.errors
 
 from fastcoord.errors import AuthenticationFailed, ConfigError, ConnectError, TlsError
 
-__all__ = ["describe", "explain", "refused_after_tls", "server_error", "silence", "tls_failure"]
+__all__ = [
+    "NOT_TLS",
+    "describe",
+    "explain",
+    "refused_after_tls",
+    "server_error",
+    "silence",
+    "tls_failure",
+]
 
+NOT_TLS = "the server answered the TLS handshake with something that is not TLS"
 CALL_FAILED = re.compile(r"\[Errno (\d+)\] Connect call failed \('([^']*)'[^)]*\)")
 SERVER_ERROR = re.compile(r"-ERR\s+'?(.*?)'?\s*\Z", re.DOTALL)
 
@@ -166,7 +175,7 @@ def describe(error: BaseException | None) -> str:
 
 def tls_text(error: ssl.SSLError) -> str:
     if error.reason == "WRONG_VERSION_NUMBER":
-        return "the server answered the TLS handshake with something that is not TLS"
+        return NOT_TLS
     reason = (error.reason or str(error)).replace("_", " ").lower()
     return f"TLS failed: {reason}"
 

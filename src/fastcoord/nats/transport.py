@@ -17,7 +17,7 @@ from nats.aio.transport import Transport
 
 from fastcoord._forking import call_in_child
 from fastcoord.errors import TlsError
-from fastcoord.nats.failures import tls_failure
+from fastcoord.nats.failures import NOT_TLS, tls_failure
 from fastcoord.nats.forked_socket import InheritedSocket
 from fastcoord.nats.info import checked_info, read_info
 from fastcoord.nats.parser import FrameError, Parser
@@ -269,6 +269,8 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
             raise ConnectionError("dial() must be called before nats-py uses the transport")
         if self._control:
             # Bytes that arrived in the clear must not be parsed as bytes of the TLS stream.
+            if not self._saw_info:
+                raise TlsError(NOT_TLS)
             raise TlsError("the server sent more than its INFO before TLS was established")
         self._owner.transport_securing()
         host = uri if isinstance(uri, str) else uri.hostname
