@@ -29,20 +29,20 @@ Cause = Literal["gap", "overflow", "discarded", "disconnect", "undecodable"]
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """The base of what a subscription says by itself, between the events of other nodes."""
+    """The base of items of a subscription that are not events of other nodes."""
 
 
 class Missed(Notice, frozen=True):
-    """Events did not reach this subscription; whoever caches must drop what it cannot prove fresh.
+    """Events did not reach this subscription; a cache must drop entries that may be stale.
 
-    It arrives before anything newer from the same node.
+    It comes before newer events of the same node.
 
-    :ivar node_id: the node whose events are missing; ``None`` when that cannot be known.
-    :ivar events: how many are missing; ``None`` when that cannot be known.
+    :ivar node_id: the node whose events are missing; ``None`` when it is unknown.
+    :ivar events: the number of missing events; ``None`` when it is unknown.
     :ivar cause: ``"gap"``: the network or the server lost them. ``"overflow"``: this subscription
-        was too slow. ``"discarded"``: their sender threw them away to make room, or because they
-        were too old. ``"disconnect"``: this node was off the bus, and not every peer numbers its
-        events. ``"undecodable"``: they arrived, and their bytes cannot be read.
+        was too slow. ``"discarded"``: their sender discarded them because its queue was full, or
+        because they were too old. ``"disconnect"``: this node was not connected, and not every
+        peer sends sequence headers. ``"undecodable"``: they arrived but cannot be decoded.
     """
 
     node_id: int | None
@@ -51,17 +51,17 @@ class Missed(Notice, frozen=True):
 
 
 class PeerUp(Notice, frozen=True):
-    """A peer that numbers its events was heard for the first time, or again after ``PeerDown``."""
+    """A peer that sends sequence headers was received first, or again after ``PeerDown``."""
 
     node_id: int
 
 
 class PeerDown(Notice, frozen=True):
-    """A peer said goodbye, or was silent for three heartbeats."""
+    """A peer closed, or sent nothing for three heartbeats."""
 
     node_id: int
     goodbye: bool
-    """Whether the peer closed cleanly and said so."""
+    """Whether the peer announced its end."""
 
 
 class DuplicateNodeId(Notice, frozen=True):

@@ -131,7 +131,7 @@ def test_moved_loop_accepts_every_thread(
     """Connect in this thread, run the loop in another, and publish in both and a third."""
     count = 20_000
 
-    async def hear() -> list[Any]:
+    async def consume() -> list[Any]:
         async with (
             accounted(shared_server, 2, cluster=cluster) as hearer,
             hearer.subscribe() as events,
@@ -174,7 +174,7 @@ def test_moved_loop_accepts_every_thread(
         await node.publish()
         return await node.close()
 
-    received = runner("asyncio")(hear())
+    received = runner("asyncio")(consume())
     for account in range(4):
         numbers = [each.email_id for each in received if each.account_id == account]
         assert numbers == list(range(count))

@@ -22,7 +22,12 @@ REPLACED = {
     "splitters?": "parser",
     "lanes?": "transport",
     "seams?": "compat",
+    "numbering": "sequence header, offsets",
     "sequencers?": "gap detector",
+    "holes?|suspects?": "gap",
+    "floors?": "layer, module",
+    "rooms?": "capacity, free bytes",
+    "whoever": "name the subject",
     "let(s|ting)? go": "dropped, released",
     "taken for": "mistaken for, treated as",
     "heard of": "received from",
@@ -31,6 +36,7 @@ REPLACED = {
 """In all files."""
 REPLACED_IN_CODE = {
     "link": "connection",
+    "hears?|heard|hearing": "receive, received",
     "told": "reported",
 }
 """In code only: a page may have links."""

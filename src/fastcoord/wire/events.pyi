@@ -245,7 +245,7 @@ class ReloadSpamFilter(Event):
 class AppEvent(Event):
     """An event that an application defines itself (``fastcoord-1`` only).
 
-    :param kind: u16, the application's own numbering.
+    :param kind: u16, a number of the application's choice.
     :param payload: bytes; ``bytearray`` and ``memoryview`` are copied.
     """
 

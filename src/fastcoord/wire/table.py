@@ -166,7 +166,7 @@ KINDS: tuple[Kind, ...] = (
         "AppEvent",
         "An event that an application defines itself (``fastcoord-1`` only).",
         (
-            Field("kind", "u16", "u16, the application's own numbering."),
+            Field("kind", "u16", "u16, a number of the application's choice."),
             Field("payload", "bytes", "bytes; ``bytearray`` and ``memoryview`` are copied.", b""),
         ),
     ),
