@@ -50,13 +50,14 @@ def find_pythons(names: list[str]) -> list[Python]:
     :raises SystemExit: a named interpreter does not exist, or none was found.
     """
     if names:
-        found = [ask(name) for name in names]
+        found = [ask(name) or ask_pyenv(name) for name in names]
         missing = [name for name, python in zip(names, found, strict=True) if python is None]
         if missing:
             raise problem(f"there is no interpreter {', '.join(missing)}")
     else:
         declared = CLASSIFIER.findall((ROOT / "pyproject.toml").read_text("utf-8"))
-        found = [ask(f"python{version}") or ask_pyenv(version) for version in declared]
+        commands = [f"python{version}" for version in declared]
+        found = [ask(command) or ask_pyenv(command) for command in commands]
     pythons = [python for python in found if python is not None]
     if not pythons:
         raise problem("no interpreter of a declared version was found: name some with PYTHONS=")
@@ -72,9 +73,10 @@ def ask(command: str) -> Python | None:
     return Python(**json.loads(done.stdout)) if done.returncode == 0 else None
 
 
-def ask_pyenv(version: str) -> Python | None:
+def ask_pyenv(command: str) -> Python | None:
+    """Return what the newest interpreter of pyenv says that has this command."""
     root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    found = sorted(root.glob(f"versions/{version}.*/bin/python{version}"))
+    found = sorted(root.glob(f"versions/{command.removeprefix('python')}.*/bin/{command}"))
     return ask(str(found[-1])) if found else None
 
 

@@ -1,9 +1,9 @@
 # What another Cython package may cimport; examples/cython_consumer uses it.
 #
-# `get_protocol` gives the tables of a protocol by its name; `encode` and `decode` take them instead of the name.
-# `Batch.events` is the tuple of a batch. The numbers in an event are read from its memory: `code_of_class` and
-# `slot_of_field` look up, once, where a class has a field; `code_of` and `number_at` then read events of this class
-# without a check. Everything else is read as in Python.
+# `get_protocol` gives the tables of a protocol by its name; `encode` and `decode` take them instead of
+# the name. `Batch.events` is the tuple of a batch. The numbers in an event are read from its memory:
+# `code_of_class` and `slot_of_field` look up, once, where a class has a field; `code_of` and `number_at`
+# then read events of this class without a check. Everything else is read as in Python.
 from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport uint64_t
 
