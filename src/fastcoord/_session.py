@@ -129,7 +129,7 @@ class Session:
         self._receiver.remove_ring(consumer.ring)
         self._consumers.pop(id(consumer.ring), None)
 
-    # ------------------------------------------------------------------------- statistics
+    # ------------------------------------------------------------------------------ stats
 
     @property
     def is_closing(self) -> bool:
@@ -143,7 +143,7 @@ class Session:
         return None if connection is None or self.is_forked else str(connection.server)
 
     def stats(self) -> Stats:
-        """Return the statistics of the node now."""
+        """Return the stats of the node now."""
         batcher, receiver = self.sender.batcher, self._receiver
         return Stats(
             node_id=self.node_id,
@@ -170,7 +170,7 @@ class Session:
         )
 
     def peers(self) -> tuple[Peer, ...]:
-        """Return the statistics of every other node, by node id."""
+        """Return the stats of every other node, by node id."""
         since_epoch = time.time() - self._loop.time()
         return tuple(
             Peer(

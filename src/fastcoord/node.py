@@ -108,12 +108,12 @@ class Node(Publisher):
         return self._session.server is not None
 
     def stats(self) -> Stats:
-        """Return the statistics of this node at this moment."""
+        """Return the stats of this node at this moment."""
         self._session.check_caller()
         return self._session.stats()
 
     def peers(self) -> tuple[Peer, ...]:
-        """Return the statistics of every other node, by node id."""
+        """Return the stats of every other node, by node id."""
         self._session.check_caller()
         return self._session.peers()
 

@@ -1,4 +1,4 @@
-"""The statistics of a node, its subscriptions and its peers."""
+"""The stats of a node, its subscriptions and its peers."""
 
 import msgspec
 

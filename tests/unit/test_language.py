@@ -31,6 +31,7 @@ REPLACED = {
     "let(s|ting)? go": "dropped, released",
     "taken for": "mistaken for, treated as",
     "heard of": "received from",
+    r"the statistics": "stats",
     r"turns? of the (event )?loop": "iteration of the event loop",
 }
 """In all files."""

@@ -1,4 +1,4 @@
-"""The internal side of a subscription: its ring, its statistics and its end."""
+"""The internal side of a subscription: its ring, its stats and its end."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ class Consumer(Cursor):
         self.ring.close()
 
     def stats(self) -> SubscriptionStats:
-        """Return the statistics of the subscription now, or at its end."""
+        """Return the stats of the subscription now, or at its end."""
         if self._final is not None:
             return self._final
         ring = self.ring

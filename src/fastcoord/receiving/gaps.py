@@ -69,7 +69,7 @@ class Verdict(NamedTuple):
 
 
 class Watcher(Protocol):
-    """Receives what the gap detector finds out, for logs and statistics."""
+    """Receives what the gap detector finds out, for logs and stats."""
 
     def missed(self, missed: Missed) -> None:
         """Log a loss that was reported to every subscription."""
@@ -117,13 +117,13 @@ class GapDetector:
     # ------------------------------------------------------------------------- reporting
 
     def report(self, node_id: int | None, events: int | None, cause: Cause) -> None:
-        """Report a loss to every ring, to the log and to the statistics of the peer."""
+        """Report a loss to every ring, to the log and to the stats of the peer."""
         missed = Missed(node_id, events, cause)
         self.count(missed)
         self.receiver.notify(missed)
 
     def count(self, missed: Missed) -> None:
-        """Report a loss to the log and to the statistics of the peer."""
+        """Report a loss to the log and to the stats of the peer."""
         if missed.node_id is not None and missed.events is not None:
             peer = self.receiver.peer(missed.node_id)
             # A damaged header can claim more than the counter holds.

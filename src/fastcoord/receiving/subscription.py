@@ -65,7 +65,7 @@ class Subscription:
         self._consumer.close()
 
     def stats(self) -> SubscriptionStats:
-        """Return the statistics of this subscription now, or at its end."""
+        """Return the stats of this subscription now, or at its end."""
         return self._consumer.stats()
 
 

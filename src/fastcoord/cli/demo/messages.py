@@ -36,7 +36,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """The terms of a node's statistics, which form two sums."""
+    """The terms of a node's stats, which form two sums."""
 
     accepted: int
     confirmed: int
