@@ -207,10 +207,10 @@ def test_endless_file_is_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "expected"),
     [
-        ("a = 1\na = 2", 2, "twice"),
+        ("[cluster]\na = 1\na = 2", 3, "twice"),
         ('a = 1\nb = "x\n', 2, "does not end on its line"),
-        ("\n\na = nats", 3, "text needs quotes"),
-        ("[a]\n[a]", 2, "declared twice"),
+        ("\n\na = na:ts", 3, "text needs quotes"),
+        ("[cluster]\n[cluster]", 2, "declared twice"),
         ("[store\n", 1, "expected ']'"),
         ("a = " + "[" * 5000, None, "nested too deeply"),
         ("a = " + "9" * 5000, None, "number too long"),

@@ -121,6 +121,11 @@ def _read_addresses(document: Document, given: Given) -> tuple[Address, ...]:
             value if isinstance(value, Given) else Given(value, (*given.path, index))
             for index, value in enumerate(given.value)
         ]
+    elif isinstance(given.value, dict) and all(key.isdigit() for key in given.value):
+        # Stalwart's flat form of a list: address.0 = "…", address.1 = "…"
+        elements = [
+            Given(given.value[key], (*given.path, key)) for key in sorted(given.value, key=int)
+        ]
     else:
         elements = [given]
     if not elements:

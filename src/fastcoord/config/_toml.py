@@ -7,6 +7,7 @@ from typing import Any
 import tomli
 
 from fastcoord.config._build import build
+from fastcoord.config._dialect import DialectError, to_toml
 from fastcoord.config._document import Document, Section, quoted, shown, spell_toml
 from fastcoord.config._keys import collect
 from fastcoord.config._macros import expand, split_macros
@@ -43,8 +44,8 @@ def read_toml(text: str, name: str, folder: str) -> Config:
     :return: the configuration.
     :raises ConfigError: with every problem of the file.
     """
-    document = Document(name, folder, lambda: toml_lines(text), spell_toml)
-    root = _parse(document, text)
+    document = Document(name, folder, lambda: toml_lines(toml), spell_toml)
+    root, toml = _parse(document, text)
     stores = _table(document, root, "store")
     given_cluster = _table(document, root, "cluster")
     store_id = _coordinator(document, root, given_cluster, stores)
@@ -64,22 +65,43 @@ def read_toml(text: str, name: str, folder: str) -> Config:
     return build(document, store_id or "", store, cluster, "stalwart-0.15")
 
 
-def _parse(document: Document, text: str) -> dict[str, Any]:
+def _parse(document: Document, text: str) -> tuple[dict[str, Any], str]:
+    """Parse TOML, or else Stalwart's dialect of it.
+
+    :return: the root table and the TOML that it was parsed from.
+    """
     try:
-        return tomli.loads(text)
+        return tomli.loads(text), text
     except tomli.TOMLDecodeError as error:
         message = f"this is not TOML: {_reason(error.msg)} (column {error.colno})"
-        document.problem((), message, error.lineno)
-    except RecursionError:
-        document.problem((), "this TOML is nested too deeply to be read")
-    except ValueError:
-        # Python converts no integer of more than a few thousand digits.
-        document.problem((), "this TOML holds a number too long to be read")
-    raise document.error()
+        line: int | None = error.lineno
+    except (RecursionError, ValueError) as error:
+        document.problem((), _limit(error))
+        raise document.error() from None
+    try:
+        toml = to_toml(text)
+        return tomli.loads(toml), toml
+    except DialectError as error:
+        # Stalwart would not read it either. tomli may have stopped earlier, at what Stalwart reads.
+        if line is None or error.line > line:
+            message, line = "neither TOML nor the form of it that Stalwart reads", error.line
+    except tomli.TOMLDecodeError as error:
+        message, line = f"this is not TOML: {_reason(error.msg)}", error.lineno
+    except (RecursionError, ValueError) as error:
+        message, line = _limit(error), None
+    document.problem((), message, line)
+    raise document.error() from None
+
+
+def _limit(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "this TOML is nested too deeply to be read"
+    # Python converts no integer of more than a few thousand digits.
+    return "this TOML holds a number too long to be read"
 
 
 def _reason(message: str) -> str:
-    """Say what tomli says, without the parts of the document that it shows in places."""
+    """Return the reason of tomli without any part of the document."""
     for start, reason in _REASONS.items():
         if message.startswith(start):
             return reason

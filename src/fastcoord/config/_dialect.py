@@ -1,0 +1,196 @@
+"""Stalwart's dialect of TOML, rewritten to TOML.
+
+Stalwart's own parser reads more than TOML: sets (``{"a", "b"}``), bare values (``192.168.0.1``),
+any character after a backslash, line breaks in quoted strings and in inline tables, and tables
+that are declared twice. A configuration that TOML rejects is rewritten here: the tables ``store``
+and
+``cluster`` become TOML, everything else becomes blank. Lines keep their numbers.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["DialectError", "to_toml"]
+
+OURS = frozenset({"store", "cluster"})
+MAX_DEPTH = 10
+
+_BLANK = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
+_SPACE = re.compile(r"[ \t\r]*")
+_LINE = re.compile(r"[^\n]*")
+_REST = re.compile(r"[ \t\r]*(?:#[^\n]*)?(?=\n|\Z)")
+_HEADER = re.compile(r"(\[\[?)((?:\"[^\"\n]*\"|[A-Za-z0-9_.\- \t])+)(\]\]?)", re.ASCII)
+_KEY = re.compile(r"(?:\"(?:[^\"\\\n]|\\.)*\"|[A-Za-z0-9_.\-]|[ \t])+", re.ASCII)
+_BARE = re.compile(r"(?:[^\W_]|[.+\-])+")
+_TOML_BARE = re.compile(r"true|false|[+-]?(?:0|[1-9][0-9]*)", re.ASCII)
+_LONG = re.compile(r'"""(.*?)"""|\'\'\'(.*?)\'\'\'', re.DOTALL)
+_SHORT = re.compile(r'"((?:[^"\\]|\\.)*)"|\'((?:[^\'\\]|\\.)*)\'', re.DOTALL)
+_ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)|\"", re.DOTALL)
+_TOML_ESCAPES = frozenset('btnfr"\\')
+
+
+class DialectError(Exception):
+    """The text is not in Stalwart's dialect either.
+
+    :ivar line: the line that cannot be read, counted from 1.
+    """
+
+    def __init__(self, line: int) -> None:
+        super().__init__(f"line {line}")
+        self.line = line
+
+
+def to_toml(text: str) -> str:
+    """Rewrite a configuration of Stalwart to TOML.
+
+    :param text: the configuration.
+    :return: TOML with the same lines, of which only ``store`` and ``cluster`` are left.
+    :raises DialectError: Stalwart would not read the text either.
+    """
+    return _Rewriter(text.replace("\r\n", "\n")).document()
+
+
+class _Rewriter:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._position = 0
+
+    def document(self) -> str:
+        written: list[str] = []
+        table: str | None = None
+        while True:
+            written.append(_newlines(self._take(_BLANK)))
+            if self._position == len(self._text):
+                return "".join(written)
+            if self._peek() == "[":
+                statement = self._take(_HEADER)
+                table = _first_part(statement.strip("[]"))
+                self._take(_LINE)
+            else:
+                statement = self._pair()
+                self._take(_REST)
+            part = table if table is not None else _first_part(statement)
+            written.append(statement if part in OURS else _newlines(statement))
+
+    def _pair(self) -> str:
+        key = self._take(_KEY)
+        self._expect("=")
+        return f"{key}= {self._value(0)}"
+
+    def _value(self, depth: int) -> str:
+        self._take(_SPACE)
+        if depth == MAX_DEPTH:
+            raise self._error()
+        mark = self._peek()
+        if mark == "[":
+            return self._array(depth)
+        if mark == "{":
+            return self._table(depth)
+        if self._text.startswith(('"""', "'''"), self._position):
+            return self._long_string()
+        if mark in ('"', "'"):
+            return self._short_string()
+        bare = self._take(_BARE)
+        return bare if _TOML_BARE.fullmatch(bare) else f'"{bare}"'
+
+    def _array(self, depth: int) -> str:
+        self._expect("[")
+        written = ["[", _newlines(self._take(_BLANK))]
+        while self._peek() != "]":
+            written += [self._value(depth + 1), _newlines(self._take(_BLANK))]
+            if self._peek() != "]":
+                self._expect(",")
+                written += [", ", _newlines(self._take(_BLANK))]
+        self._expect("]")
+        return "".join([*written, "]"])
+
+    def _table(self, depth: int) -> str:
+        """Rewrite an inline table or a set; its line breaks follow it: TOML allows none in it."""
+        self._expect("{")
+        members: list[str] = []
+        start = self._position
+        self._take(_BLANK)
+        while self._peek() != "}":
+            key = self._take(_KEY).strip()
+            self._take(_SPACE)
+            if self._peek() == "=":
+                self._expect("=")
+                members.append(f"{key} = {self._value(depth + 1)}")
+            else:
+                members.append(f"{_as_key(key)} = true")
+            self._take(_BLANK)
+            if self._peek() != "}":
+                self._expect(",")
+                self._take(_BLANK)
+        self._expect("}")
+        written = "{" + ", ".join(members) + "}"
+        breaks = self._text.count("\n", start, self._position) - written.count("\n")
+        return written + "\n" * breaks
+
+    def _long_string(self) -> str:
+        match = _LONG.match(self._text, self._position)
+        if match is None:
+            raise self._error()
+        self._position = match.end()
+        if match[1] is None:
+            return match[0]
+        return f'"""{_ESCAPE.sub(_keep_backslash, match[1])}"""'
+
+    def _short_string(self) -> str:
+        match = _SHORT.match(self._text, self._position)
+        if match is None:
+            raise self._error()
+        self._position = match.end()
+        content = match[1] if match[1] is not None else match[2]
+        if match[1] is None and "\n" not in content and "\\" not in content:
+            return match[0]
+        escaped = _ESCAPE.sub(_toml_escape, content)
+        if "\n" not in content:
+            return f'"{escaped}"'
+        # TOML removes a line break that follows the quotes, so it is written twice as an escape.
+        return '"""' + ("\\n\\\n" + escaped[1:] if escaped[0] == "\n" else escaped) + '"""'
+
+    def _error(self) -> DialectError:
+        return DialectError(self._text.count("\n", 0, self._position) + 1)
+
+    def _peek(self) -> str:
+        return self._text[self._position : self._position + 1]
+
+    def _take(self, pattern: re.Pattern[str]) -> str:
+        match = pattern.match(self._text, self._position)
+        if match is None:
+            raise self._error()
+        self._position = match.end()
+        return match[0]
+
+    def _expect(self, token: str) -> None:
+        if not self._text.startswith(token, self._position):
+            raise self._error()
+        self._position += len(token)
+
+
+def _newlines(text: str) -> str:
+    return "\n" * text.count("\n")
+
+
+def _first_part(key: str) -> str:
+    return re.split(r"[.=\s]", key.strip(), maxsplit=1)[0].strip('"')
+
+
+def _as_key(member: str) -> str:
+    return member if member.startswith('"') else f'"{member}"'
+
+
+def _toml_escape(match: re.Match[str]) -> str:
+    """Keep the escapes of TOML, remove the backslash of all others, and escape quotes."""
+    if match[0] == '"':
+        return r"\""
+    return match[0] if match[1] in _TOML_ESCAPES or len(match[1]) > 1 else match[1]
+
+
+def _keep_backslash(match: re.Match[str]) -> str:
+    """In long strings, Stalwart has no escapes."""
+    if match[0] == '"' or match[1] in _TOML_ESCAPES or len(match[1]) > 1:
+        return match[0]
+    return "\\" + match[0]
