@@ -72,8 +72,12 @@ class ConfigProblem(NamedTuple):
     """What was given, what is allowed, and what to do. Never holds a secret."""
 
     def __str__(self) -> str:
-        where = self.file if self.line is None else f"{self.file}:{self.line}"
+        where = self.place()
         return f"{where}: {self.key}: {self.message}" if self.key else f"{where}: {self.message}"
+
+    def place(self) -> str:
+        """Return the file, with the line if there is one."""
+        return self.file if self.line is None else f"{self.file}:{self.line}"
 
 
 class ConfigError(FastcoordError, ValueError):

@@ -50,6 +50,7 @@ FOREIGN = {
     "nats": "nats",
     "nkeys": "config nats",
     "rich": "cli",
+    "shtab": "cli",
     "tomli": "config",
     "uvloop": "cli",
 }

@@ -133,6 +133,52 @@ def test_missing_file_is_named(command: str, capsys: pytest.CaptureFixture[str])
     assert error == "fastcoord: /nonexistent/node.toml: there is no such file\n"
 
 
+def test_check_prints_sources(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(GOOD)
+    assert main(["check", str(file)]) == 0
+    rows = {line.split()[0]: line.split()[-1] for line in capsys.readouterr().out.splitlines()}
+    assert rows['store."nats".address'] == f"{file}:4"
+    assert rows['store."nats".password'] == f"{file}:6"
+    assert rows["cluster.coordinator"] == f"{file}:9"
+    assert rows["cluster.heartbeat"] == "default"
+
+
+def test_check_warns_of_no_reconnect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(GOOD.replace("[cluster]", "max-reconnects = 0\n[cluster]"))
+    assert main(["check", str(file)]) == 0
+    error = capsys.readouterr().err
+    assert error.startswith("fastcoord: max-reconnects = 0: this node ends")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+def test_completion_knows_each_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("shtab")
+    assert main(["--print-completion", shell]) == 0
+    script = capsys.readouterr().out
+    for word in (*COMMANDS, "--connect", "--kind", "--base64"):
+        assert word.strip("-") in script
+
+
+def test_completion_script_is_bash() -> None:
+    pytest.importorskip("shtab")
+    script = run("--print-completion", "bash").stdout
+    checked = subprocess.run(
+        ["bash", "-n"], input=script, capture_output=True, text=True, check=False
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_completion_names_its_package(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    assert main(["--print-completion", "bash"]) == 2
+    assert "pip install 'fastcoord[cli]'" in capsys.readouterr().err
+
+
 # --------------------------------------------------------------------------------- processes
 
 

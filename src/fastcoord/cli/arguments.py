@@ -81,6 +81,31 @@ class SentenceParser(argparse.ArgumentParser):
         return found
 
 
+class PrintCompletion(argparse.Action):
+    """Print a completion script for a shell, and exit."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        try:
+            import shtab
+        except ImportError:
+            parser.error("--print-completion needs shtab: pip install 'fastcoord[cli]'")
+        assert isinstance(parser, SentenceParser)
+        for name, command in parser.commands.items():
+            if command.description is None:
+                command_module(name).configure(command)
+            for action in command._actions:
+                if action.dest == "file":
+                    action.complete = shtab.FILE  # type: ignore[attr-defined]
+        print(shtab.complete(parser, shell=values))
+        parser.exit()
+
+
 def build_parser(argv: Sequence[str]) -> SentenceParser:
     """Make the parser for a command line.
 
@@ -90,6 +115,13 @@ def build_parser(argv: Sequence[str]) -> SentenceParser:
     """
     parser = SentenceParser(prog="fastcoord", description=DESCRIPTION, epilog=EPILOGUE)
     parser.add_argument("--version", action="version", version=f"fastcoord {version('fastcoord')}")
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=("bash", "zsh", "tcsh"),
+        metavar="SHELL",
+        help="print the completion script of bash, zsh or tcsh",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         command: argparse.ArgumentParser = commands.add_parser(name, help=summary)

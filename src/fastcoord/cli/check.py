@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING
 
 from fastcoord.cli.arguments import add_file
 from fastcoord.cli.observer import Observer
 from fastcoord.cli.running import run_until_interrupted
-from fastcoord.config import describe, load_config
+from fastcoord.config import describe, load_with_sources
 from fastcoord.nats.parser import MessageSink
 
 if TYPE_CHECKING:
@@ -18,9 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["configure", "run"]
 
+ENDS_AT_FIRST_LOSS = (
+    "max-reconnects = 0: this node ends when it loses its connection for the first time, while "
+    "Stalwart itself tries again; leave the key out to reconnect without limit"
+)
+
 DESCRIPTION = """\
-Read a configuration and print every setting in effect, or every problem of the file. Secrets are
-never shown.
+Read a configuration and print every setting in effect with its source (file and line, or default),
+or every problem of the file. Secrets are never shown.
 
 example: fastcoord check --connect node.toml
 """
@@ -48,8 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
     :raises ConnectError: no server can be joined.
     :raises PermissionDenied: the server does not permit the node to subscribe.
     """
-    config = load_config(arguments.file)
-    print(describe(config), flush=True)
+    config, sources = load_with_sources(arguments.file)
+    print(describe(config, sources), flush=True)
+    if config.nats.max_reconnects == 0:
+        print(f"fastcoord: {ENDS_AT_FIRST_LOSS}", file=sys.stderr, flush=True)
     return run_until_interrupted(_visit(config)) if arguments.connect else 0
 
 

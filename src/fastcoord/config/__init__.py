@@ -68,6 +68,7 @@ __all__ = [
     "default_subject",
     "describe",
     "load_config",
+    "load_with_sources",
     "parse_config",
     "split_credentials",
     "template",
@@ -83,8 +84,20 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     :return: the configuration.
     :raises ConfigError: with all problems of the file.
     """
+    return load_with_sources(path)[0]
+
+
+def load_with_sources(path: str | os.PathLike[str]) -> tuple[Config, dict[str, str]]:
+    """Load a configuration file, and find where each of its settings is given.
+
+    :param path: the file; relative paths in it are relative to its folder.
+    :return: the configuration, and the file and line of each given setting by its full TOML key.
+    :raises ConfigError: with all problems of the file.
+    """
     name = os.fsdecode(path)
-    return _read(_text_of(name), name, os.path.dirname(os.path.abspath(name)))
+    sources: dict[str, str] = {}
+    folder = os.path.dirname(os.path.abspath(name))
+    return _read(_text_of(name), name, folder, sources), sources
 
 
 def parse_config(text: str, *, name: str = "<string>") -> Config:
@@ -99,13 +112,13 @@ def parse_config(text: str, *, name: str = "<string>") -> Config:
     return _read(text, name, os.getcwd())
 
 
-def _read(text: str, name: str, folder: str) -> Config:
+def _read(text: str, name: str, folder: str, sources: dict[str, str] | None = None) -> Config:
     text = text.removeprefix("\ufeff")
     if not text.strip():
         _refuse(name, "the configuration is empty")
     if text.lstrip().startswith("{") or name.lower().endswith(".json"):
-        return read_json(text, name, folder)
-    return read_toml(text, name, folder)
+        return read_json(text, name, folder, sources)
+    return read_toml(text, name, folder, sources)
 
 
 def _text_of(name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastcoord.config._address import hide_userinfo
 from fastcoord.config._credentials import split_credentials
-from fastcoord.config._document import Document, Given, Section, shown
+from fastcoord.config._document import Document, Given, Section, quoted, shown
 from fastcoord.config._macros import Part, expand, split_macros
 from fastcoord.config._model import Address, Capacity, Cluster, Config, Nats, Timeout, Tls
 from fastcoord.config._secret import Secret
@@ -22,6 +22,7 @@ def build(
     store: Section | None,
     cluster: Section,
     default_protocol: str,
+    sources: dict[str, str] | None = None,
 ) -> Config:
     """Read every setting, and check that the settings fit together.
 
@@ -30,6 +31,7 @@ def build(
     :param store: the settings of the store; ``None`` if there is none, which is a problem.
     :param cluster: the settings of the cluster.
     :param default_protocol: the protocol if the file names none.
+    :param sources: receives the place of each given setting, by its full TOML key.
     :return: the configuration.
     :raises ConfigError: with every problem of the file.
     """
@@ -43,6 +45,10 @@ def build(
     check_tls(document, store, of_store)
     if document.problems:
         raise document.error()
+    if sources is not None:
+        for prefix, section in ((f"store.{quoted(store_id)}.", store), ("cluster.", cluster)):
+            for key, given in section.given.items():
+                sources[prefix + key] = document.where(given.path).place()
     groups: dict[str, Any] = {
         "tls": Tls(**_take_group(of_store, "tls")),
         "timeout": Timeout(**_take_group(of_store, "timeout")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fastcoord.config._document import quoted
 from fastcoord.config._model import Address, Config
 from fastcoord.config._settings import CLUSTER, STORE
@@ -9,23 +11,31 @@ from fastcoord.config._values import BYTES, MILLISECONDS
 
 __all__ = ["describe", "value_text"]
 
+MAX_VALUE_WIDTH = 40
 _NO_LIMIT = "no limit"
 _NONE = "none"
 
 
-def describe(config: Config) -> str:
+def describe(config: Config, sources: Mapping[str, str] | None = None) -> str:
     """List every setting in effect by its TOML key, one a line, in columns.
 
     Secrets show as ``***``. The listing depends only on the settings, not on how they were written.
 
     :param config: the configuration.
+    :param sources: where settings are given, by key; if present, it becomes the last column.
     :return: the listing, without a newline at its end.
     """
     prefix = f"store.{quoted(config.nats.id)}."
     rows = [(prefix + key, value_text(config.nats, key)) for key in STORE]
     rows += [("cluster." + key, value_text(config.cluster, key)) for key in CLUSTER]
     width = max(len(key) for key, _ in rows)
-    return "\n".join(f"{key:<{width}}  {value}" for key, value in rows)
+    if sources is None:
+        return "\n".join(f"{key:<{width}}  {value}" for key, value in rows)
+    value_width = min(MAX_VALUE_WIDTH, max(len(value) for _, value in rows))
+    return "\n".join(
+        f"{key:<{width}}  {value:<{value_width}}  {sources.get(key, 'default')}"
+        for key, value in rows
+    )
 
 
 def value_text(section: object, key: str) -> str:

@@ -31,12 +31,13 @@ _IN_STORE = {setting.json: setting.key for setting in STORE.values()}
 _IN_CLUSTER = {each.json: each.key for each in CLUSTER.values() if each.key != "coordinator"}
 
 
-def read_json(text: str, name: str, folder: str) -> Config:
+def read_json(text: str, name: str, folder: str, sources: dict[str, str] | None = None) -> Config:
     """Read the JSON form.
 
     :param text: the object.
     :param name: the name of the file in problems.
     :param folder: the absolute path that relative paths are relative to.
+    :param sources: receives the place of each given setting, by its full TOML key.
     :return: the configuration.
     :raises ConfigError: with every problem of the file.
     """
@@ -60,7 +61,7 @@ def read_json(text: str, name: str, folder: str) -> Config:
             document.problem((key,), _unknown(key, STORE | CLUSTER, {"cluster": "cluster"}))
     _use_set(document, store)
     _use_secrets(document, store)
-    return build(document, STORE_ID, store, cluster, "stalwart-0.16")
+    return build(document, STORE_ID, store, cluster, "stalwart-0.16", sources)
 
 
 def _parse(document: Document, text: str) -> dict[str, Any]:

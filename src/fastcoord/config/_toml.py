@@ -35,12 +35,13 @@ _REASONS = {
 }
 
 
-def read_toml(text: str, name: str, folder: str) -> Config:
+def read_toml(text: str, name: str, folder: str, sources: dict[str, str] | None = None) -> Config:
     """Read the TOML form.
 
     :param text: the document.
     :param name: the name of the file in problems.
     :param folder: the absolute path that relative paths are relative to.
+    :param sources: receives the place of each given setting, by its full TOML key.
     :return: the configuration.
     :raises ConfigError: with every problem of the file.
     """
@@ -54,7 +55,9 @@ def read_toml(text: str, name: str, folder: str) -> Config:
         lambda key: ("cluster", *key.split(".")),
     )
     # The coordinator is checked already; a second reading could only repeat its problems.
-    cluster.given.pop("coordinator", None)
+    coordinator = cluster.given.pop("coordinator", None)
+    if sources is not None and coordinator is not None:
+        sources["cluster.coordinator"] = document.where(coordinator.path).place()
     store = None
     if store_id is not None:
         path = ("store", store_id)
@@ -62,7 +65,7 @@ def read_toml(text: str, name: str, folder: str) -> Config:
             collect(document, stores[store_id], path, STORE, frozenset({"type"})),
             lambda key: (*path, *key.split(".")),
         )
-    return build(document, store_id or "", store, cluster, "stalwart-0.15")
+    return build(document, store_id or "", store, cluster, "stalwart-0.15", sources)
 
 
 def _parse(document: Document, text: str) -> tuple[dict[str, Any], str]:
