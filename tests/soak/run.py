@@ -3,7 +3,7 @@
 ``make soak`` runs it for ``SOAK_SECONDS`` (600 by default). Four nodes in processes of their own
 publish and receive all the time. Temporary nodes start, end and are killed; the server is killed
 and frozen, processes are paused, consumers stall. The soak fails if an event was lost without a
-notice, repeated or out of order, if the statistics of a node do not add up, or if a process grows.
+notice, repeated or out of order, if the stats of a node do not add up, or if a process grows.
 """
 
 from __future__ import annotations
