@@ -1,4 +1,4 @@
-"""Requests from node to node beside the events: the ping."""
+"""Requests from node to node beside the events: the ping, and the question at the join."""
 
 from __future__ import annotations
 
@@ -18,6 +18,14 @@ __all__ = ["Pings"]
 
 PING_SID = 2
 PONG_SID = 3
+JOIN_SID = 4
+JOIN_LIMIT = 0.5
+"""Seconds that the proof at the join takes at most."""
+
+QUIET_TIME = 0.02
+"""Seconds without another answer after which all peers are considered to have answered; at least as
+long as the first answer took."""
+
 LARGEST_NODE_ID = 0xFFFF
 TOKEN = re.compile(rb"[0-9a-f]{16}")
 
@@ -26,7 +34,8 @@ class Pings:
     """Send pings to other nodes and answer theirs.
 
     A ping to node 7 is published on ``<subject>.ping.7`` with a token as payload and a reply
-    subject of this incarnation; the answer carries the same token.
+    subject of this incarnation; the answer carries the same token. A node that joins publishes the
+    same on ``<subject>.join``, and every peer answers.
 
     :param subject: the cluster's subject.
     :param node_id: this node.
@@ -41,6 +50,7 @@ class Pings:
         self._allowed_reply = re.compile(
             re.escape(f"{subject}.pong.").encode() + rb"[0-9]{1,5}\.[0-9]{1,20}"
         )
+        self._joining: tuple[bytes, asyncio.Event] | None = None
         self._pending: dict[bytes, asyncio.Future[None]] = {}
         self.round_trips: dict[int, float] = {}
 
@@ -48,13 +58,55 @@ class Pings:
         """Subscribe to requests and answers on a new connection."""
         connection.subscribe(f"{self._subject}.ping.{self._node_id}", PING_SID)
         connection.subscribe(self._reply.decode(), PONG_SID)
+        connection.subscribe(f"{self._subject}.join", JOIN_SID)
+
+    async def prove_join(self, connection: Connection) -> None:
+        """Wait until the peers' servers know the subscriptions of this node, at most 0.5 s.
+
+        A server passes the subscriptions on to the others before it passes on the question, so a
+        peer that answers is connected to a server that knows them. Without peers the server says
+        so at once; without the right to ask there is no proof.
+        """
+        if not connection.is_clustered:
+            # The PONG behind the subscription has proved it for the only server.
+            return
+        subject = f"{self._subject}.join"
+        token = secrets.token_hex(8).encode()
+        answered = asyncio.Event()
+        self._joining = (token, answered)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        connection.publish_raw(subject.encode(), token, self._reply)
+        # A refusal arrives before the PONG behind the question.
+        connection.ping(lambda: answered.set() if connection.has_refused(subject) else None)
+        timeout = JOIN_LIMIT
+        quiet = None
+        try:
+            while timeout > 0:
+                await within(answered.wait(), timeout)
+                if self._joining is None or connection.has_refused(subject):
+                    return
+                answered.clear()
+                if quiet is None:
+                    quiet = max(QUIET_TIME, loop.time() - started)
+                timeout = min(quiet, started + JOIN_LIMIT - loop.time())
+        except TimeoutError:
+            return
+        finally:
+            self._joining = None
 
     def take(self, connection: Connection, sid: int, reply: bytes, payload: bytes) -> None:
-        """Answer a request or complete a pending ping; drop anything else."""
+        """Answer a request or complete a pending one; drop anything else."""
+        if sid == PONG_SID and self._joining is not None and payload in (b"", self._joining[0]):
+            # An empty payload is the server's: nobody but this node has subscribed.
+            self._joining[1].set()
+            if not payload:
+                self._joining = None
         if not TOKEN.fullmatch(payload):
             return
-        if sid == PING_SID and self._allowed_reply.fullmatch(reply):
-            connection.publish_raw(reply, payload)
+        if sid in (PING_SID, JOIN_SID) and self._allowed_reply.fullmatch(reply):
+            if reply != self._reply:
+                connection.publish_raw(reply, payload)
         elif sid == PONG_SID:
             answered = self._pending.get(payload)
             if answered is not None and not answered.done():

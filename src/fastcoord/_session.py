@@ -98,6 +98,9 @@ class Session:
         """
         try:
             await self._supervisor.start()
+            connection = self._supervisor.connection
+            if connection is not None:
+                await self._pings.prove_join(connection)
         except BaseException:
             self._end(NodeClosed(f"node {self.node_id} has not joined"))
             await self._supervisor.close()

@@ -268,6 +268,11 @@ class Connection:
         return self._transport.last_activity
 
     @property
+    def is_clustered(self) -> bool:
+        """Whether the server is a member of a cluster of servers."""
+        return self._transport.is_clustered
+
+    @property
     def oldest_ping(self) -> PendingPing | None:
         """The oldest PING without an answer."""
         return self._transport.pings.oldest
@@ -344,6 +349,10 @@ class Connection:
     def refused(self) -> list[Right]:
         """The rights that the server refuses now."""
         return list(self._rights.refused)
+
+    def has_refused(self, subject: str) -> bool:
+        """Return whether the server has refused an operation on a subject."""
+        return subject in self._rights.subjects
 
     def try_refused(self) -> None:
         """Subscribe again where that was refused, and find out which rights are granted now.

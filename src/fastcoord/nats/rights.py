@@ -14,6 +14,8 @@ from fastcoord.errors import PermissionDenied
 
 __all__ = ["Right", "Rights", "refused_right"]
 
+MAX_SUBJECTS = 64
+
 Direction = Literal["publish", "subscribe"]
 
 VIOLATION = re.compile(
@@ -57,6 +59,8 @@ class Rights:
         self.needed = needed
         self.refused: dict[Right, None] = {}
         """Refused ones, in the order of the server's reports."""
+        self.subjects: set[str] = set()
+        """Subjects on which the server has refused something, at most ``MAX_SUBJECTS``."""
         self._unproven: list[set[Right]] = []
 
     def refuse(self, right: Right) -> bool:
@@ -64,6 +68,8 @@ class Rights:
 
         :return: whether the right is needed and was not known to be refused.
         """
+        if len(self.subjects) < MAX_SUBJECTS:
+            self.subjects.add(right.subject)
         for proof in self._unproven:
             proof.discard(right)
         if right not in self.needed or right in self.refused:

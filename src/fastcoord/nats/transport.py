@@ -89,6 +89,8 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         self._inheritable: InheritedSocket | None = None
         self._is_inherited = False
         self._saw_info = False
+        self.is_clustered = False
+        """Whether the server is a member of a cluster of servers."""
         self._control = bytearray()
         self._readable: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -315,6 +317,7 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         if not self._saw_info and line.startswith(INFO):
             self._saw_info = True
             # Before CONNECT is written: a server that does not offer TLS must get no credentials.
+            self.is_clustered = "cluster" in read_info(line)
             line, starts_tls = checked_info(
                 line, demand_tls=self._demand_tls, is_secure=self.is_secure
             )

@@ -1,0 +1,152 @@
+"""Nodes that join a cluster of servers: nothing is lost from the moment ``connect()`` returns."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from fastcoord import AppEvent, Missed
+from fastcoord._ping import JOIN_LIMIT
+from fastcoord.server import LocalCluster, LocalServer
+from support.cluster.accounting import collect
+from support.cluster.nodes import joined
+from support.cluster.plain_peer import PlainPeer
+from support.loops import LOOPS, runner
+from support.servers.unusable import listening, unused_address
+from support.wait import until
+
+SUBJECT = "join.test"
+CLUSTER: dict[str, Any] = {"protocol": "fastcoord-1", "heartbeat": "200ms", "subject": SUBJECT}
+SLACK = 1.0
+"""Seconds that a busy machine may be late with a timer."""
+
+
+DELAY = 0.05
+"""Seconds that bytes need from one server to the other."""
+
+
+@asynccontextmanager
+async def distant_servers() -> AsyncIterator[tuple[LocalServer, LocalServer]]:
+    """Start two servers whose only route is slow in both directions."""
+    loop = asyncio.get_running_loop()
+    route_port = int(unused_address().name.rpartition(":")[2])
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", route_port)
+
+        async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(ConnectionError):
+                while data := await source.read(65536):
+                    loop.call_later(DELAY, target.write, data)
+            target.close()
+
+        await asyncio.gather(pass_on(reader, to_server), pass_on(from_server, writer))
+        with contextlib.suppress(ConnectionError):
+            await to_server.wait_closed()
+
+    route = (
+        "cluster {{ name: c, listen: 127.0.0.1:{port}, no_advertise: true, routes: [{routes}] }}"
+    )
+    async with listening(relay) as address:
+        near = LocalServer(extra_config=route.format(port=route_port, routes=""))
+        far_routes = f"nats-route://{address.name}"
+        far = LocalServer(extra_config=route.format(port=-1, routes=far_routes))
+        with near, far:
+            await until(lambda: far.monitor("routez")["num_routes"] > 0)
+            yield near, far
+
+
+def remote_subjects(server: LocalServer) -> set[str]:
+    """Return the subjects on which clients of other servers have subscribed."""
+    routes = server.monitor("routez", subs=1)["routes"]
+    return {subject for route in routes for subject in route.get("subscriptions_list", [])}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_events_after_join_are_received(loop: str) -> None:
+    async def join_again_and_again() -> None:
+        async with (
+            distant_servers() as (near, far),
+            joined(near, 1, cluster=CLUSTER) as peer,
+        ):
+            async with joined(far, 3, cluster=CLUSTER) as node:
+                # The far server knows the subscriptions of the peer.
+                await until(lambda: node.peers())
+            for _ in range(3):
+                # The near server has dropped the subscription of the node before.
+                await until(lambda: SUBJECT not in remote_subjects(near))
+                async with joined(far, 2, cluster=CLUSTER) as node:
+                    events = node.subscribe()
+                    peer.publish_nowait(AppEvent(1, b"at once"))
+                    assert await collect(events, 1, seconds=5) == [AppEvent(1, b"at once")]
+
+    runner(loop)(join_again_and_again())
+
+
+async def test_join_without_answer_is_bounded() -> None:
+    async with (
+        distant_servers() as (near, far),
+        joined(near, 1, cluster=CLUSTER),
+        PlainPeer(near.url, subject=f"{SUBJECT}.join"),
+    ):
+        started = time.monotonic()
+        async with joined(far, 2, cluster=CLUSTER):
+            assert time.monotonic() - started < JOIN_LIMIT + SLACK
+
+
+async def test_join_without_peers_does_not_wait() -> None:
+    with LocalCluster(2) as cluster:
+        times = []
+        for _ in range(3):
+            started = time.monotonic()
+            async with joined(cluster.servers[0], 1, cluster=CLUSTER):
+                times.append(time.monotonic() - started)
+        assert min(times) < 0.4
+
+
+async def test_join_without_right_to_ask_is_bounded() -> None:
+    denied = {"publish": {"deny": [f"{SUBJECT}.join"]}, "subscribe": ">"}
+    user = {"user": "a", "password": "b", "permissions": denied}
+    config = f"authorization {{ users: {json.dumps([user])} }}\ngateway {{ name: g, port: -1 }}"
+    with LocalServer(extra_config=config) as server:
+        async with joined(server, 1, cluster=CLUSTER, user="a", password="b"):
+            times = []
+            for _ in range(3):
+                started = time.monotonic()
+                async with joined(server, 2, cluster=CLUSTER, user="a", password="b"):
+                    times.append(time.monotonic() - started)
+            assert min(times) < 0.4
+
+
+async def test_slow_connect_reports_no_past(server: LocalServer) -> None:
+    async def mute(reader: Any, writer: Any) -> None:
+        await reader.read()
+
+    async with (
+        joined(server, 1, cluster=CLUSTER) as peer,
+        listening(mute) as silent,
+    ):
+        await peer.publish(*[AppEvent(1, b"past")] * 100)
+        await peer.flush()
+        took = 0.0
+        # The addresses are tried in random order.
+        while took < 1:
+            started = time.monotonic()
+            async with joined(
+                [silent, server], 2, cluster=CLUSTER, timeout={"connection": "1s"}
+            ) as node:
+                took = time.monotonic() - started
+                events = node.subscribe()
+                await until(lambda: node.peers())
+                await peer.publish(AppEvent(1, b"present"))
+                item = await events.__anext__()
+                assert item == AppEvent(1, b"present")
+                assert not isinstance(item, Missed)
+                assert node.stats().missed == {}
