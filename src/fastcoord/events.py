@@ -40,9 +40,10 @@ class Missed(Notice, frozen=True):
     :ivar node_id: the node whose events are missing; ``None`` when it is unknown.
     :ivar events: the number of missing events; ``None`` when it is unknown.
     :ivar cause: ``"gap"``: the network or the server lost them. ``"overflow"``: this subscription
-        was too slow. ``"discarded"``: their sender discarded them because its queue was full, or
-        because they were too old. ``"disconnect"``: this node was not connected, and not every
-        peer sends sequence headers. ``"undecodable"``: they arrived but cannot be decoded.
+        was too slow, or there was no memory to receive them. ``"discarded"``: their sender
+        discarded them because its queue was full, or because they were too old. ``"disconnect"``:
+        this node was not connected, and not every peer sends sequence headers.
+        ``"undecodable"``: they arrived but cannot be decoded.
     """
 
     node_id: int | None

@@ -209,8 +209,6 @@ cdef class Parser:
                 # `parse_message` has stored how many bytes behind the line the message has.
                 self.wanted += line_size
                 return 0
-            self.start += line_size + taken
-            self.wanted = 0
         return 0
 
     cdef Py_ssize_t parse_message(
@@ -273,6 +271,10 @@ cdef class Parser:
         header.is_resend = header.is_goodbye = header.is_hello = False
         if has_header:
             read_sequence_header(body, <Py_ssize_t>header_size, &header)
+        # Consumed first: if the sink raises, the message is not passed to it again. The pointers stay
+        # valid, because only `reserve` moves the memory.
+        self.start = body + total + 2 - self.buffer
+        self.wanted = 0
         self.sink.message(
             sid,
             reply,

@@ -34,6 +34,8 @@ cdef class Receiver(MessageSink):
     cdef readonly uint64_t echoes
     cdef readonly uint64_t duplicates
     cdef readonly uint64_t malformed
+    cdef bint is_judging               # whether `notify` leaves waking to its caller
+    cdef bint is_wake_due              # whether a ring has a consumer to wake
     cdef PeerState latest              # the peer of the last batch
 
     cdef int judge(
@@ -46,7 +48,19 @@ cdef class Receiver(MessageSink):
         Py_ssize_t counted,
         bint intact,
     ) except -1
+    cdef object decide(
+        self,
+        uint16_t node_id,
+        SequenceHeader* header,
+        const uint8_t* payload,
+        Py_ssize_t size,
+        Py_ssize_t counted,
+        bint intact,
+    )
+    cdef int ask(self, method, tuple arguments) except -1
     cdef int apply(self, verdict) except -1
+    cdef void lose(self) noexcept
+    cdef int wake(self) except -1
     cdef int deliver(
         self, uint16_t node_id, const uint8_t* payload, Py_ssize_t size, uint32_t start, uint32_t count
     ) except -1

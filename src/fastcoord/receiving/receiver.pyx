@@ -81,7 +81,9 @@ cdef class Receiver(MessageSink):
     def notify(self, notice):
         """Put a notice into every ring, behind everything that was delivered before."""
         for ring in self.rings:
-            (<Ring>ring).put_notice(notice)
+            (<Ring>ring).store_notice(notice)
+        if not self.is_judging:
+            self.wake()
 
     def peer(self, node_id):
         """Return the state of a peer; create it if nothing was received from it before."""
@@ -120,8 +122,7 @@ cdef class Receiver(MessageSink):
         self.received_bytes += size
         reader_init(&reader, payload, size)
         if not read_u16(&reader, &sender):
-            self.apply(self.gap_detector.without_sender())
-            return 0
+            return self.ask(self.gap_detector.without_sender, ())
         node_id = <uint16_t>sender
         if (
             header.state == HEADER_PRESENT
@@ -129,20 +130,18 @@ cdef class Receiver(MessageSink):
             and node_id != self.node_id
         ):
             # Read as this node's protocol, its bytes would be other events.
-            self.apply(
-                self.gap_detector.with_other_protocol(
-                    node_id, header.protocol, header.count, header.is_goodbye
-                )
+            return self.ask(
+                self.gap_detector.with_other_protocol,
+                (node_id, header.protocol, header.count, header.is_goodbye),
             )
-            return 0
         start = <uint32_t>(reader.position - reader.start)
         counted = count_events(self.protocol, &reader)
         intact = reader.position == reader.end
         if node_id == self.node_id:
             if header.state != HEADER_PRESENT or header.incarnation != self.incarnation:
-                if not header.is_goodbye:
-                    self.gap_detector.own_id_used()
-                return 0
+                if header.is_goodbye:
+                    return 0
+                return self.ask(self.gap_detector.own_id_used, ())
             self.echoes += 1
             if not self.deliver_own:
                 return 0
@@ -163,11 +162,14 @@ cdef class Receiver(MessageSink):
             and not header.is_goodbye
             and not header.is_hello
         ):
+            # Delivered first: if that fails, the next batch shows the gap.
+            if counted:
+                self.deliver(node_id, payload, size, start, <uint32_t>counted)
             peer.expected += counted
             peer.received += counted
             peer.last_received_at = self.now
-            if counted:
-                self.deliver(node_id, payload, size, start, <uint32_t>counted)
+            if self.is_wake_due:
+                self.wake()
             return 0
         self.judge(node_id, header, payload, size, start, counted, intact)
         return 0
@@ -182,9 +184,61 @@ cdef class Receiver(MessageSink):
         Py_ssize_t counted,
         bint intact,
     ) except -1:
-        """Pass a batch to the gap detector, and deliver the events that it selects."""
+        """Pass a batch to the gap detector, and deliver the events that it selects.
+
+        The gap detector is Python code: an exception may end it anywhere. Nothing of the batch is
+        delivered then. The peer gets back the offsets that it had, so that the next batch shows the
+        gap, and every subscription receives a notice, for what cannot be seen that way.
+        """
+        cdef PeerState peer = self.peers.get(node_id)
+        cdef bint is_known = peer is not None
+        cdef uint64_t incarnation = 0, expected = 0, discarded = 0
+        cdef bint has_header = False
+        cdef uint32_t skip, take
+        if is_known:
+            incarnation = peer.incarnation
+            expected = peer.expected
+            discarded = peer.discarded
+            has_header = peer.has_header
+        self.is_judging = True
+        try:
+            verdict = self.decide(node_id, header, payload, size, counted, intact)
+            skip = verdict.skip
+            take = verdict.deliver
+            if take and skip == 0 and take == counted and intact:
+                self.deliver(node_id, payload, size, start, take)
+            elif take:
+                self.deliver_part(node_id, payload, size, start, skip, take)
+        except:
+            self.lose()
+            if is_known:
+                peer.incarnation = incarnation
+                peer.expected = expected
+                peer.discarded = discarded
+                peer.has_header = has_header
+                peer.steady = False
+            else:
+                self.peers.pop(node_id, None)
+            raise
+        finally:
+            self.is_judging = False
+        peer = self.peers.get(node_id) if peer is None else peer
+        if peer is not None:
+            peer.received += take
+        return self.apply(verdict)
+
+    cdef object decide(
+        self,
+        uint16_t node_id,
+        SequenceHeader* header,
+        const uint8_t* payload,
+        Py_ssize_t size,
+        Py_ssize_t counted,
+        bint intact,
+    ):
+        """Return the verdict of the gap detector on a batch."""
         if header.state == HEADER_PRESENT:
-            verdict = self.gap_detector.with_header(
+            return self.gap_detector.with_header(
                 node_id,
                 header.incarnation,
                 header.offset,
@@ -195,42 +249,73 @@ cdef class Receiver(MessageSink):
                 note_of(header),
                 PyBytes_FromStringAndSize(<char*>payload, size),
             )
-        elif header.state == HEADER_ABSENT:
-            verdict = self.gap_detector.without_header(node_id, counted, intact)
-        else:
-            verdict = self.gap_detector.with_malformed_header(node_id, counted)
-        cdef uint32_t skip = verdict.skip
-        cdef uint32_t take = verdict.deliver
-        if take:
-            self.peer(node_id).received += take
-            if skip == 0 and take == counted and intact:
-                self.deliver(node_id, payload, size, start, take)
-            else:
-                self.deliver_part(node_id, payload, size, start, skip, take)
-        self.apply(verdict)
-        return 0
+        if header.state == HEADER_ABSENT:
+            return self.gap_detector.without_header(node_id, counted, intact)
+        return self.gap_detector.with_malformed_header(node_id, counted)
+
+    cdef int ask(self, method, tuple arguments) except -1:
+        """Apply the verdict of the gap detector on a message of which nothing is delivered."""
+        self.is_judging = True
+        try:
+            verdict = method(*arguments)
+        except:
+            self.lose()
+            raise
+        finally:
+            self.is_judging = False
+        return self.apply(verdict)
 
     cdef int apply(self, verdict) except -1:
-        """Count what a verdict says, and report what belongs behind its events."""
-        self.duplicates += <uint64_t>verdict.duplicates
-        if verdict.is_malformed:
-            self.malformed += 1
-        notice = verdict.notice
-        if notice is not None:
-            self.notify(notice)
+        """Count what a verdict says, report what belongs behind its events, and wake consumers."""
+        if verdict is not None:
+            try:
+                self.duplicates += <uint64_t>verdict.duplicates
+                if verdict.is_malformed:
+                    self.malformed += 1
+                if verdict.notice is not None:
+                    self.notify(verdict.notice)
+            except:
+                self.lose()
+                raise
+        return self.wake()
+
+    cdef void lose(self) noexcept:
+        """Report to every subscription that events may be missing."""
+        for ring in self.rings:
+            (<Ring>ring).lose(0, False)
+        self.is_wake_due = True
+
+    cdef int wake(self) except -1:
+        """Wake the consumers of every ring; raise the first exception when all are woken."""
+        error = None
+        self.is_wake_due = False
+        for ring in self.rings:
+            if (<Ring>ring).is_wake_due:
+                try:
+                    (<Ring>ring).wake()
+                except BaseException as raised:
+                    if error is None:
+                        error = raised
+                    if (<Ring>ring).is_wake_due:
+                        self.is_wake_due = True
+        if error is not None:
+            raise error
         return 0
 
     cdef int deliver(
         self, uint16_t node_id, const uint8_t* payload, Py_ssize_t size, uint32_t start, uint32_t count
     ) except -1:
+        """Put events into every ring. It raises before it has put anything, or not at all."""
         cdef bytes content
-        self.received += count
         if self.rings:
             # The payload is copied out of the read buffer once; each ring holds its own reference
             # to the copy.
             content = PyBytes_FromStringAndSize(<char*>payload, size)
             for ring in self.rings:
                 (<Ring>ring).put(content, start, count, node_id, self.received_at)
+                if (<Ring>ring).is_wake_due:
+                    self.is_wake_due = True
+        self.received += count
         return 0
 
     cdef int deliver_part(

@@ -31,15 +31,27 @@ cdef class Ring:
     cdef object fold
     cdef tuple unwanted
 
-    cdef int put(
+    cdef bint has_lost             # losses that were noted without memory, for the next notice:
+    cdef bint lost_unknown         # whether more is lost than `lost_events`
+    cdef uint64_t lost_events
+    cdef object interruption       # raised in Python code of this ring; the next `wake` raises it
+    cdef bint is_wake_due          # whether `wake` has something to do
+
+    cdef void put(
         self, bytes payload, uint32_t start, uint32_t count, uint16_t node_id, double received_at
-    ) except -1
+    ) noexcept
+    cdef void store_notice(self, notice) noexcept
+    cdef void lose(self, uint32_t count, bint is_known) noexcept
+    cdef int wake(self) except -1
     cdef object take_notice(self)
     cdef bint take(self, Slot* taken) except -1
-    cdef int append(
+    cdef void append(
         self, object item, uint32_t start, uint32_t count, uint16_t node_id, double received_at
-    ) except -1
-    cdef int grow(self) except -1
-    cdef int drop_oldest(self) except -1
-    cdef int note_overflow(self, uint16_t node_id, uint32_t count) except -1
-    cdef int wake(self) except -1
+    ) noexcept
+    cdef bint grow(self) noexcept
+    cdef bint fits(self, Py_ssize_t size) noexcept
+    cdef bint make_space(self, Py_ssize_t size, uint32_t count, uint16_t node_id) noexcept
+    cdef void end_episode(self) noexcept
+    cdef void drop_oldest(self) noexcept
+    cdef void note_overflow(self, uint16_t node_id, uint32_t count) noexcept
+    cdef void fold_notice(self, notice) noexcept

@@ -15,6 +15,8 @@ Invariants:
 - Each occupied slot owns one reference to its ``item``. Nothing else may free it: ``take`` passes
   that reference to its caller.
 - ``arrived`` is the sum of ``buffered``, ``missed`` and the events of the messages that were taken.
+- Putting never raises, so that one failure costs no other ring its message. What cannot be recorded for
+  want of memory is counted by ``lose``, which needs none, and reported before everything else.
 - Python code may run where an object is created or released, and may call any method of this ring.
   So ``head``, ``used`` and the counters are consistent before each such place.
 """
@@ -68,31 +70,32 @@ cdef class Ring:
 
     def __len__(self):
         """Return how many items are buffered: messages and notices."""
-        return self.used + len(self.carried) + (1 if self.overflow else 0)
+        return (
+            self.used + len(self.carried) + (1 if self.overflow else 0) + (1 if self.has_lost else 0)
+        )
 
     # ------------------------------------------------------------------------------- putting
 
-    cdef int grow(self) except -1:
+    cdef bint grow(self) noexcept:
+        """Allocate more slots; return False if there is no memory."""
         cdef Py_ssize_t slot_count = self.slot_count * 2 if self.slot_count else FIRST_SLOT_COUNT
         cdef Slot* slots = <Slot*>PyMem_Malloc(slot_count * sizeof(Slot))
         cdef Py_ssize_t index
         if slots == NULL:
-            raise MemoryError(f"no memory for a ring of {slot_count} slots")
+            return False
         for index in range(self.used):
             slots[index] = self.slots[(self.head + index) & (self.slot_count - 1)]
         PyMem_Free(self.slots)
         self.slots = slots
         self.slot_count = slot_count
         self.head = 0
-        return 0
+        return True
 
-    cdef int append(
+    cdef void append(
         self, object item, uint32_t start, uint32_t count, uint16_t node_id, double received_at
-    ) except -1:
-        cdef Slot* slot
-        if self.used == self.slot_count:
-            self.grow()
-        slot = &self.slots[(self.head + self.used) & (self.slot_count - 1)]
+    ) noexcept:
+        """Store an item in a slot, which must be free."""
+        cdef Slot* slot = &self.slots[(self.head + self.used) & (self.slot_count - 1)]
         Py_INCREF(item)  # the slot's reference
         slot.item = <PyObject*>item
         slot.start = start
@@ -100,23 +103,40 @@ cdef class Ring:
         slot.node_id = node_id
         slot.received_at = received_at
         self.used += 1
-        return 0
 
-    cdef int wake(self) except -1:
-        # Only a consumer that found the ring empty has set a waker; it is called once.
-        if self.waker is not None:
-            waker = self.waker
-            self.waker = None
-            waker()
-        return 0
+    cdef void lose(self, uint32_t count, bint is_known) noexcept:
+        """Note a loss without allocating memory.
 
-    cdef int note_overflow(self, uint16_t node_id, uint32_t count) except -1:
+        :param count: how many events are lost.
+        :param is_known: whether that is all.
+        """
+        if self.is_closed:
+            return
+        self.has_lost = self.is_wake_due = True
+        self.lost_events += count
+        if not is_known:
+            self.lost_unknown = True
+
+    cdef void note_overflow(self, uint16_t node_id, uint32_t count) noexcept:
+        """Count events that were dropped."""
         self.missed += count
-        known = self.overflow.get(node_id)
-        self.overflow[node_id] = count if known is None else known + count
-        return 0
+        try:
+            known = self.overflow.get(node_id)
+            self.overflow[node_id] = count if known is None else known + count
+        except MemoryError:
+            self.lose(count, True)
 
-    cdef int drop_oldest(self) except -1:
+    cdef void fold_notice(self, notice) noexcept:
+        """Merge a notice that has no slot with those that the consumer receives first."""
+        try:
+            self.fold(self.carried, notice)
+        except BaseException as error:
+            self.lose(0, False)
+            if not isinstance(error, MemoryError):
+                # From outside, for example of a signal handler: raised when all rings are served.
+                self.interruption = error
+
+    cdef void drop_oldest(self) noexcept:
         cdef Slot* slot = &self.slots[self.head]
         cdef object item = <object>slot.item
         cdef uint32_t count = slot.count
@@ -130,44 +150,110 @@ cdef class Ring:
             self.buffered_bytes -= PyBytes_GET_SIZE(item)
             self.note_overflow(node_id, count)
         else:
-            self.fold(self.carried, item)
-        return 0
+            self.fold_notice(item)
 
-    cdef int put(
-        self, bytes payload, uint32_t start, uint32_t count, uint16_t node_id, double received_at
-    ) except -1:
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(payload)
-        if self.is_closed:
-            return 0
-        self.arrived += count
-        if (
-            self.buffered_messages >= self.capacity_messages
-            or self.buffered_bytes + size > self.capacity_bytes
-        ):
+    cdef void end_episode(self) noexcept:
+        """Store what drop-newest has dropped behind what it follows."""
+        if not self.drop_newest or not self.overflow:
+            return
+        try:
+            overflow, fresh = self.overflow, {}
+        except MemoryError:
+            self.overflow.clear()
+            self.lose(0, False)
+            return
+        self.overflow = fresh
+        if self.used < self.slot_count or self.grow():
+            self.append(overflow, 0, 0, 0, 0.0)
+        else:
+            self.fold_notice(overflow)
+
+    cdef inline bint fits(self, Py_ssize_t size) noexcept:
+        return (
+            self.buffered_messages < self.capacity_messages
+            and self.buffered_bytes + size <= self.capacity_bytes
+        )
+
+    cdef bint make_space(self, Py_ssize_t size, uint32_t count, uint16_t node_id) noexcept:
+        """Return whether a message may be stored, in a free slot; drop by the ring's rule for it."""
+        if not self.fits(size):
             if self.drop_newest:
                 self.note_overflow(node_id, count)
-                return self.wake()
+                return False
             if size > self.capacity_bytes:
                 # Larger than the capacity of the ring: reported in its place, behind what precedes it.
                 self.missed += count
-                self.put_notice({node_id: count})
-                return 0
-            while self.used and (
-                self.buffered_messages >= self.capacity_messages
-                or self.buffered_bytes + size > self.capacity_bytes
-            ):
+                try:
+                    self.store_notice({node_id: count})
+                except MemoryError:
+                    self.lose(count, True)
+                return False
+            while self.used and not self.fits(size):
                 self.drop_oldest()
-        elif self.drop_newest and self.overflow:
-            self.append(self.overflow, 0, 0, 0, 0.0)
-            self.overflow = {}
-        self.append(payload, start, count, node_id, received_at)
-        self.buffered += count
-        self.buffered_messages += 1
-        self.buffered_bytes += size
-        if self.buffered_messages > self.high_water_messages:
-            self.high_water_messages = self.buffered_messages
-        if self.waker is not None:
-            self.wake()
+        else:
+            self.end_episode()
+        if self.is_closed:
+            # By a finalizer, while something was released.
+            return False
+        if self.used == self.slot_count and not self.grow():
+            self.missed += count
+            self.lose(count, True)
+            return False
+        return True
+
+    cdef void put(
+        self, bytes payload, uint32_t start, uint32_t count, uint16_t node_id, double received_at
+    ) noexcept:
+        """Put one message. Call ``wake`` afterwards if ``is_wake_due``."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(payload)
+        if self.is_closed:
+            return
+        self.arrived += count
+        if (
+            self.fits(size) and self.used < self.slot_count and not self.drop_newest
+        ) or self.make_space(size, count, node_id):
+            self.append(payload, start, count, node_id, received_at)
+            self.buffered += count
+            self.buffered_messages += 1
+            self.buffered_bytes += size
+            if self.buffered_messages > self.high_water_messages:
+                self.high_water_messages = self.buffered_messages
+        if self.waker is not None or self.interruption is not None:
+            self.is_wake_due = True
+
+    cdef void store_notice(self, notice) noexcept:
+        """Put one notice. Call ``wake`` afterwards if ``is_wake_due``."""
+        if self.is_closed or isinstance(notice, self.unwanted):
+            return
+        self.end_episode()
+        # Notices are bounded, too: beyond the bound the oldest are merged.
+        while self.used - self.buffered_messages >= self.capacity_messages + EXTRA_NOTICES:
+            self.fold_oldest_notice()
+        if self.used < self.slot_count or self.grow():
+            self.append(notice, 0, 0, 0, 0.0)
+        else:
+            self.fold_notice(notice)
+        self.is_wake_due = True
+
+    cdef int wake(self) except -1:
+        """Wake the consumer if it waits."""
+        self.is_wake_due = False
+        waker = self.waker
+        if waker is not None:
+            try:
+                waker()
+            except BaseException:
+                # From outside, for example of a signal handler. The consumer must not sleep on; if
+                # it cannot be woken now either, the next message does it.
+                self.is_wake_due = True
+                waker()
+                self.waker = None
+                raise
+            self.waker = None
+        if self.interruption is not None:
+            error = self.interruption
+            self.interruption = None
+            raise error
         return 0
 
     def put_message(
@@ -187,19 +273,14 @@ cdef class Ring:
         :param received_at: when it arrived, in seconds since the epoch.
         """
         self.put(payload, start, count, node_id, received_at)
+        if self.is_wake_due:
+            self.wake()
 
     def put_notice(self, notice):
         """Put a notice behind everything that was put before, unless the consumer did not ask for it."""
-        if self.is_closed or isinstance(notice, self.unwanted):
-            return
-        if self.drop_newest and self.overflow:
-            self.append(self.overflow, 0, 0, 0, 0.0)
-            self.overflow = {}
-        # Notices are bounded, too: beyond the bound the oldest are merged.
-        while self.used - self.buffered_messages >= self.capacity_messages + EXTRA_NOTICES:
-            self.fold_oldest_notice()
-        self.append(notice, 0, 0, 0, 0.0)
-        self.wake()
+        self.store_notice(notice)
+        if self.is_wake_due:
+            self.wake()
 
     def fold_oldest_notice(self):
         """Move the oldest notice out of its slot; the consumer then receives it before everything else."""
@@ -213,13 +294,18 @@ cdef class Ring:
         for index in range(index, self.used - 1):
             self.slots[(self.head + index) & mask] = self.slots[(self.head + index + 1) & mask]
         self.used -= 1
-        Py_DECREF(item)
-        self.fold(self.carried, item)
+        Py_DECREF(item)  # the slot's reference; `item` holds its own
+        self.fold_notice(item)
 
     # -------------------------------------------------------------------------------- taking
 
     cdef object take_notice(self):
         """Take what the consumer must receive before the next slot; return None if there is nothing."""
+        if self.has_lost:
+            lost = {None: None if self.lost_unknown else self.lost_events}
+            self.has_lost = self.lost_unknown = False
+            self.lost_events = 0
+            return lost
         if self.carried:
             return self.carried.pop(next(iter(self.carried)))
         if self.overflow and (self.used == 0 or not self.drop_newest):
@@ -282,6 +368,7 @@ cdef class Ring:
             Py_DECREF(<object>slot.item)
         self.carried.clear()
         self.overflow.clear()
+        self.has_lost = False
 
 
 def keep_each(carried, notice):

@@ -29,15 +29,27 @@ def deliver(
     reply: bytes = b"",
 ) -> None:
     """Pass one message through a parser to a sink."""
+    frame = frame_of(sid, payload, numbers, note=note, reply=reply)
+    parser = Parser(sink, _unexpected, read_size=len(frame))
+    parser.feed_bytes(frame)
+
+
+def frame_of(
+    sid: int,
+    payload: bytes,
+    numbers: Numbers = None,
+    *,
+    note: str | None = None,
+    reply: bytes = b"",
+) -> bytes:
+    """Return the bytes of one message as the server sends it."""
     block = b""
     if numbers is not None:
         value = "." if isinstance(numbers, str) else write_header(*numbers, note=note)
         block = f"NATS/1.0\r\nF:{value}\r\n\r\n".encode()
     words = [b"HMSG" if block else b"MSG", b"subject", b"%d" % sid, *([reply] if reply else [])]
     words += [b"%d" % len(block)] if block else []
-    frame = b" ".join([*words, b"%d" % len(block + payload)]) + b"\r\n" + block + payload + b"\r\n"
-    parser = Parser(sink, _unexpected, read_size=len(frame))
-    parser.feed_bytes(frame)
+    return b" ".join([*words, b"%d" % len(block + payload)]) + b"\r\n" + block + payload + b"\r\n"
 
 
 def read_header(block: bytes) -> Numbers:
