@@ -89,7 +89,7 @@ async def _no_task_is_left() -> AsyncIterator[None]:
     # Tasks that were just cancelled still have to end.
     await until(
         lambda: asyncio.all_tasks() == {own},
-        timeout=30.0,
+        timeout=120.0,
         because=f"every task of the test has ended: {asyncio.all_tasks() - {own}}",
     )
 

@@ -20,8 +20,15 @@ from support.oracles.comparison import assert_as_good_as_new, assert_same_outcom
 from support.receiving.arrival import assert_arrives_as_the_reference_reads_it
 
 PROTOCOLS = tuple(reference.PROTOCOLS)
-_KINDS = [getattr(fastcoord, name) for name in sorted(reference.event_types("fastcoord-1"))]
-FILTERS = (None, *(frozenset(_KINDS[first::7]) for first in range(7)))
+KINDS = {
+    protocol: [getattr(fastcoord, name) for name in sorted(reference.event_types(protocol))]
+    for protocol in PROTOCOLS
+}
+FILTERS = {
+    protocol: (None, *(frozenset(kinds[first::7]) for first in range(7)))
+    for protocol, kinds in KINDS.items()
+}
+"""For each protocol no filter, and filters that select each kind once."""
 LARGEST_SEED = 256
 """Stalwart's larger batches are split into their events."""
 
@@ -68,7 +75,10 @@ class CodecTarget:
         protocol = PROTOCOLS[choice % len(PROTOCOLS)]
         outcome = assert_same_outcome(data[1:], protocol)
         assert_arrives_as_the_reference_reads_it(
-            data[1:], protocol, kinds=FILTERS[choice >> 3 & 7], in_batches=bool(choice & 4)
+            data[1:],
+            protocol,
+            kinds=FILTERS[protocol][choice >> 3 & 7],
+            in_batches=bool(choice & 4),
         )
         events = [event_of(event) for event in outcome.events]
         _, decoded, _ = decode(data[1:], protocol)

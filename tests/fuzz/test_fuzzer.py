@@ -118,6 +118,9 @@ def test_hanging_input_is_saved(
         cwd=Path(__file__).parent,
     )
     try:
+        # Until the child has written its input, it is starting and does not hang.
+        while last_input.read()[0] == 0:
+            assert child.poll() is None
         assert fuzz.watch(child, last_input, "codec") == 1
     finally:
         child.kill()

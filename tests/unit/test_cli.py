@@ -33,7 +33,7 @@ def run(*words: str, path: str | None = None) -> subprocess.CompletedProcess[str
         [sys.executable, "-m", "fastcoord", *words],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         env=environment,
         check=False,
     )
@@ -204,7 +204,7 @@ def test_demo_without_server_names_package(tmp_path: Path) -> None:
         [sys.executable, "-c", script],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         env={**os.environ, "PATH": ""},
         check=False,
     )
@@ -229,7 +229,7 @@ def test_closed_pipe_prints_no_traceback(tmp_path: Path) -> None:
     process.stdout.close()
     error = process.stderr.read()
     process.stderr.close()
-    assert process.wait(timeout=30) == 1
+    assert process.wait(timeout=120) == 1
     assert error == ""
 
 

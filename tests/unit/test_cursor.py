@@ -243,7 +243,7 @@ async def test_anext_works_with_wait_for() -> None:
     async def take() -> Any:
         return await consumer.cursor.__anext__()
 
-    assert await asyncio.wait_for(take(), 5) == change(1)
+    assert await asyncio.wait_for(take(), 60) == change(1)
     assert await asyncio.create_task(take()) == change(2)
 
 

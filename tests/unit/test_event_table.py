@@ -66,7 +66,7 @@ def run_with_kinds(count: int) -> "subprocess.CompletedProcess[str]":
         input=json.dumps(list(fastcoord.__path__)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 

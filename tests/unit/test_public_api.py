@@ -262,7 +262,7 @@ def run_python(code: str, given: str = "") -> "subprocess.CompletedProcess[str]"
         input=given,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr

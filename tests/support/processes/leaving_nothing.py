@@ -79,6 +79,6 @@ async def main() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    signal.alarm(60)
+    signal.alarm(240)
     # The loop's debug mode writes to standard error whenever the machine is busy.
     print(json.dumps(asyncio.run(main(), debug=False)))
