@@ -24,7 +24,7 @@ STALWART = "stalwart-0.15"
 @pytest.fixture
 def config(tmp_path: Path, server: LocalServer) -> Path:
     file = tmp_path / "node.toml"
-    file.write_text(node_toml(server, cluster={"heartbeat": "200ms"}))
+    file.write_text(node_toml(server, cluster={"heartbeat": "1s"}))
     return file
 
 
@@ -38,7 +38,7 @@ async def interrupt(command: Command) -> None:
 
 async def test_peers_lists_every_node(tmp_path: Path, config: Path, server: LocalServer) -> None:
     payload = fastcoord.encode_batch([fastcoord.ReloadSettings()], node_id=5, protocol=STALWART)
-    cluster = {"heartbeat": "200ms"}
+    cluster = {"heartbeat": "1s"}
     async with (
         joined(server, 2, cluster=cluster) as node,
         PlainPeer(server.url) as stalwart,
@@ -50,7 +50,7 @@ async def test_peers_lists_every_node(tmp_path: Path, config: Path, server: Loca
         assert await peers.wait() == 0, peers.err
     first, second = (json.loads(line) for line in peers.out.splitlines())
     assert (first["node_id"], first["is_up"], first["received"], first["missed"]) == (2, True, 2, 0)
-    assert 0 < first["round_trip"] < 5
+    assert first["round_trip"] > 0
     assert (second["node_id"], second["is_up"], second["incarnation"]) == (5, None, None)
     assert (second["received"], second["round_trip"]) == (1, None)
     assert "2 nodes on stwt.agora (stalwart-0.15) at 127.0.0.1:" in peers.err
@@ -58,7 +58,7 @@ async def test_peers_lists_every_node(tmp_path: Path, config: Path, server: Loca
 
 async def test_peers_prints_columns(tmp_path: Path, config: Path, server: LocalServer) -> None:
     async with (
-        joined(server, 2, cluster={"heartbeat": "200ms"}),
+        joined(server, 2, cluster={"heartbeat": "1s"}),
         start("peers", str(config), directory=tmp_path) as peers,
     ):
         assert await peers.wait() == 0, peers.err
@@ -71,10 +71,10 @@ async def test_watched_peers_are_refreshed(
     tmp_path: Path, config: Path, server: LocalServer
 ) -> None:
     async with start("peers", str(config), "--watch", directory=tmp_path) as peers:
-        await until(lambda: peers.out.count("round trip") >= 1, timeout=20)
-        async with joined(server, 2, cluster={"heartbeat": "200ms"}):
-            await until(lambda: " up " in peers.out, timeout=20)
-        await until(lambda: " down " in peers.out, timeout=20)
+        await until(lambda: peers.out.count("round trip") >= 1)
+        async with joined(server, 2, cluster={"heartbeat": "1s"}):
+            await until(lambda: " up " in peers.out)
+        await until(lambda: " down " in peers.out)
         await interrupt(peers)
 
 
@@ -124,7 +124,7 @@ def test_raw_takes_no_event_filter(config: Path) -> None:
         [sys.executable, "-m", "fastcoord", "listen", str(config), "--raw", "--kind", "EmailPush"],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 2

