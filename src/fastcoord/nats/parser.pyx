@@ -132,7 +132,6 @@ cdef class Parser:
             self.capacity = capacity
         return 0
 
-
     def feed(self, Py_ssize_t size):
         """Parse ``size`` bytes that were read into the buffer.
 

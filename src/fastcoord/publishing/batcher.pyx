@@ -11,7 +11,7 @@ the next event does not fit, it is sealed here. ``BatchQueue`` keeps the sealed 
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memmove
 
 from fastcoord.publishing.batch_queue cimport BatchQueue
@@ -100,7 +100,6 @@ cdef class Batcher(BatchQueue):
         if self.resend:
             return self.resend[0].discarded
         return self.next_offset - self.taken
-
 
     def empty_payload(self):
         """Return the payload of a batch without events: the node id alone."""
@@ -327,7 +326,6 @@ cdef class Batcher(BatchQueue):
         self.writer.used = self.prefix
         self.open_count = 0
         return 0
-
 
     cdef Py_ssize_t add_tuple(self, tuple events, Py_ssize_t start) except -1:
         cdef Py_ssize_t index = start

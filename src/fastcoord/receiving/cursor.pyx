@@ -22,7 +22,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT
 from cpython.tuple cimport PyTuple_New
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memset
 
 from fastcoord._awaitable cimport Waiter, raise_thrown, set_slots
@@ -191,7 +191,7 @@ cdef class Cursor:
     cdef int decode_ahead(self) except -1:
         """Decode the next events of the open message into ``ahead``, or filter one event."""
         # Keeps the memory of `reader` alive while events are created.
-        cdef bytes payload = self.payload
+        cdef bytes _payload = self.payload
         cdef Py_ssize_t decoded = 0
         # `ahead` is empty here. It stays so until all is decoded, for `buffered`.
         self.ahead_at = self.ahead_end = 0
@@ -320,7 +320,7 @@ cdef class Cursor:
 
     cdef tuple decode_rest(self):
         # Keeps the memory of `reader` alive while events are created.
-        cdef bytes payload = self.payload
+        cdef bytes _payload = self.payload
         cdef Py_ssize_t ahead = self.ahead_end - self.ahead_at
         cdef Py_ssize_t size = ahead + self.left
         cdef Py_ssize_t taken = ahead

@@ -18,7 +18,6 @@ from fastcoord.wire.fields cimport (
     FIELD_ACCOUNTS,
     FIELD_BYTES,
     FIELD_FLAG,
-    FIELD_ITEMS,
     FIELD_RECURRENCE,
     FIELD_TEXT,
     FIELD_U16,
