@@ -14,7 +14,7 @@ VERSIONS ?= oldest newest
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo build generate test lint types check fmt bench bench-quick sanitize variants fuzz fuzz-all \
-	soak reliability handshakes foreign versions wheels wheels-bill footprint clean-wheels everything \
+	soak interrupts reliability handshakes foreign versions wheels wheels-bill footprint clean-wheels everything \
 	clean distclean
 
 help: ## list the targets
@@ -86,6 +86,9 @@ fuzz-all:
 	$(MAKE) fuzz TARGET=codec
 	$(MAKE) fuzz TARGET=parser
 
+interrupts: build ## raise an exception in each callback of a node and account for every event
+	$(BIN)/python tests/interrupts/run.py $(ARGS)
+
 soak: build ## run nodes under faults and account for every event; SOAK_SECONDS=600
 	$(BIN)/python tests/soak/run.py --seconds $(SOAK_SECONDS) $(ARGS)
 
@@ -117,7 +120,7 @@ wheels-bill: $(VENV)/.wheel-tools ## check the files in wheels/dist, and write t
 clean-wheels: ## remove the wheels of all Pythons
 	rm -rf wheels/dist
 
-everything: check bench-quick sanitize variants fuzz-all soak reliability handshakes foreign versions wheels bench ## run every check; hours
+everything: check bench-quick sanitize variants fuzz-all soak interrupts reliability handshakes foreign versions wheels bench ## run every check; hours
 
 clean: ## remove what was built
 	find src/fastcoord \( -name '*.c' -o -name '*.html' -o -name '*.so' \) -delete

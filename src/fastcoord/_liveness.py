@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from fastcoord._repeating import RepeatingTimer
+
 if TYPE_CHECKING:
     from fastcoord.nats.connection import Connection
     from fastcoord.nats.pending_pings import PendingPing
@@ -90,25 +92,19 @@ class Liveness:
         self._loop = asyncio.get_running_loop()
         self._last_tick = 0.0
         self._peers_skipped = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = RepeatingTimer(heartbeat / TICKS_PER_HEARTBEAT, self._run)
         self._pong_timeout = PongTimeout()
 
     def start(self) -> None:
         """Schedule the first tick."""
         self._last_tick = self._loop.time()
-        self._schedule()
+        self._timer.start()
 
     def stop(self) -> None:
         """Cancel the next tick."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _schedule(self) -> None:
-        self._timer = self._loop.call_later(self._heartbeat / TICKS_PER_HEARTBEAT, self._run)
+        self._timer.stop()
 
     def _run(self) -> None:
-        self._schedule()
         self.tick(self._loop.time())
 
     def tick(self, now: float) -> None:

@@ -282,11 +282,12 @@ class Session:
             )
 
     def connection_down(self, reason: str) -> None:
-        self.sender.disconnected()
         # An attempt that failed before the node has joined is no absence.
         if self._has_joined:
             self._gap_detector.disconnected()
         self._hold.cancel()
+        # Last: as long as the sender has the connection, `_repair` repeats this method.
+        self.sender.disconnected()
 
     def connection_refused(self, right: Right) -> None:
         if right.direction == "publish":
@@ -307,7 +308,21 @@ class Session:
 
     # ------------------------------------------------------------------------------- time
 
+    def _repair(self, now: float) -> None:
+        """Finish what an exception has interrupted: of a signal handler, or for lack of memory."""
+        self._supervisor.repair()
+        current = self._supervisor.connection
+        if self.sender.connection not in (None, current):
+            self.connection_down("the report of its loss was interrupted")
+        if current is not None and self.sender.connection is None:
+            current.abort("setting up the connection was interrupted")
+        self._hold.check(now)
+        if self._greeting_answer is not None:
+            self._answer_greeting()
+        self.sender.repair()
+
     def _on_tick(self, now: float) -> None:
+        self._repair(now)
         consumers = list(self._consumers.values())
         self._losses.report(sum(consumer.ring.missed for consumer in consumers))
         for consumer in consumers:

@@ -20,7 +20,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
         "errors",
-        "_awaitable _deadline _forking wire",
+        "_awaitable _deadline _forking _repeating wire",
         "_codec config events stats",
         "_loss_log nats",
         "_ping publishing receiving",

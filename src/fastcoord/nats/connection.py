@@ -399,6 +399,12 @@ class Connection:
         drop_transport(self._client)
         self._state = "closed"
 
+    def report_loss(self) -> None:
+        """Report a loss whose report an exception has interrupted; otherwise do nothing."""
+        if self._transport.is_lost:
+            self._transport.connection_lost(None)
+            self.transport_lost(None)
+
     # ------------------------------------------------------------ called by the transport
 
     def transport_securing(self) -> None:

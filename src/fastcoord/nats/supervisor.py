@@ -30,6 +30,9 @@ LONGEST_WAIT = 4.0
 STABLE_AFTER = 4.0
 """Seconds that a connection must have been open for the backoff to start again at the shortest."""
 
+MAX_DEFECTS = 5
+"""Unexpected exceptions after which reconnecting is given up."""
+
 logger = logging.getLogger("fastcoord")
 
 
@@ -79,6 +82,7 @@ class Supervisor:
         self._connection: Connection | None = None
         self._attempted: Connection | None = None
         self._is_closed = False
+        self._is_given_up = False
         self._lost: asyncio.Event = asyncio.Event()
         self._leave: str | None = None
         self._task: asyncio.Task[None] | None = None
@@ -143,9 +147,14 @@ class Supervisor:
         await connection.open()
         self._connection = connection
         self._connected_since = asyncio.get_running_loop().time()
-        self.connection_servers(connection)
-        self._owner.connection_up(connection)
-        await connection.prove()
+        try:
+            self.connection_servers(connection)
+            self._owner.connection_up(connection)
+            await connection.prove()
+        except BaseException:
+            # It is lost already, or was interrupted before the owner has set it up.
+            connection.abort("setting up the connection was interrupted")
+            raise
         return connection
 
     async def _drop(self, reason: str) -> None:
@@ -171,11 +180,12 @@ class Supervisor:
         self._collect(connection.release())
         if connection is not self._connection:
             return
+        # Set first: what an exception interrupts here, `repair` finishes.
+        self._reason = reason
+        self._lost.set()
         self._connection = None
         if connection.was_proven and self._task is not None:
             logger.warning("%s: connection to %s lost: %s", self._name, connection.server, reason)
-        self._reason = reason
-        self._lost.set()
         self._owner.connection_down(reason)
 
     def connection_leaving(self, connection: Connection) -> None:
@@ -221,13 +231,37 @@ class Supervisor:
     _leaving: Server | None = None
 
     async def _watch(self) -> None:
-        try:
-            await self._keep_connected()
-        except Exception as error:
-            # A defect of fastcoord. Without this the node would stay disconnected in silence.
-            logger.exception("%s: reconnecting failed", self._name)
-            self._owner.connection_given_up(f"internal error: {error!r}")
-            raise
+        for remaining in reversed(range(MAX_DEFECTS)):
+            try:
+                await self._keep_connected()
+                self._is_given_up = True
+                return
+            except Exception as error:
+                # A defect of fastcoord, or an exception of a signal handler.
+                logger.exception("%s: reconnecting failed", self._name)
+                if not remaining:
+                    self._is_given_up = True
+                    self._owner.connection_given_up(f"internal error: {error!r}")
+                    raise
+            if self._connection is None:
+                self._lost.set()
+
+    def repair(self) -> None:
+        """Finish what an exception from outside has interrupted; called at each tick."""
+        connection = self._connection
+        if connection is not None:
+            connection.report_loss()
+            if connection is self._connection and not connection.is_up:
+                self.connection_lost(connection, "the report of its loss was interrupted")
+        task = self._task
+        # A cancelled task is not started again: the program is ending its event loop.
+        if task is not None and task.done() and not task.cancelled() and not self._is_given_up:
+            logger.error("%s: reconnecting was interrupted by %r", self._name, task.exception())
+            if self._connection is None:
+                self._lost.set()
+            self._task = asyncio.create_task(
+                self._watch(), name=f"fastcoord {self._name} connection"
+            )
 
     async def _keep_connected(self) -> None:
         while True:

@@ -160,6 +160,11 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         """Whether the connection is gone and the owner was called."""
         return self._closed.done()
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection is closing or gone."""
+        return self._stream is not None and self._stream.is_closing()
+
     def abort(self) -> None:
         """Drop the connection and all bytes that were not sent, without waiting for the server."""
         if self._is_aborted:
