@@ -336,7 +336,9 @@ def test_batcher_releases_references() -> None:
     del batches, owner
     gc.collect()
     assert sys.getrefcount(event) == before
-    assert sys.getrefcount(payload) == 2
+    held_once = bytearray(payload)
+    # The number itself depends on the Python version.
+    assert sys.getrefcount(payload) == sys.getrefcount(held_once)
 
 
 def test_failed_request_is_repeated() -> None:
