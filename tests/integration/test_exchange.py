@@ -94,7 +94,8 @@ async def subscriptions_filter_by_kind(server: LocalServer, cluster: Cluster) ->
         assert await collect(everything, len(sent)) == sent
         wanted = [event for event in sent if isinstance(event, StateChange | AppEvent)]
         assert await collect(some, len(wanted)) == wanted
-        assert await collect(few, 3) == [EmailPush(3, 4, 5)] * 3
+        pushes = [event for event in sent if isinstance(event, EmailPush)]
+        assert await collect(few, len(pushes)) == pushes
         batches = whole.batches()
         (batch,) = await collect(batches, 1)
         assert (batch.node_id, list(batch)) == (1, sent)
@@ -103,7 +104,7 @@ async def subscriptions_filter_by_kind(server: LocalServer, cluster: Cluster) ->
         assert [each.filtered for each in receiver.stats().subscriptions] == [
             0,
             len(sent) - len(wanted),
-            len(sent) - 3,
+            len(sent) - len(pushes),
             0,
         ]
 

@@ -97,7 +97,8 @@ async def size_of_handshake(certificates: Certificates | None) -> int:
 
 async def stopped_everywhere(end: End, certificates: Certificates | None) -> None:
     size = await size_of_handshake(certificates)
-    stops = list(range(size))
+    # A TLS handshake varies by some bytes, because its signatures do.
+    stops = list(range(size if certificates is None else size - 16))
     if os.environ.get("FASTCOORD_HANDSHAKES") != "all":
         # The seed is fixed: the test command tries the same bytes each time.
         stops = random.Random(f"{end} {certificates is None}").sample(stops, SAMPLE)

@@ -34,7 +34,8 @@ async def use_nodes(directory: Path) -> None:
             two = await fastcoord.connect(config, node_id=2)
             events = two.subscribe()
             listening = asyncio.create_task(count_events(events))
-            abandoned = asyncio.create_task(count_events(one.subscribe()))
+            unread = one.subscribe()
+            abandoned = asyncio.create_task(count_events(unread))
             await one.publish(*[ReloadBlockedIps()] * 100)
             await one.ping(2)
             server.kill()
@@ -47,6 +48,7 @@ async def use_nodes(directory: Path) -> None:
             abandoned.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await abandoned
+            unread.close()
             server.kill()
             one.publish_nowait(ReloadBlockedIps())
             assert await one.close(timeout=0.1) == 1
