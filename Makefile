@@ -101,8 +101,9 @@ foreign: $(VENV)/.tools ## test the codec under qemu-user; MACHINES="aarch64 s39
 versions: $(VENV)/.tools ## test with the VERSIONS="oldest newest prerelease" of nats-py, msgspec and Cython
 	$(BIN)/python tests/versions/run.py $(VERSIONS) $(ARGS)
 
-handshakes: build ## stop a server at every byte of every handshake
+handshakes: build ## stop a server at every byte of a handshake; disturb TLS nodes for five minutes
 	FASTCOORD_HANDSHAKES=all $(BIN)/python -X dev -m pytest tests/reliability/test_interrupted_handshakes.py $(ARGS)
+	FASTCOORD_TLS_SECONDS=300 $(BIN)/python -X dev -m pytest tests/reliability/test_tls_recovery.py $(ARGS)
 
 $(VENV)/.wheel-tools: $(BIN)/python pyproject.toml
 	$(BIN)/pip install -q --group wheel

@@ -72,6 +72,9 @@ class Direction:
         await self._open.wait()
         for each in pieces:
             raw = each.raw if isinstance(each, Frame) else each
+            if writer.is_closing():
+                # asyncio drops what is written now, and uvloop raises a RuntimeError.
+                raise ConnectionAbortedError("the other side was cut")
             if self._swallowing:
                 self.swallowed += len(raw)
                 continue

@@ -1,0 +1,94 @@
+"""Many nodes behind TLS, and a server that freezes, restarts and resets connections at random.
+
+``FASTCOORD_TLS_SECONDS`` is how long the faults go on; the test command tries a few of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import time
+
+import pytest
+
+import fastcoord
+from fastcoord import Node
+from fastcoord.server import LocalServer
+from support.cluster.nodes import node_toml
+from support.faults.proxy import Proxy
+from support.loops import LOOPS, runner
+from support.servers.certificates import Certificates
+from support.wait import until
+
+NODES = 24
+LIMIT = 2.0
+"""Seconds of ``timeout.connection``."""
+
+LONGEST_BACKOFF = 4.0
+SLACK = 3.0
+SECONDS = float(os.environ.get("FASTCOORD_TLS_SECONDS", "0"))
+
+
+async def disturb(fault: str, server: LocalServer, proxy: Proxy, seconds: float) -> None:
+    """Do one fault, and return when the server answers again."""
+    if fault == "freeze":
+        server.freeze()
+        await asyncio.sleep(seconds)
+        server.thaw()
+    elif fault == "restart":
+        server.kill()
+        await asyncio.sleep(seconds)
+        await server.start_async()
+    elif fault == "restart and freeze":
+        server.kill()
+        await server.start_async()
+        server.freeze()
+        await asyncio.sleep(seconds)
+        server.thaw()
+    else:
+        proxy.cut(reset=True)
+
+
+def all_connected(nodes: list[Node]) -> bool:
+    return all(node.stats().connection == "connected" for node in nodes)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("first", [False, True], ids=["after INFO", "handshake first"])
+def test_tls_nodes_always_come_back(certificates: Certificates, first: bool, loop: str) -> None:
+    async def disturb_at_random() -> None:
+        chance = random.Random(f"{first} {loop}")
+        faults = ["restart and freeze", "reset", "freeze", "restart"]
+        tls = {"enable": True, "ca_file": certificates.ca, "handshake_first": first}
+        with LocalServer(tls=certificates.server.tls(handshake_first=first)) as server:
+            async with (
+                Proxy(server.host, server.port) as proxy,
+                contextlib.AsyncExitStack() as stack,
+            ):
+                config = fastcoord.parse_config(
+                    node_toml(
+                        proxy,
+                        cluster={"protocol": "fastcoord-1", "heartbeat": "500ms"},
+                        timeout={"connection": f"{LIMIT * 1000:.0f}ms"},
+                        tls=tls,
+                    )
+                )
+                nodes = [
+                    await stack.enter_async_context(fastcoord.connect(config, node_id=number))
+                    for number in range(1, NODES + 1)
+                ]
+                end = time.monotonic() + SECONDS
+                for fault in faults if not SECONDS else iter(lambda: chance.choice(faults), ""):
+                    await disturb(fault, server, proxy, chance.uniform(0, 2 * LIMIT))
+                    allowed = LIMIT + LONGEST_BACKOFF + SLACK
+                    await until(
+                        lambda: all_connected(nodes),
+                        timeout=allowed if SECONDS else 30,
+                        because=f"every node is back after: {fault}",
+                    )
+                    if SECONDS and time.monotonic() > end:
+                        break
+
+    runner(loop)(disturb_at_random())
