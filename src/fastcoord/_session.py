@@ -14,7 +14,7 @@ from fastcoord._liveness import Liveness
 from fastcoord._loss_log import LossLog
 from fastcoord._ping import Pings
 from fastcoord.errors import ConnectionLost, NodeClosed, PermissionDenied
-from fastcoord.events import Missed
+from fastcoord.events import Disconnected, Missed, Reconnected
 from fastcoord.nats.connection import EVENTS_SID
 from fastcoord.nats.supervisor import Supervisor
 from fastcoord.publishing.hold import Hold
@@ -110,7 +110,9 @@ class Session:
 
     # ---------------------------------------------------------------------- subscriptions
 
-    def subscribe(self, *, kinds: Kinds | None, overflow: Overflow, peers: bool) -> Consumer:
+    def subscribe(
+        self, *, kinds: Kinds | None, overflow: Overflow, peers: bool, connection: bool
+    ) -> Consumer:
         """Create the consumer of a new subscription."""
         self.state.check()
         capacity = self.config.nats.capacity
@@ -119,6 +121,7 @@ class Session:
             kinds=kinds,
             overflow=overflow,
             peers=peers,
+            connection=connection,
             capacity_messages=capacity.subscription,
             capacity_bytes=capacity.subscription_bytes,
             on_close=self._remove,
@@ -258,7 +261,9 @@ class Session:
         # Stalwart nodes cannot recognise a resend: while one is there, confirmed batches are not
         # sent again.
         repeats = not self._gap_detector.has_peers_without_header
-        if not self._has_joined:
+        if self._has_joined:
+            self._receiver.notify(Reconnected(str(connection.server)))
+        else:
             self._gap_detector.settle_from(now)
         discarded = self.sender.connected(
             connection,
@@ -285,6 +290,7 @@ class Session:
         # An attempt that failed before the node has joined is no absence.
         if self._has_joined:
             self._gap_detector.disconnected()
+            self._receiver.notify(Disconnected(reason))
         self._hold.cancel()
         # Last: as long as the sender has the connection, `_repair` repeats this method.
         self.sender.disconnected()

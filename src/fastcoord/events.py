@@ -13,6 +13,7 @@ from fastcoord.wire.names import DataType, ObjectType
 
 __all__ = [
     "DataType",
+    "Disconnected",
     "DuplicateNodeId",
     "Missed",
     "Notice",
@@ -20,6 +21,7 @@ __all__ = [
     "PeerDown",
     "PeerUp",
     "ProtocolMismatch",
+    "Reconnected",
     "from_builtins",
     "to_builtins",
 ]
@@ -63,6 +65,19 @@ class PeerDown(Notice, frozen=True):
     node_id: int
     goodbye: bool
     """Whether the peer announced its end."""
+
+
+class Disconnected(Notice, frozen=True):
+    """This node has lost its connection and tries to connect again."""
+
+    reason: str
+
+
+class Reconnected(Notice, frozen=True):
+    """This node is connected again. What it has missed meanwhile is reported as ``Missed``."""
+
+    server: str
+    """The address of the server."""
 
 
 class DuplicateNodeId(Notice, frozen=True):

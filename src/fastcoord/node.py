@@ -71,14 +71,16 @@ class Node(Publisher):
         kinds: Iterable[type[Event] | type[Notice]] | None = None,
         overflow: Overflow = "drop-oldest",
         peers: bool = False,
+        connection: bool = False,
     ) -> Subscription:
         """Subscribe to the events that the other nodes publish from now on.
 
         :param kinds: the event classes to deliver; all of them when left out. ``Missed`` is always
-            delivered. ``PeerUp`` and ``PeerDown`` may be among them.
+            delivered. Classes of notices may be among them.
         :param overflow: what to drop when the subscription is slower than the bus:
             ``"drop-oldest"`` or ``"drop-newest"``. ``Missed`` says how many.
         :param peers: whether to deliver ``PeerUp`` and ``PeerDown``.
+        :param connection: whether to deliver ``Disconnected`` and ``Reconnected``.
         :return: the subscription, to be used with ``async with`` and ``async for``.
         :raises TypeError: ``kinds`` holds something that is not an event class.
         :raises UnsupportedEvent: ``kinds`` holds an event that the node's protocol does not have.
@@ -87,7 +89,9 @@ class Node(Publisher):
         :raises NodeClosed: the node was closed.
         """
         self._session.check_caller()
-        consumer = self._session.subscribe(kinds=kinds, overflow=overflow, peers=peers)
+        consumer = self._session.subscribe(
+            kinds=kinds, overflow=overflow, peers=peers, connection=connection
+        )
         # A program may keep the subscription alone: the node is in use as long as that is.
         consumer.node = self
         return Subscription(consumer)

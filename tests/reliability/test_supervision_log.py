@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fastcoord import ReloadSettings
+from fastcoord import Disconnected, Reconnected, ReloadSettings
 from fastcoord.server import LocalServer
 from support.cluster.crowd import crowd
 from support.cluster.nodes import joined
@@ -48,6 +48,25 @@ async def test_lost_connection_logs_once(
                 f"node {node}: connected to {place}"
             ]
             assert len(own) <= 4
+
+
+async def test_subscriptions_follow_connection(server: LocalServer) -> None:
+    async with (
+        joined(server, 1) as node,
+        node.subscribe(connection=True) as asking,
+        node.subscribe() as other,
+    ):
+        server.kill()
+        lost = await anext(asking)
+        assert isinstance(lost, Disconnected)
+        assert lost.reason
+        assert not node.is_connected
+        await server.start_async()
+        assert await anext(asking) == Reconnected(f"{server.host}:{server.port}")
+        assert node.is_connected
+        assert other.stats().buffered_messages == 0
+    for events in (asking, other):
+        assert events.stats().missed == 0
 
 
 async def test_thousand_gaps_log_once(

@@ -12,12 +12,14 @@ import fastcoord
 from fastcoord import (
     AppEvent,
     ConnectionLost,
+    Disconnected,
     DuplicateNodeId,
     Event,
     Missed,
     Notice,
     PeerDown,
     PeerUp,
+    Reconnected,
     ReloadSettings,
     StateChange,
     SubscriptionError,
@@ -41,6 +43,7 @@ class Harness:
         kinds: Any = None,
         overflow: Overflow = "drop-oldest",
         peers: bool = False,
+        connection: bool = False,
         capacity: int = 100,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
@@ -50,6 +53,7 @@ class Harness:
             kinds=kinds,
             overflow=overflow,
             peers=peers,
+            connection=connection,
             capacity_messages=capacity,
             capacity_bytes=1 << 20,
             on_close=lambda consumer: self.closed.append(consumer.ring),
@@ -364,6 +368,36 @@ def test_kinds_of_other_protocols_are_named() -> None:
     with pytest.raises(UnsupportedEvent, match=r"AppEvent in kinds .* fastcoord-1 has it"):
         Harness(kinds=[StateChange, AppEvent])
     Harness(kinds=[Event])
+
+
+@pytest.mark.parametrize(
+    ("options", "delivered"),
+    [
+        ({}, []),
+        ({"connection": True}, [Disconnected("cut"), Reconnected("a:1")]),
+        ({"kinds": [Reconnected]}, [Reconnected("a:1")]),
+        ({"peers": True}, []),
+    ],
+)
+def test_connection_notices_are_optional(options: dict[str, Any], delivered: list[Notice]) -> None:
+    harness = Harness(**options)
+    for notice in (Disconnected("cut"), Reconnected("a:1")):
+        harness.ring.put_notice(notice)
+    taken = []
+    while (notice := harness.ring.take_next()) is not None:
+        taken.append(notice)
+    assert taken == delivered
+
+
+def test_connection_is_a_bool() -> None:
+    with pytest.raises(TypeError, match="connection must be True or False, not int"):
+        Harness(connection=1)
+
+
+def test_last_connection_state_is_kept() -> None:
+    assert folded(Disconnected("cut"), Reconnected("a:1"), Disconnected("reset")) == [
+        Disconnected("reset")
+    ]
 
 
 def test_empty_kinds_are_refused() -> None:

@@ -38,7 +38,7 @@ BYTES_PER_READ = 65536
 IGNORED_KEYS = ("received_at", "node_id")
 """Keys of ``fastcoord listen --json`` that are not part of the event."""
 
-NOTICES = frozenset({"Missed", "PeerUp", "PeerDown", "DuplicateNodeId"})
+NOTICES = frozenset(kind.__name__ for kind in fastcoord.Notice.__subclasses__())
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -8,9 +8,14 @@ from collections.abc import Callable
 from typing import Literal
 
 from fastcoord.errors import SubscriptionError, WrongLoop
-from fastcoord.events import Notice, PeerDown, PeerUp
 from fastcoord.receiving.cursor import Cursor
-from fastcoord.receiving.notices import Kinds, fold, overflow_notices, split_kinds
+from fastcoord.receiving.notices import (
+    Kinds,
+    fold,
+    overflow_notices,
+    split_kinds,
+    unwanted_notices,
+)
 from fastcoord.receiving.ring import Ring
 from fastcoord.stats import SubscriptionStats
 
@@ -26,7 +31,8 @@ class Consumer(Cursor):
     :param capacity_bytes: how many bytes of payload may be buffered.
     :param on_close: called with this object when the program closes its subscription.
     :param loop: the event loop of the node; ``None`` for any.
-    :raises TypeError: ``peers`` is not a bool, or ``kinds`` holds something else than classes.
+    :raises TypeError: ``peers`` or ``connection`` is not a bool, or ``kinds`` holds something else
+        than classes.
     :raises ValueError: ``overflow`` has no such value, or ``kinds`` is empty.
     """
 
@@ -37,6 +43,7 @@ class Consumer(Cursor):
         kinds: Kinds | None,
         overflow: Overflow,
         peers: bool,
+        connection: bool = False,
         capacity_messages: int,
         capacity_bytes: int,
         on_close: Callable[[Consumer], None],
@@ -44,22 +51,25 @@ class Consumer(Cursor):
     ) -> None:
         if overflow not in ("drop-oldest", "drop-newest"):
             raise ValueError(f'overflow must be "drop-oldest" or "drop-newest", not {overflow!r}')
-        if not isinstance(peers, bool):
-            raise TypeError(
-                f"peers must be True or False, not {type(peers).__name__}: with True, PeerUp and"
-                " PeerDown are delivered"
-            )
+        for name, value, added in (
+            ("peers", peers, "PeerUp and PeerDown"),
+            ("connection", connection, "Disconnected and Reconnected"),
+        ):
+            if not isinstance(value, bool):
+                raise TypeError(
+                    f"{name} must be True or False, not {type(value).__name__}: with True, {added}"
+                    " are delivered"
+                )
         events, notices = split_kinds(kinds)
         if events is not None and not events and not notices:
             raise ValueError("kinds is empty: nothing would ever arrive; leave it out for all")
-        unwanted: tuple[type[Notice], ...] = () if peers else (PeerUp, PeerDown)
         # Nothing here may refer to this object: it ends when the program does not refer to it.
         super().__init__(
             Ring(
                 capacity_messages,
                 capacity_bytes,
                 drop_newest=overflow == "drop-newest",
-                unwanted=tuple(kind for kind in unwanted if kind not in notices),
+                unwanted=unwanted_notices(notices, peers=peers, connection=connection),
                 fold=fold,
             ),
             protocol=protocol,

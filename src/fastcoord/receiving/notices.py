@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fastcoord.events import DuplicateNodeId, Event, Missed, Notice, PeerDown, PeerUp
+from fastcoord.events import (
+    Disconnected,
+    DuplicateNodeId,
+    Event,
+    Missed,
+    Notice,
+    PeerDown,
+    PeerUp,
+    ProtocolMismatch,
+    Reconnected,
+)
 
-__all__ = ["Kinds", "fold", "overflow_notices", "split_kinds"]
+__all__ = ["Kinds", "fold", "overflow_notices", "split_kinds", "unwanted_notices"]
 
 Kinds = Iterable[type[Event] | type[Notice]]
 
@@ -29,6 +39,19 @@ def split_kinds(
             raise TypeError(f"kinds must hold event classes, {remedy(kind)}")
     notices = [kind for kind in chosen if issubclass(kind, Notice)]
     return [kind for kind in chosen if kind not in notices], notices
+
+
+def unwanted_notices(
+    asked: Iterable[type[Notice]], *, peers: bool, connection: bool
+) -> tuple[type[Notice], ...]:
+    """Return the notice classes that a subscription does not deliver.
+
+    :param asked: the notice classes in ``kinds``.
+    """
+    optional: list[type[Notice]] = [] if peers else [PeerUp, PeerDown]
+    optional += [] if connection else [Disconnected, Reconnected]
+    chosen = tuple(asked)
+    return tuple(kind for kind in optional if kind not in chosen)
 
 
 def remedy(value: object) -> str:
@@ -61,7 +84,11 @@ def fold(carried: dict[object, Notice], notice: Notice | Mapping[int | None, int
         # Only the last state of a peer matters.
         carried.pop(("peer", notice.node_id), None)
         carried[("peer", notice.node_id)] = notice
-    elif isinstance(notice, DuplicateNodeId):
-        carried[("duplicate", notice.node_id)] = notice
+    elif isinstance(notice, Disconnected | Reconnected):
+        # Only the last state of the connection matters.
+        carried.pop("connection", None)
+        carried["connection"] = notice
+    elif isinstance(notice, DuplicateNodeId | ProtocolMismatch):
+        carried[(type(notice), notice.node_id)] = notice
     else:
         carried[object()] = notice
