@@ -176,8 +176,8 @@ async def test_server_verifies_client_certificate(certificates: Certificates, fi
         tls: dict[str, Any] = {"enable": True, "ca_file": certificates.ca}
         tls["handshake_first"] = first
         await refused(server, tls=tls, timeout={"connection": "2s"})
-        stranger = certificates.foreign
-        theirs = {"cert_file": stranger.cert, "key_file": stranger.key}
+        foreign = certificates.foreign
+        theirs = {"cert_file": foreign.cert, "key_file": foreign.key}
         await refused(server, tls={**tls, **theirs}, timeout={"connection": "2s"})
         ours = {"cert_file": certificates.client.cert, "key_file": certificates.client.key}
         async with accounted(server, 1, tls={**tls, **ours}) as node:

@@ -42,9 +42,9 @@ async def test_client_certificate_is_required(
     context = ssl.create_default_context(cafile=str(certificates.ca))
     tls = certificates.server.tls(ca=certificates.ca, handshake_first=True)
     with LocalServer(tls=tls) as server:
-        for stranger in (None, certificates.foreign):
-            if stranger is not None:
-                context.load_cert_chain(stranger.cert, stranger.key)
+        for foreign in (None, certificates.foreign):
+            if foreign is not None:
+                context.load_cert_chain(foreign.cert, foreign.key)
             with (
                 socket.create_connection((server.host, server.port)) as connection,
                 context.wrap_socket(connection, server_hostname=server.host) as secured,
