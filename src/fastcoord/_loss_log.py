@@ -35,14 +35,16 @@ class LossLog:
         return dict(self._total)
 
     def note(self, missed: Missed) -> None:
-        """Count one ``Missed``; log it if the last line of its cause is a minute old."""
+        """Count one ``Missed``; log its cause unless that was logged less than a minute ago."""
         self._total[missed.cause] += missed.events or 0
-        # An unknown number counts as one here, so that it is logged.
+        # If the number of events is unknown, one is counted: a cause with zero is never logged.
         self._unlogged[missed.cause] += missed.events or 1
         self._log(missed.cause)
 
     def report(self, overflowed: int) -> None:
-        """Log what ``note`` held back and what subscriptions dropped; call it periodically.
+        """Log the events that ``note`` did not log and those that subscriptions dropped.
+
+        Call this periodically. A cause still gets at most one line a minute.
 
         :param overflowed: events dropped by all subscriptions so far.
         """

@@ -22,7 +22,8 @@ def describe(config: Config, sources: Mapping[str, str] | None = None) -> str:
     Secrets show as ``***``. The listing depends only on the settings, not on how they were written.
 
     :param config: the configuration.
-    :param sources: where settings are given, by key; if present, it becomes the last column.
+    :param sources: for each key that is given, where it is given. With this argument, the listing
+        has a last column with the place, or ``default``.
     :return: the listing, without a newline at its end.
     """
     prefix = f"store.{quoted(config.nats.id)}."

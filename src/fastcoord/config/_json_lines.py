@@ -1,4 +1,4 @@
-"""Find the line of each key of a JSON document, and repeated keys."""
+"""Find the line of each key of a JSON document, and the keys that are repeated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def json_lines(text: str) -> dict[Path, int]:
     """Map each key and array element of a JSON document to its line, counted from 1.
 
     :param text: a document that Python's ``json`` reads without error.
-    :return: the line of each path; the last one of a repeated key.
+    :return: the line of each path; if a key is repeated, the line of its last occurrence.
     """
     return {path: line for path, line, _ in _walk(text)}
 
@@ -63,7 +63,8 @@ def _walk(text: str) -> Iterator[tuple[Path, int, bool]]:
             expects_key = container.is_object and container.key is None
             if expects_key:
                 container.key = json.loads(token)
-            # Paths end at this depth: what lies deeper has the path of its container.
+            # No path is longer than DEEPEST: whatever is nested deeper shares the path of the
+            # container at that depth, and is not yielded.
             path = container.path
             if len(path) < DEEPEST:
                 path = (*path, container.index if container.key is None else container.key)

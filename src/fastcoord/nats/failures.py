@@ -1,4 +1,4 @@
-"""Describes what ended an attempt or a connection, and chooses the exception."""
+"""Describes why an attempt to connect failed or a connection ended, and chooses the exception."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ SILENT = {
     "authenticating": "to CONNECT: check that the server is not suspended or overloaded",
     "subscribing": "to the subscription: check that the server is not suspended or overloaded",
 }
-"""What a server does not answer, by the step of an attempt, and what to do."""
+"""The end of the message about a silent server, for each step of an attempt to connect.
+
+It says what the server did not answer, and what to check.
+"""
 
 SERVER_ERRORS = {
     "maximum payload violation": "the server refused a message that is larger than its limit for"
@@ -98,10 +101,11 @@ def tls_failure(error: OSError | None, host: str | None) -> TlsError:
 
 
 def refused_after_tls(error: BaseException, has_certificate: bool) -> TlsError:
-    """Return the exception for a server that closes the connection right behind TLS.
+    """Return the exception for a server that closes the connection right after the TLS handshake.
 
-    In TLS 1.3 a server rejects a client's certificate only after the client has finished its
-    handshake; the reason is lost if writing fails before it is read.
+    In TLS 1.3 the client finishes the handshake before the server checks the client's certificate.
+    A server that rejects it sends the reason and closes the connection. This node never reads
+    the reason if a write fails first.
 
     :param has_certificate: whether ``tls.cert-file`` is set.
     """
@@ -135,7 +139,7 @@ def certificate_failure(error: ssl.SSLCertVerificationError, host: str | None) -
 
 
 def explain(error: Exception) -> ConnectError | ConfigError:
-    """Return the exception of fastcoord for what ended an attempt."""
+    """Convert the exception that ended an attempt to connect into one of fastcoord's."""
     if isinstance(error, ConnectError | ConfigError):
         return error
     text = describe(error)
@@ -153,7 +157,7 @@ def describe(error: BaseException | None) -> str:
     elif isinstance(error, ssl.SSLCertVerificationError):
         text = certificate_failure(error, None)
     elif isinstance(error, ssl.SSLError):
-        # Its errno is a number of OpenSSL, not of the system: 1 is not EPERM.
+        # An SSLError has a number of OpenSSL as its errno: os.strerror would give a wrong text.
         text = CLIENT_CERTIFICATE.get(error.reason or "") or tls_text(error)
     elif isinstance(error, nats.errors.StaleConnectionError):
         text = "the server left two PINGs unanswered"
@@ -168,7 +172,8 @@ def describe(error: BaseException | None) -> str:
         text = error.strerror
     else:
         text = str(error).removeprefix("nats: ") or type(error).__name__
-        # What asyncio says of a name with several addresses, none of which can be reached.
+        # If a name has several addresses and none can be reached, asyncio raises one OSError whose
+        # text lists the failures. Each of them becomes the address and the reason.
         text = CALL_FAILED.sub(lambda found: f"{found[2]}: {os.strerror(int(found[1]))}", text)
     return printable(text)
 

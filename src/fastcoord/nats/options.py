@@ -22,7 +22,8 @@ def client_options(config: Config, url: str, tls_name: str | None) -> dict[str, 
     Secrets and certificates are read at each call, because they may have been renewed.
 
     :param url: the server, as a NATS URL.
-    :param tls_name: the name that its certificate must have, if that is not the URL's host.
+    :param tls_name: the name that the server's certificate must have; ``None`` if it is the URL's
+        host.
     :raises TlsError: a file of ``tls`` cannot be used.
     :raises AuthenticationFailed: the credentials are malformed.
     :raises ConfigError: a variable or file that a secret comes from is missing.
@@ -40,8 +41,9 @@ def client_options(config: Config, url: str, tls_name: str | None) -> dict[str, 
     }
     if settings.tls.ca_file is not None or settings.tls.cert_file is not None:
         options["tls"] = tls_context(config)
-    # Otherwise nats-py makes the default context, and only if the server requires TLS: loading the
-    # system's authorities takes 40 ms and a megabyte, too much for each attempt without TLS.
+    # Without these files no context is made here. nats-py makes the default one if the server
+    # requires TLS. Making it here would load the system's authorities even for an attempt without
+    # TLS, which takes 40 ms and a megabyte.
     if tls_name is not None:
         options["tls_hostname"] = tls_name
     if settings.user is not None and settings.password is not None:
@@ -68,7 +70,7 @@ def tls_context(config: Config) -> ssl.SSLContext:
 
 
 def credential_options(text: str) -> dict[str, Any]:
-    """Return nats-py's options for a checked credentials text."""
+    """Check a credentials text and return nats-py's options for it."""
     try:
         credentials = split_credentials(text)
     except ValueError as error:

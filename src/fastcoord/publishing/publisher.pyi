@@ -18,18 +18,18 @@ class Publisher:
 
     :param state: stores what has ended the node.
     :param batcher: encodes the events.
-    :param sender: has the methods ``publish_rest(prepared, done)``, which returns a coroutine that
-        waits until the events from index ``done`` on are accepted, ``yield_to_loop()``, which
-        returns a coroutine that runs one iteration of the event loop, and ``check_caller()``, which
-        raises ``WrongLoop``.
+    :param sender: has three methods. ``publish_rest(prepared, done)`` returns a coroutine that
+        waits until the events from index ``done`` on are accepted. ``yield_to_loop()`` returns a
+        coroutine that lets the event loop run one iteration. ``check_caller()`` raises
+        ``WrongLoop`` if the call comes from another event loop or thread.
     """
     def __init__(self, state: NodeState, batcher: Batcher, sender: _Sender) -> None: ...
     def publish(self, *events: Event) -> Coroutine[Any, Any, None]:
         """Publish events to every other node; wait while ``capacity.client`` is used up.
 
-        The events are accepted, in their order, before this call returns or, if it has to wait,
-        before the await ends. Accepted events are kept until the server has confirmed them, and
-        sent again after a reconnect.
+        The events are accepted in their order. They are accepted when this call returns; if it has
+        to wait for capacity, when the await ends. Accepted events are kept until the server has
+        confirmed them, and sent again after a reconnect.
 
         :param events: any events that the protocol has. If one of them is refused, none is sent.
         :raises UnsupportedEvent: the protocol does not have such an event.
@@ -51,11 +51,11 @@ class Publisher:
         :raises WrongLoop: the call comes from another event loop or thread.
         """
     def publish_nowait(self, *events: Event) -> None:
-        """Publish events without waiting, from any thread; never fails because of the bus.
+        """Publish events without waiting, from any thread.
 
-        When ``capacity.client`` is used up, the oldest batch that was not sent is discarded. It is
-        counted in ``stats().discarded``, and the peers receive ``Missed`` with the cause
-        ``"discarded"``.
+        The state of the connection never makes this call fail. When ``capacity.client`` is used up,
+        the oldest batch that was not sent is discarded. It is counted in ``stats().discarded``, and
+        the peers receive ``Missed`` with the cause ``"discarded"``.
 
         :raises UnsupportedEvent: the protocol does not have such an event.
         :raises EventTooLarge: an event does not fit into a batch and cannot be split.

@@ -12,11 +12,11 @@ cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident() noexcept
 
 cdef enum:
-    # A task that publishes without waiting yields to the event loop after so many sealed bytes.
+    # When so many bytes were sealed since the last flush, a call lets the event loop run.
     BYTES_PER_ITERATION = 64 * 1024
 
 
-# The default of ``event``: tells ``publish()`` from ``publish(None)``.
+# The default of ``event``. It is not None, so that ``publish(None)`` differs from ``publish()``.
 cdef object NOTHING = object()
 
 
@@ -25,10 +25,10 @@ cdef class Publisher:
 
     :param state: stores what has ended the node.
     :param batcher: encodes the events.
-    :param sender: has the methods ``publish_rest(prepared, done)``, which returns a coroutine that
-        waits until the events from index ``done`` on are accepted, ``yield_to_loop()``, which
-        returns a coroutine that runs one iteration of the event loop, and ``check_caller()``, which
-        raises ``WrongLoop``.
+    :param sender: has three methods. ``publish_rest(prepared, done)`` returns a coroutine that
+        waits until the events from index ``done`` on are accepted. ``yield_to_loop()`` returns a
+        coroutine that lets the event loop run one iteration. ``check_caller()`` raises
+        ``WrongLoop`` if the call comes from another event loop or thread.
     """
 
     cdef Batcher batcher
@@ -41,14 +41,15 @@ cdef class Publisher:
         self.sender = sender
 
     cdef int check_initialized(self) except -1:
-        # ``__new__`` alone leaves the attributes None, and compiled code would call None's methods.
+        # If only ``__new__`` was called, the attributes are None. Compiled code does not check that
+        # and would crash when it calls their methods.
         if self.sender is None:
             raise RuntimeError("this node was not initialized: use fastcoord.connect")
         return 0
 
     cdef int check_caller(self) except -1:
-        # Comparing threads costs a nanosecond, asking for the running loop more than the rest of
-        # ``publish``: that is done once per flush.
+        # Comparing threads costs a nanosecond. Asking for the running loop costs more than the rest
+        # of ``publish``, so it is asked for only once per flush, or if the thread differs.
         if (
             not self.batcher.is_flush_scheduled
             or self.state.thread != PyThread_get_thread_ident()
@@ -70,7 +71,7 @@ cdef class Publisher:
             return self.sender.yield_to_loop()
         return DONE
 
-    # One positional argument beside ``*others``: a call with one event creates no tuple.
+    # ``event`` is a parameter of its own so that a call with one event creates no tuple.
     @cython.embedsignature(False)
     def publish(self, event=NOTHING, /, *others):
         """publish($self, *events)
@@ -78,9 +79,9 @@ cdef class Publisher:
 
         Publish events to every other node; wait while ``capacity.client`` is used up.
 
-        The events are accepted, in their order, before this call returns or, if it has to wait,
-        before the await ends. Accepted events are kept until the server has confirmed them, and
-        sent again after a reconnect.
+        The events are accepted in their order. They are accepted when this call returns; if it has
+        to wait for capacity, when the await ends. Accepted events are kept until the server has
+        confirmed them, and sent again after a reconnect.
 
         :param events: any events that the protocol has. If one of them is refused, none is sent.
         :raises UnsupportedEvent: the protocol does not have such an event.
@@ -125,11 +126,11 @@ cdef class Publisher:
         """publish_nowait($self, *events)
         --
 
-        Publish events without waiting, from any thread; never fails because of the bus.
+        Publish events without waiting, from any thread.
 
-        When ``capacity.client`` is used up, the oldest batch that was not sent is discarded. It is
-        counted in ``stats().discarded``, and the peers receive ``Missed`` with the cause
-        ``"discarded"``.
+        The state of the connection never makes this call fail. When ``capacity.client`` is used up,
+        the oldest batch that was not sent is discarded. It is counted in ``stats().discarded``, and
+        the peers receive ``Missed`` with the cause ``"discarded"``.
 
         :raises UnsupportedEvent: the protocol does not have such an event.
         :raises EventTooLarge: an event does not fit into a batch and cannot be split.

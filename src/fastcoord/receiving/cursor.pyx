@@ -1,20 +1,24 @@
 # cython: language_level=3, embedsignature=True, binding=False, embedsignature.format=clinic
 """Decode the events of a ring when the consumer takes them.
 
-An iteration does not switch tasks while the ring holds something: the awaitable that ``__anext__``
-returns takes it when it is awaited, without suspending. A task is suspended at an empty ring, and for
-one iteration of the event loop after it has taken ``EVENTS_PER_ITERATION`` events without a pause.
+The open message is the one that was taken from the ring last and whose events are being delivered.
+
+While something is buffered, an iteration does not switch tasks: awaiting what ``__anext__`` returns
+takes the next event without suspending the task. A task is suspended in two cases: while nothing is
+buffered, and for one iteration of the event loop after it has taken ``EVENTS_PER_ITERATION`` events
+without a pause.
 
 Invariants:
 
-- ``reader`` points into ``payload``. Whatever decodes keeps its own reference to ``payload``, because
-  creating an event may run the garbage collector, and a finalizer may close the subscription.
-- While ``is_decoding`` is set, ``drop`` only sets ``is_dropped``; who decodes then releases what it
-  has decoded. Nothing is taken from a cursor that was dropped.
-- ``ahead`` owns one reference to each event from ``ahead_at`` to ``ahead_end``; taking an event passes
-  that reference to the consumer.
-- ``ring.arrived`` is the sum of ``delivered``, ``buffered``, ``filtered`` and ``ring.missed`` wherever
-  Python code may run.
+- ``reader`` points into ``payload``. A method that decodes keeps its own reference to ``payload``:
+  creating an event may run the garbage collector, which may run a finalizer that closes the
+  subscription and so releases ``payload``.
+- While ``is_decoding`` is set, ``drop`` only sets ``is_dropped``; the method that is decoding
+  calls ``release`` when it ends. Nothing is taken from a cursor that was dropped.
+- ``ahead`` owns one reference to each event from ``ahead_at`` up to, not including, ``ahead_end``.
+  Taking an event passes that reference to the consumer.
+- At every point where Python code may run, ``ring.arrived`` is the sum of ``delivered``,
+  ``buffered``, ``filtered`` and ``ring.missed``.
 """
 
 cimport cython
@@ -48,8 +52,9 @@ cdef extern from "Python.h":
     void PyErr_SetObject(PyObject*, PyObject*) noexcept
 
 cdef enum:
-    # A consumer that awaits nothing else would otherwise keep the event loop from reading,
-    # confirming and sending heartbeats while its ring is not empty. Filtered events count, too.
+    # After so many events the consumer's task pauses. Without this limit, a consumer that awaits
+    # nothing else would stop the event loop from reading, confirming and sending heartbeats until
+    # its ring is empty. Filtered events count, too.
     EVENTS_PER_ITERATION = 4096
 
 
@@ -78,7 +83,8 @@ cdef class Cursor:
     :param protocol: the name of a protocol.
     :param kinds: a list of the event classes to deliver, or ``None`` for all. Other events are
         counted and never become objects.
-    :param as_notices: returns the list of notices for a dict of dropped events by node id.
+    :param as_notices: called with a dict from node id to the number of dropped events; returns the
+        list of notices that report them.
     :param get_loop: returns the running event loop; called when a task has to wait.
     """
 
@@ -120,8 +126,8 @@ cdef class Cursor:
     def wake(self):
         """Wake the waiting task again if something is buffered.
 
-        Call it now and then: an exception from outside, for example of a signal handler, can cost a
-        wake-up.
+        Call this periodically: if a signal handler raises an exception at the wrong moment, the
+        ring may fail to wake the task.
         """
         if self.waiter is not None and (len(self.ring) or self.ring.is_closed):
             self.waiter()
@@ -182,18 +188,22 @@ cdef class Cursor:
         return None
 
     cdef object next_ahead(self):
-        """Take the next of the events that are decoded."""
+        """Take the next event that is already decoded."""
         self.ahead_at += 1
         self.delivered += 1
         self.until_pause -= 1
         return owned(self.ahead[self.ahead_at - 1])
 
     cdef int decode_ahead(self) except -1:
-        """Decode the next events of the open message into ``ahead``, or filter one event."""
+        """Decode the next events of the open message into ``ahead``.
+
+        If the first of them is of a kind that is filtered, only step over that one.
+        """
         # Keeps the memory of `reader` alive while events are created.
         cdef bytes _payload = self.payload
         cdef Py_ssize_t decoded = 0
-        # `ahead` is empty here. It stays so until all is decoded, for `buffered`.
+        # `ahead` is empty here. `ahead_end` is set only after decoding: until then `left` still
+        # counts these events, and `buffered` must not count them twice.
         self.ahead_at = self.ahead_end = 0
         self.enter_decoding()
         try:
@@ -234,7 +244,7 @@ cdef class Cursor:
         return 0
 
     cdef object next_notice(self):
-        """Take the next notice that precedes the next slot of the ring; None if there is none."""
+        """Take a notice that must come before the next slot of the ring; None if there is none."""
         if self.notices:
             return self.notices.pop()
         if self.notice is None:
@@ -245,7 +255,8 @@ cdef class Cursor:
         if type(notice) is not dict:
             self.notice = None
             return notice
-        # `self.notice` is kept until it is converted: without memory it is tried again.
+        # `self.notice` is kept until it is converted: if that raises MemoryError, the next call
+        # converts it again.
         notices = self.as_notices(notice)[::-1]
         self.notice = None
         if self.is_dropped or not notices:
@@ -293,7 +304,8 @@ cdef class Cursor:
         cdef Batch batch
         while self.until_pause > 0 and not self.is_dropped:
             if self.left or self.ahead_at < self.ahead_end:
-                # Created before anything is decoded: without memory nothing is lost.
+                # The batch is created before anything is decoded: if that raises MemoryError,
+                # no event is lost.
                 batch = make_batch(self.slot.node_id, self.slot.received_at, ())
                 batch.events = self.rest_of_message()
                 if batch.events:
@@ -328,7 +340,8 @@ cdef class Cursor:
         cdef tuple events = PyTuple_New(size)
         cdef PyObject** items = PySequence_Fast_ITEMS(events)
         cdef tuple chosen = events
-        # Nothing is taken before all is decoded: without memory it is tried again from here.
+        # Nothing is taken before everything is decoded: if decoding raises MemoryError, the next
+        # call starts here again.
         cdef const uint8_t* start = self.reader.position
         try:
             while taken + skipped < size:
@@ -348,7 +361,8 @@ cdef class Cursor:
             self.reader.position = start
             raise
         if self.is_dropped:
-            # `buffered` was counted when the subscription was closed; `release` does the rest.
+            # The subscription was closed while events were created. Its final statistics already
+            # count these events as buffered, and `rest_of_message` calls `release`.
             return ()
         # From here on nothing can fail. The tuple takes over the references of `events` and `ahead`.
         if chosen is not events:
@@ -371,7 +385,8 @@ cdef class Cursor:
     cdef Next next_step(self, bint batches):
         """Return the awaitable of one step of an iteration."""
         cdef Next step = self.step
-        # Two references are this object's and the local one: nobody else holds the last awaitable.
+        # The last awaitable is used again if nobody else holds it. It then has two references:
+        # `self.step` and the local variable.
         if step is None or Py_REFCNT(step) > 2:
             step = self.step = Next.__new__(Next)
         elif step.waiter is not None:
@@ -381,7 +396,7 @@ cdef class Cursor:
         return step
 
     cdef Waiter wait(self):
-        """Return what the current task waits for: the ring calls it when something is put."""
+        """Return an awaitable that suspends the current task until something is put in the ring."""
         cdef Waiter waiter
         if self.waiter is not None and self.waiter.is_waiting:
             raise SubscriptionError(
@@ -414,7 +429,8 @@ cdef class BatchCursor:
 cdef class Next:
     """What ``__anext__`` returns: a coroutine that takes the next event or batch when it is awaited.
 
-    It takes nothing before: a task that is cancelled before it runs loses nothing.
+    Creating the coroutine takes nothing: a task that is cancelled before it first runs loses no
+    event.
     """
 
     def __await__(self):
@@ -457,7 +473,8 @@ cdef class Next:
     cdef int finish(self) except -1:
         if self.cursor is not None:
             self.leave(self.cursor)
-        # The cursor holds this object, to use it again: they must not keep each other alive.
+        # The cursor holds this object to use it again. This object lets go of the cursor, so that
+        # the two do not keep each other alive.
         self.cursor = None
         return 0
 

@@ -1,5 +1,6 @@
-/* Memory of objects that are gone, kept for the next ones of their class: type and constant parts stay in
-   place, only the reference count is set again. A pool owns the memory in it and no reference. */
+/* A pool keeps the memory of freed objects for new objects of the same class. The type and the
+   other constant parts stay in that memory, so only the reference count is set when it is used
+   again. The pool owns the memory; nothing else refers to it. */
 
 #ifndef FASTCOORD_POOL_H
 #define FASTCOORD_POOL_H
@@ -9,12 +10,13 @@
 #if defined(FASTCOORD_POOL_CAPACITY)
 /* set by the build */
 #elif defined(__SANITIZE_ADDRESS__)
-#define FASTCOORD_POOL_CAPACITY 0   /* the sanitizer must see every lifetime as it is */
+#define FASTCOORD_POOL_CAPACITY 0   /* the sanitizer must see each object being freed */
 #else
 #define FASTCOORD_POOL_CAPACITY 8192
 #endif
 
-/* The commonest kind may have two batches of the default size alive at once. */
+/* FASTCOORD_POOL_CAPACITY is for the commonest event kind: it suffices for two batches of the
+   default size that are alive at once. Each other kind gets a sixteenth of that. */
 enum { FASTCOORD_SMALL_POOL_CAPACITY = (FASTCOORD_POOL_CAPACITY + 15) / 16 };
 
 typedef struct {
@@ -28,7 +30,7 @@ static inline int fastcoord_pool_keep(FastcoordPool* pool, PyObject* item) {
     return 1;
 }
 
-/* Make an object alive again that waited in a pool. */
+/* Turn the memory of an object from a pool into an object with one reference. */
 static inline PyObject* fastcoord_revive(PyObject* item) {
 #ifdef Py_REF_DEBUG
     _Py_NewReference(item);
