@@ -382,12 +382,13 @@ class Sender:
             if not self._is_held and not self._is_refused:
                 self._waiting_since = now
             self._silent_since = now - max(0.0, self._loop.time() - connection.last_activity)
-        self._connection = None
         # The next connection may have the right to publish.
         self._is_refused = False
         self._state.permit()
         self._confirmations.clear_pings()
         self.batcher.rewind()
+        # Last: while it is set, the caller repeats what an exception has interrupted here.
+        self._connection = None
 
     # -------------------------------------------------------------------------- flushing
 
