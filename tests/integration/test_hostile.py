@@ -21,7 +21,7 @@ from support.wait import until
 
 TOKEN = b"0123456789abcdef"
 EXPECTED_LINE = re.compile(
-    rb"(CONNECT \{.*\}|PING|PONG|SUB stwt\.agora(\.ping\.1|\.pong\.1\.\d+)? \d+"
+    rb"(CONNECT \{.*\}|PING|PONG|SUB stwt\.agora(\.ping\.1|\.pong\.1\.\d+|\.join)? \d+"
     rb"|HPUB stwt\.agora \d+ \d+|PUB stwt\.agora\.pong\.\d+\.\d+ 16"
     rb"|NATS/1\.0|F: ?\S+"
     rb"|[\x01\x06]*|" + TOKEN + rb")\r\n"
