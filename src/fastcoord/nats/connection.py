@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from nats.aio.client import Client
 
-from fastcoord.config import PROTOCOLS
 from fastcoord.errors import ConfigError, ConnectError, ConnectTimeout
 from fastcoord.nats.compat import check_installed, drop_transport, use_transport
 from fastcoord.nats.failures import describe, explain, refused_after_tls, server_error, silence
-from fastcoord.nats.frames import compose
 from fastcoord.nats.info import max_payload_of
+from fastcoord.nats.message_writer import MessageWriter, Note
 from fastcoord.nats.options import client_options
 from fastcoord.nats.rights import Right, Rights, refused_right
 from fastcoord.nats.servers import Server, announced_servers
 from fastcoord.nats.transport import MessageTransport
-from fastcoord.wire.sealed_batch import SealedBatch
 
 if TYPE_CHECKING:
     from fastcoord.config import Config
@@ -35,9 +33,6 @@ MIN_MAX_PAYLOAD = 512
 
 CLOSING_LIMIT = 1.0
 """Seconds that closing takes at most. The socket is closed before; only tasks are waited for."""
-
-Note = Literal["resend", "goodbye", "hello"] | None
-"""What the second header says of a batch."""
 
 ConnectionState = Literal[
     "connecting",
@@ -77,7 +72,7 @@ class ConnectionOwner(Protocol):
         """The server grants a right that it refused before."""
 
 
-class Connection:
+class Connection(MessageWriter):
     """One connection to one server.
 
     nats-py's client does the handshake, authentication and TLS, on a transport of ours; messages
@@ -100,16 +95,13 @@ class Connection:
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._deadline = 0.0
-        self._subject = config.cluster.subject.encode()
         self._state: ConnectionState = "connecting"
         self._is_accepted = False
-        self._protocol = PROTOCOLS.index(config.cluster.protocol)
         self._is_up = False
         self._is_done = False
         self._is_client_started = False
         self._reason: str | None = None
         self._gone: asyncio.Future[None] = self._loop.create_future()
-        self._subscriptions: dict[str, int] = {}
         subject = config.cluster.subject
         self._rights = Rights(
             frozenset({Right("publish", subject), Right("subscribe", subject)}),
@@ -121,13 +113,14 @@ class Connection:
         self.max_payload = 0
         """The largest message that the server accepts, headers included, in bytes."""
         self._client = Client()
-        self._transport = MessageTransport(
+        transport = MessageTransport(
             sink,
             read_size=self.read_size,
             demand_tls=config.nats.tls.enable or server.address.tls,
             owner=self,
         )
-        use_transport(self._client, self._transport)
+        super().__init__(config, transport)
+        use_transport(self._client, transport)
 
     @property
     def state(self) -> ConnectionState:
@@ -291,53 +284,6 @@ class Connection:
     def unread(self) -> int:
         """Bytes that have arrived and were not read yet."""
         return self._transport.unread
-
-    def subscribe(self, subject: str, sid: int) -> None:
-        """Subscribe to a subject under a subscription id of the caller's choice."""
-        self._subscriptions[subject] = sid
-        self._transport.send(f"SUB {subject} {sid}\r\n".encode())
-
-    def publish(
-        self,
-        incarnation: int,
-        discarded: int,
-        batches: list[SealedBatch],
-        *,
-        note: Note = None,
-        answered: Callable[[], None] | None = None,
-    ) -> int:
-        """Send batches in their order.
-
-        :param answered: called when the server has confirmed them.
-        :return: how many bytes were written.
-        """
-        ping = answered is not None
-        frames = compose(
-            self._subject, self._protocol, incarnation, discarded, batches, note=note, ping=ping
-        )
-        self._transport.send(frames, answered)
-        return len(frames)
-
-    def publish_empty(
-        self,
-        payload: bytes,
-        incarnation: int,
-        offset: int,
-        discarded: int,
-        *,
-        note: Note = None,
-    ) -> None:
-        """Send a batch without events: a heartbeat, a hello or a goodbye."""
-        self.publish(incarnation, discarded, [SealedBatch(payload, offset, 0)], note=note)
-
-    def publish_raw(self, subject: bytes, payload: bytes, reply: bytes = b"") -> None:
-        """Send one message to another subject; neither subject may contain blanks."""
-        words = b" ".join([b"PUB", subject, *([reply] if reply else []), b"%d" % len(payload)])
-        self._transport.send(words + b"\r\n" + payload + b"\r\n")
-
-    def ping(self, answered: Callable[[], None]) -> None:
-        """Send a PING; call ``answered`` when the server has processed all that was sent before."""
-        self._transport.ping(answered)
 
     def announced(self) -> list[Server]:
         """Return the servers that the cluster has announced on this connection."""

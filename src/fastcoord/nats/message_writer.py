@@ -1,0 +1,80 @@
+"""Writes messages, subscriptions and PINGs to a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from fastcoord.config import PROTOCOLS
+from fastcoord.nats.frames import compose
+from fastcoord.wire.sealed_batch import SealedBatch
+
+if TYPE_CHECKING:
+    from fastcoord.config import Config
+    from fastcoord.nats.transport import MessageTransport
+
+__all__ = ["MessageWriter", "Note"]
+
+Note = Literal["resend", "goodbye", "hello"] | None
+"""What the second header says of a batch."""
+
+
+class MessageWriter:
+    """What a node writes to its connection, as frames of the NATS protocol.
+
+    :param config: names the subject and the protocol of the events.
+    :param transport: where the frames are written.
+    """
+
+    def __init__(self, config: Config, transport: MessageTransport) -> None:
+        self._transport = transport
+        self._subject = config.cluster.subject.encode()
+        self._protocol = PROTOCOLS.index(config.cluster.protocol)
+        self._subscriptions: dict[str, int] = {}
+
+    def subscribe(self, subject: str, sid: int) -> None:
+        """Subscribe to a subject under a subscription id of the caller's choice."""
+        self._subscriptions[subject] = sid
+        self._transport.send(f"SUB {subject} {sid}\r\n".encode())
+
+    def publish(
+        self,
+        incarnation: int,
+        discarded: int,
+        batches: list[SealedBatch],
+        *,
+        note: Note = None,
+        answered: Callable[[], None] | None = None,
+    ) -> int:
+        """Send batches in their order.
+
+        :param answered: called when the server has confirmed them.
+        :return: how many bytes were written.
+        """
+        ping = answered is not None
+        frames = compose(
+            self._subject, self._protocol, incarnation, discarded, batches, note=note, ping=ping
+        )
+        self._transport.send(frames, answered)
+        return len(frames)
+
+    def publish_empty(
+        self,
+        payload: bytes,
+        incarnation: int,
+        offset: int,
+        discarded: int,
+        *,
+        note: Note = None,
+    ) -> None:
+        """Send a batch without events: a heartbeat, a hello or a goodbye."""
+        self.publish(incarnation, discarded, [SealedBatch(payload, offset, 0)], note=note)
+
+    def publish_raw(self, subject: bytes, payload: bytes, reply: bytes = b"") -> None:
+        """Send one message to another subject; neither subject may contain blanks."""
+        words = b" ".join([b"PUB", subject, *([reply] if reply else []), b"%d" % len(payload)])
+        self._transport.send(words + b"\r\n" + payload + b"\r\n")
+
+    def ping(self, answered: Callable[[], None]) -> None:
+        """Send a PING; call ``answered`` when the server has processed all that was sent before."""
+        self._transport.ping(answered)
