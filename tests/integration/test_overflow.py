@@ -238,3 +238,20 @@ async def test_million_drops_log_twice(
         assert_accounts(receiver)
         await sender.publish(ReloadPushServers(1))
         assert await collect(oldest, 1) == await collect(newest, 1) == [ReloadPushServers(1)]
+
+
+async def test_dropped_subscriptions_are_not_filled(
+    shared_server: LocalServer, cluster: Cluster
+) -> None:
+    async with (
+        accounted(shared_server, 1, cluster=cluster) as sender,
+        accounted(shared_server, 2, cluster=cluster) as receiver,
+    ):
+        subscriptions = [receiver.subscribe() for _ in range(200)]
+        assert len(receiver.stats().subscriptions) == 200
+        with pytest.warns(ResourceWarning, match="dropped without close"):
+            subscriptions.clear()
+        assert receiver.stats().subscriptions == ()
+        async with receiver.subscribe() as events:
+            await sender.publish(ReloadBlockedIps())
+            assert await anext(events) == ReloadBlockedIps()

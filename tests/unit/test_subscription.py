@@ -26,6 +26,7 @@ from fastcoord import (
     UnsupportedEvent,
     WrongLoop,
 )
+from fastcoord._awaitable import Waiter
 from fastcoord.receiving.consumer import Consumer, Overflow
 from fastcoord.receiving.notices import fold, split_kinds
 from fastcoord.receiving.ring import Ring
@@ -187,6 +188,59 @@ async def test_other_loop_is_refused() -> None:
             await take(harness.subscription)
 
     await asyncio.to_thread(asyncio.run, iterate())
+
+
+class Interruption(BaseException):
+    """What a signal handler raises."""
+
+
+class Interrupting:
+    """Ends the next calls of ``call_soon`` for a waiting task.
+
+    :param is_lost: whether the call seems to succeed; otherwise it raises.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, is_lost: bool) -> None:
+        loop = asyncio.get_running_loop()
+        self._call_soon = loop.call_soon
+        self._is_lost = is_lost
+        self.calls = 0
+        monkeypatch.setattr(loop, "call_soon", self)
+
+    def __call__(self, callback: Any, *arguments: Any, context: Any = None) -> Any:
+        if isinstance(getattr(callback, "__self__", None), Waiter):
+            self.calls += 1
+            if self.calls == 1:
+                if self._is_lost:
+                    return self._call_soon(lambda: None)
+                raise Interruption
+        return self._call_soon(callback, *arguments, context=context)
+
+
+async def test_interrupted_wake_up_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    harness = Harness()
+    task = asyncio.create_task(take(harness.subscription))
+    await is_waiting(harness)
+    interrupting = Interrupting(monkeypatch, is_lost=False)
+    with pytest.raises(Interruption):
+        harness.put(change(1))
+    assert await task == change(1)
+    assert interrupting.calls == 2
+
+
+async def test_lost_wake_up_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    harness = Harness()
+    task = asyncio.create_task(take(harness.subscription))
+    await is_waiting(harness)
+    interrupting = Interrupting(monkeypatch, is_lost=True)
+    harness.put(change(1))
+    # The node calls this at each tick.
+    harness.consumer.wake()
+    harness.consumer.wake()
+    assert await task == change(1)
+    assert interrupting.calls == 3
+    harness.consumer.wake()
+    assert interrupting.calls == 3
 
 
 async def test_task_may_follow_another() -> None:
