@@ -75,11 +75,13 @@ async def test_killed_server_gets_confirmed_batches_again(server: LocalServer) -
 
 
 async def test_hold_ends_before_events_expire(server: LocalServer) -> None:
+    # The absent peer counts as down only after three heartbeats, later than events expire.
+    cluster = {**CLUSTER, "heartbeat": "1s", "max_age": "1500ms"}
     async with (
         Proxy(server.host, server.port) as proxy,
-        accounted(server, 1, cluster=CLUSTER) as sender,
-        accounted(server, 2, cluster=CLUSTER) as receiver,
-        accounted(proxy, 3, cluster=CLUSTER) as absent,
+        accounted(server, 1, cluster=cluster) as sender,
+        accounted(server, 2, cluster=cluster) as receiver,
+        accounted(proxy, 3, cluster=cluster) as absent,
         receiver.subscribe(kinds=[AppEvent]) as events,
     ):
         await until(lambda: len(sender.peers()) == 2)
@@ -88,7 +90,8 @@ async def test_hold_ends_before_events_expire(server: LocalServer) -> None:
         await until(lambda: not sender.is_connected)
         await sender.publish_many([AppEvent(each, b"") for each in range(10)])
         await server.start_async()
-        await until(lambda: receiver.stats().received == 10)
+        # Without the limit of the age, the hold takes five seconds.
+        await until(lambda: receiver.stats().received == 10, timeout=4)
         received = [each for each in drain(events) if isinstance(each, AppEvent)]
         assert received == [AppEvent(each, b"") for each in range(10)]
         assert sender.stats().discarded == 0
