@@ -1,7 +1,7 @@
 """The private attributes of nats-py that fastcoord uses, and a check that they exist.
 
 nats-py reads and writes through the ``Transport`` in ``Client._transport``; setting that attribute
-before ``connect`` replaces it. ``Transport`` itself is public.
+before ``connect`` replaces the transport. The class ``Transport`` itself is public.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TESTED_VERSIONS = ">=2.16,<3"
 
 
 def use_transport(client: Client, transport: Transport) -> None:
-    """Make a client that has not connected yet read and write through ``transport``."""
+    """Make a client read and write through ``transport``; call this before ``connect``."""
     setattr(client, TRANSPORT_ATTRIBUTE, transport)
 
 
@@ -45,11 +45,11 @@ def drop_transport(client: Client) -> None:
 def missing_attributes(
     client_class: Any = Client, transport_class: Any = MessageTransport
 ) -> list[str]:
-    """Return the attributes that the installed nats-py lacks."""
+    """Describe each attribute that fastcoord uses and the installed nats-py lacks."""
     missing = []
     if not hasattr(client_class(), TRANSPORT_ATTRIBUTE):
         missing.append(f"Client.{TRANSPORT_ATTRIBUTE}")
-    # Read from code objects: source files are absent in zipped and frozen programs.
+    # Code objects are searched, because zipped and frozen programs have no source files.
     elif not any(
         TRANSPORT_ATTRIBUTE in function.__code__.co_names
         for function in vars(client_class).values()
@@ -66,7 +66,7 @@ def missing_attributes(
 def check_installed() -> None:
     """Check the installed nats-py once.
 
-    :raises IncompatibleNatsPy: it lacks attributes that fastcoord uses.
+    :raises IncompatibleNatsPy: nats-py lacks attributes that fastcoord uses.
     """
     missing = missing_attributes()
     if missing:

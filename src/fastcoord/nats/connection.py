@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 __all__ = ["EVENTS_SID", "Connection", "ConnectionOwner", "ConnectionState", "Note"]
 
 EVENTS_SID = 1
-"""The subscription id of the events' subject; the owner chooses the others."""
+"""The subscription id of the cluster's subject. The owner chooses the ids of other subjects."""
 
 MIN_MAX_PAYLOAD = 512
-"""Bytes. A server with a smaller max_payload leaves no space for events beside the header."""
+"""Bytes. The max_payload of a server must be at least this, to hold the header and some events."""
 
 CLOSING_LIMIT = 1.0
-"""Seconds that closing takes at most. The socket is closed before; only tasks are waited for."""
+"""The most seconds that closing takes. The socket is closed first, so only tasks are awaited."""
 
 ConnectionState = Literal[
     "connecting",
@@ -44,17 +44,17 @@ ConnectionState = Literal[
     "closing",
     "closed",
 ]
-"""The states of a connection; ``docs/architecture.md`` has the drawing."""
+"""The states of a connection. ``docs/architecture.md`` draws the transitions between them."""
 
 
 class ConnectionOwner(Protocol):
-    """What a connection calls, always on the event loop."""
+    """The callbacks of a connection. They are called on the event loop."""
 
     def connection_writable(self) -> None:
-        """The socket takes bytes again."""
+        """The socket accepts bytes again."""
 
     def connection_lost(self, connection: Connection, reason: str) -> None:
-        """The connection is gone; called once."""
+        """The connection is lost. This is called once."""
 
     def connection_leaving(self, connection: Connection) -> None:
         """The server will shut down soon (lame-duck mode)."""
@@ -66,7 +66,7 @@ class ConnectionOwner(Protocol):
         """The server changed ``max_payload``."""
 
     def connection_refused(self, connection: Connection, right: Right) -> None:
-        """The server refuses a right; called before the PONGs of what it concerns."""
+        """The server refuses a right. The PONG behind the refused operation arrives later."""
 
     def connection_granted(self, connection: Connection, right: Right) -> None:
         """The server grants a right that it refused before."""
@@ -75,13 +75,13 @@ class ConnectionOwner(Protocol):
 class Connection(MessageWriter):
     """One connection to one server.
 
-    nats-py's client does the handshake, authentication and TLS, on a transport of ours; messages
-    never pass through the client.
+    nats-py's client does the handshake, authentication and TLS through ``MessageTransport``.
+    Messages do not pass through the client.
 
     :param config: the configuration.
     :param server: the server to connect to.
-    :param sink: takes the messages.
-    :param owner: is called when something happens to the connection.
+    :param sink: receives the messages.
+    :param owner: receives the callbacks.
     """
 
     def __init__(
@@ -107,11 +107,11 @@ class Connection(MessageWriter):
             frozenset({Right("publish", subject), Right("subscribe", subject)}),
         )
         self.was_proven = False
-        """Whether the server has answered behind the subscription."""
+        """Whether ``prove`` has succeeded."""
         self.is_suspected = False
-        """Whether the server is late with a PONG; set by the node's heartbeat."""
+        """Whether a PONG of the server is late. The node's heartbeat sets this."""
         self.max_payload = 0
-        """The largest message that the server accepts, headers included, in bytes."""
+        """The size of the largest message that the server accepts, in bytes, headers included."""
         self._client = Client()
         transport = MessageTransport(
             sink,
@@ -124,7 +124,7 @@ class Connection(MessageWriter):
 
     @property
     def state(self) -> ConnectionState:
-        """The state now."""
+        """The current state."""
         if self._state == "connected" and self.is_suspected:
             return "suspected"
         return self._state
@@ -134,10 +134,10 @@ class Connection(MessageWriter):
     async def open(self) -> None:
         """Connect, secure and authenticate.
 
-        ``timeout.connection`` is the limit for this and ``prove`` together. An attempt that ends
-        early leaves nothing behind and never waits for the server.
+        ``timeout.connection`` limits ``open`` and ``prove`` together. If the attempt fails or is
+        cancelled, its socket is closed without waiting for the server.
 
-        :raises ConnectError: with the reason, without the server's name.
+        :raises ConnectError: the attempt failed. The text is the reason, without the server's name.
         :raises ConfigError: a secret of the configuration cannot be read.
         """
         self._deadline = self._loop.time() + self._config.nats.timeout.connection
@@ -152,7 +152,7 @@ class Connection(MessageWriter):
         self._is_up = True
 
     async def _limited(self, step: Coroutine[Any, Any, None]) -> None:
-        """Run a step of the attempt until the deadline, and not longer if it ignores its end."""
+        """Run a step of the attempt; stop at the deadline even if it ignores its cancellation."""
         task = asyncio.ensure_future(step)
         try:
             await asyncio.wait({task}, timeout=self._deadline - self._loop.time())
@@ -161,7 +161,7 @@ class Connection(MessageWriter):
             task.result()
         finally:
             if not task.done():
-                # Without the socket, nothing that the step may wait for is pending for long.
+                # The step may wait for the socket. Closing the socket ends that wait.
                 self._transport.abort()
                 task.cancel()
                 await asyncio.wait({task}, timeout=CLOSING_LIMIT)
@@ -183,10 +183,10 @@ class Connection(MessageWriter):
         except (ConfigError, asyncio.CancelledError):
             raise
         except asyncio.TimeoutError as error:
-            # Before Python 3.11 this was not yet the built-in one.
+            # Before Python 3.11, asyncio.TimeoutError was not the built-in TimeoutError.
             raise self._silence() from error
         except Exception as error:
-            # Whatever the other end makes nats-py raise fails this attempt, not the supervisor.
+            # A server can make nats-py raise any exception. It ends this attempt only.
             if isinstance(error, BrokenPipeError | ConnectionResetError) and (
                 self._state == "authenticating" and self._transport.is_secure
             ):
@@ -197,7 +197,8 @@ class Connection(MessageWriter):
             raise ConnectError(self._reason or "the server answered something that is not NATS")
         self.max_payload = first_limit = int(self._client.max_payload)
         if self.server.payload_limits[0] == first_limit:
-            # The INFO with this user's limit arrives only after the first batches are sent.
+            # The INFO with this user's limit arrives after the first batches are sent. Until then,
+            # the limit of the previous connection is used.
             self.max_payload = self.server.payload_limits[1]
         self.server.payload_limits = (first_limit, self.max_payload)
         self._check_max_payload()
@@ -211,13 +212,13 @@ class Connection(MessageWriter):
             )
 
     async def prove(self) -> None:
-        """Wait until the server has processed all that was written since ``open``.
+        """Wait until the server has processed everything that was written since ``open``.
 
-        The owner has subscribed and published an empty batch by now. ``refused`` tells afterwards
-        which rights are missing.
+        The owner subscribes and publishes an empty batch before this call. Afterwards ``refused``
+        lists the rights that the server refuses.
 
-        :raises ConnectError: the connection was lost, or there was no answer in time. The owner
-            was called.
+        :raises ConnectError: the connection was lost, or the server did not answer in time.
+            ``connection_lost`` of the owner was called.
         """
         proven: asyncio.Future[None] = self._loop.create_future()
         self._transport.ping(lambda: proven.set_result(None))
@@ -252,12 +253,12 @@ class Connection(MessageWriter):
 
     @property
     def is_writable(self) -> bool:
-        """Whether the socket takes more bytes now."""
+        """Whether the socket accepts more bytes now."""
         return self._transport.is_writable
 
     @property
     def last_activity(self) -> float:
-        """When bytes were last read, or the write buffer last drained, on the loop's clock."""
+        """The loop's time when bytes were last read or the write buffer last drained."""
         return self._transport.last_activity
 
     @property
@@ -267,22 +268,22 @@ class Connection(MessageWriter):
 
     @property
     def oldest_ping(self) -> PendingPing | None:
-        """The oldest PING without an answer."""
+        """The oldest PING that the server has not answered, or ``None``."""
         return self._transport.pings.oldest
 
     @property
     def sent(self) -> int:
-        """Bytes that have left this host; too few rather than too many."""
+        """A lower bound of the written bytes that the other host has acknowledged."""
         return self._transport.sent
 
     @property
     def received(self) -> int:
-        """Bytes that were read."""
+        """The number of bytes read from the socket so far."""
         return self._transport.received
 
     @property
     def unread(self) -> int:
-        """Bytes that have arrived and were not read yet."""
+        """The number of bytes that have arrived and were not read yet."""
         return self._transport.unread
 
     def announced(self) -> list[Server]:
@@ -293,7 +294,7 @@ class Connection(MessageWriter):
 
     @property
     def refused(self) -> list[Right]:
-        """The rights that the server refuses now."""
+        """The rights that the node needs and the server refuses now."""
         return list(self._rights.refused)
 
     def has_refused(self, subject: str) -> bool:
@@ -301,9 +302,9 @@ class Connection(MessageWriter):
         return subject in self._rights.subjects
 
     def try_refused(self) -> None:
-        """Subscribe again where that was refused, and find out which rights are granted now.
+        """Repeat refused subscriptions, and find out which refused rights are granted now.
 
-        The caller has just published an empty batch.
+        The caller publishes an empty batch before this call, to test the right to publish.
         """
         if self._rights.is_being_proven:
             return
@@ -321,32 +322,32 @@ class Connection(MessageWriter):
     # ------------------------------------------------------------------------ ending
 
     def abort(self, reason: str) -> None:
-        """Drop the connection now; the owner is called with ``reason`` shortly after."""
+        """Drop the connection now. ``connection_lost`` of the owner is called later."""
         self._reason = self._reason or reason
         if not self._is_done:
             self._state = "closing"
         self._transport.abort()
 
     async def close(self) -> None:
-        """Drop the connection and release everything it holds; the owner is not called."""
+        """Drop the connection and release its resources, without a callback to the owner."""
         self._is_done = True
         await self.release()
 
     async def release(self) -> None:
-        """Release everything that a lost or dropped connection holds."""
+        """Release the resources of a lost or dropped connection."""
         self._state = "closing"
         self._transport.abort()
         if self._is_client_started:
             closing = asyncio.ensure_future(self._client.close())
             await asyncio.wait({closing}, timeout=CLOSING_LIMIT)
             closing.cancel()
-        # The client and the transport refer to each other. Without that cycle both are freed at
-        # once, with the memory that TLS has loaded, and not at the next garbage collection.
+        # The client and the transport refer to each other. Breaking this cycle frees both, and the
+        # memory of TLS, at once and not at the next garbage collection.
         drop_transport(self._client)
         self._state = "closed"
 
     def report_loss(self) -> None:
-        """Report a loss whose report an exception has interrupted; otherwise do nothing."""
+        """If an exception has interrupted the report of a loss, report the loss again."""
         if self._transport.is_lost:
             self._transport.connection_lost(None)
             self.transport_lost(None)
@@ -384,7 +385,7 @@ class Connection(MessageWriter):
         self._reason = self._reason or describe(error or self._client.last_error)
         if not self._gone.done():
             self._gone.set_result(None)
-        # Before it is up the owner does not use it: `open` raises.
+        # Until `open` has succeeded, the owner is not called: `open` raises the error.
         if self._is_up and not self._is_done:
             self._is_done = True
             self._owner.connection_lost(self, self._reason)
@@ -392,7 +393,7 @@ class Connection(MessageWriter):
     # --------------------------------------------------------------- called by nats-py
 
     async def _on_error(self, error: Exception) -> None:
-        """Ignore it: the transport has processed the line, or reports the loss."""
+        """Ignore the error: the transport processes ``-ERR`` and reports a lost connection."""
 
     async def _on_lame_duck(self) -> None:
         if self.is_up:

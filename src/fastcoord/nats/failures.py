@@ -1,4 +1,4 @@
-"""Describes why an attempt to connect failed or a connection ended, and chooses the exception."""
+"""Texts and exceptions for failed attempts to connect and for lost connections."""
 
 from __future__ import annotations
 
@@ -42,22 +42,23 @@ CLIENT_CERTIFICATE = {
 
 SILENT = {
     "connecting": "to the TCP connection: check the address and firewalls",
-    "greeting": "but the TCP connection, no INFO: check that the server is not suspended or"
-    " overloaded, and tls.handshake-first",
+    "greeting": "after the TCP connection was accepted (no INFO): check that the server is not"
+    " suspended or overloaded, and check tls.handshake-first",
     "tls": "to the TLS handshake: check that the server is not suspended or overloaded",
     "authenticating": "to CONNECT: check that the server is not suspended or overloaded",
     "subscribing": "to the subscription: check that the server is not suspended or overloaded",
 }
-"""The end of the message about a silent server, for each step of an attempt to connect.
+"""The second half of the message about a server that does not answer an attempt to connect.
 
-It says what the server did not answer, and what to check.
+The key is the step of the attempt. The text says what the server did not answer, and what to check.
 """
 
 SERVER_ERRORS = {
     "maximum payload violation": "the server refused a message that is larger than its limit for"
     " this user or account (Maximum Payload Violation)",
     "stale connection": "the server received no PONG in time (Stale Connection)",
-    "slow consumer": "the server dropped this node because it read too slowly (Slow Consumer)",
+    "slow consumer": "the server dropped the connection of this node, which read too slowly (Slow"
+    " Consumer)",
 }
 
 
@@ -95,8 +96,8 @@ def tls_failure(error: OSError | None, host: str | None) -> TlsError:
     else:
         return TlsError(f"the TLS handshake failed: {describe(error)}")
     return TlsError(
-        f"the server {ended} the connection during the TLS handshake: check that it expects TLS on"
-        " this port, and its log"
+        f"the server {ended} the connection during the TLS handshake: check that the server expects"
+        " TLS on this port, and read its log"
     )
 
 
@@ -104,8 +105,8 @@ def refused_after_tls(error: BaseException, has_certificate: bool) -> TlsError:
     """Return the exception for a server that closes the connection right after the TLS handshake.
 
     In TLS 1.3 the client finishes the handshake before the server checks the client's certificate.
-    A server that rejects it sends the reason and closes the connection. This node never reads
-    the reason if a write fails first.
+    A server that rejects the certificate sends the reason and closes the connection. If a write of
+    this node fails first, the reason is not read.
 
     :param has_certificate: whether ``tls.cert-file`` is set.
     """
@@ -118,12 +119,12 @@ def refused_after_tls(error: BaseException, has_certificate: bool) -> TlsError:
 
 
 def certificate_failure(error: ssl.SSLCertVerificationError, host: str | None) -> str:
-    """Say what is wrong with the server's certificate, and what to do."""
+    """Return what is wrong with the server's certificate, and what to do."""
     code = error.verify_code
     if code in WRONG_NAME:
         return (
-            f"the server's certificate is not valid for {host}: use a name in address for which it"
-            " is, or issue the certificate for this one"
+            f"the server's certificate is not valid for {host}: use a name in address that the"
+            " certificate has, or issue a certificate for this address"
         )
     if code == EXPIRED:
         return "the server's certificate has expired: renew it on the server"
@@ -139,7 +140,7 @@ def certificate_failure(error: ssl.SSLCertVerificationError, host: str | None) -
 
 
 def explain(error: Exception) -> ConnectError | ConfigError:
-    """Convert the exception that ended an attempt to connect into one of fastcoord's."""
+    """Convert the exception that ended an attempt to connect into an exception of fastcoord."""
     if isinstance(error, ConnectError | ConfigError):
         return error
     text = describe(error)
@@ -157,7 +158,7 @@ def describe(error: BaseException | None) -> str:
     elif isinstance(error, ssl.SSLCertVerificationError):
         text = certificate_failure(error, None)
     elif isinstance(error, ssl.SSLError):
-        # An SSLError has a number of OpenSSL as its errno: os.strerror would give a wrong text.
+        # The errno of an SSLError is a number of OpenSSL: os.strerror would return a wrong text.
         text = CLIENT_CERTIFICATE.get(error.reason or "") or tls_text(error)
     elif isinstance(error, nats.errors.StaleConnectionError):
         text = "the server left two PINGs unanswered"
@@ -166,14 +167,14 @@ def describe(error: BaseException | None) -> str:
     elif isinstance(error, TimeoutError | asyncio.TimeoutError):
         text = "no answer in time"
     elif isinstance(error, OSError) and error.errno is not None and error.errno > 0:
-        # Not strerror: asyncio puts "Connect call failed" there, which does not say why.
+        # error.strerror is not used: asyncio sets it to "Connect call failed" without a reason.
         text = os.strerror(error.errno)
     elif isinstance(error, OSError) and error.strerror:
         text = error.strerror
     else:
         text = str(error).removeprefix("nats: ") or type(error).__name__
-        # If a name has several addresses and none can be reached, asyncio raises one OSError whose
-        # text lists the failures. Each of them becomes the address and the reason.
+        # If a host name has several addresses and none can be reached, asyncio raises one OSError
+        # that lists the failures. Each one is replaced with its address and reason.
         text = CALL_FAILED.sub(lambda found: f"{found[2]}: {os.strerror(int(found[1]))}", text)
     return printable(text)
 

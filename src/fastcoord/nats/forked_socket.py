@@ -13,7 +13,7 @@ __all__ = ["InheritedSocket"]
 
 
 class InheritedSocket:
-    """The socket of a transport, as a child process may inherit it.
+    """The socket of a transport, which a forked child inherits.
 
     :param transport: an open transport.
     """
@@ -23,13 +23,13 @@ class InheritedSocket:
         self._identity = _identity(self._fd)
 
     def detach(self) -> None:
-        """Put a closed connection in the place of the socket, in this process only.
+        """Replace the socket with a closed connection, in this process only.
 
-        Whatever asyncio does with the descriptor, nothing is written to the server, and the
-        selector, which child and parent share, keeps the parent's socket.
+        Afterwards asyncio in the child cannot write to the server. It also cannot remove the
+        parent's socket from the selector, which child and parent share.
         """
         if _identity(self._fd) != self._identity:
-            return  # it was closed, and the number may belong to another file
+            return  # the socket was closed, and its number may belong to another file
         one, other = socket.socketpair()
         with one, other:
             os.dup2(one.fileno(), self._fd, inheritable=False)

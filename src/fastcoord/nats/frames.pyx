@@ -24,7 +24,7 @@ cdef extern from "Python.h":
     PyObject* PyBytes_FromStringAndSize(const char*, Py_ssize_t) except NULL
     int _PyBytes_Resize(PyObject**, Py_ssize_t) except -1
 
-# The most bytes of the server's max_payload that a batch uses beside its payload.
+# The largest size of a batch's header, which counts towards the server's max_payload.
 HEADER_ALLOWANCE = MAX_HEADER
 
 
@@ -40,12 +40,12 @@ def compose(
 ):
     """Compose HPUB frames for batches.
 
-    :param subject: the NATS subject, checked before: no blanks, no line ends.
-    :param protocol: the place of the sender's protocol in ``PROTOCOLS``.
+    :param subject: the NATS subject. The caller has checked that it has no blanks or line ends.
+    :param protocol: the index of the sender's protocol in ``PROTOCOLS``.
     :param incarnation: the sender's incarnation.
     :param discarded: how many events the sender has discarded so far.
     :param batches: the ``SealedBatch`` objects, in the order of sending.
-    :param note: ``"resend"``, ``"goodbye"`` or ``"hello"``, for all of them.
+    :param note: ``"resend"``, ``"goodbye"`` or ``"hello"``, for all batches.
     :param ping: whether to append a PING.
     :return: the frames, for one write.
     :raises ValueError: the note is unknown.
@@ -68,16 +68,17 @@ def compose(
             PyBytes_GET_SIZE(batch.payload) + PyBytes_GET_SIZE(command) + fixed_header
             + 3 * (DIGITS_64_SIZE + 1) + 2 * DECIMAL_SIZE + 8
         )
-    # Composed in the bytes object that is written to the socket: no copy. `size` is an upper bound,
-    # so no write below passes the end; the excess is cut off. `frames` owns the only reference until
-    # `owned` passes it to the caller, so resizing may move it. Nothing in between can raise.
+    # The frames are composed in the bytes object that is written to the socket, so they are not
+    # copied. `size` is an upper bound: no write below passes the end, and the resize removes the
+    # excess. `frames` holds the only reference until `owned` passes it to the caller, so the resize
+    # may move the object. No statement before the resize can raise.
     frames = PyBytes_FromStringAndSize(NULL, size)
     start = position = <uint8_t*>PyBytes_AS_STRING(<object>frames)
     for batch in members:
         payload_size = PyBytes_GET_SIZE(batch.payload)
         offset_size = digits_64_size(batch.offset)
         header_size = fixed_header + offset_size
-        # What has its default value is left out, unless a field behind it is there.
+        # A field with its default value is omitted, unless a later field is written.
         count_size = 0
         if batch.count != 1 or discarded_size:
             count_size = digits_64_size(batch.count)

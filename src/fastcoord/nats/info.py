@@ -1,4 +1,4 @@
-"""The server's INFO line: whether this server can be used, before anything is sent to it."""
+"""Reads the server's INFO line, and checks that the node can use the server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INFO = b"INFO "
 
 
 def read_info(line: bytes) -> dict[str, Any]:
-    """Return the fields of an INFO line; none if it is malformed."""
+    """Return the fields of an INFO line, or an empty dict if the line is malformed."""
     try:
         fields = json.loads(line[len(INFO) :])
     except ValueError:
@@ -22,7 +22,7 @@ def read_info(line: bytes) -> dict[str, Any]:
 
 
 def max_payload_of(info: dict[str, Any]) -> int | None:
-    """Return the largest message that the server accepts, in bytes; ``None`` if INFO has none."""
+    """Return the server's limit for one message, in bytes; ``None`` if INFO has no limit."""
     limit = info.get("max_payload")
     return limit if isinstance(limit, int) and not isinstance(limit, bool) else None
 
@@ -30,15 +30,16 @@ def max_payload_of(info: dict[str, Any]) -> int | None:
 def checked_info(line: bytes, *, demand_tls: bool, is_secure: bool) -> tuple[bytes, bool]:
     """Check the first INFO of a server against what the node needs.
 
-    nats-py starts TLS only if the server requires it. Where the configuration demands TLS, a server
-    that offers it is treated as one that requires it, and any other is refused.
+    nats-py starts TLS only if INFO says that the server requires TLS. If the configuration demands
+    TLS and the server only offers it, the returned line says that TLS is required. A server that
+    does not offer TLS is refused.
 
-    :param line: the line, as received.
+    :param line: the received line.
     :param demand_tls: whether the configuration demands TLS.
     :param is_secure: whether TLS is established already.
     :return: the line for nats-py, and whether a TLS handshake follows.
-    :raises TlsError: TLS is demanded and not offered.
-    :raises ConnectError: the server has no message headers, or the line is malformed.
+    :raises TlsError: the configuration demands TLS, and the server does not offer it.
+    :raises ConnectError: the server does not support message headers, or the line is malformed.
     """
     info = read_info(line)
     if not info:
@@ -52,7 +53,7 @@ def checked_info(line: bytes, *, demand_tls: bool, is_secure: bool) -> tuple[byt
         line = INFO + json.dumps(info).encode() + b"\r\n"
     if info.get("headers") is not True:
         raise ConnectError(
-            "the server does not support message headers, which number the events: use"
+            "the server does not support message headers, which batches need: use"
             " nats-server 2.2 or later, without no_header_support"
         )
     return line, bool(info.get("tls_required")) and not is_secure

@@ -22,11 +22,11 @@ def client_options(config: Config, url: str, tls_name: str | None) -> dict[str, 
     Secrets and certificates are read at each call, because they may have been renewed.
 
     :param url: the server, as a NATS URL.
-    :param tls_name: the name that the server's certificate must have; ``None`` if it is the URL's
-        host.
+    :param tls_name: the name that the server's certificate must have; ``None`` for the host of the
+        URL.
     :raises TlsError: a file of ``tls`` cannot be used.
     :raises AuthenticationFailed: the credentials are malformed.
-    :raises ConfigError: a variable or file that a secret comes from is missing.
+    :raises ConfigError: an environment variable or a file that holds a secret is missing.
     """
     settings = config.nats
     options: dict[str, Any] = {
@@ -41,9 +41,9 @@ def client_options(config: Config, url: str, tls_name: str | None) -> dict[str, 
     }
     if settings.tls.ca_file is not None or settings.tls.cert_file is not None:
         options["tls"] = tls_context(config)
-    # Without these files no context is made here. nats-py makes the default one if the server
-    # requires TLS. Making it here would load the system's authorities even for an attempt without
-    # TLS, which takes 40 ms and a megabyte.
+    # Without these files, nats-py makes the default context when the server requires TLS. A context
+    # made here would load the system's authorities for attempts without TLS as well. That takes
+    # 40 ms and 1 MB.
     if tls_name is not None:
         options["tls_hostname"] = tls_name
     if settings.user is not None and settings.password is not None:
@@ -79,7 +79,7 @@ def credential_options(text: str) -> dict[str, Any]:
     def sign(nonce: str) -> bytes:
         if credentials.seed is None:
             return b""
-        import nkeys  # only here: most nodes never need it
+        import nkeys  # imported here, because most nodes do not need it
 
         pair = nkeys.from_seed(bytearray(credentials.seed, "ascii"))
         signature = base64.b64encode(pair.sign(nonce.encode()))

@@ -6,7 +6,7 @@ from fastcoord.nats.sequence_header cimport SequenceHeader
 cdef class MessageSink:
     cdef public double now             # time of the last read, on the event loop's clock
     cdef public double received_at     # the same time in seconds since the epoch
-    # `reply`, `header` and `payload` point into the read buffer: valid during the call only.
+    # `reply` and `payload` point into the read buffer. All pointers are valid during the call only.
     cdef int message(
         self,
         uint64_t sid,
@@ -18,16 +18,16 @@ cdef class MessageSink:
     ) except -1
 
 cdef class Parser:
-    cdef uint8_t* buffer           # owned; moves only in `reserve`, never while it is lent
+    cdef uint8_t* buffer           # owned; only `reserve` moves it, and only if no view exists
     cdef Py_ssize_t capacity
     # 0 <= start <= end <= capacity
     cdef Py_ssize_t start          # first byte that was not consumed
     cdef Py_ssize_t end            # one past the last byte that was read
     cdef Py_ssize_t wanted         # size of the incomplete frame at `start`, 0 if not known yet
-    cdef Py_ssize_t lent           # exports of the buffer that are not released
+    cdef Py_ssize_t lent           # number of views that are not released
     cdef readonly Py_ssize_t read_size
     cdef public Py_ssize_t max_payload
-    cdef public bint is_bypassed   # during the handshake: pass on every byte as control
+    cdef public bint is_bypassed   # true during the handshake: all bytes go to `control`
     cdef MessageSink sink
     cdef object control
     cdef Py_ssize_t parse(self) except -1

@@ -1,8 +1,8 @@
 # cython: language_level=3, embedsignature=True, boundscheck=False, wraparound=False
-"""Parses the NATS client protocol: messages to a sink, control lines to a callback.
+"""Parses the NATS client protocol and separates messages from control lines.
 
-``Parser`` owns the memory that the socket is read into. It passes MSG and HMSG frames to the sink
-without copying them, and every other line to the callback; nats-py receives only those lines.
+``Parser`` owns the memory into which the socket is read. It passes MSG and HMSG frames to a sink
+without copying them. It passes all other lines, the control lines, to a callback.
 """
 
 from cpython.buffer cimport PyBuffer_FillInfo
@@ -48,7 +48,7 @@ cdef class MessageSink:
         const uint8_t* payload,
         Py_ssize_t size,
     ) except -1:
-        # Copied: the pointers are valid during this call only.
+        # The bytes are copied, because the pointers are valid during this call only.
         numbers = None
         if header.state == HEADER_MALFORMED:
             numbers = "malformed"
@@ -67,8 +67,8 @@ cdef class MessageSink:
 
         :param sid: the subscription id.
         :param reply: the reply subject, or ``b""``.
-        :param numbers: ``(incarnation, offset, count, discarded)`` of the sequence header, ``None``
-            without a header, ``"malformed"`` if it cannot be read.
+        :param numbers: ``(incarnation, offset, count, discarded)`` of the sequence header; ``None``
+            if the message has none; ``"malformed"`` if the header cannot be read.
         :param payload: the payload.
         """
 
@@ -76,14 +76,15 @@ cdef class MessageSink:
 cdef class Parser:
     """Parses the bytes of one connection.
 
-    The object is a buffer: ``memoryview(parser)`` is the memory for one read, and ``feed`` reports
-    how many bytes were read into it. The memory does not move while a view of it exists.
+    The parser supports the buffer protocol: ``memoryview(parser)`` is the memory for one read.
+    After the read, the caller passes the number of bytes to ``feed``. The memory does not move
+    while a view of it exists.
 
     :param sink: receives the messages.
-    :param control: called with the bytes of every other line, and with all bytes while
-        ``is_bypassed``.
+    :param control: called with the bytes of every control line. While ``is_bypassed`` is true, it
+        is called with all bytes.
     :param read_size: the most bytes that one read returns.
-    :param max_payload: the largest message, headers included, in bytes; a larger one is an error.
+    :param max_payload: the size of the largest valid message, in bytes, headers included.
     :raises ValueError: ``read_size`` is less than 1.
     """
 
@@ -117,7 +118,8 @@ cdef class Parser:
                 raise BufferError("a view of the read buffer was not released")
             return 0
         capacity = self.capacity
-        # Moving the unconsumed bytes to the front is enough, unless a large message is incomplete.
+        # The buffer grows only if moving the unconsumed bytes to the front does not free enough
+        # bytes, or if an incomplete message needs more.
         while held + size > capacity or (self.wanted and self.wanted + size > capacity):
             capacity = capacity * 2 if capacity else 2 * size
         if self.start:
@@ -135,8 +137,8 @@ cdef class Parser:
     def feed(self, Py_ssize_t size):
         """Parse ``size`` bytes that were read into the buffer.
 
-        :raises FrameError: they do not follow the NATS protocol.
-        :raises ValueError: ``size`` is more than the buffer had space for.
+        :raises FrameError: the bytes do not follow the NATS protocol.
+        :raises ValueError: the memory for one read has fewer than ``size`` bytes.
         """
         if size < 0 or size > self.read_size or self.end + size > self.capacity:
             raise ValueError(f"{size} bytes do not fit into the buffer of one read")
@@ -151,7 +153,7 @@ cdef class Parser:
             self.start = self.end = 0
 
     def feed_bytes(self, data):
-        """Parse bytes that were read elsewhere, as reads of at most ``read_size`` bytes."""
+        """Copy bytes that were not read into the buffer to it, and parse them."""
         cdef Py_ssize_t position = 0
         cdef Py_ssize_t size
         cdef const uint8_t[::1] view = data
@@ -163,7 +165,7 @@ cdef class Parser:
             position += size
 
     def release(self):
-        """Pass all held bytes to ``control`` without parsing them."""
+        """Pass all unconsumed bytes to ``control`` without parsing them."""
         cdef Py_ssize_t held = self.end - self.start
         if held:
             data = PyBytes_FromStringAndSize(<char*>self.buffer + self.start, held)
@@ -177,12 +179,12 @@ cdef class Parser:
         cdef const uint8_t* line_end
         cdef Py_ssize_t ready, line_size, taken
         while self.start < self.end:
-            # Computed in each iteration: `control` and the sink are Python code that may use this
-            # parser again, and `reserve` may move the memory.
+            # The pointer is computed in each iteration, because `control` and the sink may call
+            # this parser, and `reserve` may move the memory.
             line = self.buffer + self.start
             ready = self.end - self.start
             line_end = <const uint8_t*>memchr(line, c'\n', ready)
-            # Checked with and without its end, so that the sizes of the reads make no difference.
+            # The limit applies to incomplete lines too, so that it does not depend on the reads.
             line_size = ready if line_end == NULL else line_end - line
             if line_size > MAX_CONTROL_LINE or (
                 line_size > MAX_MESSAGE_LINE and (line[0] == c'M' or line[0] == c'H')
@@ -205,7 +207,7 @@ cdef class Parser:
                     return 0
                 continue
             if taken < 0:
-                # `parse_message` has stored how many bytes behind the line the message has.
+                # `parse_message` has set `wanted` to the size of the message without its line.
                 self.wanted += line_size
                 return 0
         return 0
@@ -213,10 +215,11 @@ cdef class Parser:
     cdef Py_ssize_t parse_message(
         self, const uint8_t* line, Py_ssize_t line_size, bint has_header, Py_ssize_t ready
     ) except -2:
-        """Deliver one message; return its size behind its line, or -1 while it is incomplete.
+        """Deliver one message; return its size without its line, or -1 if it is incomplete.
 
-        The line is ``<subject> <sid> [reply] [header size] <total size>``. All pointers are into the
-        read buffer: valid until this returns, because a sink never reads the socket.
+        The line is ``<subject> <sid> [reply] [header size] <total size>``. All pointers point
+        into the read buffer. They are valid until this method returns, because a sink never reads
+        from the socket.
         """
         cdef const uint8_t* tokens[5]
         cdef Py_ssize_t sizes[5]
@@ -251,27 +254,27 @@ cdef class Parser:
         elif token_count != wanted_tokens:
             raise FrameError("a message line has too few or too many words")
         if read_decimal(tokens[1], tokens[1] + sizes[1], &sid) != tokens[1] + sizes[1]:
-            raise FrameError("a message line without a subscription id")
+            raise FrameError("a message line has no valid subscription id")
         position = tokens[token_count - 1]
         if read_decimal(position, end, &total) != end:
-            raise FrameError("a message line without a size")
+            raise FrameError("a message line has no valid size")
         if has_header:
             position = tokens[token_count - 2]
             if read_decimal(position, end, &header_size) != position + sizes[token_count - 2]:
-                raise FrameError("a message line without a header size")
+                raise FrameError("a message line has no valid header size")
         if total > <uint64_t>self.max_payload or header_size > total:
             raise FrameError(f"a message claims {total} bytes, {header_size} of them headers")
         if ready < <Py_ssize_t>total + 2:
             self.wanted = <Py_ssize_t>total + 2
             return -1
         if body[total] != c'\r' or body[total + 1] != c'\n':
-            raise FrameError("a message does not end where its size says")
+            raise FrameError("no line end follows a message of the declared size")
         header.state = HEADER_ABSENT
         header.is_resend = header.is_goodbye = header.is_hello = False
         if has_header:
             read_sequence_header(body, <Py_ssize_t>header_size, &header)
-        # Consumed first: if the sink raises, the message is not passed to it again. The pointers stay
-        # valid, because only `reserve` moves the memory.
+        # The message is consumed first, so that it is not delivered again if the sink raises. The
+        # pointers stay valid, because only `reserve` moves the memory.
         self.start = body + total + 2 - self.buffer
         self.wanted = 0
         self.sink.message(

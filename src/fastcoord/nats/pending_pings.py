@@ -11,8 +11,8 @@ __all__ = ["PendingPing", "PendingPings"]
 class PendingPing:
     """One unanswered PING.
 
-    :ivar answered: called at its PONG; ``None`` if nats-py has sent the PING.
-    :ivar position: how many bytes had been written to the connection, this PING included.
+    :ivar answered: called when the PONG arrives; ``None`` if nats-py has sent the PING.
+    :ivar position: the number of bytes written to the connection up to the end of this PING.
     """
 
     __slots__ = ("answered", "position")
@@ -23,14 +23,14 @@ class PendingPing:
 
 
 class PendingPings:
-    """A queue of unanswered PINGs: the server answers them in their order."""
+    """A queue of unanswered PINGs. The server answers them in this order."""
 
     def __init__(self) -> None:
         self._queue: deque[PendingPing] = deque()
 
     @property
     def oldest(self) -> PendingPing | None:
-        """The PING that the next PONG answers."""
+        """The PING that the next PONG answers, or ``None``."""
         return self._queue[0] if self._queue else None
 
     def add(self, answered: Callable[[], None] | None, position: int) -> None:
@@ -40,7 +40,7 @@ class PendingPings:
     def take_pong(self) -> bool:
         """Process one PONG.
 
-        :return: whether it belonged to a PING of fastcoord, and not of nats-py.
+        :return: whether it answers a PING of fastcoord, and not one of nats-py.
         """
         ping = self._queue.popleft() if self._queue else None
         if ping is None or ping.answered is None:
@@ -49,5 +49,5 @@ class PendingPings:
         return True
 
     def clear(self) -> None:
-        """Drop all PINGs: no answer will arrive."""
+        """Drop all PINGs of a lost connection."""
         self._queue.clear()

@@ -1,8 +1,7 @@
 """The rights that a connection needs on the server, and which of them the server refuses.
 
-The server reports a refused operation with ``-ERR`` in its place among the PONGs: a PONG without an
-``-ERR`` between it and the one before proves that everything written between the two PINGs was
-permitted.
+The server processes commands in their order, and answers a refused operation with ``-ERR``. If no
+``-ERR`` arrives between two PONGs, everything written between their PINGs was permitted.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class Right(NamedTuple):
     subject: str
 
     def denied(self) -> PermissionDenied:
-        """Return the exception for a server that refuses it."""
+        """Return the exception for a server that refuses this right."""
         return PermissionDenied(
             f"the server does not permit this user to {self.direction}"
             f" {'on' if self.direction == 'publish' else 'to'} {self.subject}: grant it with"
@@ -41,7 +40,7 @@ class Right(NamedTuple):
 
 
 def refused_right(line: bytes) -> Right | None:
-    """Return the right that an ``-ERR`` line is about; ``None`` if it is about something else."""
+    """Return the right that an ``-ERR`` line refuses; ``None`` if the error is another one."""
     found = VIOLATION.search(line)
     if found is None:
         return None
@@ -52,21 +51,21 @@ def refused_right(line: bytes) -> Right | None:
 class Rights:
     """The state of the rights of one connection.
 
-    :param needed: the rights without which the node cannot work.
+    :param needed: the rights that the node needs.
     """
 
     def __init__(self, needed: frozenset[Right]) -> None:
         self.needed = needed
         self.refused: dict[Right, None] = {}
-        """Refused ones, in the order of the server's reports."""
+        """The needed rights that are refused, in the order of the server's reports."""
         self.subjects: set[str] = set()
-        """Subjects on which the server has refused something, at most ``MAX_SUBJECTS``."""
+        """The subjects of refused operations. At most ``MAX_SUBJECTS`` are stored."""
         self._unproven: list[set[Right]] = []
 
     def refuse(self, right: Right) -> bool:
         """Process the report that an operation was refused.
 
-        :return: whether the right is needed and was not known to be refused.
+        :return: whether the right is needed and was not refused until now.
         """
         if len(self.subjects) < MAX_SUBJECTS:
             self.subjects.add(right.subject)
@@ -78,12 +77,12 @@ class Rights:
         return True
 
     def begin_proof(self) -> None:
-        """Note that a PING was written behind operations that use all refused rights."""
+        """Begin a proof: all refused rights were used again, and a PING follows."""
         self._unproven.append(set(self.refused))
 
     @property
     def is_being_proven(self) -> bool:
-        """Whether the PONG of a proof is outstanding."""
+        """Whether a proof waits for its PONG."""
         return bool(self._unproven)
 
     def end_proof(self) -> list[Right]:

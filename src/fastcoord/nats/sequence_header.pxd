@@ -4,7 +4,8 @@ from libc.stdint cimport uint8_t, uint64_t
 cdef enum:
     DECIMAL_SIZE = 20            # digits of the largest u64, base 10
     DIGITS_64_SIZE = 11          # digits of the largest u64, base 64
-    # Version line, name, version, protocol, note, four numbers with their dots, two line ends.
+    # A header has the version line and its name, then version, protocol and note, then four numbers
+    # with their dots, and two line ends.
     MAX_HEADER = 10 + 2 + 3 + 4 * (DIGITS_64_SIZE + 1) + 4
 
 cdef bytes HEADER_START                 # the version line and the name of the header
@@ -15,16 +16,16 @@ cdef enum HeaderState:
     HEADER_PRESENT
     HEADER_MALFORMED
 
-# The header of a batch. All other fields are valid only with HEADER_PRESENT, except for the note
-# bits, which are always set.
+# The parsed header of a batch. `state` and the flags of the note are always set. The other fields
+# are valid only if `state` is HEADER_PRESENT.
 cdef struct SequenceHeader:
     uint64_t incarnation
     uint64_t offset
     uint64_t count
     uint64_t discarded
     HeaderState state
-    uint8_t protocol        # the sender's protocol: its place in PROTOCOLS
-    bint is_resend          # sent before, over a connection that was lost
+    uint8_t protocol        # the index of the sender's protocol in PROTOCOLS
+    bint is_resend          # sent before, on an earlier connection
     bint is_goodbye         # the sender's last message
     bint is_hello           # the sender has just joined and requests an answer
 
@@ -39,14 +40,14 @@ cdef uint8_t* put_digits_64(uint8_t* target, uint64_t number, int size) noexcept
 cdef inline const uint8_t* read_decimal(
     const uint8_t* position, const uint8_t* end, uint64_t* number
 ) noexcept nogil:
-    """Read digits up to the first other byte; return NULL if there are none or u64 overflows."""
+    """Read digits up to the first other byte. Return NULL if there are none or u64 overflows."""
     cdef uint64_t value = 0
     cdef uint64_t digit
     cdef const uint8_t* first = position
     while position < end and c'0' <= position[0] <= c'9':
         digit = position[0] - c'0'
         if position - first >= DECIMAL_SIZE - 1 and (
-            # The largest u64 is ten times this number and 5.
+            # The largest u64 is 10 * 0x1999999999999999 + 5.
             value > <uint64_t>0x1999999999999999
             or (value == <uint64_t>0x1999999999999999 and digit > 5)
         ):
@@ -60,7 +61,7 @@ cdef inline const uint8_t* read_decimal(
 
 
 cdef inline int decimal_size(uint64_t number) noexcept nogil:
-    """Return how many digits a number has."""
+    """Return how many decimal digits a number has."""
     cdef int size = 1
     while number >= 10:
         number //= 10
@@ -69,7 +70,7 @@ cdef inline int decimal_size(uint64_t number) noexcept nogil:
 
 
 cdef inline uint8_t* put_decimal(uint8_t* target, uint64_t number, int size) noexcept nogil:
-    """Write a number of ``decimal_size`` digits and return the position behind them."""
+    """Write a number that has ``size`` decimal digits. Return the position behind them."""
     cdef uint8_t* position = target + size
     while position > target:
         position -= 1

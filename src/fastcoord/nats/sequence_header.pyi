@@ -1,1 +1,1 @@
-"""Only C functions, for ``cimport``."""
+"""This module has only C functions, for ``cimport``."""

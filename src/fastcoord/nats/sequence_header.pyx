@@ -1,12 +1,12 @@
 # cython: language_level=3, embedsignature=True, boundscheck=False, wraparound=False
-"""The header of a batch: who sent it in which protocol, and the offset and number of the events.
+"""The sequence header of a batch.
 
 ::
 
     F:<version><protocol><note><incarnation>.<offset>[.<count>[.<discarded>]]
 
-``version`` is ``1``, ``protocol`` and ``note`` are one letter each, and the numbers have the base
-64 with the digits ``0-9 A-Z a-z - _``. ``count`` is 1 and ``discarded`` is 0 when left out.
+``version`` is ``1``. ``protocol`` and ``note`` are one letter each. The numbers are written in base
+64, with the digits ``0-9 A-Z a-z - _``. If they are omitted, ``count`` is 1 and ``discarded`` is 0.
 """
 
 from libc.stdint cimport int8_t, uint8_t
@@ -16,7 +16,7 @@ cdef enum:
     NO_DIGIT = -1
 
 cdef bytes HEADER_START = b"NATS/1.0\r\nF:"
-# Valid as long as the module: HEADER_START keeps a reference to the bytes and is never rebound.
+# The pointer is valid as long as the module: HEADER_START refers to the bytes and is not rebound.
 cdef const uint8_t* header_start = HEADER_START
 cdef Py_ssize_t header_start_size = len(HEADER_START)
 
@@ -33,7 +33,7 @@ cdef dict NOTES = {None: b"e", "resend": b"r", "goodbye": b"g", "hello": b"h"}
 cdef inline const uint8_t* read_digits_64(
     const uint8_t* position, const uint8_t* end, uint64_t* number
 ) noexcept nogil:
-    """Read digits up to the first other byte; return NULL if there are none or u64 overflows."""
+    """Read digits up to the first other byte. Return NULL if there are none or u64 overflows."""
     cdef uint64_t value = 0
     cdef const uint8_t* first = position
     cdef int8_t digit
@@ -52,7 +52,7 @@ cdef inline const uint8_t* read_digits_64(
 
 
 cdef int digits_64_size(uint64_t number) noexcept nogil:
-    """Return how many digits a number has, base 64."""
+    """Return how many digits a number has in base 64."""
     cdef int size = 1
     while number >= 64:
         number >>= 6
@@ -61,7 +61,7 @@ cdef int digits_64_size(uint64_t number) noexcept nogil:
 
 
 cdef uint8_t* put_digits_64(uint8_t* target, uint64_t number, int size) noexcept nogil:
-    """Write a number of ``digits_64_size`` digits and return the position behind them."""
+    """Write a number that has ``size`` digits in base 64. Return the position behind them."""
     cdef uint8_t* position = target + size
     while position > target:
         position -= 1
@@ -73,7 +73,7 @@ cdef uint8_t* put_digits_64(uint8_t* target, uint64_t number, int size) noexcept
 cdef void read_fields(
     const uint8_t* position, const uint8_t* end, SequenceHeader* header
 ) noexcept nogil:
-    """Read the value of the header; it stays HEADER_MALFORMED unless all of it can be read."""
+    """Read the value of the header. The state is HEADER_MALFORMED unless all fields are valid."""
     cdef uint64_t ignored
     cdef uint8_t note
     header.state = HEADER_MALFORMED
@@ -102,7 +102,7 @@ cdef void read_fields(
         position += 1
     if position >= end or position[0] != c'\r':
         return
-    # The end of the batch must be an offset as well: no node publishes 2**64 events.
+    # The offset of the next batch must fit into u64 as well.
     if header.offset + header.count < header.offset:
         return
     if note == c'r':
@@ -119,7 +119,7 @@ cdef void read_fields(
 cdef void read_sequence_header(
     const uint8_t* block, Py_ssize_t size, SequenceHeader* header
 ) noexcept nogil:
-    """Find the ``F`` header anywhere in a NATS header block, and read it."""
+    """Find the header ``F`` in a NATS header block and read it."""
     cdef const uint8_t* end = block + size
     cdef const uint8_t* line = block
     cdef const uint8_t* line_end
@@ -149,14 +149,14 @@ cdef void read_sequence_header(
 cdef bytes header_fields(protocol, note, uint64_t incarnation):
     """Return the value of the header up to the dot before the offset.
 
-    :raises ValueError: there is no such note, or the place of the protocol is not from 0 to 25.
+    :raises ValueError: the note is unknown, or the index of the protocol is not from 0 to 25.
     """
     cdef uint8_t[DIGITS_64_SIZE] number
     cdef int size = digits_64_size(incarnation)
     letter = NOTES.get(note)
     if letter is None:
-        raise ValueError(f"unknown note {note!r}: hello, resend and goodbye exist")
+        raise ValueError(f"unknown note {note!r}: use hello, resend or goodbye")
     if not 0 <= protocol < 26:
-        raise ValueError(f"the place of a protocol is from 0 to 25, not {protocol}")
+        raise ValueError(f"the index of a protocol must be from 0 to 25, not {protocol}")
     put_digits_64(number, incarnation, size)
     return b"1" + bytes([c'a' + protocol]) + letter + (<char*>number)[:size] + b"."

@@ -1,4 +1,4 @@
-"""The servers that can be tried: those configured and those that the cluster announces."""
+"""The servers to connect to: the configured ones, and those that a server announces."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ HOST = re.compile(r"[0-9A-Za-z._:%-]{1,253}")
 
 
 class Server:
-    """A server that can be tried.
+    """A server to connect to.
 
     :ivar address: host, port and whether TLS is demanded.
-    :ivar name: the host name that its certificate must have, if that is not the address's host.
-    :ivar announced: whether the cluster announced it; otherwise the configuration names it.
-    :ivar payload_limits: ``max_payload`` of its first INFO, and of its last one for this user.
+    :ivar name: the host name that the server's certificate must have; ``None`` for the host of
+        ``address``.
+    :ivar announced: whether another server has announced this one; otherwise it is configured.
+    :ivar payload_limits: ``max_payload`` of the first and of the last INFO of a connection. They
+        differ if the user or the account has its own limit.
     """
 
     __slots__ = ("address", "announced", "name", "payload_limits")
@@ -40,7 +42,7 @@ class Server:
 
 
 def announced_servers(uris: Iterable[ParseResult], server: Server) -> list[Server]:
-    """Return the servers that ``server`` announced; entries that are not an address are skipped.
+    """Return the servers that ``server`` has announced; invalid addresses are skipped.
 
     :param uris: ``Client.discovered_servers`` of nats-py.
     """
@@ -51,10 +53,11 @@ def announced_servers(uris: Iterable[ParseResult], server: Server) -> list[Serve
             host, port = uri.hostname, uri.port
         except ValueError:  # the port is not a number
             continue
-        # A host from the network is connected to and logged, so its characters are checked.
+        # The host comes from the network and is logged, so its characters are checked.
         if host is None or not port or not HOST.fullmatch(host):
             continue
-        # A certificate rarely names an IP address: the first server's name is valid for all.
+        # Certificates rarely have IP addresses. If the address is one, the certificate must have
+        # the name of the server that announced it.
         name = server.name or address.host
         found.append(
             Server(

@@ -1,4 +1,4 @@
-"""Reads how many bytes the operating system holds for a socket, where it can tell."""
+"""Reads how many bytes the operating system buffers for a socket."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["unread_bytes", "unsent_bytes"]
 
 
 def unread_bytes(transport: asyncio.BaseTransport) -> int:
-    """Return how many received bytes have not been read from the socket."""
+    """Return how many received bytes were not read from the socket; 0 if that is unknown."""
     return queued(transport, READ_QUEUE)
 
 
 def unsent_bytes(transport: asyncio.BaseTransport) -> int:
-    """Return how many written bytes the other host has not acknowledged."""
+    """Return how many written bytes the other host has not acknowledged; 0 if unknown."""
     return queued(transport, WRITE_QUEUE)
 
 

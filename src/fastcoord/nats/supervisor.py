@@ -1,4 +1,4 @@
-"""Keeps one connection open: chooses the next server, the backoff, and when to give up."""
+"""Keeps one connection open: chooses servers, waits between attempts, and gives up."""
 
 from __future__ import annotations
 
@@ -28,48 +28,49 @@ __all__ = ["Supervisor", "SupervisorOwner"]
 SHORTEST_WAIT = 0.05
 LONGEST_WAIT = 4.0
 STABLE_AFTER = 4.0
-"""Seconds that a connection must have been open for the backoff to start again at the shortest."""
+"""Seconds that a connection must stay open before the backoff is reset to ``SHORTEST_WAIT``."""
 
 MAX_DEFECTS = 5
-"""Unexpected exceptions after which reconnecting is given up."""
+"""The number of unexpected exceptions after which the supervisor gives up."""
 
 logger = logging.getLogger("fastcoord")
 
 
 class SupervisorOwner(Protocol):
-    """What the supervisor calls, always on the event loop."""
+    """The callbacks of the supervisor. They are called on the event loop."""
 
     def connection_writable(self) -> None:
-        """The socket takes bytes again."""
+        """The socket accepts bytes again."""
 
     def connection_up(self, connection: Connection) -> None:
-        """This connection is authenticated and must be used from now on.
+        """A new connection is authenticated; the owner uses it from now on.
 
-        The callee subscribes and publishes an empty batch, which prove both rights.
+        The owner subscribes and publishes an empty batch, to test whether the server grants both
+        rights.
         """
 
     def connection_down(self, reason: str) -> None:
-        """The connection is gone; the supervisor tries to open another one."""
+        """The connection is lost. The supervisor tries to open another one."""
 
     def connection_given_up(self, reason: str) -> None:
-        """The connection is gone and no other will be opened."""
+        """The connection is lost, and the supervisor opens no other one."""
 
     def connection_limited(self, connection: Connection) -> None:
         """The server changed ``max_payload`` of the open connection."""
 
     def connection_refused(self, right: Right) -> None:
-        """The server refuses a right; called before the PONGs of what it concerns."""
+        """The server refuses a right. The PONG behind the refused operation arrives later."""
 
     def connection_granted(self, right: Right) -> None:
         """The server grants a right that it refused before."""
 
 
 class Supervisor:
-    """Connect to one of the configured or announced servers, and again when the connection is lost.
+    """Connect to a configured or announced server, and reconnect when the connection is lost.
 
     :param config: the configuration.
     :param sink: receives the messages of the open connection.
-    :param owner: is called when a connection is open, lost or given up.
+    :param owner: receives the callbacks.
     """
 
     def __init__(self, config: Config, sink: MessageSink, owner: SupervisorOwner) -> None:
@@ -98,9 +99,9 @@ class Supervisor:
 
     @property
     def state(self) -> ConnectionState:
-        """The state of the connection or of the attempt at one.
+        """The state of the connection, or of the attempt to open one.
 
-        It is ``"connecting"`` during the backoff before an attempt as well.
+        During the backoff before an attempt, the state is ``"connecting"`` too.
         """
         if self._is_closed:
             return "closed"
@@ -111,9 +112,9 @@ class Supervisor:
     # ------------------------------------------------------------------------ starting
 
     async def start(self) -> None:
-        """Connect to the first server that answers; try each once, in random order.
+        """Try each server once, in random order, until one is connected.
 
-        :raises ConnectError: none did; the message names each with its reason.
+        :raises ConnectError: no server is connected. The message lists each server with its reason.
         """
         failures: list[tuple[Server, ConnectError]] = []
         for server in self._candidates():
@@ -135,12 +136,13 @@ class Supervisor:
         raise connect_error(failures)
 
     async def _attempt(self, server: Server) -> Connection:
-        """Try one server, within ``timeout.connection``.
+        """Try one server within ``timeout.connection``.
 
-        The owner uses the connection as soon as it is authenticated: what it writes then is what
-        proves the connection. If that fails the owner is called as for any lost connection.
+        When the connection is authenticated, the owner subscribes and publishes. The server's
+        answer proves the connection. If the proof fails, ``connection_down`` is called as for any
+        lost connection.
 
-        :raises ConnectError: with the reason.
+        :raises ConnectError: the attempt failed. The text is the reason.
         """
         self._lost.clear()
         self._attempted = connection = Connection(self._config, server, self._sink, self)
@@ -152,19 +154,19 @@ class Supervisor:
             self._owner.connection_up(connection)
             await connection.prove()
         except BaseException:
-            # It is lost already, or was interrupted before the owner has set it up.
+            # The connection is lost already, or an exception has interrupted its setup.
             connection.abort("setting up the connection was interrupted")
             raise
         return connection
 
     async def _drop(self, reason: str) -> None:
-        """Drop the open connection, as if it was lost."""
+        """Drop the open connection, as if it was lost, and wait until that is reported."""
         if self._connection is not None:
             self._connection.abort(reason)
             await self._lost.wait()
 
     def _candidates(self, leaving: Server | None = None) -> list[Server]:
-        """Return all known servers in random order; one in lame-duck mode comes last."""
+        """Return all known servers in random order. ``leaving`` comes last: it will shut down."""
         servers = [*self._configured, *self._announced.values()]
         random.shuffle(servers)
         if leaving is not None:
@@ -180,7 +182,7 @@ class Supervisor:
         self._collect(connection.release())
         if connection is not self._connection:
             return
-        # Set first: what an exception interrupts here, `repair` finishes.
+        # The state is set first: `repair` finishes what an exception interrupts here.
         self._reason = reason
         self._lost.set()
         self._connection = None
@@ -191,10 +193,10 @@ class Supervisor:
     def connection_leaving(self, connection: Connection) -> None:
         if connection is self._connection:
             logger.info(
-                "%s: %s is leaving, moving to another server", self._name, connection.server
+                "%s: %s will shut down, connecting to another server", self._name, connection.server
             )
             self._leaving = connection.server
-            connection.abort("the server is leaving (lame-duck mode)")
+            connection.abort("the server will shut down (lame-duck mode)")
 
     def connection_servers(self, connection: Connection) -> None:
         configured = {str(server) for server in self._configured}
@@ -209,7 +211,7 @@ class Supervisor:
             self._owner.connection_limited(connection)
 
     def connection_refused(self, connection: Connection, right: Right) -> None:
-        # Before the node has joined, `start` raises.
+        # Before the node has joined, `start` raises the error.
         if connection is self._connection and self._task is not None:
             logger.error("%s: %s: %s", self._name, connection.server, right.denied())
             self._owner.connection_refused(right)
@@ -237,7 +239,7 @@ class Supervisor:
                 self._is_given_up = True
                 return
             except Exception as error:
-                # A defect of fastcoord, or an exception of a signal handler.
+                # The cause is a defect of fastcoord or an exception of a signal handler.
                 logger.exception("%s: reconnecting failed", self._name)
                 if not remaining:
                     self._is_given_up = True
@@ -247,14 +249,17 @@ class Supervisor:
                 self._lost.set()
 
     def repair(self) -> None:
-        """Finish what an exception from outside has interrupted; called at each tick."""
+        """Finish what an exception has interrupted, for example of a signal handler.
+
+        This is called at each tick of the heartbeat.
+        """
         connection = self._connection
         if connection is not None:
             connection.report_loss()
             if connection is self._connection and not connection.is_up:
                 self.connection_lost(connection, "the report of its loss was interrupted")
         task = self._task
-        # A cancelled task is not started again: the program is ending its event loop.
+        # A cancelled task is not started again: the program is closing its event loop.
         if task is not None and task.done() and not task.cancelled() and not self._is_given_up:
             logger.error("%s: reconnecting was interrupted by %r", self._name, task.exception())
             if self._connection is None:
@@ -270,11 +275,11 @@ class Supervisor:
             if connection is None:
                 return
             self.reconnects += 1
-            # At the level of the loss, so that a log that shows one shows the other.
+            # The level is that of the loss, so that a log has both lines or neither.
             logger.warning("%s: connected to %s", self._name, connection.server)
 
     async def _reconnect(self) -> Connection | None:
-        """Try one server after the other, within ``max-reconnects`` attempts."""
+        """Try servers until one is connected; give up after ``max-reconnects`` attempts."""
         loop = asyncio.get_running_loop()
         allowed = self._config.nats.max_reconnects
         if loop.time() - self._connected_since >= STABLE_AFTER:
@@ -300,7 +305,7 @@ class Supervisor:
                 return connection
 
     def _backoff(self) -> float:
-        """Exponential backoff with 50 to 100 % jitter."""
+        """Return the next wait in seconds: exponential backoff with 50 to 100 % jitter."""
         longest = min(LONGEST_WAIT, SHORTEST_WAIT * 2.0 ** min(self._failures, 20))
         return longest * random.uniform(0.5, 1.0)
 
@@ -310,7 +315,7 @@ class Supervisor:
         else:
             reason = (
                 f"{self._reason}; none of {attempts} attempts to reconnect succeeded"
-                f" (max-reconnects), the last: {last_failure}"
+                f" (max-reconnects); the last failure: {last_failure}"
             )
         logger.error("%s: connection given up: %s", self._name, reason)
         self._owner.connection_given_up(reason)
@@ -323,7 +328,7 @@ class Supervisor:
         task.add_done_callback(self._releasing.discard)
 
     def abandon(self) -> None:
-        """Stop reconnecting in a forked child: the connection belongs to the parent."""
+        """Stop reconnecting in a forked child, because the connection belongs to the parent."""
         if self._task is not None:
             self._task.cancel()
 

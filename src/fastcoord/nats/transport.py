@@ -1,8 +1,8 @@
 """The socket of one connection: a transport for nats-py that removes messages from the stream.
 
-nats-py reads and writes through its public ``Transport`` class. This one is an
-``asyncio.BufferedProtocol``, so the socket is read directly into the parser's memory, in reads of
-the configured size. Messages go from there to the sink; nats-py is given all other lines.
+nats-py reads and writes through its public class ``Transport``. ``MessageTransport`` implements
+that class as an ``asyncio.BufferedProtocol``, so that the event loop reads from the socket directly
+into the parser's memory. The parser passes messages to the sink and all other lines to nats-py.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ PONG = b"PONG\r\n"
 INFO = b"INFO "
 ERROR = b"-ERR"
 MAX_CONTROL_BYTES = 1 << 20
-"""The limit for lines that nats-py has not read yet; a large cluster's INFO takes kilobytes."""
+"""The limit for all lines that nats-py has not read. A large cluster's INFO takes kilobytes."""
 
 
 class TransportOwner(Protocol):
-    """What a transport calls, always on the event loop."""
+    """The callbacks of a transport. They are called on the event loop."""
 
     def transport_securing(self) -> None:
         """The TLS handshake begins."""
 
     def transport_authenticating(self) -> None:
-        """The server's INFO was accepted, and CONNECT follows."""
+        """The server's INFO was accepted. nats-py sends CONNECT next."""
 
     def transport_info(self, info: dict[str, object]) -> None:
         """The server sent INFO after the handshake."""
 
     def transport_error(self, line: bytes) -> bool:
-        """The server sent ``-ERR``; return whether nats-py must not process it."""
+        """The server sent ``-ERR``. Return true if nats-py must not receive the line."""
 
     def transport_lost(self, error: Exception | None) -> None:
-        """The connection is gone; called once."""
+        """The connection is lost. This is called once."""
 
     def transport_writable(self) -> None:
         """The write buffer has drained."""
@@ -64,11 +64,11 @@ class TransportOwner(Protocol):
 class MessageTransport(asyncio.BufferedProtocol, Transport):
     """asyncio's protocol and nats-py's transport for one connection.
 
-    :param sink: takes the messages; before each read is parsed, the time of the read is stored in
-        its ``now`` (the loop's clock) and ``received_at`` (seconds since the epoch).
+    :param sink: receives the messages. The time of each read is stored in its ``now`` (the loop's
+        clock) and ``received_at`` (seconds since the epoch) before the bytes are parsed.
     :param read_size: the most bytes that one read of the socket returns.
-    :param demand_tls: refuse a server that does not offer TLS before anything is sent to it.
-    :param owner: is called when something happens.
+    :param demand_tls: whether to refuse a server that does not offer TLS. Nothing is sent to it.
+    :param owner: receives the callbacks.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         self._demand_tls = demand_tls
         self._owner = owner
         self._socket: asyncio.Transport | None = None
-        """The transport of the TCP connection; below TLS, if there is TLS."""
+        """asyncio's transport of the TCP connection. With TLS, it is below the TLS layer."""
         self._stream: asyncio.Transport | None = None
         self._is_aborted = False
         self.is_secure = False
@@ -98,24 +98,25 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         self._lost_because: Exception | None = None
         self._written = 0
         self.received = 0
-        """Bytes read from the connection so far."""
+        """The number of bytes read from the connection so far."""
         self.pings = PendingPings()
         self.is_writable = True
         self.last_activity = self._loop.time()
-        """When bytes were last read, or the write buffer last drained, on the loop's clock."""
+        """The loop's time when bytes were last read or the write buffer last drained."""
 
     async def dial(self, host: str, port: int) -> None:
-        """Open the TCP connection; nats-py's own ``connect`` then finds it open.
+        """Open the TCP connection. This is called before nats-py calls ``connect``.
 
-        :raises OSError: it cannot be opened.
+        :raises OSError: the TCP connection cannot be opened.
         """
         await self._loop.create_connection(lambda: self, host, port)
 
     def open_to_messages(self, max_payload: int) -> None:
-        """Start to remove messages from the stream; called when the handshake is done."""
+        """Pass messages to the sink from now on. This is called after the handshake."""
         self._parser.max_payload = max_payload
         self._parser.is_bypassed = False
-        # nats-py has read up to its PONG. Behind it, often in the same read, is a second INFO.
+        # nats-py has read the lines up to its PONG. Often the same read has also returned the INFO
+        # that the server sends behind the PONG.
         rest = bytes(self._control)
         self._control.clear()
         self._parser.feed_bytes(rest)
@@ -123,11 +124,11 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
     # ------------------------------------------------------------------------- for the connection
 
     def send(self, data: bytes, answered: Callable[[], None] | None = None) -> None:
-        """Write bytes that are whole protocol frames.
+        """Write complete protocol frames.
 
-        :param answered: called at the PONG if the bytes end with a PING.
+        :param answered: called when the PONG arrives; ``None`` unless the bytes end with a PING.
         """
-        # asyncio logs a line for each write between a failed write and `connection_lost`.
+        # Between a failed write and `connection_lost`, asyncio would log a line for each write.
         if self._stream is not None and not self._stream.is_closing():
             self._written += len(data)
             if answered is not None:
@@ -135,20 +136,20 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
             self._stream.write(data)
 
     def ping(self, answered: Callable[[], None]) -> None:
-        """Write a PING; call ``answered`` at its PONG."""
+        """Write a PING; call ``answered`` when its PONG arrives."""
         self.send(PING, answered)
 
     @property
     def unread(self) -> int:
-        """Bytes that were received and not read yet, as far as the system tells."""
+        """The number of bytes that were received and not read yet; 0 if that is unknown."""
         return 0 if self._socket is None else unread_bytes(self._socket)
 
     @property
     def sent(self) -> int:
-        """Bytes that have left this host; too few rather than too many.
+        """A lower bound of the written bytes that the other host has acknowledged.
 
-        Under TLS the system's queue holds more bytes than were written here, so the result is too
-        small until that queue is empty.
+        With TLS, the system's queue also holds the bytes that TLS adds. Until that queue is empty,
+        the result is too small.
         """
         if self._stream is None or self._socket is None:
             return 0
@@ -157,23 +158,23 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
 
     @property
     def is_closed(self) -> bool:
-        """Whether the connection is gone and the owner was called."""
+        """Whether the connection is closed and the owner was called."""
         return self._closed.done()
 
     @property
     def is_lost(self) -> bool:
-        """Whether the connection is closing or gone."""
+        """Whether the connection is closing or closed."""
         return self._stream is not None and self._stream.is_closing()
 
     def abort(self) -> None:
-        """Drop the connection and all bytes that were not sent, without waiting for the server."""
+        """Drop the connection and all unsent bytes, without waiting for the server."""
         if self._is_aborted:
             return
         self._is_aborted = True
         for stream in (self._stream, self._socket):
             if stream is not None:
                 stream.abort()
-        # asyncio's TLS layer does not pass connection_lost on during its handshake.
+        # During the TLS handshake, asyncio does not pass connection_lost on to this protocol.
         self._loop.call_soon(self.connection_lost, None)
 
     # ------------------------------------------------------------- asyncio's BufferedProtocol
@@ -187,7 +188,7 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
             self._socket.abort()
 
     def forked(self) -> None:
-        """Detach from the socket in a forked child: it belongs to the parent."""
+        """In a forked child, detach from the socket, which belongs to the parent."""
         self._is_inherited = True
         if self._inheritable is not None:
             self._inheritable.detach()
@@ -206,8 +207,8 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
             self._break_off(f"the server broke the protocol: {error}")
 
     def eof_received(self) -> bool:
-        # The server confirms nothing any more, and bytes that it does not read would keep the
-        # connection open. Later, because TLS layers close it themselves after this call.
+        # After EOF the server confirms nothing, but unsent bytes would keep the connection open.
+        # The abort is scheduled, because a TLS layer closes the connection itself after this call.
         self._loop.call_soon(self.abort)
         return False
 
@@ -243,14 +244,14 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         if not self._parser.is_bypassed and self._is_processed(data):
             return
         if len(self._control) + len(data) > MAX_CONTROL_BYTES:
-            self._break_off("the server broke the protocol: it sent control lines without end")
+            self._break_off("the server broke the protocol: it sent too many control bytes")
             return
         self._control += data
         if self._readable is not None and not self._readable.done():
             self._readable.set_result(None)
 
     def _is_processed(self, line: bytes) -> bool:
-        """Process a control line here; return whether nats-py must not receive it."""
+        """Process a control line. Return true if nats-py must not receive it."""
         if line == PONG:
             return self.pings.take_pong()
         if line.startswith(ERROR):
@@ -275,7 +276,7 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         if self._stream is None:
             raise ConnectionError("dial() must be called before nats-py uses the transport")
         if self._control:
-            # Bytes that arrived in the clear must not be parsed as bytes of the TLS stream.
+            # Bytes that arrived unencrypted must not be parsed as bytes of the TLS stream.
             if not self._saw_info:
                 raise TlsError(NOT_TLS)
             raise TlsError("the server sent more than its INFO before TLS was established")
@@ -321,7 +322,7 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         del self._control[:size]
         if not self._saw_info and line.startswith(INFO):
             self._saw_info = True
-            # Before CONNECT is written: a server that does not offer TLS must get no credentials.
+            # The check precedes CONNECT: without TLS, no credentials are sent if TLS is demanded.
             self.is_clustered = "cluster" in read_info(line)
             line, starts_tls = checked_info(
                 line, demand_tls=self._demand_tls, is_secure=self.is_secure
@@ -340,7 +341,7 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
             self.pings.add(None, self._written)
 
     def writelines(self, payload: list[bytes]) -> None:
-        # One write: many small ones cost more than the copy, most of all since CPython 3.12.
+        # Many small writes cost more than this copy, especially since CPython 3.12.
         self.send(b"".join(payload))
 
     async def drain(self) -> None:
