@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 __all__ = ["MessageWriter", "Note"]
 
 Note = Literal["resend", "goodbye", "hello"] | None
-"""What the second header says of a batch."""
+"""The note in the sequence header of a batch; ``None`` for an ordinary batch."""
 
 
 class MessageWriter:
-    """What a node writes to its connection, as frames of the NATS protocol.
+    """Write the frames of a node to its connection.
 
-    :param config: names the subject and the protocol of the events.
-    :param transport: where the frames are written.
+    :param config: the configuration.
+    :param transport: the transport of the connection.
     """
 
     def __init__(self, config: Config, transport: MessageTransport) -> None:
@@ -33,7 +33,7 @@ class MessageWriter:
         self._subscriptions: dict[str, int] = {}
 
     def subscribe(self, subject: str, sid: int) -> None:
-        """Subscribe to a subject under a subscription id of the caller's choice."""
+        """Subscribe to a subject; the caller chooses the subscription id."""
         self._subscriptions[subject] = sid
         self._transport.send(f"SUB {subject} {sid}\r\n".encode())
 
@@ -48,8 +48,8 @@ class MessageWriter:
     ) -> int:
         """Send batches in their order.
 
-        :param answered: called when the server has confirmed them.
-        :return: how many bytes were written.
+        :param answered: called when the server has confirmed the batches.
+        :return: the number of bytes written.
         """
         ping = answered is not None
         frames = compose(
@@ -71,10 +71,10 @@ class MessageWriter:
         self.publish(incarnation, discarded, [SealedBatch(payload, offset, 0)], note=note)
 
     def publish_raw(self, subject: bytes, payload: bytes, reply: bytes = b"") -> None:
-        """Send one message to another subject; neither subject may contain blanks."""
+        """Publish one message. ``subject`` and ``reply`` must not contain blanks."""
         words = b" ".join([b"PUB", subject, *([reply] if reply else []), b"%d" % len(payload)])
         self._transport.send(words + b"\r\n" + payload + b"\r\n")
 
     def ping(self, answered: Callable[[], None]) -> None:
-        """Send a PING; call ``answered`` when the server has processed all that was sent before."""
+        """Send a PING; call ``answered`` when its PONG confirms all that was sent before."""
         self._transport.ping(answered)
