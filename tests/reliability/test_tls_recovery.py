@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import random
+import signal
 import time
 
 import pytest
@@ -91,4 +92,7 @@ def test_tls_nodes_always_come_back(certificates: Certificates, first: bool, loo
                     if SECONDS and time.monotonic() > end:
                         break
 
+    if SECONDS:
+        # It takes longer than the time limit of a test.
+        signal.setitimer(signal.ITIMER_REAL, 300 + 2 * SECONDS)
     runner(loop)(disturb_at_random())

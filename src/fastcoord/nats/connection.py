@@ -164,6 +164,7 @@ class Connection(MessageWriter):
                 # The step may wait for the socket. Closing the socket ends that wait.
                 self._transport.abort()
                 task.cancel()
+                task.add_done_callback(ignore_failure)
                 await asyncio.wait({task}, timeout=CLOSING_LIMIT)
 
     def _silence(self) -> ConnectTimeout:
@@ -339,6 +340,7 @@ class Connection(MessageWriter):
         self._transport.abort()
         if self._is_client_started:
             closing = asyncio.ensure_future(self._client.close())
+            closing.add_done_callback(ignore_failure)
             await asyncio.wait({closing}, timeout=CLOSING_LIMIT)
             closing.cancel()
         # The client and the transport refer to each other. Breaking this cycle frees both, and the
@@ -402,3 +404,9 @@ class Connection(MessageWriter):
     async def _on_discovered(self) -> None:
         if self.is_up:
             self._owner.connection_servers(self)
+
+
+def ignore_failure(task: asyncio.Task[None]) -> None:
+    """Retrieve the exception of a task whose result nobody needs, or asyncio logs it."""
+    if not task.cancelled():
+        task.exception()
