@@ -95,7 +95,7 @@ class BatcherMachine(RuleBasedStateMachine):
         try:
             expected = self.model.add_from(prepared)
         except TooLargeError:
-            with pytest.raises(EventTooLarge, match="the server that was joined allows"):
+            with pytest.raises(EventTooLarge, match="the server of this connection allows"):
                 self.batcher.add_from(prepared)
         else:
             assert self.batcher.add_from(prepared) == expected

@@ -312,7 +312,7 @@ def test_lowered_limit_counts_refused_batches() -> None:
     owner = Owner()
     prepared = owner.batcher.prepare((ONE, CalendarAlert(1, 2, None, "x" * 50, "")))
     owner.batcher.set_limit(20)
-    with pytest.raises(EventTooLarge, match="the server that was joined allows 19"):
+    with pytest.raises(EventTooLarge, match="the server of this connection allows 19"):
         owner.batcher.add_from(prepared)
     assert owner.batcher.accepted == owner.batcher.open_count == 1
 

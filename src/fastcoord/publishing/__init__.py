@@ -1,3 +1,5 @@
-"""The way out (internal): ``publisher`` takes events, ``batcher`` encodes them into batches, and
-``sender`` hands the batches to the connection and keeps them until the server has confirmed them.
+"""Publish events (internal).
+
+``publisher`` accepts events. ``batcher`` encodes them into batches. ``sender`` writes the batches
+to the connection and keeps each batch until the server has confirmed it.
 """

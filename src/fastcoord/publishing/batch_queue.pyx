@@ -1,14 +1,22 @@
 # cython: language_level=3, embedsignature=True
-"""Sealed batches until the server has confirmed them: bounded, in order, each counted once.
+"""Keep the sealed batches of a node, in order, until the server has confirmed them.
 
-``queue`` holds the batches that no connection has taken yet, ``window`` those that the connection
-has taken and no PONG has confirmed, and ``resend`` those that a lost connection had taken; together
-they hold at most ``capacity`` batches. Only batches of ``queue`` are discarded: peers may have
-received the others.
+Each batch is in one of four deques:
 
-Confirmed batches stay in ``recent`` for a short while: a server that is killed loses what it had
-accepted and not passed on. ``repeat`` moves them to ``resend``, where they do not use capacity, and
-receivers that have them skip them.
+- ``queue``: no connection has taken the batch yet.
+- ``window``: the present connection has taken the batch, and no PONG has confirmed it.
+- ``resend``: a connection that was lost had taken the batch.
+- ``recent``: the batch was confirmed a short while ago.
+
+``queue``, ``window`` and ``resend`` hold at most ``capacity`` unconfirmed batches together. Only
+batches of ``queue`` are discarded, because peers may have received the others. The exception is
+``discard_larger``: the server refuses these batches in any case.
+
+A server that is killed loses the batches that it had accepted and not yet forwarded, even if they
+are confirmed. So ``repeat`` moves the batches of ``recent`` to ``resend`` after a reconnect. They
+do not use capacity there. Receivers that already have these batches skip them.
+
+All times are on the clock of the owner, which is the node's ``Sender``.
 """
 
 from libc.stdint cimport uint64_t
@@ -18,7 +26,7 @@ from fastcoord.wire.sealed_batch cimport SealedBatch
 from collections import deque
 
 cdef enum:
-    MAX_RECENT = 256  # confirmed batches that are kept
+    MAX_RECENT = 256  # the most batches in recent
 
 
 cdef class BatchQueue:
@@ -69,7 +77,7 @@ cdef class BatchQueue:
         cdef bint is_new = not self.resend
         source = self.queue if is_new else self.resend
         while source and size < max_bytes:
-            # It stands in two places for a moment, so that no exception can lose it.
+            # The batch is appended before it is removed: an exception in between cannot lose it.
             batch = source[0]
             self.window.append(batch)
             source.popleft()
@@ -86,7 +94,7 @@ cdef class BatchQueue:
     def confirm(self, uint64_t up_to, double now):
         """Move the batches that end at or before event number ``up_to`` out of the window.
 
-        :param now: the time on the owner's clock.
+        :param now: the present time, on the owner's clock.
         """
         cdef SealedBatch batch
         while self.window:
@@ -103,7 +111,7 @@ cdef class BatchQueue:
                 self.confirmed += batch.count
 
     def rewind(self):
-        """Move the window back to ``resend``: the connection is lost."""
+        """Move the batches of the window to ``resend`` after the connection was lost."""
         while self.window:
             self.resend.appendleft(self.window[-1])
             self.window.pop()
@@ -111,7 +119,8 @@ cdef class BatchQueue:
     def repeat(self, double since):
         """Move recently confirmed batches to the front of ``resend``.
 
-        :param since: only batches that were confirmed at or after this time on the owner's clock.
+        :param since: a time on the owner's clock. Batches that were confirmed before it are dropped
+            from ``recent``.
         """
         cdef SealedBatch batch
         while self.recent:
@@ -124,7 +133,7 @@ cdef class BatchQueue:
         self.recent.clear()
 
     cdef int drop_oldest(self) except -1:
-        """Discard the oldest batch of the queue, which is not empty."""
+        """Discard the oldest batch of the queue, which must not be empty."""
         cdef SealedBatch batch = self.queue.popleft()
         self.queue_bytes -= len(batch.payload)
         self.discarded += batch.count
@@ -141,7 +150,7 @@ cdef class BatchQueue:
         return self.discarded - before
 
     def discard_larger(self, Py_ssize_t limit):
-        """Discard the batches with more than ``limit`` bytes: the server refuses them.
+        """Discard the batches with more than ``limit`` bytes, because the server refuses them.
 
         :return: how many events were discarded.
         """
@@ -156,7 +165,8 @@ cdef class BatchQueue:
             elif batch.is_counted:
                 self.repeated -= 1
             else:
-                # Peers may have received it, but no server takes it any more.
+                # Peers may have received this batch. It counts as discarded because it cannot be
+                # sent again, so nothing would ever confirm it.
                 removed += batch.count
         for batch in self.queue:
             if len(batch.payload) <= limit:

@@ -9,12 +9,12 @@ from fastcoord.wire.protocol cimport Protocol
 cdef enum Appending:
     APPENDING_FAILED = -1
     APPENDED
-    NO_CAPACITY  # for another sealed batch, now
-    TOO_LARGE    # for any batch
+    NO_CAPACITY  # the queue has no capacity for another sealed batch now
+    TOO_LARGE    # the event does not fit into any batch
 
 cdef class Batcher(BatchQueue):
     cdef Protocol protocol
-    cdef Writer writer                 # the open batch: owned, freed in __dealloc__
+    cdef Writer writer                 # the open batch; owned, and freed in __dealloc__
     cdef Py_ssize_t prefix             # bytes of the node id at the start of every batch
     cdef readonly uint16_t node_id
     cdef readonly Py_ssize_t limit     # bytes of one batch, the node id included
@@ -22,11 +22,11 @@ cdef class Batcher(BatchQueue):
     cdef object clock
     cdef object on_open
     cdef object on_seal
-    cdef readonly uint64_t accepted    # events, ever
+    cdef readonly uint64_t accepted    # total of accepted events
     cdef readonly uint64_t sealed_batches
-    cdef readonly Py_ssize_t bytes_since_flush  # sealed since begin_flush
+    cdef readonly Py_ssize_t bytes_since_flush  # bytes that were sealed since begin_flush
     cdef readonly bint is_flush_scheduled
-    cdef bint is_adding                # a call adds several events: the flush waits for the last
+    cdef bint is_adding                # while add_tuple adds events and delays the flush
     cdef readonly double opened_at     # when the first event of the open batch was accepted
 
     cdef bint has_state_change         # whether the protocol has StateChange, the common event

@@ -1,12 +1,14 @@
 # cython: language_level=3, embedsignature=True, binding=False, embedsignature.format=clinic
-"""Encodes events into batches when they are published.
+"""Encode events into batches when they are published.
 
-An event is in one of four places, and counted in exactly one of them at any time::
+An accepted event is confirmed, discarded, in the open batch or in a sealed batch. At any time it is
+counted in exactly one of these places::
 
     accepted = confirmed + waiting + discarded      waiting = open batch + sealed batches
 
-The open batch is a buffer of bytes. Its owner seals it once per iteration of the event loop; when
-the next event does not fit, it is sealed here. ``BatchQueue`` keeps the sealed batches.
+The open batch is a buffer of bytes. The owner, which is the node's ``Sender``, seals it once per
+iteration of the event loop. The batcher seals it earlier when the next event does not fit.
+``BatchQueue`` keeps the sealed batches.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -37,8 +39,8 @@ cdef extern from "Python.h":
     PyObject** PySequence_Fast_ITEMS(object) noexcept
 
 cdef enum:
-    # ``on_seal`` is called when the queue holds so many bytes, or this part of the capacity, so that
-    # small batches are sent before the capacity is used up.
+    # ``on_seal`` is called when the queue holds BYTES_PER_WRITE bytes, or when it uses one part in
+    # WRITES_PER_CAPACITY of the capacity. So small batches are sent before they use up capacity.
     BYTES_PER_WRITE = 64 * 1024
     WRITES_PER_CAPACITY = 8
     MIN_LIMIT = BYTES_U16 + 8  # bytes of a batch that holds any event without a list or text
@@ -51,11 +53,11 @@ cdef class Batcher(BatchQueue):
     :param protocol: the name of a protocol.
     :param limit: the most bytes of one batch.
     :param capacity: the most sealed and unconfirmed batches.
-    :param clock: returns the time in seconds; called once a batch, at its first event.
-    :param on_open: called without arguments at the first event after ``begin_flush``: the owner
-        schedules a flush.
-    :param on_seal: called without arguments when a batch was sealed because it was full, and the
-        queue holds enough for a write.
+    :param clock: returns the time in seconds; called once per batch, at its first event.
+    :param on_open: called without arguments at the first event after ``begin_flush``, so that the
+        owner schedules a flush.
+    :param on_seal: called without arguments after a full batch was sealed, if the queue then holds
+        enough for a write.
     """
 
     def __init__(self, *, node_id, protocol, Py_ssize_t limit, Py_ssize_t capacity, clock, on_open, on_seal):
@@ -106,10 +108,10 @@ cdef class Batcher(BatchQueue):
         return PyBytes_FromStringAndSize(<char*>self.writer.start, self.prefix)
 
     def set_limit(self, Py_ssize_t limit):
-        """Change the most bytes of one batch, as the server of a new connection requires.
+        """Set the most bytes of one batch, which depend on the server.
 
-        An open batch that is larger is sealed even beyond the capacity, so that ``discard_larger``
-        finds it.
+        An open batch that is larger than the new limit is sealed even if the queue is full, so that
+        ``discard_larger`` finds it.
         """
         self.limit = limit
         if self.open_count and self.writer.used > limit:
@@ -135,8 +137,8 @@ cdef class Batcher(BatchQueue):
         return 0
 
     cdef tuple split(self, Event event):
-        """Return the event in a tuple or, if it is too large for a batch, its pieces."""
-        cdef Writer scratch  # owned by this call; ``NULL`` makes the first reserve allocate
+        """Return a tuple of the event or, if it is too large for a batch, of its pieces."""
+        cdef Writer scratch  # owned by this call; the first ``reserve`` allocates its buffer
         cdef Py_ssize_t max_size = self.limit - self.prefix
         cdef Py_ssize_t size
         scratch.start = NULL
@@ -160,10 +162,10 @@ cdef class Batcher(BatchQueue):
         """Check events that are to be published together, and split those that are too large.
 
         :param events: an iterable of events.
-        :return: a tuple of them in which pieces replace the events that are too large.
+        :return: a tuple of the events, in which the pieces of a large event replace the event.
         :raises TypeError: something is not an event.
-        :raises UnsupportedEvent: the protocol does not have one of them.
-        :raises EventTooLarge: one does not fit into a batch and cannot be split.
+        :raises UnsupportedEvent: the protocol does not have one of the events.
+        :raises EventTooLarge: an event does not fit into a batch and cannot be split.
         """
         return self.prepare_tuple(tuple(events))
 
@@ -193,7 +195,7 @@ cdef class Batcher(BatchQueue):
     cdef bint add_one(self, object event) except -1:
         """Check and encode one event on the fast path.
 
-        :return: ``False``, with nothing changed, if ``prepare`` and ``add_tuple`` must do it.
+        :return: ``False`` if the event needs ``prepare`` and ``add_tuple``; nothing has changed.
         """
         cdef uint8_t* position
         cdef const Field* fields
@@ -232,12 +234,15 @@ cdef class Batcher(BatchQueue):
         return self.append(<Event>event) == APPENDED
 
     cdef bint add_prepared(self, Event event) except -1:
-        """Encode one prepared event; return ``False``, with nothing changed, without capacity."""
+        """Encode one prepared event.
+
+        :return: ``False`` if the capacity is used up; nothing has changed.
+        """
         cdef Appending outcome = self.append(event)
         if outcome == TOO_LARGE:
             # Possible only if the limit was lowered between ``prepare`` and this call.
             raise EventTooLarge(
-                f"{type(event).__name__} is too large: the server that was joined allows"
+                f"{type(event).__name__} is too large: the server of this connection allows"
                 f" {self.limit - self.prefix} bytes a batch"
             )
         return outcome == APPENDED
@@ -259,11 +264,11 @@ cdef class Batcher(BatchQueue):
                 return TOO_LARGE
             if not self.has_capacity():
                 return NO_CAPACITY
-            # Called first: after ``seal_open`` no exception may lose the event.
+            # The clock is called before ``seal_open``: an exception after it would lose the event.
             now = self.clock()
             self.seal_open()
-            # ``seal_open`` copied the batch and moved nothing: the bytes of this event still follow
-            # it. ``memmove`` because source and target may overlap.
+            # ``seal_open`` has only copied the batch, so the bytes of this event still follow it in
+            # the buffer. ``memmove`` is needed because source and target may overlap.
             memmove(self.writer.start + self.prefix, self.writer.start + before, size)
             self.writer.used = self.prefix + size
             self.accepted += 1
@@ -283,20 +288,20 @@ cdef class Batcher(BatchQueue):
         return APPENDED
 
     cdef int schedule_flush(self) except -1:
-        """Ask the owner for one flush, for all events until ``begin_flush``."""
+        """Ask the owner to schedule one flush for all events until the next ``begin_flush``."""
         if not self.is_flush_scheduled and not self.is_adding:
             # Set before the call: another thread may run the flush while this one schedules it.
             self.is_flush_scheduled = True
             try:
                 self.on_open()
             except:
-                # A signal handler raised, and the owner may not have scheduled the flush.
+                # A signal handler raised an exception. The owner may not have scheduled the flush.
                 self.is_flush_scheduled = False
                 raise
         return 0
 
     def begin_flush(self):
-        """Start a flush: the next event schedules another one."""
+        """Start a flush. The next event after it schedules another one."""
         self.is_flush_scheduled = False
         self.bytes_since_flush = 0
 
@@ -308,8 +313,9 @@ cdef class Batcher(BatchQueue):
         return self.add_tuple(tuple(events), start)
 
     def add_always(self, events):
-        """Accept prepared events; whenever the capacity is used up, discard the oldest ones that no
-        connection has taken.
+        """Accept prepared events without waiting for capacity.
+
+        Whenever the capacity is used up, discard the oldest batch that no connection has taken.
         """
         cdef Py_ssize_t index = 0
         cdef tuple prepared = tuple(events)
@@ -319,7 +325,7 @@ cdef class Batcher(BatchQueue):
                 self.make_capacity()
 
     cdef int make_capacity(self) except -1:
-        """Discard the oldest batch that no connection has taken: of the queue, or the open one."""
+        """Discard the oldest batch of the queue or, if the queue is empty, the open batch."""
         if self.queue:
             return self.drop_oldest()
         self.discarded += self.open_count
@@ -330,7 +336,8 @@ cdef class Batcher(BatchQueue):
     cdef Py_ssize_t add_tuple(self, tuple events, Py_ssize_t start) except -1:
         cdef Py_ssize_t index = start
         cdef Py_ssize_t count = len(events)
-        # An owner that flushes at once would otherwise send one call's events in several messages.
+        # Without this flag, an owner that flushes within ``on_open`` would send the events of one
+        # call in several messages.
         self.is_adding = True
         try:
             while index < count:
@@ -350,7 +357,7 @@ cdef class Batcher(BatchQueue):
         """
         if self.open_count == 0 and start < len(events):
             self.opened_at = self.clock()
-        # The pointers into the tuple are borrowed; ``events`` keeps the tuple and its items alive.
+        # The pointers into the tuple are borrowed. ``events`` keeps the tuple and its items alive.
         cdef Py_ssize_t stop = encode_run(
             self.protocol,
             &self.writer,
@@ -368,7 +375,7 @@ cdef class Batcher(BatchQueue):
     # -------------------------------------------------------------------------------- sealing
 
     cdef int seal_open(self) except -1:
-        """Copy the open batch into the queue and empty it; its buffer is reused."""
+        """Copy the open batch into the queue, then empty its buffer for the next batch."""
         self.put(
             make_sealed_batch(
                 PyBytes_FromStringAndSize(<char*>self.writer.start, self.writer.used),

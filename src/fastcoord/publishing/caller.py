@@ -1,4 +1,4 @@
-"""Checks that a call comes from the event loop of the node."""
+"""Check that a call comes from the event loop of the node."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ __all__ = ["CallerCheck"]
 class CallerCheck:
     """Raise ``WrongLoop`` for calls from another event loop or thread.
 
-    The loop may be created in one thread and run in another: its thread is looked up at the call.
+    A program may create the event loop in one thread and run it in another. So each check looks up
+    the thread of the loop again.
 
-    :param state: stores the thread, for the fast path of ``publish``.
-    :param name: the node, as in ``"node 1"``.
+    :param state: stores the thread, which the fast path of ``publish`` compares.
+    :param name: the name of the node in error messages, such as ``"node 1"``.
     """
 
     def __init__(self, state: NodeState, name: str) -> None:
@@ -42,7 +43,7 @@ class CallerCheck:
         :raises WrongLoop: the call comes from another event loop or thread.
         """
         if self._state.is_closed:
-            # The caller raises it, or returns what a closed node returns.
+            # The calling method handles a closed node itself: it raises or returns at once.
             return
         running = asyncio._get_running_loop()
         if running is not self._loop and (running is not None or self._loop.is_running()):

@@ -1,4 +1,4 @@
-"""Which PINGs are unanswered, who waits for a confirmation, and when the next PING is due."""
+"""Store unanswered PINGs and waiting flushes, and decide when the next PING is due."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 __all__ = ["Confirmations"]
 
 CONFIRMATION_PAUSE = 0.005
-"""Seconds between two PINGs while little is sent."""
+"""The least seconds between two PINGs while little is sent."""
 
 WINDOW_TO_CONFIRM = 16
-"""Unconfirmed batches at which a PING is sent without such a pause."""
+"""With this many unconfirmed batches, a PING is sent without a pause."""
 
 MAX_PINGS = 8
-"""Unanswered PINGs for confirmation at once. Each confirms a part of the window, so that many small
-batches do not have to wait until the whole window is confirmed."""
+"""The most unanswered PINGs. Each PONG confirms a part of the window, so that small batches do not
+have to wait until the whole window is confirmed."""
 
 
 class Confirmations:
     """The confirmations that one node waits for.
 
-    :param batcher: its window is what PONGs confirm.
+    :param batcher: holds the window, which PONGs confirm.
     :param capacity: the most unconfirmed batches.
     """
 
@@ -55,8 +55,9 @@ class Confirmations:
     def is_due(self, now: float) -> bool:
         """Return whether a PING should follow the batches that are sent now.
 
-        A single event now and then shares a PING with those of the next milliseconds. Under load
-        each PONG is followed by a PING, and several are unanswered while batches are small.
+        While little is sent, one PING confirms all batches of the last ``CONFIRMATION_PAUSE``.
+        Under load, a PING follows each PONG. If the window holds many batches, several PINGs are
+        unanswered at once.
         """
         if self._pings:
             return (
@@ -76,7 +77,7 @@ class Confirmations:
         self._batches_since_ping = 0
 
     def answer(self, up_to: int) -> None:
-        """Remove the PING for ``up_to``, those before it, and complete the flushes up to there."""
+        """Remove the PINGs up to event number ``up_to``, and complete the flushes up to it."""
         while self._pings and self._pings[0] <= up_to:
             self._pings.popleft()
         for flush in [flush for flush in self._flushes if flush[0] <= up_to]:
@@ -85,7 +86,7 @@ class Confirmations:
             self._flushes.remove(flush)
 
     def clear_pings(self) -> None:
-        """Forget the PINGs of a connection that is lost."""
+        """Forget the PINGs of a lost connection."""
         self._pings.clear()
 
     def add_flush(self, up_to: int) -> tuple[int, asyncio.Future[None]]:
@@ -100,7 +101,7 @@ class Confirmations:
             self._flushes.remove(flush)
 
     def end(self, reason: Exception) -> None:
-        """Raise ``reason`` in every flush."""
+        """End every flush with the exception ``reason``."""
         for _, confirmed in self._flushes:
             if not confirmed.done():
                 confirmed.set_exception(reason)

@@ -1,4 +1,4 @@
-"""The hold after an outage: events wait until the peers have reconnected."""
+"""Hold events after an outage until the peers have reconnected."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ __all__ = ["Hold"]
 
 HEARTBEATS_UNTIL_DOWN = 3
 LONGEST_RECONNECT_PAUSE = 5.0
-"""Seconds within which a running peer has tried to reconnect: the longest backoff, plus the time to
+"""The most seconds that a running peer needs to reconnect: the longest backoff plus the time to
 connect."""
 
 
 class Hold:
     """Limits how long events are held after an outage.
 
-    The peers reconnect one by one and lose what is sent before they have subscribed. So events are
-    held until every peer that was up is received again, but not so long that peers count as down,
-    and not until events expire.
+    After an outage the peers reconnect one by one. A peer misses every event that is sent before it
+    has subscribed again. So the sender holds its events until it has received every peer that was
+    up. The limit exists for peers that do not come back: then they count as down, or the oldest
+    event expires.
 
-    :param heartbeat: seconds.
+    :param heartbeat: the heartbeat of the cluster, in seconds.
     :param on_expired: called when the limit is reached.
     """
 
@@ -52,6 +53,9 @@ class Hold:
         self._timer = self._ends_at = None
 
     def check(self, now: float) -> None:
-        """Call ``on_expired`` if the limit has passed: an exception may have stopped the timer."""
+        """Call ``on_expired`` if the limit has passed.
+
+        The timer does this as well, but an exception may have stopped the timer.
+        """
         if self._ends_at is not None and now > self._ends_at:
             self._on_expired()

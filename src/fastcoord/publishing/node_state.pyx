@@ -1,5 +1,5 @@
 # cython: language_level=3, embedsignature=True
-"""Whether a node accepts events: the one place that stores what has ended it."""
+"""The state that decides whether a node accepts events."""
 
 import copy
 
@@ -13,26 +13,29 @@ cdef class NodeState:
     :ivar refused: the exception that publishing raises while the server does not permit it.
     :ivar is_closed: whether ``ended`` is ``NodeClosed``.
     :ivar waiting: how many publishers wait for capacity.
-    :ivar is_blocked: whether ``publish`` must not add events itself: the node has ended, the server
-        does not permit publishing, or others wait for capacity and come first.
+    :ivar is_blocked: whether ``publish`` must not add events itself. The reasons are that the node
+        has ended, that the server does not permit publishing, or that earlier publishers wait.
     :ivar thread: the identifier of the thread that ran the node's event loop at the last check.
     """
 
     def end(self, reason):
-        """Store what has ended the node; ``NodeClosed`` replaces ``ConnectionLost``."""
+        """Store the exception that has ended the node.
+
+        The first exception is kept, except that ``NodeClosed`` replaces ``ConnectionLost``.
+        """
         if self.ended is None or isinstance(reason, NodeClosed):
             self.ended = reason
         self.is_closed = isinstance(self.ended, NodeClosed)
         self.is_blocked = True
 
     def check(self):
-        """Raise what has ended the node, if anything has.
+        """Raise the exception that has ended the node, if the node has ended.
 
-        :raises ConnectionLost: the connection is gone for good.
+        :raises ConnectionLost: the node has given up reconnecting.
         :raises NodeClosed: the node was closed.
         """
         if self.ended is not None:
-            # A new object: the same one would collect the traceback of every call.
+            # Raise a new object: the stored one would collect the traceback of every call.
             raise type(self.ended)(*self.ended.args)
 
     def refuse(self, reason):
@@ -46,9 +49,9 @@ cdef class NodeState:
         self.set_waiting(self.waiting)
 
     def check_publishing(self):
-        """Raise what has ended the node, or why the server does not permit publishing.
+        """Raise the exception that has ended the node, or the refusal of the server.
 
-        :raises ConnectionLost: the connection is gone for good.
+        :raises ConnectionLost: the node has given up reconnecting.
         :raises NodeClosed: the node was closed.
         :raises PermissionDenied: the server does not permit publishing.
         """

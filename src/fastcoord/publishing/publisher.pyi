@@ -27,26 +27,28 @@ class Publisher:
     def publish(self, *events: Event) -> Coroutine[Any, Any, None]:
         """Publish events to every other node; wait while ``capacity.client`` is used up.
 
-        The events are accepted in their order. They are accepted when this call returns; if it has
-        to wait for capacity, when the await ends. Accepted events are kept until the server has
-        confirmed them, and sent again after a reconnect.
+        The events are accepted in their order. If there is capacity, they are accepted as soon as
+        this call returns. Otherwise they are accepted when the await ends. Accepted events are kept
+        until the server has confirmed them. After a reconnect they are sent again.
 
         :param events: any events that the protocol has. If one of them is refused, none is sent.
         :raises UnsupportedEvent: the protocol does not have such an event.
         :raises EventTooLarge: an event does not fit into a batch and cannot be split.
         :raises TypeError: something is not an event.
-        :raises ConnectionLost: the connection is gone for good.
+        :raises PermissionDenied: the server does not permit this node to publish.
+        :raises ConnectionLost: the node has given up reconnecting.
         :raises NodeClosed: the node was closed.
         :raises WrongLoop: the call comes from another event loop or thread.
         """
     def publish_many(self, events: Iterable[Event]) -> Coroutine[Any, Any, None]:
-        """Publish a list of events; like ``publish(*events)``, without unpacking.
+        """Publish a list of events, like ``publish(*events)`` but without unpacking the list.
 
         :param events: an iterable of events.
         :raises UnsupportedEvent: the protocol does not have such an event.
         :raises EventTooLarge: an event does not fit into a batch and cannot be split.
         :raises TypeError: something is not an event.
-        :raises ConnectionLost: the connection is gone for good.
+        :raises PermissionDenied: the server does not permit this node to publish.
+        :raises ConnectionLost: the node has given up reconnecting.
         :raises NodeClosed: the node was closed.
         :raises WrongLoop: the call comes from another event loop or thread.
         """

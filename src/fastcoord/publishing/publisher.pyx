@@ -1,5 +1,5 @@
 # cython: language_level=3, embedsignature=True, binding=False, embedsignature.format=clinic
-"""The publishing methods of a node: a call reaches the batcher without a Python frame in between."""
+"""The publishing methods of a node, compiled so that a call needs no Python frame."""
 
 cimport cython
 
@@ -12,7 +12,7 @@ cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident() noexcept
 
 cdef enum:
-    # When so many bytes were sealed since the last flush, a call lets the event loop run.
+    # A call lets the event loop run once this many bytes were sealed since the last flush.
     BYTES_PER_ITERATION = 64 * 1024
 
 
@@ -41,15 +41,15 @@ cdef class Publisher:
         self.sender = sender
 
     cdef int check_initialized(self) except -1:
-        # If only ``__new__`` was called, the attributes are None. Compiled code does not check that
-        # and would crash when it calls their methods.
+        # If only ``__new__`` was called, the attributes are None. Compiled code does not check for
+        # None and would crash when it calls their methods.
         if self.sender is None:
             raise RuntimeError("this node was not initialized: use fastcoord.connect")
         return 0
 
     cdef int check_caller(self) except -1:
-        # Comparing threads costs a nanosecond. Asking for the running loop costs more than the rest
-        # of ``publish``, so it is asked for only once per flush, or if the thread differs.
+        # Comparing threads costs a nanosecond. Looking up the running loop costs more than the rest
+        # of ``publish``. So the loop is looked up only once per flush, or if the thread differs.
         if (
             not self.batcher.is_flush_scheduled
             or self.state.thread != PyThread_get_thread_ident()
@@ -79,16 +79,16 @@ cdef class Publisher:
 
         Publish events to every other node; wait while ``capacity.client`` is used up.
 
-        The events are accepted in their order. They are accepted when this call returns; if it has
-        to wait for capacity, when the await ends. Accepted events are kept until the server has
-        confirmed them, and sent again after a reconnect.
+        The events are accepted in their order. If there is capacity, they are accepted as soon as
+        this call returns. Otherwise they are accepted when the await ends. Accepted events are kept
+        until the server has confirmed them. After a reconnect they are sent again.
 
         :param events: any events that the protocol has. If one of them is refused, none is sent.
         :raises UnsupportedEvent: the protocol does not have such an event.
         :raises EventTooLarge: an event does not fit into a batch and cannot be split.
         :raises TypeError: something is not an event.
         :raises PermissionDenied: the server does not permit this node to publish.
-        :raises ConnectionLost: the connection is gone for good.
+        :raises ConnectionLost: the node has given up reconnecting.
         :raises NodeClosed: the node was closed.
         :raises WrongLoop: the call comes from another event loop or thread.
         """
@@ -101,14 +101,14 @@ cdef class Publisher:
         return self.accept(others if event is NOTHING else (event, *others))
 
     def publish_many(self, events):
-        """Publish a list of events; like ``publish(*events)``, without unpacking.
+        """Publish a list of events, like ``publish(*events)`` but without unpacking the list.
 
         :param events: an iterable of events.
         :raises UnsupportedEvent: the protocol does not have such an event.
         :raises EventTooLarge: an event does not fit into a batch and cannot be split.
         :raises TypeError: something is not an event.
         :raises PermissionDenied: the server does not permit this node to publish.
-        :raises ConnectionLost: the connection is gone for good.
+        :raises ConnectionLost: the node has given up reconnecting.
         :raises NodeClosed: the node was closed.
         :raises WrongLoop: the call comes from another event loop or thread.
         """
@@ -118,7 +118,7 @@ cdef class Publisher:
             raise TypeError(
                 f"publish_many takes a list of events, not one {type(events).__name__}: use publish"
             )
-        # A tuple: the caller may change its list while this call waits for capacity.
+        # Copy the list, because the caller may change it while this call waits for capacity.
         return self.accept(tuple(events))
 
     @cython.embedsignature(False)

@@ -1,4 +1,4 @@
-"""Seals batches, sends them, keeps them until the server has confirmed them, and resends them."""
+"""Seal batches, send them, keep them until the server has confirmed them, and resend them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Sender"]
 
 BYTES_PER_WRITE = 128 * 1024
-"""Bytes that are handed to the socket before it is asked again whether it is writable."""
+"""How many bytes are written before the connection is asked again whether it is writable."""
 
 logger = logging.getLogger("fastcoord")
 
@@ -54,8 +54,8 @@ class Sender:
         self._loop = asyncio.get_running_loop()
         self._caller = CallerCheck(state, f"node {node_id}")
         self.check_caller = self._caller.check
-        # Not the loop's clock: other threads publish as well, and uvloop's clock stands still
-        # within an iteration.
+        # The loop's clock does not serve here: other threads publish as well, and uvloop's clock
+        # does not advance within an iteration.
         self._clock = time.monotonic
         self._request_timeout = config.nats.timeout.request
         self._batch_bytes = config.nats.capacity.batch_bytes
@@ -78,7 +78,8 @@ class Sender:
         self._is_refused = False
         self._refusals = 0
         self._waiting_since = self._clock()
-        """Until when a connection took batches; their age counts from then on."""
+        """When the last connection stopped taking batches. The age of batches that were accepted
+        before is counted from this time."""
         self._silent_since = 0.0
         """When the lost connection last showed that its server was alive."""
         self._waiters: deque[asyncio.Future[None]] = deque()
@@ -86,11 +87,17 @@ class Sender:
     # ----------------------------------------------------------------------- publishing
 
     async def yield_to_loop(self) -> None:
-        """Run one iteration of the event loop, for a task that published a lot without waiting."""
+        """Let the event loop run one iteration.
+
+        Otherwise a task that publishes without ever waiting would stop the loop from sending.
+        """
         await asyncio.sleep(0)
 
     async def publish_rest(self, prepared: tuple[Event, ...], done: int) -> None:
-        """Wait for capacity, behind all publishers that wait already, until all are accepted."""
+        """Wait until the events from index ``done`` on are accepted.
+
+        Waiting publishers get capacity in the order of their calls.
+        """
         while done < len(prepared):
             waiter = self._loop.create_future()
             self._waiters.append(waiter)
@@ -103,7 +110,7 @@ class Sender:
             finally:
                 self._waiters.remove(waiter)
                 self._state.set_waiting(len(self._waiters))
-                # If this task was cancelled, the next one gets the capacity.
+                # If this task was cancelled, the next publisher gets the capacity.
                 self._wake_publisher()
 
     def _wake_publisher(self) -> None:
@@ -121,9 +128,10 @@ class Sender:
             self._loop.call_soon(self._flush)
 
     def _is_idle(self) -> bool:
-        """Return whether an event can leave at once: nothing waits, and nothing is unconfirmed.
+        """Return whether an event can be sent at once: no other batch waits or is unconfirmed.
 
-        What a busy loop publishes behind it is collected, because that event is unconfirmed then.
+        The event that is sent at once is unconfirmed for a while. Therefore the events that a busy
+        loop publishes after it are collected in one batch.
         """
         batcher, connection = self.batcher, self._connection
         return (
@@ -133,7 +141,7 @@ class Sender:
         )
 
     def _flush_at_once(self) -> None:
-        """Send within the call of ``publish``; its caller does not get the errors of the write."""
+        """Send within the call of ``publish``, and log errors instead of raising them there."""
         try:
             self._flush()
         except Exception:
@@ -147,7 +155,7 @@ class Sender:
             self._loop.call_soon_threadsafe(self._flush)
 
     def _flush(self) -> None:
-        """Seal the open batch and send what the socket takes."""
+        """Seal the open batch, and send batches while the connection is writable."""
         self.batcher.begin_flush()
         self.batcher.seal()
         self._send_batches()
@@ -163,14 +171,14 @@ class Sender:
             while (batcher.queue or batcher.resend) and connection.is_writable:
                 self._write(connection)
         except BaseException:
-            # A signal handler raised, or memory is short: the batches that were taken may not be
-            # written, and no PONG of this connection may confirm them.
+            # A signal handler raised an exception, or there is no memory. Batches that were taken
+            # may not have been written, so no PONG of this connection may confirm them.
             connection.abort("sending was interrupted")
             raise
         self._confirm_later()
 
     def _write(self, connection: Connection) -> None:
-        """Hand the batches of one write to a connection."""
+        """Take the batches of one write from the batcher and write them to a connection."""
         note: Note = "resend" if self.batcher.resend else None
         taken = self.batcher.take(BYTES_PER_WRITE)
         now = self._loop.time()
@@ -190,13 +198,13 @@ class Sender:
         self.last_sent = now
 
     def resume(self) -> None:
-        """Continue sending: the socket is writable again."""
+        """Continue sending when the socket is writable again."""
         self._send_batches()
 
     def repair(self) -> None:
-        """Do what a callback may have left undone because an exception interrupted it.
+        """Repeat the steps that a callback skips if an exception interrupts it.
 
-        Called at each tick; nothing happens if there is nothing to do.
+        The node calls this method at each tick. A step that was not skipped is harmless to repeat.
         """
         self._flush()
         self._wake_publisher()
@@ -214,7 +222,7 @@ class Sender:
             self._confirmation_timer = self._loop.call_later(CONFIRMATION_PAUSE, self._confirm)
 
     def _confirm(self) -> None:
-        """Send a PING for everything that is in the window."""
+        """Send a PING that confirms the whole window."""
         self._confirmation_timer = None
         window = self.batcher.window
         if self._connection is not None and not self._confirmations.is_pinging and window:
@@ -222,7 +230,7 @@ class Sender:
             self._ping(self._connection, last.offset + last.count)
 
     def check_alive(self) -> None:
-        """Send a PING unless one is unanswered, so that a server that is silent is detected."""
+        """Send a PING unless one is unanswered, so that a silent server is detected."""
         if self._connection is not None and not self._confirmations.is_pinging:
             self._ping(self._connection, self.batcher.next_offset)
 
@@ -235,7 +243,7 @@ class Sender:
         connection.ping(self._expect_pong(connection, up_to, self._loop.time()))
 
     def _answered(self, connection: Connection, up_to: int, refusals: int) -> None:
-        """Confirm the events before number ``up_to``: a PONG arrived."""
+        """Handle a PONG: confirm the events before number ``up_to``."""
         # A PING that was sent before a refusal may follow batches that the server did not accept.
         if connection is not self._connection or refusals != self._refusals:
             return
@@ -243,7 +251,7 @@ class Sender:
         batcher.confirm(up_to, self._clock())
         confirmations.answer(up_to)
         if batcher.open_count and not batcher.is_flush_scheduled:
-            # It stayed open at the last flush only because the capacity was used up.
+            # The batch is still open because the capacity was used up at the last flush.
             batcher.seal()
         self._send_batches()
         self._wake_publisher()
@@ -261,7 +269,7 @@ class Sender:
             return
         batcher = self.batcher
         if note is None and batcher.resend:
-            # Its offset is smaller than what peers may have received before.
+            # The offset of this batch is smaller than offsets that peers may have received before.
             note = "resend"
         self._connection.publish_empty(
             self._empty_payload,
@@ -275,7 +283,7 @@ class Sender:
     # -------------------------------------------------------------------------------- age
 
     def discard_expired(self) -> int:
-        """Discard what has waited longer than ``cluster.max-age`` for a connection.
+        """Discard the events that have waited longer than ``cluster.max-age`` for a connection.
 
         :return: how many events were discarded.
         """
@@ -309,22 +317,22 @@ class Sender:
         return self._connection
 
     def connected(self, connection: Connection, *, repeat: float | None, hold: bool) -> int:
-        """Use a new connection: what the last one left unconfirmed is sent first.
+        """Use a new connection, and first send what the last connection left unconfirmed.
 
-        :param repeat: send again what was confirmed within so many seconds before the last
-            connection went silent; ``None`` for nothing.
-        :param hold: send no events before ``release``.
-        :return: how many events were discarded because this server accepts no message so large.
+        :param repeat: how many seconds of confirmed batches are sent again, too, counted back from
+            the time at which the last connection became silent; ``None`` for no such batches.
+        :param hold: whether to send no events before ``release``.
+        :return: how many events were discarded because their batch is too large for this server.
         """
         batcher = self.batcher
         if self._connection is not None:
-            # An exception kept the caller from reporting the loss.
+            # An exception kept the caller from reporting the loss of the last connection.
             self.disconnected()
         batcher.repeat(inf if repeat is None else self._silent_since - repeat)
         discarded = self.limit_batches(connection.max_payload)
         self._is_held = hold
         self._connection = connection
-        # Peers learn that this node is there and how far it is; they answer with the same.
+        # The hello tells the peers the offset of this node. Each peer answers with its own offset.
         self.beat("hello")
         self._flush()
         if self._confirmations.has_flushes:
@@ -333,11 +341,12 @@ class Sender:
         return discarded
 
     def refused(self, reason: PermissionDenied) -> None:
-        """Keep everything until the server permits publishing again.
+        """Keep all batches until the server permits publishing again.
 
-        Called before the PONGs of the batches that the server may not have accepted.
+        The caller must call this before it handles the PONGs of the batches that the server may
+        have refused.
 
-        :param reason: what ``publish`` and ``flush`` raise meanwhile.
+        :param reason: the exception that ``publish`` and ``flush`` raise until then.
         """
         self._state.refuse(reason)
         self._refusals += 1
@@ -352,7 +361,7 @@ class Sender:
                 waiter.set_result(None)
 
     def permitted(self) -> None:
-        """Send what waits: the server permits publishing again."""
+        """Send the waiting batches when the server permits publishing again."""
         if self._is_refused:
             self._is_refused = False
             self._state.permit()
@@ -360,8 +369,9 @@ class Sender:
             self._wake_publisher()
 
     def limit_batches(self, max_payload: int) -> int:
-        """Follow the largest message that the server accepts, in bytes.
+        """Limit batches to the largest message that the server accepts.
 
+        :param max_payload: the size of that message, in bytes.
         :return: how many events were discarded because their batch is larger.
         """
         limit = max_payload - HEADER_ALLOWANCE
@@ -369,13 +379,13 @@ class Sender:
         return self.batcher.discard_larger(limit)
 
     def release(self) -> None:
-        """Send what was held: all peers receive again, or are considered down."""
+        """Send the held events when all peers have reconnected or count as down."""
         if self._is_held:
             self._is_held = False
             self._flush()
 
     def disconnected(self) -> None:
-        """Keep everything until there is another connection."""
+        """Keep all batches until there is another connection."""
         connection = self._connection
         if connection is not None:
             now = self._clock()
@@ -387,17 +397,18 @@ class Sender:
         self._state.permit()
         self._confirmations.clear_pings()
         self.batcher.rewind()
-        # Last: while it is set, the caller repeats what an exception has interrupted here.
+        # Reset last: while this is set, the caller calls ``disconnected`` again if an exception
+        # interrupted it.
         self._connection = None
 
     # -------------------------------------------------------------------------- flushing
 
     async def flush(self, timeout: float | None = None) -> None:
-        """Wait until the server has confirmed everything that was accepted before this call.
+        """Wait until the server has confirmed every event that was accepted before this call.
 
-        :param timeout: seconds; ``timeout.request`` when left out.
-        :raises RequestTimeout: it was not confirmed in time; it is kept, and sent again.
-        :raises PermissionDenied: the server does not permit publishing; it is kept as well.
+        :param timeout: seconds; by default ``timeout.request`` of the configuration.
+        :raises RequestTimeout: an event was not confirmed in time; it is kept and sent again.
+        :raises PermissionDenied: the server does not permit publishing; the events are kept.
         """
         self._state.check_publishing()
         seconds = self._request_timeout if timeout is None else timeout
@@ -425,10 +436,10 @@ class Sender:
     # ---------------------------------------------------------------------------- ending
 
     async def close(self, deadline: float) -> None:
-        """Send what waits and a goodbye, and wait for the confirmation of both.
+        """Send the waiting batches and a goodbye, and wait until the server has confirmed both.
 
-        :param deadline: on the loop's clock.
-        :raises RequestTimeout: that was not done before ``deadline``.
+        :param deadline: a time on the event loop's clock.
+        :raises RequestTimeout: the server did not confirm both before ``deadline``.
         """
         self.release()
         await self.flush(max(0.0, deadline - self._loop.time()))
@@ -436,7 +447,7 @@ class Sender:
         await self.flush(max(0.0, deadline - self._loop.time()))
 
     def end(self) -> None:
-        """Wake every publisher and flush; each raises what has ended the node."""
+        """Wake every waiting publisher and flush. Each raises the exception that ended the node."""
         if self._confirmation_timer is not None:
             self._confirmation_timer.cancel()
         for waiter in self._waiters:
@@ -447,7 +458,7 @@ class Sender:
 
 
 def _split_where_discarded(batches: list[SealedBatch]) -> list[list[SealedBatch]]:
-    """Split a list where events were discarded between two batches."""
+    """Split a list of batches at each place where events were discarded in between."""
     if batches[0].discarded == batches[-1].discarded:
         return [batches]
     return [list(members) for _, members in groupby(batches, attrgetter("discarded"))]
