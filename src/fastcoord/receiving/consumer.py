@@ -13,6 +13,7 @@ from fastcoord.receiving.notices import (
     Kinds,
     fold,
     overflow_notices,
+    refuse_missing,
     split_kinds,
     unwanted_notices,
 )
@@ -33,6 +34,7 @@ class Consumer(Cursor):
     :param loop: the event loop of the node; ``None`` for any.
     :raises TypeError: ``peers`` or ``connection`` is not a bool, or ``kinds`` holds something else
         than classes.
+    :raises UnsupportedEvent: ``kinds`` holds an event that the protocol does not have.
     :raises ValueError: ``overflow`` has no such value, or ``kinds`` is empty.
     """
 
@@ -77,6 +79,7 @@ class Consumer(Cursor):
             as_notices=overflow_notices,
             get_loop=loop_getter(loop),
         )
+        refuse_missing(events or (), protocol)
         self.node: object = None
         """Kept alive by the subscription."""
         self._on_close = on_close

@@ -40,9 +40,7 @@ from fastcoord.wire.primitives cimport reader_init
 
 import collections.abc
 
-from fastcoord.errors import SubscriptionError, UnsupportedEvent
-from fastcoord.wire.events import EVENT_TYPES, Event
-from fastcoord.wire.table import PROTOCOLS
+from fastcoord.errors import SubscriptionError
 
 cdef extern from "Python.h":
     PyObject** PySequence_Fast_ITEMS(object) noexcept
@@ -56,24 +54,6 @@ cdef enum:
     # nothing else would stop the event loop from reading, confirming and sending heartbeats until
     # its ring is empty. Filtered events count, too.
     EVENTS_PER_ITERATION = 4096
-
-
-cdef int refuse_missing(kinds, Protocol protocol) except -1:
-    """Raise the error that names the event classes that a protocol does not have."""
-    for kind in kinds:
-        if kind is Event or protocol.tag_of[<int>EVENT_TYPES.index(kind)] >= 0:
-            continue
-        having = [
-            name
-            for name in PROTOCOLS
-            if get_protocol(name).tag_of[<int>EVENT_TYPES.index(kind)] >= 0
-        ]
-        raise UnsupportedEvent(
-            f"{kind.__name__} in kinds would never arrive: it does not exist in the protocol"
-            f" {protocol.name} (cluster.protocol); {' and '.join(having)}"
-            f" {'has' if len(having) == 1 else 'have'} it"
-        )
-    return 0
 
 
 cdef class Cursor:
@@ -92,8 +72,6 @@ cdef class Cursor:
         self.ring = ring
         self.protocol = get_protocol(protocol)
         self.mask = kinds_mask(kinds)
-        if kinds is not None:
-            refuse_missing(kinds, self.protocol)
         self.as_notices = as_notices
         self.get_loop = get_loop
         self.notices = []

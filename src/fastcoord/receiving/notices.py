@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from fastcoord.errors import UnsupportedEvent
 from fastcoord.events import (
     Disconnected,
     DuplicateNodeId,
@@ -16,8 +17,16 @@ from fastcoord.events import (
     ProtocolMismatch,
     Reconnected,
 )
+from fastcoord.wire.table import PROTOCOLS, TAGS
 
-__all__ = ["Kinds", "fold", "overflow_notices", "split_kinds", "unwanted_notices"]
+__all__ = [
+    "Kinds",
+    "fold",
+    "overflow_notices",
+    "refuse_missing",
+    "split_kinds",
+    "unwanted_notices",
+]
 
 Kinds = Iterable[type[Event] | type[Notice]]
 
@@ -52,6 +61,22 @@ def unwanted_notices(
     optional += [] if connection else [Disconnected, Reconnected]
     chosen = tuple(asked)
     return tuple(kind for kind in optional if kind not in chosen)
+
+
+def refuse_missing(kinds: Iterable[type[Event]], protocol: str) -> None:
+    """Refuse event classes that a protocol does not have.
+
+    :raises UnsupportedEvent: one of them would never arrive.
+    """
+    for kind in kinds:
+        if kind is Event or kind.__name__ in TAGS[protocol]:
+            continue
+        having = [name for name in PROTOCOLS if kind.__name__ in TAGS[name]]
+        raise UnsupportedEvent(
+            f"{kind.__name__} in kinds would never arrive: it does not exist in the protocol"
+            f" {protocol} (cluster.protocol); {' and '.join(having)}"
+            f" {'has' if len(having) == 1 else 'have'} it"
+        )
 
 
 def remedy(value: object) -> str:

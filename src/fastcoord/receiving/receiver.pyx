@@ -17,7 +17,7 @@ from fastcoord.wire.scan cimport count_events, skip_event
 from fastcoord.nats.parser cimport MessageSink
 from fastcoord.wire.primitives cimport Reader, read_u16, reader_init
 
-from fastcoord.wire.table import PROTOCOLS
+from fastcoord.wire.table import PROTOCOLS as _PROTOCOLS
 
 
 cdef object note_of(SequenceHeader* header):
@@ -57,7 +57,7 @@ cdef class Receiver(MessageSink):
         self.node_id = node_id
         self.incarnation = incarnation
         self.protocol = get_protocol(protocol)
-        self.protocol_place = PROTOCOLS.index(protocol)
+        self.protocol_place = _PROTOCOLS.index(protocol)
         self.deliver_own = deliver_own
         self.gap_detector = gap_detector
         self.on_request = on_request
