@@ -1,9 +1,11 @@
-# What another Cython package may cimport; examples/cython_consumer uses it.
+# The names that another Cython package may cimport. examples/cython_consumer uses them.
 #
-# `get_protocol` gives the tables of a protocol by its name; `encode` and `decode` take them instead of
-# the name. `Batch.events` is the tuple of a batch. The numbers in an event are read from its memory:
-# `code_of_class` and `slot_of_field` look up, once, where a class has a field; `code_of` and `number_at`
-# then read events of this class without a check. Everything else is read as in Python.
+# `get_protocol` returns the tables of a protocol by its name. `encode` and `decode` take these
+# tables instead of the name. `Batch.events` is a tuple of the events.
+#
+# The numbers of an event can be read from its memory. Call `code_of_class` once for an event class
+# and `slot_of_field` once for each field. If `code_of(event)` is the code of the class, then
+# `number_at(event, slot)` returns the number without a check. Other fields are read as attributes.
 from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport uint64_t
 
@@ -23,7 +25,7 @@ cdef inline int code_of_class(kind) except -1:
 
 
 cdef inline int slot_of_field(kind, str name) except -1:
-    """Return where events of a class keep a number, a flag or a recurrence."""
+    """Return the slot in which events of a class store a number, a flag or a recurrence."""
     cdef int code = code_of_class(kind)
     cdef int slot
     for slot in range(kinds[code].count):
@@ -35,5 +37,5 @@ cdef inline int slot_of_field(kind, str name) except -1:
 
 
 cdef inline uint64_t number_at(Event event, int slot) noexcept:
-    """Return a number of an event; the slot must be one of its class."""
+    """Return the number in a slot of an event. The slot must belong to the event's class."""
     return content(event).fields[slot].number

@@ -88,8 +88,8 @@ __all__ = [
 __all__ += _event_names
 __all__.sort()
 
-# What stands on the client library and on the event loop is loaded when it is first asked for: who
-# only wants the codec, or a quick command line, does not pay for the rest.
+# These names need nats-py, asyncio or the configuration. They are imported at their first use, so
+# that a program that uses only the codec starts faster.
 _LOADED_LATER = {
     "Config": "config",
     "Connecting": "_connect",
@@ -105,7 +105,7 @@ _LOADED_LATER = {
 
 
 def get_include() -> str:
-    """Return the folder of the C headers, for the ``include_dirs`` of an extension that cimports.
+    """Return the folder of the C headers, for ``include_dirs`` of an extension with ``cimport``.
 
     :return: an absolute path.
     """

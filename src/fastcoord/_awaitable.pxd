@@ -15,7 +15,7 @@ cdef class Waiter:
     cdef bint is_cancelled
     cdef bint is_woken
     cdef object loop
-    cdef object callback   # resumes the task; None until the task waits, and after it was resumed
+    cdef object callback   # resumes the task; None while no task waits
     cdef object context
 
 cdef int set_slots(type kind, iternextfunc iternext, sendfunc send) except -1

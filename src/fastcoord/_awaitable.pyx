@@ -1,9 +1,9 @@
 # cython: language_level=3, embedsignature=True
-"""Awaitables without a coroutine of their own.
+"""Awaitables that are not coroutines.
 
-A call that does not have to wait should not cost a coroutine. The interpreter awaits an object by the
-slots of its type; here these are C functions, which return a result without raising ``StopIteration``
-where the interpreter allows that.
+A call that does not have to wait should not create a coroutine. The interpreter awaits an object
+through the slots of its type. The types of this module have C functions in these slots. The slot
+``am_send`` returns a result without raising ``StopIteration``.
 """
 
 cimport cython
@@ -28,7 +28,7 @@ cdef int finish_empty(PyObject* self, PyObject* sent, PyObject** result) except 
 
 
 cdef int set_slots(type kind, iternextfunc iternext, sendfunc send) except -1:
-    """Set the C functions that the interpreter calls first when it awaits an object of this type."""
+    """Set the C functions that the interpreter calls to await an object of this type."""
     cdef SlotType* slots = <SlotType*>kind
     if iternext != NULL:
         slots.tp_iternext = iternext
@@ -37,9 +37,10 @@ cdef int set_slots(type kind, iternextfunc iternext, sendfunc send) except -1:
 
 
 cdef raise_thrown(tuple arguments):
-    """Raise what ``throw`` of a coroutine was called with.
+    """Raise the exception that was passed to ``throw`` of a coroutine.
 
-    :param arguments: an exception; or its class and, if given, its value and its traceback.
+    :param arguments: the arguments of ``throw``: an exception, or a class with an optional value
+        and an optional traceback.
     """
     kind = arguments[0]
     value = arguments[1] if len(arguments) > 1 else None
@@ -55,10 +56,10 @@ cdef raise_thrown(tuple arguments):
 
 @cython.final
 cdef class Done:
-    """A coroutine that has finished: what ``publish`` returns when it did not have to wait.
+    """A finished coroutine, which ``publish`` returns if it does not have to wait.
 
-    All calls share one object. ``await`` finishes without suspending, and ``create_task`` and
-    ``gather`` accept it like any coroutine.
+    All such calls return the same object. ``await`` does not suspend the task. ``create_task`` and
+    ``gather`` accept the object like any coroutine.
     """
 
     def __await__(self):
@@ -71,27 +72,29 @@ cdef class Done:
         raise StopIteration
 
     def send(self, value):
-        """Finish."""
+        """Raise ``StopIteration``: the coroutine has finished."""
         raise StopIteration
 
     def throw(self, *exception):
-        """Raise the exception: nothing here could handle it."""
+        """Raise the exception, because a finished coroutine cannot handle it."""
         raise_thrown(exception)
 
     def close(self):
-        """Do nothing: it has finished."""
+        """Do nothing: the coroutine has finished."""
 
 
 @cython.final
 cdef class Waiter:
-    """What one task waits for until it is woken.
+    """A future-like object. One task waits for it until it is called.
 
-    A task waits for every object that has these attributes of a future: it sets
-    ``_asyncio_future_blocking`` to false, calls ``add_done_callback``, and continues when the
-    callback is called. Unlike ``asyncio.Future``, a waiter keeps the callback until the callback
-    runs. A future drops it first: an exception from outside, for example of a signal handler, while
-    it is being scheduled leaves the task asleep for ever. A waiter can be woken again; a wake-up
-    that was scheduled twice does nothing the second time.
+    An asyncio task can wait for any object that has these attributes of a future. The task sets
+    ``_asyncio_future_blocking`` to false and calls ``add_done_callback``. It continues when the
+    callback is called.
+
+    ``asyncio.Future`` drops the callback before it schedules the callback. If an exception in
+    between, for example of a signal handler, prevents the scheduling, the task is never resumed. A
+    waiter keeps the callback until the callback runs, so that the task can be woken again. If two
+    wake-ups are scheduled, the second one does nothing.
 
     :param loop: the event loop of the task.
     """
@@ -101,13 +104,13 @@ cdef class Waiter:
         self._asyncio_future_blocking = True
 
     def __call__(self):
-        """Schedule the task, unless it was resumed before."""
+        """Wake the task: schedule it now, or as soon as it waits."""
         self.is_woken = True
         if self.callback is not None:
             self.loop.call_soon(self.resume, context=self.context)
 
     def resume(self):
-        """Resume the task; called by the event loop."""
+        """Resume the task. The event loop calls this."""
         callback = self.callback
         self.callback = None
         if callback is not None:
@@ -115,7 +118,7 @@ cdef class Waiter:
 
     @property
     def is_waiting(self):
-        """Whether a task waits that was not cancelled."""
+        """Whether a task waits and was not cancelled."""
         return self.callback is not None and not self.is_cancelled
 
     def get_loop(self):
@@ -123,23 +126,23 @@ cdef class Waiter:
         return self.loop
 
     def add_done_callback(self, callback, *, context=None):
-        """Store what resumes the task; called by the task."""
+        """Store the callback that resumes the task. The task calls this."""
         self.callback = callback
         self.context = context
         if self.is_woken:
             self()
 
     def cancel(self, msg=None):
-        """Wake the task; called when it is cancelled.
+        """Wake the task. ``Task.cancel`` calls this.
 
-        :return: false: the task raises ``CancelledError`` by itself when it is resumed.
+        :return: false, so that the task itself raises ``CancelledError`` when it is resumed.
         """
         self.is_cancelled = True
         self()
         return False
 
     def result(self):
-        """Return None; called by the task when it is resumed."""
+        """Return None. The task calls this when it is resumed."""
 
 
 set_slots(Done, NULL, finish_empty)

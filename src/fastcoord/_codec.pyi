@@ -7,11 +7,11 @@ from fastcoord.wire.events import Event
 
 @disjoint_base
 class Batch(Sequence[Event]):
-    """The events of one message, in their sender's order: an immutable sequence.
+    """An immutable sequence of the events of one message, in the sender's order.
 
-    :ivar node_id: the node that sent them.
-    :ivar received_at: when they arrived, in seconds since the epoch; ``None`` when they did not
-        come from a subscription.
+    :ivar node_id: the node that sent the events.
+    :ivar received_at: when the message arrived, in seconds since the epoch; ``None`` if the batch
+        does not come from a subscription.
     """
     def __init__(
         self, node_id: int, events: Iterable[Event], received_at: float | None = None
@@ -31,7 +31,7 @@ class Batch(Sequence[Event]):
     def index(self, event: Any, *bounds: int) -> int:
         """Return the position of the first equal event; raise ValueError if there is none."""
     def count(self, event: Any) -> int:
-        """Return how many events of the batch are equal to this one."""
+        """Return how many events of the batch are equal to ``event``."""
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
@@ -43,17 +43,17 @@ def encode_batch(events: Iterable[Event], *, node_id: int, protocol: str) -> byt
     :param protocol: the name of a protocol, such as ``"stalwart-0.16"`` or ``"fastcoord-1"``.
     :return: the payload of a NATS message.
     :raises UnsupportedEvent: the protocol does not have one of the events.
-    :raises TypeError: something among ``events`` is not an event.
-    :raises ValueError: the node id is out of range, or there is no such protocol.
+    :raises TypeError: an item of ``events`` is not an event.
+    :raises ValueError: the node id is out of range, or the protocol is unknown.
     """
 
 def decode_batch(payload: Buffer, *, protocol: str) -> Batch:
     """Decode the bytes of one message.
 
-    :param payload: anything with a buffer: ``bytes``, ``bytearray``, ``memoryview``.
+    :param payload: an object with a buffer, such as ``bytes``, ``bytearray`` or ``memoryview``.
     :param protocol: the name of a protocol, such as ``"stalwart-0.16"`` or ``"fastcoord-1"``.
     :return: a ``Batch``.
-    :raises DecodeError: the payload is malformed; its ``offset`` says where, its ``decoded`` holds
-        the events before that.
-    :raises ValueError: there is no such protocol.
+    :raises DecodeError: the payload is malformed. ``offset`` of the exception is the position of
+        the error; ``decoded`` holds the events before it.
+    :raises ValueError: the protocol is unknown.
     """

@@ -1,5 +1,5 @@
 # cython: language_level=3, embedsignature=True, boundscheck=False, wraparound=False
-"""The public codec: whole batches to bytes and back."""
+"""The public codec: encodes batches to bytes and decodes bytes to batches."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -31,11 +31,11 @@ cdef extern from "Python.h":
 
 
 cdef class Batch:
-    """The events of one message, in their sender's order: an immutable sequence.
+    """An immutable sequence of the events of one message, in the sender's order.
 
-    :ivar node_id: the node that sent them.
-    :ivar received_at: when they arrived, in seconds since the epoch; ``None`` when they did not
-        come from a subscription.
+    :ivar node_id: the node that sent the events.
+    :ivar received_at: when the message arrived, in seconds since the epoch; ``None`` if the batch
+        does not come from a subscription.
     """
 
     def __cinit__(self):
@@ -73,7 +73,7 @@ cdef class Batch:
         return self.events.index(event, *bounds)
 
     def count(self, event):
-        """Return how many events of the batch are equal to this one."""
+        """Return how many events of the batch are equal to ``event``."""
         return self.events.count(event)
 
     def __eq__(self, other):
@@ -92,7 +92,7 @@ cdef class Batch:
 
 
 collections.abc.Sequence.register(Batch)
-# The place from which programs import it, and where pickle looks for it.
+# Programs and pickle import the class from the package.
 (<TypeWithName*>Batch).tp_name = "fastcoord.Batch"
 
 
@@ -106,7 +106,7 @@ cdef Batch make_batch(uint16_t node_id, received_at, tuple events):
 
 
 cdef int encode_checked(Protocol tables, Writer* writer, object event) except -1:
-    """Encode an event at which a run stopped, or raise the error that says why it cannot be."""
+    """Encode the event at which ``encode_run`` stopped, or raise why that is impossible."""
     if not is_event(event):
         raise TypeError(f"not an event: {type(event).__name__} ({event!r:.60})")
     if not knows(tables, <Event>event):
@@ -114,15 +114,17 @@ cdef int encode_checked(Protocol tables, Writer* writer, object event) except -1
     return encode_event(tables, writer, <Event>event)
 
 
-# Decoded events until their number is known. It owns a reference to each; a tuple takes these over.
+# A growing array of decoded events, whose number is not known before. The vector owns a reference
+# to each event. `vector_take` moves the references to a tuple.
 cdef struct Vector:
     PyObject** start
     Py_ssize_t used
     Py_ssize_t capacity
 
 
-# Memory of the last call for the next one, because allocating would cost a small batch more than its events.
-# A call takes it away, so that a call within the call (from an iterator of events) allocates its own.
+# The memory of the last call, kept for the next one: for a small batch, allocating memory takes
+# longer than encoding or decoding the events. A call removes the memory from here, so that a nested
+# call (by an iterator of events) allocates its own.
 cdef Writer spare_writer
 cdef Vector spare_vector
 
@@ -146,19 +148,19 @@ cdef inline void return_writer(Writer* writer) noexcept:
 
 
 cdef bytes encode(events, uint16_t node_id, Protocol protocol):
-    """Encode an iterable of events; ``encode_batch`` for Cython."""
+    """Encode an iterable of events. This is ``encode_batch`` for Cython."""
     cdef Writer writer
     cdef Py_ssize_t index = 0
     cdef Py_ssize_t count
     if protocol is None:
-        raise TypeError("protocol must be what get_protocol gives, not None")
+        raise TypeError("protocol must be a result of get_protocol, not None")
     if type(events) is not list:
         events = tuple(events)
     take_writer(&writer)
     try:
         reserve(&writer, BYTES_U16)
         writer_advance(&writer, put_uint(writer_end(&writer), node_id))
-        # The items stay valid: encode_run runs no Python code, so that the list cannot change meanwhile.
+        # The items stay valid, because encode_run runs no Python code that could change the list.
         count = PySequence_Fast_GET_SIZE(events)
         while index < count:
             index = encode_run(
@@ -180,8 +182,8 @@ def encode_batch(events, *, node_id, protocol):
     :param protocol: the name of a protocol, such as ``"stalwart-0.16"`` or ``"fastcoord-1"``.
     :return: the payload of a NATS message.
     :raises UnsupportedEvent: the protocol does not have one of the events.
-    :raises TypeError: something among ``events`` is not an event.
-    :raises ValueError: the node id is out of range, or there is no such protocol.
+    :raises TypeError: an item of ``events`` is not an event.
+    :raises ValueError: the node id is out of range, or the protocol is unknown.
     """
     cdef Protocol tables = get_protocol(protocol)
     cdef uint64_t sender
@@ -197,7 +199,7 @@ def encode_batch(events, *, node_id, protocol):
 
 
 cdef int vector_reserve(Vector* vector) except -1:
-    """Make sure that at least one more fits."""
+    """Allocate memory for at least one more event."""
     cdef Py_ssize_t capacity
     if vector.used == vector.capacity:
         capacity = vector.capacity * 4 if vector.capacity else 128
@@ -238,14 +240,14 @@ cdef void return_vector(Vector* vector) noexcept:
 
 
 cdef Batch decode(payload, Protocol protocol):
-    """Decode one message; ``decode_batch`` for Cython."""
+    """Decode one message. This is ``decode_batch`` for Cython."""
     cdef Reader reader
     cdef Py_buffer view
     cdef uint64_t node_id = 0
     cdef const uint8_t* event_at
     cdef Vector vector
     if protocol is None:
-        raise TypeError("protocol must be what get_protocol gives, not None")
+        raise TypeError("protocol must be a result of get_protocol, not None")
     memset(&view, 0, sizeof(view))
     if type(payload) is bytes:
         reader_init(
@@ -284,11 +286,11 @@ cdef Batch decode(payload, Protocol protocol):
 def decode_batch(payload, *, protocol):
     """Decode the bytes of one message.
 
-    :param payload: anything with a buffer: ``bytes``, ``bytearray``, ``memoryview``.
+    :param payload: an object with a buffer, such as ``bytes``, ``bytearray`` or ``memoryview``.
     :param protocol: the name of a protocol, such as ``"stalwart-0.16"`` or ``"fastcoord-1"``.
     :return: a ``Batch``.
-    :raises DecodeError: the payload is malformed; its ``offset`` says where, its ``decoded`` holds
-        the events before that.
-    :raises ValueError: there is no such protocol.
+    :raises DecodeError: the payload is malformed. ``offset`` of the exception is the position of
+        the error; ``decoded`` holds the events before it.
+    :raises ValueError: the protocol is unknown.
     """
     return decode(payload, get_protocol(protocol))

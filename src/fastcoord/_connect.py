@@ -23,7 +23,7 @@ HOW_TO_CONNECT = (
 
 
 class Connecting:
-    """What ``connect`` returns: ``await`` it, or use it with ``async with``."""
+    """The result of ``connect``. Use it with ``await`` or ``async with``."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -48,7 +48,7 @@ class Connecting:
             )
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    # Without these, the interpreter's error would not say what to write.
+    # Without these methods, the interpreter's error would not say how to connect.
     def __enter__(self) -> Any:
         self._is_used = True
         raise TypeError(f"connect(...) takes async with or await: {HOW_TO_CONNECT}")
@@ -91,12 +91,13 @@ def connect(
 
     :param config: the path of a TOML or JSON file, or the result of ``load_config`` or
         ``parse_config``.
-    :param node_id: overrides ``cluster.node-id``; lets several nodes share one file.
-    :param protocol: overrides ``cluster.protocol``; the default subject follows it.
-    :return: an awaitable that gives the node; with ``async with``, the node is closed at the end.
-    :raises ConfigError: at once, when the configuration cannot be used.
-    :raises ValueError: at once, when an argument is out of range.
-    :raises ConnectError: when awaited, if no server could be joined.
+    :param node_id: overrides ``cluster.node-id``, so that several nodes can share one file.
+    :param protocol: overrides ``cluster.protocol``. The default subject depends on the protocol.
+    :return: an object for ``await`` or ``async with``. Both return the node, and ``async with``
+        closes the node at the end.
+    :raises ConfigError: the configuration cannot be used. The call itself raises this.
+    :raises ValueError: an argument is out of range. The call itself raises this.
+    :raises ConnectError: no server could be joined. ``await`` or ``async with`` raises this.
     """
     if not isinstance(config, Config):
         if not isinstance(config, str | os.PathLike):

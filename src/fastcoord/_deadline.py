@@ -19,7 +19,7 @@ async def within(awaitable: Awaitable[T], seconds: float) -> T:
 
     :param awaitable: a coroutine, task or future; it is cancelled at the limit.
     :param seconds: the limit.
-    :return: its result.
+    :return: the result of the awaitable.
     :raises TimeoutError: the limit was reached; the awaitable was cancelled and has ended.
     """
     inner = asyncio.ensure_future(awaitable)
@@ -28,7 +28,7 @@ async def within(awaitable: Awaitable[T], seconds: float) -> T:
     except asyncio.CancelledError:
         inner.cancel()
         await asyncio.wait({inner})
-        # Retrieve its exception, so that asyncio does not log it as never retrieved.
+        # Retrieve the exception, so that asyncio does not log it as never retrieved.
         if not inner.cancelled():
             inner.exception()
         raise

@@ -1,4 +1,4 @@
-"""Tell objects in a forked child that they belong to the parent process."""
+"""Notifies objects in a forked child that they belong to the parent process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The heartbeat of a node: sends beats, detects dead connections and silent peers."""
+"""Sends heartbeats, and detects dead connections and silent peers."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ TICKS_PER_HEARTBEAT = 2
 
 TICKS_UNTIL_SUSPECTED = 2
 TICKS_UNTIL_DEAD = 3
-"""For how many ticks a PING may be unanswered. The PING is written at the first tick after a
-connection dies, so that is noticed after four ticks, two heartbeats; a timer may be late."""
+"""The number of ticks for which a PING may be unanswered. The PING is written at the first tick
+after the connection has died. The loss is therefore detected after four ticks (two heartbeats), or
+later if a timer is late."""
 
 
 class PongTimeout:
-    """Decide whether the server is late with the PONG to a PING, or the connection is dead.
+    """Decide whether a PONG is late, and whether the connection is dead.
 
-    Both directions are needed for a PONG, so a connection that passes bytes in only one is dead as
-    well. What explains a delay does not count: bytes in front of the PING that are being sent, and
-    bytes in front of the PONG that this node is slow to read. Time is counted in ticks and not in
-    seconds: a process that was suspended, or an event loop that is slow, has to run as often as any
-    other before it may decide.
+    A PONG needs both directions of the connection. A connection that transfers bytes in only one
+    direction therefore counts as dead. Two delays do not count: the time to send the bytes before
+    the PING, and the time in which this node reads the bytes before the PONG.
+
+    Time is counted in ticks and not in seconds, because a process may be suspended and an event
+    loop may be slow. Both must run the same number of ticks before a connection counts as dead.
     """
 
     def __init__(self) -> None:
@@ -42,7 +44,7 @@ class PongTimeout:
         self._read_up_to: int | None = None
 
     def tick(self, connection: Connection) -> bool:
-        """Process a tick; return whether the connection is dead."""
+        """Process a tick. Return whether the connection is dead."""
         ping = connection.oldest_ping
         if ping is None or ping is not self._ping:
             self._ping = ping
@@ -53,7 +55,7 @@ class PongTimeout:
             return False
         sent = connection.sent
         is_sending = self._sent < sent < ping.position
-        # More may be queued on the server: it sends no faster than this node reads.
+        # The server may hold more bytes, because it sends no faster than this node reads.
         is_behind = connection.unread >= connection.read_size
         if is_sending or is_behind:
             self._ticks = 0
@@ -64,7 +66,7 @@ class PongTimeout:
         if self._ticks < TICKS_UNTIL_DEAD:
             return False
         if self._read_up_to is None:
-            # The PONG may be among the bytes that have arrived: they are read first.
+            # The PONG may be among the bytes that have arrived, so these are read first.
             self._read_up_to = connection.received + connection.unread
         return connection.received >= self._read_up_to
 
@@ -72,7 +74,7 @@ class PongTimeout:
 class Liveness:
     """Run ``tick`` twice per heartbeat, from ``start`` until ``stop``.
 
-    :param heartbeat: seconds.
+    :param heartbeat: the interval of heartbeats, in seconds.
     :param on_tick: called at each tick with the loop's time, after all checks.
     """
 
@@ -108,7 +110,7 @@ class Liveness:
         self.tick(self._loop.time())
 
     def tick(self, now: float) -> None:
-        """Send a beat if one is due, and look for a dead connection and for silent peers."""
+        """Send a heartbeat if one is due. Detect a dead connection and silent peers."""
         was_late = now - self._last_tick > self._heartbeat
         self._last_tick = now
         connection = self._supervisor.connection
@@ -124,9 +126,9 @@ class Liveness:
                     " heartbeats"
                 )
             self._sender.check_alive()
-            # After a suspension the messages of peers lie unread in the socket: they are read
-            # before a peer is called silent. An event loop that is always late checks every second
-            # time.
+            # After a suspension, the socket holds unread messages of peers. A late tick skips the
+            # check for silent peers, so that these messages are read first. If all ticks are late,
+            # every second one checks.
             self._peers_skipped = was_late and not self._peers_skipped
             if not self._peers_skipped:
                 self._gap_detector.tick(now)

@@ -35,9 +35,9 @@ class LossLog:
         return dict(self._total)
 
     def note(self, missed: Missed) -> None:
-        """Count one ``Missed``; log its cause unless that was logged less than a minute ago."""
+        """Count one ``Missed``. Log it unless its cause was logged less than a minute ago."""
         self._total[missed.cause] += missed.events or 0
-        # If the number of events is unknown, one is counted: a cause with zero is never logged.
+        # An unknown number counts as one, because a cause with zero events is not logged.
         self._unlogged[missed.cause] += missed.events or 1
         self._log(missed.cause)
 

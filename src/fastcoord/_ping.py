@@ -1,4 +1,4 @@
-"""Requests from node to node beside the events: the ping, and the question at the join."""
+"""Requests between nodes: pings, and the join request of a new node."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ PING_SID = 2
 PONG_SID = 3
 JOIN_SID = 4
 JOIN_LIMIT = 0.5
-"""Seconds that the proof at the join takes at most."""
+"""The most seconds that a new node waits for answers to its join request."""
 
 QUIET_TIME = 0.02
-"""Seconds without another answer after which all peers are considered to have answered; at least as
-long as the first answer took."""
+"""After this many seconds without another answer, all peers are considered to have answered. If the
+first answer took longer, its time is used instead."""
 
 LARGEST_NODE_ID = 0xFFFF
 TOKEN = re.compile(rb"[0-9a-f]{16}")
 
 
 class Pings:
-    """Send pings to other nodes and answer theirs.
+    """Send pings and join requests, and answer those of other nodes.
 
-    A ping to node 7 is published on ``<subject>.ping.7`` with a token as payload and a reply
-    subject of this incarnation; the answer carries the same token. A node that joins publishes the
-    same on ``<subject>.join``, and every peer answers.
+    A ping to node 7 is published on ``<subject>.ping.7``. Its payload is a token, and its reply
+    subject belongs to this incarnation. The answer has the same token. A join request is the same
+    message on ``<subject>.join``, and every peer answers it.
 
     :param subject: the cluster's subject.
-    :param node_id: this node.
-    :param incarnation: this run of the node.
+    :param node_id: the id of this node.
+    :param incarnation: the incarnation of this node.
     """
 
     def __init__(self, subject: str, node_id: int, incarnation: int) -> None:
         self._subject = subject
         self._node_id = node_id
         self._reply = f"{subject}.pong.{node_id}.{incarnation}".encode()
-        # No other reply subject is written into a protocol line: it comes from the network.
+        # Reply subjects come from the network. Only these are written into a protocol line.
         self._allowed_reply = re.compile(
             re.escape(f"{subject}.pong.").encode() + rb"[0-9]{1,5}\.[0-9]{1,20}"
         )
@@ -61,14 +61,15 @@ class Pings:
         connection.subscribe(f"{self._subject}.join", JOIN_SID)
 
     async def prove_join(self, connection: Connection) -> None:
-        """Wait until the peers' servers know the subscriptions of this node, at most 0.5 s.
+        """Send a join request, and wait until all peers have answered; at most 0.5 s.
 
-        A server passes the subscriptions on to the others before it passes on the question, so a
-        peer that answers is connected to a server that knows them. Without peers the server says
-        so at once; without the right to ask there is no proof.
+        A server forwards the subscriptions of this node to other servers before it forwards the
+        request. If a peer answers, its server therefore knows the subscriptions. If there is no
+        peer, the server itself answers at once. If the server refuses the request, this method
+        returns without proof.
         """
         if not connection.is_clustered:
-            # The PONG behind the subscription has proved it for the only server.
+            # There is only one server, and its PONG has confirmed the subscriptions.
             return
         subject = f"{self._subject}.join"
         token = secrets.token_hex(8).encode()
@@ -77,7 +78,7 @@ class Pings:
         loop = asyncio.get_running_loop()
         started = loop.time()
         connection.publish_raw(subject.encode(), token, self._reply)
-        # A refusal arrives before the PONG behind the question.
+        # If the server refuses the request, its -ERR arrives before this PONG.
         connection.ping(lambda: answered.set() if connection.has_refused(subject) else None)
         timeout = JOIN_LIMIT
         quiet = None
@@ -96,9 +97,9 @@ class Pings:
             self._joining = None
 
     def take(self, connection: Connection, sid: int, reply: bytes, payload: bytes) -> None:
-        """Answer a request or complete a pending one; drop anything else."""
+        """Answer a request of another node, or process an answer; drop other messages."""
         if sid == PONG_SID and self._joining is not None and payload in (b"", self._joining[0]):
-            # An empty payload is the server's: nobody but this node has subscribed.
+            # An empty payload comes from the server: no other node has subscribed.
             self._joining[1].set()
             if not payload:
                 self._joining = None
@@ -115,8 +116,8 @@ class Pings:
     async def ping(self, connection: Connection | None, node_id: int, timeout: float) -> float:
         """Send a ping to a node and wait for its answer.
 
-        :return: the round trip, in seconds.
-        :raises TypeError: the node id is no integer.
+        :return: the round-trip time, in seconds.
+        :raises TypeError: the node id is not an integer.
         :raises ValueError: no other node can have this id.
         :raises RequestTimeout: there is no connection, or no answer came in time.
         """
@@ -125,13 +126,13 @@ class Pings:
         if not 0 <= node_id <= LARGEST_NODE_ID:
             raise ValueError(f"node_id must be from 0 to {LARGEST_NODE_ID}, not {node_id}")
         if node_id == self._node_id:
-            raise ValueError(f"node_id must be that of another node; {node_id} is this one")
+            raise ValueError(f"node_id must be the id of another node; {node_id} is this node")
         if connection is None:
             raise RequestTimeout(f"ping: node {node_id} cannot be reached without a connection")
         loop = asyncio.get_running_loop()
         token = secrets.token_hex(8).encode()
         answered = self._pending[token] = loop.create_future()
-        # The clock of some event loops has milliseconds only.
+        # The clocks of some event loops have a resolution of only 1 ms.
         started = time.perf_counter()
         try:
             connection.publish_raw(f"{self._subject}.ping.{node_id:d}".encode(), token, self._reply)

@@ -1,4 +1,4 @@
-"""A timer that goes on after an exception."""
+"""A timer that continues after an exception."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ __all__ = ["RepeatingTimer"]
 
 
 class RepeatingTimer:
-    """Call a function periodically, whatever exceptions interrupt its timer.
+    """Call a function periodically, even if exceptions interrupt the timer.
 
-    A signal handler may raise at the entry of a timer's callback, before it has scheduled its next
-    run, and ``MemoryError`` may come from scheduling. So there are two timers, and each one
-    restarts the other.
+    The callback of a timer schedules its next run. A signal handler may raise before the callback
+    does that, and scheduling may raise ``MemoryError``. Therefore there are two timers, and each
+    one restarts the other.
 
-    :param interval: seconds.
-    :param function: called without arguments; it must bear to be called early.
+    :param interval: the interval in seconds.
+    :param function: called without arguments. After an exception, it may be called early.
     """
 
     def __init__(self, interval: float, function: Callable[[], object]) -> None:

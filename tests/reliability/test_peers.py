@@ -59,7 +59,7 @@ async def ping_stores_round_trip(server: LocalServer) -> None:
         ("7", TypeError, "node_id must be an integer, not str"),
         (True, TypeError, "not bool"),
         (70_000, ValueError, "node_id must be from 0 to 65535, not 70000"),
-        (1, ValueError, "1 is this one"),
+        (1, ValueError, "1 is this node"),
     ],
 )
 async def test_invalid_ping_is_refused(
