@@ -1,4 +1,4 @@
-"""The internal side of ``Node``: creates its parts and passes calls between them."""
+"""The internal part of ``Node``: creates the components and passes calls between them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Session"]
 
 INCARNATION_BITS = 42
-"""The incarnation tells the runs of one node id apart. In the header it has seven digits."""
+"""The size of the incarnation. In the sequence header, 42 bits are seven digits."""
 
 logger = logging.getLogger("fastcoord")
 
@@ -79,7 +79,7 @@ class Session:
         self._liveness = Liveness(
             cluster.heartbeat, self._supervisor, self.sender, self._gap_detector, self._on_tick
         )
-        # Weak: a subscription that the program does not refer to any more ends.
+        # The references are weak: a subscription ends when the program no longer refers to it.
         self._consumers: WeakValueDictionary[int, Consumer] = WeakValueDictionary()
         self._losses = LossLog(self._name)
         self._duplicates: set[int] = set()
@@ -223,8 +223,8 @@ class Session:
         """Log that a peer uses another protocol on the same subject."""
         self._protocol_mismatches[node_id] = protocol
         logger.error(
-            "%s: node %d uses the protocol %s on %s, and this node %s; neither can read the other's"
-            " events: give all nodes of a cluster the same cluster.protocol",
+            "%s: node %d uses the protocol %s on %s, and this node uses %s; neither can read the"
+            " other's events: give all nodes of a cluster the same cluster.protocol",
             self._name,
             node_id,
             protocol,
@@ -233,7 +233,7 @@ class Session:
         )
 
     def greeted(self) -> None:
-        # One beat answers several nodes that join at once.
+        # One heartbeat answers all nodes that join at the same time.
         if self._greeting_answer is None:
             self._greeting_answer = self._loop.call_soon(self._answer_greeting)
 
@@ -258,7 +258,7 @@ class Session:
         self._receiver.now = now
         self._receiver.received_at = time.time()
         self._gap_detector.connected(now)
-        # Stalwart nodes cannot recognise a resend: while one is there, confirmed batches are not
+        # Stalwart nodes cannot recognise a resend. While one is a peer, confirmed batches are not
         # sent again.
         repeats = not self._gap_detector.has_peers_without_header
         if self._has_joined:
@@ -287,12 +287,12 @@ class Session:
             )
 
     def connection_down(self, reason: str) -> None:
-        # An attempt that failed before the node has joined is no absence.
+        # Before the node has joined, a failed attempt is not reported as a lost connection.
         if self._has_joined:
             self._gap_detector.disconnected()
             self._receiver.notify(Disconnected(reason))
         self._hold.cancel()
-        # Last: as long as the sender has the connection, `_repair` repeats this method.
+        # This call is last: until the sender drops the connection, `_repair` repeats this method.
         self.sender.disconnected()
 
     def connection_refused(self, right: Right) -> None:
@@ -306,7 +306,7 @@ class Session:
             self.sender.permitted()
         else:
             self._gap_detector.connected(self._loop.time())
-        # The answers of the peers tell how far they are.
+        # The answers of the peers have their current offsets.
         self.sender.beat("hello")
 
     def connection_given_up(self, reason: str) -> None:
@@ -315,7 +315,7 @@ class Session:
     # ------------------------------------------------------------------------------- time
 
     def _repair(self, now: float) -> None:
-        """Finish what an exception has interrupted: of a signal handler, or for lack of memory."""
+        """Finish what an exception has interrupted, of a signal handler or for lack of memory."""
         self._supervisor.repair()
         current = self._supervisor.connection
         if self.sender.connection not in (None, current):
@@ -344,7 +344,7 @@ class Session:
     # ---------------------------------------------------------------------------- ending
 
     def forked(self) -> None:
-        """End the node in a forked child; the parent goes on using it."""
+        """End the node in a forked child. The parent continues to use its node."""
         self.is_forked = True
         self.state.end(NodeClosed("forked: connect again in this process"))
         self._supervisor.abandon()
@@ -352,9 +352,9 @@ class Session:
         self._hold.cancel()
 
     def abandon(self) -> None:
-        """End a node that the program did not close and does not refer to any more.
+        """End a node that the program has not closed and no longer refers to.
 
-        Called by the garbage collector, in any thread.
+        The garbage collector calls this, in any thread.
         """
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._abandon)
@@ -388,7 +388,7 @@ class Session:
         self._hold.cancel()
 
     async def close(self, timeout: float) -> int:
-        """Send what waits, say goodbye and disconnect; further calls wait for the first one."""
+        """Send waiting events and a goodbye, then disconnect; later calls wait for the first."""
         if self._closing is None:
             self._closing = asyncio.create_task(
                 self._close(timeout), name=f"fastcoord {self._name} close"
@@ -396,7 +396,7 @@ class Session:
         return await asyncio.shield(self._closing)
 
     async def _close(self, timeout: float) -> int:
-        # A tenth of the time is kept for disconnecting, whatever the connection does until then.
+        # A tenth of the time is reserved for disconnecting.
         deadline = self._loop.time() + timeout * 0.9
         batcher = self.sender.batcher
         discarded = batcher.discarded

@@ -1,28 +1,28 @@
-"""Every exception that fastcoord raises.
+"""The exception classes of fastcoord.
 
 ::
 
     FastcoordError
     ├── ConfigError (ValueError)          the configuration cannot be used
-    ├── EventTooLarge (ValueError)        one event does not fit into one batch
+    ├── EventTooLarge (ValueError)        an event does not fit into one batch
     ├── UnsupportedEvent (ValueError)     the node's protocol has no such event
-    ├── DecodeError (ValueError)          bytes that are not a batch
+    ├── DecodeError (ValueError)          the bytes are not a batch
     ├── ConnectError (ConnectionError)    no server could be joined
     │   ├── ConnectTimeout (TimeoutError)
     │   ├── AuthenticationFailed (PermissionError)
     │   ├── PermissionDenied (PermissionError)
     │   └── TlsError
-    ├── ConnectionLost (ConnectionError)  the connection is gone and will not be tried again
+    ├── ConnectionLost (ConnectionError)  the connection is lost and reconnecting was given up
     ├── RequestTimeout (TimeoutError)     no answer within ``timeout.request``
-    ├── NodeClosed (RuntimeError)         the node was closed before, or this process is a fork
-    ├── WrongLoop (RuntimeError)          a call from another event loop or thread
+    ├── NodeClosed (RuntimeError)         the node is closed, or this process is a forked child
+    ├── WrongLoop (RuntimeError)          the call is from another event loop or thread
     ├── SubscriptionError (RuntimeError)  two tasks wait for one subscription, or it is closed
     ├── IncompatibleNatsPy (ImportError)  the installed nats-py cannot be used
-    └── ServerError (RuntimeError)        a local nats-server did not do what it was started for
+    └── ServerError (RuntimeError)        a local nats-server did not start, or stopped by itself
         └── ServerNotFound (FileNotFoundError)
 
-A leaf also inherits the built-in that fits, so that ``except TimeoutError`` catches what its
-reader expects.
+A class also inherits the built-in exception in parentheses. For example, ``except TimeoutError``
+catches ``ConnectTimeout`` and ``RequestTimeout``.
 """
 
 from __future__ import annotations
@@ -57,31 +57,31 @@ __all__ = [
 
 
 class FastcoordError(Exception):
-    """The root of every exception that fastcoord raises on purpose."""
+    """The base class of the exceptions of fastcoord."""
 
 
 class ConfigProblem(NamedTuple):
-    """One thing that is wrong in a configuration."""
+    """One error in a configuration."""
 
     file: str
     line: int | None
-    """Counted from 1; ``None`` where no line is to blame, as for a missing key."""
+    """The line, counted from 1; ``None`` if the error has no line, such as a missing key."""
     key: str
     """The full dotted key, for example ``store."nats".timeout.request``."""
     message: str
-    """What was given, what is allowed, and what to do. Never holds a secret."""
+    """The given value, the allowed values and what to do. It never contains a secret."""
 
     def __str__(self) -> str:
         where = self.place()
         return f"{where}: {self.key}: {self.message}" if self.key else f"{where}: {self.message}"
 
     def place(self) -> str:
-        """Return the file, with the line if there is one."""
+        """Return the file, and the line if it is known."""
         return self.file if self.line is None else f"{self.file}:{self.line}"
 
 
 class ConfigError(FastcoordError, ValueError):
-    """The configuration cannot be used; ``problems`` lists everything wrong with it at once."""
+    """The configuration cannot be used. ``problems`` lists all errors in it."""
 
     def __init__(self, problems: Sequence[ConfigProblem]) -> None:
         self.problems = tuple(problems)
@@ -92,19 +92,19 @@ class ConfigError(FastcoordError, ValueError):
 
 
 class EventTooLarge(FastcoordError, ValueError):
-    """One event does not fit into one batch and cannot be split."""
+    """An event does not fit into one batch and cannot be split."""
 
 
 class UnsupportedEvent(FastcoordError, ValueError):
-    """The node's protocol has no way to write this event."""
+    """The protocol does not have this event."""
 
 
 class DecodeError(FastcoordError, ValueError):
     """The bytes are not a batch of the given protocol.
 
-    :ivar offset: the byte at which decoding stopped, counted from 0 at the payload's start.
-    :ivar decoded: the events before it, in order; empty when the node id itself is malformed.
-    :ivar node_id: the sender, or ``None`` when the node id itself is malformed.
+    :ivar offset: the position in the payload at which decoding stopped, counted from 0.
+    :ivar decoded: the events before this position, in their order.
+    :ivar node_id: the node id of the sender, or ``None`` if the node id itself is malformed.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class DecodeError(FastcoordError, ValueError):
 
 
 class ConnectError(FastcoordError, ConnectionError):
-    """No server could be joined; the message names each address with its reason."""
+    """No server could be joined. The message lists each server with its reason."""
 
 
 class ConnectTimeout(ConnectError, TimeoutError):
@@ -157,27 +157,27 @@ class PermissionDenied(ConnectError, PermissionError):
 
 
 class TlsError(ConnectError):
-    """TLS was demanded and could not be established; no credentials were sent."""
+    """TLS was demanded and could not be established. No credentials were sent."""
 
 
 class ConnectionLost(FastcoordError, ConnectionError):
-    """The connection is gone and ``max-reconnects`` allows no further attempt."""
+    """The connection is lost, and reconnecting was given up (``max-reconnects``)."""
 
 
 class RequestTimeout(FastcoordError, TimeoutError):
-    """No confirmation or reply came within ``timeout.request``."""
+    """No confirmation or answer arrived within ``timeout.request``."""
 
 
 class NodeClosed(FastcoordError, RuntimeError):
-    """The node was closed before this call, or it belongs to the parent of this forked process."""
+    """The node is closed, or this process is a forked child and the node belongs to its parent."""
 
 
 class WrongLoop(FastcoordError, RuntimeError):
-    """The node belongs to another event loop; only ``publish_nowait`` is safe from any thread."""
+    """The node belongs to another event loop. Only ``publish_nowait`` is safe from any thread."""
 
 
 class SubscriptionError(FastcoordError, RuntimeError):
-    """Two tasks wait for one subscription, or an iteration begins after it was closed."""
+    """Two tasks wait for one subscription, or an iteration begins after the subscription closed."""
 
 
 class IncompatibleNatsPy(FastcoordError, ImportError):
@@ -189,11 +189,11 @@ class ServerError(FastcoordError, RuntimeError):
 
 
 class ServerNotFound(ServerError, FileNotFoundError):
-    """There is no nats-server binary to start."""
+    """No nats-server binary was found."""
 
 
 for _kind in [value for value in globals().values() if isinstance(value, type)]:
     if _kind.__module__ == __name__:
-        # Programs import them from the package, and pickle finds them there.
+        # Programs and pickle import the classes from the package.
         _kind.__module__ = "fastcoord"
 del _kind

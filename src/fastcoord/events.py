@@ -1,4 +1,4 @@
-"""The public names of what travels: events, notices, and their plain forms for JSON."""
+"""The public names of events and notices, and the conversion of events for JSON."""
 
 import base64
 from typing import Any, Literal
@@ -31,21 +31,21 @@ Cause = Literal["gap", "overflow", "discarded", "disconnect", "undecodable"]
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """The base of items of a subscription that are not events of other nodes."""
+    """The base class of the items of a subscription that are not events."""
 
 
 class Missed(Notice, frozen=True):
-    """Events did not reach this subscription; a cache must drop entries that may be stale.
+    """Events did not reach this subscription. A cache must drop the entries that may be stale.
 
-    It comes before newer events of the same node.
+    The notice is delivered before newer events of the same node.
 
-    :ivar node_id: the node whose events are missing; ``None`` when it is unknown.
-    :ivar events: the number of missing events; ``None`` when it is unknown.
-    :ivar cause: ``"gap"``: the network or the server lost them. ``"overflow"``: this subscription
-        was too slow, or there was no memory to receive them. ``"discarded"``: their sender
-        discarded them because its queue was full, or because they were too old. ``"disconnect"``:
-        this node was not connected, and not every peer sends sequence headers.
-        ``"undecodable"``: they arrived but cannot be decoded.
+    :ivar node_id: the node whose events are missing; ``None`` if the node is unknown.
+    :ivar events: the number of missing events; ``None`` if the number is unknown.
+    :ivar cause: ``"gap"``: the network or the server lost the events. ``"overflow"``: the program
+        read this subscription too slowly, or this node had no memory for the events.
+        ``"discarded"``: the sender discarded the events, because its queue was full or the events
+        were too old. ``"disconnect"``: this node was not connected, and not every peer sends
+        sequence headers. ``"undecodable"``: the events arrived, but cannot be decoded.
     """
 
     node_id: int | None
@@ -54,7 +54,10 @@ class Missed(Notice, frozen=True):
 
 
 class PeerUp(Notice, frozen=True):
-    """A peer that sends sequence headers was received first, or again after ``PeerDown``."""
+    """The first message of a peer arrived, or its first message after ``PeerDown``.
+
+    Only peers that send sequence headers are reported.
+    """
 
     node_id: int
 
@@ -64,7 +67,7 @@ class PeerDown(Notice, frozen=True):
 
     node_id: int
     goodbye: bool
-    """Whether the peer announced its end."""
+    """Whether the peer announced that it closes."""
 
 
 class Disconnected(Notice, frozen=True):
@@ -74,14 +77,14 @@ class Disconnected(Notice, frozen=True):
 
 
 class Reconnected(Notice, frozen=True):
-    """This node is connected again. What it has missed meanwhile is reported as ``Missed``."""
+    """This node is connected again. Events that it has missed are reported as ``Missed``."""
 
     server: str
     """The address of the server."""
 
 
 class DuplicateNodeId(Notice, frozen=True):
-    """Two running nodes use one node id; they skip each other's events until one is changed."""
+    """Two running nodes use the same node id. Each one drops the events of the other one."""
 
     node_id: int
 
@@ -89,8 +92,8 @@ class DuplicateNodeId(Notice, frozen=True):
 class ProtocolMismatch(Notice, frozen=True):
     """A peer uses another protocol on the same subject.
 
-    It is delivered once for each peer, on both sides. The events of that peer cannot be read; each
-    batch is reported as ``Missed`` with the cause ``"undecodable"``.
+    Both nodes deliver the notice, once for each peer. The events of that peer cannot be decoded.
+    Each of its batches is reported as ``Missed`` with the cause ``"undecodable"``.
     """
 
     node_id: int
@@ -99,19 +102,19 @@ class ProtocolMismatch(Notice, frozen=True):
 
 
 for _kind in (DataType, ObjectType, Notice, *Notice.__subclasses__()):
-    # The place from which programs import them, and where pickle looks for them.
+    # Programs and pickle import the classes from the package.
     _kind.__module__ = "fastcoord"
 
 _TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in _EVENT_TYPES if kind is not None}
 
 
 def to_builtins(event: Event) -> dict[str, Any]:
-    """Give an event as plain values that any JSON encoder takes.
+    """Convert an event to plain values that any JSON encoder accepts.
 
     :param event: any event.
-    :return: ``{"type": "StateChange", "account_id": 7, …}``: the fields in the names of the wire
-        tables; lists as lists, items of ``CacheInvalidate`` as ``["Domain", 5]``, the payload of
-        ``AppEvent`` as base64 text.
+    :return: a dict such as ``{"type": "StateChange", "account_id": 7, …}``, with the names of the
+        event's fields. Tuples become lists: an item of ``CacheInvalidate`` is ``["Domain", 5]``.
+        The payload of ``AppEvent`` becomes base64 text.
     :raises TypeError: the argument is not an event.
     """
     if not isinstance(event, Event):
@@ -128,12 +131,12 @@ def to_builtins(event: Event) -> dict[str, Any]:
 
 
 def from_builtins(plain: dict[str, Any]) -> Event:
-    """Make an event from what ``to_builtins`` gave.
+    """Convert a result of ``to_builtins`` back to the event.
 
-    :param plain: a mapping with ``type`` and exactly the fields of that type.
+    :param plain: a dict with ``type`` and exactly the fields of that event type.
     :return: the event.
-    :raises TypeError: it is not a mapping, a field is missing, unknown or of the wrong type.
-    :raises ValueError: there is no such type, or a value is out of range.
+    :raises TypeError: ``plain`` is not a dict, or a field is missing, unknown or of the wrong type.
+    :raises ValueError: the event type is unknown, or a value is out of range.
     """
     if not isinstance(plain, dict):
         raise TypeError(f"an event must be a mapping with a type, not {type(plain).__name__}")

@@ -23,11 +23,11 @@ DEFAULT_CLOSE_TIMEOUT = 5.0
 
 
 class Node(Publisher):
-    """A node of a cluster: it publishes events and receives those of every other node.
+    """A node of a cluster. It publishes events and receives the events of all other nodes.
 
-    Made by ``fastcoord.connect``. Use it on the event loop that made it, in the same process: other
-    calls raise ``WrongLoop`` or ``NodeClosed``. Only ``publish_nowait`` may be called from any
-    thread.
+    ``fastcoord.connect`` creates a node. Use the node on the event loop and in the process that
+    created it: another event loop raises ``WrongLoop``, and a forked child raises ``NodeClosed``.
+    Only ``publish_nowait`` may be called from any thread.
     """
 
     def __init__(self, session: Session) -> None:
@@ -52,14 +52,14 @@ class Node(Publisher):
         return f"<fastcoord.Node {self.node_id} on {self.config.cluster.subject}: {state}>"
 
     async def flush(self) -> None:
-        """Wait until the server has confirmed everything that was accepted before this call.
+        """Wait until the server has confirmed all events that were accepted before this call.
 
         Discarded events (``stats().discarded``) cannot be confirmed.
 
-        :raises RequestTimeout: that took longer than ``timeout.request``, or some of the events
-            were discarded meanwhile.
+        :raises RequestTimeout: the confirmation took longer than ``timeout.request``, or some of
+            the events were discarded during this call.
         :raises PermissionDenied: the server does not permit this node to publish.
-        :raises ConnectionLost: the connection is gone for good.
+        :raises ConnectionLost: the connection is lost, and reconnecting was given up.
         :raises NodeClosed: the node was closed.
         """
         self._session.check_caller()
@@ -75,24 +75,24 @@ class Node(Publisher):
     ) -> Subscription:
         """Subscribe to the events that the other nodes publish from now on.
 
-        :param kinds: the event classes to deliver; all of them when left out. ``Missed`` is always
-            delivered. Classes of notices may be among them.
-        :param overflow: what to drop when the subscription is slower than the bus:
-            ``"drop-oldest"`` or ``"drop-newest"``. ``Missed`` says how many.
+        :param kinds: the classes of events and notices to deliver; ``None`` for all events.
+            ``Missed`` is always delivered.
+        :param overflow: which events to drop if the program is too slow: ``"drop-oldest"`` or
+            ``"drop-newest"``. ``Missed`` reports how many were dropped.
         :param peers: whether to deliver ``PeerUp`` and ``PeerDown``.
         :param connection: whether to deliver ``Disconnected`` and ``Reconnected``.
         :return: the subscription, to be used with ``async with`` and ``async for``.
-        :raises TypeError: ``kinds`` holds something that is not an event class.
-        :raises UnsupportedEvent: ``kinds`` holds an event that the node's protocol does not have.
-        :raises ValueError: ``kinds`` is empty, or ``overflow`` has no such value.
-        :raises ConnectionLost: the connection is gone for good.
+        :raises TypeError: an item of ``kinds`` is not a class of events or notices.
+        :raises UnsupportedEvent: ``kinds`` has an event that the node's protocol does not have.
+        :raises ValueError: ``kinds`` is empty, or ``overflow`` has another value.
+        :raises ConnectionLost: the connection is lost, and reconnecting was given up.
         :raises NodeClosed: the node was closed.
         """
         self._session.check_caller()
         consumer = self._session.subscribe(
             kinds=kinds, overflow=overflow, peers=peers, connection=connection
         )
-        # A program may keep the subscription alone: the node is in use as long as that is.
+        # A program may refer to the subscription only. The subscription then keeps the node alive.
         consumer.node = self
         return Subscription(consumer)
 
@@ -108,11 +108,11 @@ class Node(Publisher):
 
     @property
     def is_connected(self) -> bool:
-        """Whether a server is connected at this moment."""
+        """Whether the node is connected to a server now."""
         return self._session.server is not None
 
     def stats(self) -> Stats:
-        """Return the stats of this node at this moment."""
+        """Return the current stats of this node."""
         self._session.check_caller()
         return self._session.stats()
 
@@ -124,26 +124,26 @@ class Node(Publisher):
     async def ping(self, node_id: int) -> float:
         """Send a ping to another fastcoord node and wait for its answer.
 
-        :param node_id: the node.
+        :param node_id: the id of the other node.
         :return: the round-trip time, in seconds.
         :raises TypeError: the node id is not an integer.
         :raises ValueError: no other node can have this id.
-        :raises RequestTimeout: it did not answer within ``timeout.request``.
-        :raises ConnectionLost: the connection is gone for good.
+        :raises RequestTimeout: the node did not answer within ``timeout.request``.
+        :raises ConnectionLost: the connection is lost, and reconnecting was given up.
         :raises NodeClosed: the node was closed.
         """
         self._session.check_caller()
         return await self._session.ping(node_id)
 
     async def close(self, timeout: float = DEFAULT_CLOSE_TIMEOUT) -> int:
-        """Send the accepted events and a goodbye, then disconnect; take at most ``timeout``.
+        """Send the accepted events and a goodbye, then disconnect, within ``timeout``.
 
         Iterations over subscriptions end after the buffered events. Further calls wait for the
         first one.
 
-        :param timeout: seconds.
-        :return: how many events the server did not confirm, or were discarded, since this call; 0
-            when all were confirmed.
+        :param timeout: the limit in seconds.
+        :return: the number of events that were not confirmed, including those discarded during this
+            call; 0 if all were confirmed.
         """
         self._session.check_caller()
         return await self._session.close(timeout)

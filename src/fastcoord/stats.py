@@ -6,19 +6,19 @@ __all__ = ["Peer", "Stats", "SubscriptionStats"]
 
 
 class SubscriptionStats(msgspec.Struct, frozen=True, kw_only=True):
-    """One subscription, in events unless a name says otherwise.
+    """The counters of one subscription. They count events, unless the name says otherwise.
 
     ``arrived == delivered + buffered + filtered + missed`` at any moment.
 
     :ivar arrived: events of other nodes that reached this subscription.
-    :ivar delivered: of these, returned to the program.
-    :ivar buffered: of these, waiting in the ring.
-    :ivar filtered: of these, of a kind that ``kinds`` excludes.
-    :ivar missed: of these, dropped because the program was too slow.
-    :ivar buffered_messages: messages waiting, each a batch of events.
-    :ivar buffered_bytes: bytes of payload waiting.
-    :ivar high_water_messages: the most messages that ever waited at once; compare with
-        ``capacity.subscription``.
+    :ivar delivered: arrived events that were returned to the program.
+    :ivar buffered: arrived events that wait in the ring.
+    :ivar filtered: arrived events whose class ``kinds`` excludes.
+    :ivar missed: arrived events that were dropped because the program was too slow.
+    :ivar buffered_messages: messages that wait in the ring. Each one is a batch of events.
+    :ivar buffered_bytes: bytes of payload that wait in the ring.
+    :ivar high_water_messages: the largest number of messages that ever waited at once. Compare it
+        with ``capacity.subscription``.
     """
 
     arrived: int
@@ -32,33 +32,35 @@ class SubscriptionStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """One node, in events unless a name says otherwise.
+    """The counters of one node. They count events, unless the name says otherwise.
 
     ``accepted == confirmed + waiting + discarded`` at any moment.
 
-    :ivar incarnation: drawn anew at each start of the node.
-    :ivar server: the server that is joined, or ``None`` while there is none.
+    :ivar incarnation: a random number that is new at each start of the node.
+    :ivar server: the address of the connected server, or ``None`` without a connection.
     :ivar connection: the state of the connection: ``"connecting"``, ``"tls"``,
         ``"authenticating"``, ``"subscribing"``, ``"connected"``, ``"suspected"``, ``"closing"`` or
         ``"closed"``.
-    :ivar reconnects: how often a lost connection was replaced by another.
-    :ivar accepted: events accepted by ``publish``, ``publish_nowait`` and ``publish_many``,
-        pieces of a split event counted each.
-    :ivar confirmed: of these, those that the server is known to have.
-    :ivar waiting: of these, those that are kept here: not sent or not confirmed.
-    :ivar discarded: of these, those discarded because ``capacity.client`` was used up, or by age.
-    :ivar waiting_batches: sealed batches that are kept here; compare with
+    :ivar reconnects: how often a lost connection was replaced with a new one.
+    :ivar accepted: events that ``publish``, ``publish_nowait`` and ``publish_many`` have accepted.
+        Each part of a split event counts.
+    :ivar confirmed: accepted events that are known to have reached the server.
+    :ivar waiting: accepted events that are neither confirmed nor discarded.
+    :ivar discarded: accepted events that were dropped before they were sent: ``capacity.client``
+        was used up, or the events were too old, or too large for the server.
+    :ivar waiting_batches: sealed batches that are not confirmed. Compare it with
         ``capacity.client``.
     :ivar sent_batches: batches sealed so far.
-    :ivar sent_bytes: bytes handed to connections, resent batches included.
+    :ivar sent_bytes: bytes written to connections, resent batches included.
     :ivar received: events of other nodes that were delivered to the subscriptions.
     :ivar received_batches: messages that arrived on the subject.
     :ivar received_bytes: bytes of their payloads.
-    :ivar duplicates: events that arrived again after a resend, and were skipped.
-    :ivar malformed: messages of which at least a part could not be decoded.
-    :ivar missed: events reported as ``Missed``, by cause; losses of unknown number are not counted.
-    :ivar duplicate_node_ids: node ids that two running nodes were seen to use.
-    :ivar protocol_mismatches: peers that use another protocol on the same subject, with its name.
+    :ivar duplicates: events that arrived again in a resend and were skipped.
+    :ivar malformed: messages that could not be decoded completely.
+    :ivar missed: events reported as ``Missed``, by cause. Losses of unknown number do not count.
+    :ivar duplicate_node_ids: node ids that were used by two running nodes.
+    :ivar protocol_mismatches: peers that use another protocol on the same subject: node id and
+        name of the protocol.
     """
 
     node_id: int
@@ -85,15 +87,17 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
-    """Another node, as this node knows it.
+    """The state of a peer, as known to this node.
 
-    :ivar incarnation: ``None`` for a node that does not number its batches, such as Stalwart.
-    :ivar is_up: whether a message arrived within three heartbeats; ``None`` for a node that sends
-        none.
-    :ivar last_heard: seconds since the epoch.
-    :ivar received: events of this node that were delivered here.
-    :ivar missed: events of this node that are known not to have reached this node.
-    :ivar round_trip: seconds of the last ``ping``; ``None`` without one.
+    :ivar incarnation: the peer's incarnation; ``None`` for a peer that sends no sequence headers,
+        such as Stalwart.
+    :ivar is_up: whether a message arrived within the last three heartbeats; ``None`` for a peer
+        that sends no sequence headers.
+    :ivar last_heard: when the last message arrived, in seconds since the epoch.
+    :ivar received: events of the peer that were delivered to the subscriptions.
+    :ivar missed: events of the peer that are known to be missing here.
+    :ivar round_trip: the round-trip time of the last answered ``ping``, in seconds; ``None`` if no
+        ``ping`` was answered.
     """
 
     node_id: int
@@ -106,6 +110,6 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 for _kind in (SubscriptionStats, Stats, Peer):
-    # Programs import them from the package, and pickle finds them there.
+    # Programs and pickle import the classes from the package.
     _kind.__module__ = "fastcoord"
 del _kind
