@@ -54,7 +54,7 @@ def damaged() -> dict[str, tuple[str, str]]:
         "blanks": (" \n\t", "empty"),
         "words": ("not credentials", "neither a .creds file nor a JWT"),
         "a seed alone": (key, "an NKEY seed without its JWT"),
-        "a path": ("/etc/nats/node.creds", "looks like a path, write %{file:PATH}%"),
+        "a path": ("/etc/nats/node.creds", "looks like a path; write %{file:PATH}%"),
         "a file name": ("node.creds", "looks like a path"),
         "no jwt block": (seed_block, "no 'BEGIN NATS USER JWT' block"),
         "no seed block": (creds().split("*****")[0], "no 'BEGIN USER NKEY SEED' block"),
@@ -81,7 +81,7 @@ def damaged() -> dict[str, tuple[str, str]]:
         "a public key": (creds(key=public_key()), "seed of the .creds text is not valid"),
         "an account's seed": (
             creds(key=seed(1, nkeys.PREFIX_BYTE_ACCOUNT)),
-            "is not a user's (it begins with SU)",
+            "is not that of a user (SU…)",
         ),
         "another user's seed": (creds(key=seed(2)), "belongs to another user than its JWT"),
         "too much": ("x" * 70_000, "more than 65536 characters"),

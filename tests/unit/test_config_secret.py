@@ -84,8 +84,8 @@ def test_file_secret_loses_one_newline(tmp_path: Path, content: bytes, secret: s
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"", "it is empty"),
-        (b"\n", "it is empty"),
+        (b"", "the value is empty"),
+        (b"\n", "the value is empty"),
         (b"\xff\xfe", "is not UTF-8"),
         (b"x" * (1024 * 1024 + 1), "is larger than 1048576 bytes"),
     ],
@@ -186,4 +186,4 @@ def test_address_password_is_hidden(secret: str, listed: bool) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_config(toml(address=f"address = [{written}]" if listed else f"address = {written}"))
     assert secret not in str(caught.value)
-    assert "set user and password beside it" in str(caught.value)
+    assert "use the settings user and password" in str(caught.value)

@@ -46,7 +46,7 @@ def test_client_certificate_needs_key(key: str, certificates: Certificates) -> N
 @pytest.mark.parametrize("key", ["ca-file", "cert-file", "key-file"])
 @pytest.mark.parametrize(
     ("path", "expected"),
-    [("missing.pem", "there is none"), (".", "no regular file"), ("a\\u0000b", "there is none")],
+    [("missing.pem", "no such file"), (".", "not a regular file"), ("a\\u0000b", "no such file")],
 )
 def test_unreadable_tls_file_is_problem(key: str, path: str, expected: str) -> None:
     both = 'tls.cert-file = "x"\ntls.key-file = "x"\n' if key != "ca-file" else ""
@@ -61,7 +61,7 @@ def test_unreadable_tls_file_is_problem(key: str, path: str, expected: str) -> N
 def test_ca_file_needs_certificates(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("certificate")
     problem = the_problem(toml("tls.enable = true\n" + written(ca_file=tmp_path / "ca.pem")))
-    assert "holds no certificate in PEM form" in problem.message
+    assert "has no certificate in PEM form" in problem.message
 
 
 def test_mismatched_key_is_refused(certificates: Certificates) -> None:

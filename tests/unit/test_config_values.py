@@ -88,7 +88,7 @@ def test_batch_size_has_bounds() -> None:
     assert read("capacity.batch-bytes = 64").nats.capacity.batch_bytes == 64
     for written in ("63", '"65MB"'):
         message = the_problem(toml(f"capacity.batch-bytes = {written}")).message
-        assert "from 64 to 67108864: a batch holds a node id and at least one event" in message
+        assert "from 64 to 67108864: a node id and one event" in message
 
 
 @pytest.mark.parametrize(("written", "value"), [("true", True), ("false", False)])
@@ -169,7 +169,7 @@ def test_address_shows_host_and_port() -> None:
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
-        ("nats1:0", "port after the colon is a whole number from 1 to 65535"),
+        ("nats1:0", "port after the colon must be a whole number from 1 to 65535"),
         ("nats1:65536", "port after the colon"),
         ("nats1:", "port after the colon"),
         ("nats1:http", "port after the colon"),
@@ -180,25 +180,25 @@ def test_address_shows_host_and_port() -> None:
         ("nats://", "the host is missing"),
         ("ws://nats1", "only the schemes nats:// and tls://"),
         ("https://nats1", "only the schemes nats:// and tls://"),
-        ("nats://nats1/path", "no path or query"),
-        ("nats1/path", "no path or query"),
-        ("nats1?x=1", "no path or query"),
+        ("nats://nats1/path", "have a path or query"),
+        ("nats1/path", "have a path or query"),
+        ("nats1?x=1", "have a path or query"),
         ("::1", "needs brackets"),
         ("2001:db8::1:4222", "needs brackets"),
         ("[::1", "written [::1]"),
         ("[::1]4222", "written [::1]"),
-        ("[nats1]:4222", "no IPv6 address"),
-        ("[]", "no IPv6 address"),
-        ("4222", "the host is only a number"),
+        ("[nats1]:4222", "not an IPv6 address"),
+        ("[]", "not an IPv6 address"),
+        ("4222", "the host cannot be a number alone"),
         ("1.2.3.256", "looks like an IPv4 address but is not"),
         ("1.2.3", "looks like an IPv4 address but is not"),
-        ("na ts", "no blanks"),
-        (" nats1", "no blanks"),
+        ("na ts", "contain blanks"),
+        (" nats1", "contain blanks"),
         ("-nats", "neither a host name nor an IP address"),
         ("a..b", "neither a host name nor an IP address"),
         ("x" * 64, "neither a host name nor an IP address"),
-        ("a:1,b:2", "several addresses are a list"),
-        ("nats://me:hunter2@nats1", "cannot hold a user name or password"),
+        ("a:1,b:2", "write several addresses as a list"),
+        ("nats://me:hunter2@nats1", "cannot contain a user name or password"),
     ],
 )
 def test_wrong_address_suggests_form(written: str, expected: str) -> None:

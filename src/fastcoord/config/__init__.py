@@ -1,8 +1,8 @@
 """Load the configuration: the TOML or JSON that configures Stalwart's NATS coordinator.
 
-The TOML form is that of Stalwart up to 0.15: ``cluster.coordinator`` names the ``[store."<id>"]``
-of ``type = "nats"``. Other stores and sections are skipped, and so is ``cluster.roles``. An unknown
-key in these two sections is an error.
+Stalwart up to 0.15 uses the TOML form. In it, ``cluster.coordinator`` is the id of a store: a
+section ``[store."<id>"]`` with ``type = "nats"``. Other stores, other sections and
+``cluster.roles`` are ignored. An unknown key in ``[cluster]`` or in that store is an error.
 
 The JSON form is the coordinator object of Stalwart 0.16 and later::
 
@@ -17,16 +17,16 @@ The JSON form is the coordinator object of Stalwart 0.16 and later::
         "cluster": {"nodeId": 1, "heartbeat": 2000}
     }
 
-The names are those of the table in ``_settings``; fastcoord's own ones are optional. The members of
-``cluster`` may also be members of the object itself. ``addresses`` may be a list or one string.
-Durations are milliseconds, or strings as in TOML. ``null`` means the same as a missing key. A
-secret has the ``@type`` ``Value`` (or ``Text``), ``EnvironmentVariable``, ``File`` or ``None``; if
-``authSecret`` is ``None``, ``authUsername``, which Stalwart always writes, is ignored. The protocol
-defaults to ``stalwart-0.16``.
+The table in ``_settings`` lists the names. The settings that only fastcoord has are optional. A
+member of ``cluster`` may also be a member of the outer object. ``addresses`` may be a list or one
+string. Durations are milliseconds, or strings as in TOML. ``null`` means the same as a missing key.
+The ``@type`` of a secret is ``Value`` (or ``Text``), ``EnvironmentVariable``, ``File`` or ``None``.
+If the ``@type`` of ``authSecret`` is ``None``, ``authUsername`` is ignored: Stalwart writes a
+default user name even without a password. The default protocol is ``stalwart-0.16``.
 
 Relative paths (``tls.*-file``, ``%{file:PATH}%`` and ``filePath``) are relative to the folder of
-the configuration file, or to the working directory if there is no file. Certificates and keys are
-opened when the configuration is loaded, so that a wrong file is reported then.
+the configuration file. Without a file they are relative to the working directory. Loading a
+configuration opens its certificates and keys, so that a wrong file is reported at once.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ def load_with_sources(path: str | os.PathLike[str]) -> tuple[Config, dict[str, s
 def parse_config(text: str, *, name: str = "<string>") -> Config:
     """Read a configuration from a string: TOML, or a JSON object.
 
-    :param text: the configuration; one that begins with ``{`` is JSON. Relative paths in it are
-        relative to the working directory.
+    :param text: the configuration. A text that begins with ``{`` is read as JSON. Relative paths
+        are relative to the working directory.
     :param name: the name of the configuration in errors and in ``Config.source``.
     :return: the configuration.
     :raises ConfigError: with all problems of the text.
@@ -123,7 +123,7 @@ def _read(text: str, name: str, folder: str, sources: dict[str, str] | None = No
 
 def _text_of(name: str) -> str:
     if "\n" in name or "://" in name:
-        # The error does not show it: it may be a whole configuration with passwords.
+        # The error does not show the argument, which may be a configuration with passwords.
         what = "an address" if "\n" not in name else "the text of a configuration"
         _refuse(
             "<path>",

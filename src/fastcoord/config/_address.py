@@ -1,4 +1,4 @@
-"""Parsing the addresses of servers."""
+"""Parse the addresses of servers."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ _LABEL = re.compile(r"(?!-)[\w-]{1,63}(?<!-)")
 def address(value: object) -> Address:
     """Read the address of one server.
 
-    :param value: ``host``, ``host:port``, ``nats://…`` or ``tls://…``; IPv6 in brackets; port
-        4222 when absent.
+    :param value: ``host``, ``host:port``, ``nats://…`` or ``tls://…``. An IPv6 address needs
+        brackets. The default port is 4222.
     :return: the address.
-    :raises ValueError: it is none of these; the message names the allowed forms.
+    :raises ValueError: the value has none of these forms; the message lists them.
     """
     if not isinstance(value, str):
-        raise ValueError(f"each address is a string; {_ALLOWED}")
+        raise ValueError(f"each address must be a string; {_ALLOWED}")
     tls, rest = _split_scheme(value)
     if "@" in rest:
         raise ValueError(
-            "an address cannot hold a user name or password; set user and password beside it, "
-            "or credentials"
+            "an address cannot contain a user name or password; use the settings user and "
+            "password, or credentials"
         )
     if "," in rest:
-        raise ValueError('several addresses are a list: ["host1:4222", "host2:4222"]')
+        raise ValueError('write several addresses as a list: ["host1:4222", "host2:4222"]')
     if any(mark in rest for mark in "/?#"):
-        raise ValueError(f"an address has no path or query; {_ALLOWED}")
+        raise ValueError(f"an address cannot have a path or query; {_ALLOWED}")
     if any(character.isspace() or not character.isprintable() for character in rest):
-        raise ValueError(f"an address has no blanks or control characters; {_ALLOWED}")
+        raise ValueError(f"an address cannot contain blanks or control characters; {_ALLOWED}")
     host, port = _split_port(rest)
     return Address(host=host, port=port, tls=tls)
 
 
 def hide_userinfo(value: str) -> str:
-    """Hide what precedes an ``@`` and what follows a ``?``, which may be secret."""
+    """Hide the text before an ``@`` and after a ``?``, because it may be secret."""
     if "@" in value:
         scheme = _SCHEME.match(value)
         value = (scheme[0] if scheme else "") + "***@" + value.rpartition("@")[2]
@@ -77,14 +77,14 @@ def _split_port(rest: str) -> tuple[str, int]:
 def _port(port: str) -> int:
     if port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535:
         return int(port)
-    raise ValueError("the port after the colon is a whole number from 1 to 65535")
+    raise ValueError("the port after the colon must be a whole number from 1 to 65535")
 
 
 def _ipv6(host: str) -> str:
     try:
         ipaddress.IPv6Address(host)
     except ValueError:
-        raise ValueError(f"there is no IPv6 address between the brackets; {_ALLOWED}") from None
+        raise ValueError(f"the text in brackets is not an IPv6 address; {_ALLOWED}") from None
     return host
 
 
@@ -95,7 +95,7 @@ def _host(host: str) -> str:
     if len(host) > LONGEST_HOST or not all(_LABEL.fullmatch(label) for label in labels):
         raise ValueError(f"the host is neither a host name nor an IP address; {_ALLOWED}")
     if len(labels) == 1 and labels[0].isdigit():
-        raise ValueError(f"the host is only a number; {_ALLOWED}")
+        raise ValueError(f"the host cannot be a number alone; {_ALLOWED}")
     if labels[-1].isdigit():
         try:
             ipaddress.IPv4Address(host)

@@ -26,9 +26,10 @@ def build(
 ) -> Config:
     """Read every setting, and check that the settings fit together.
 
-    :param document: collects the problems; it may hold some already.
+    :param document: collects the problems; it may already have some.
     :param store_id: the id of the NATS store.
-    :param store: the settings of the store; ``None`` if there is none, which is a problem.
+    :param store: the settings of the store; ``None`` if there is none, which is already one of
+        the problems.
     :param cluster: the settings of the cluster.
     :param default_protocol: the protocol if the file names none.
     :param sources: receives the place of each given setting, by its full TOML key.
@@ -73,7 +74,7 @@ def _as_fields(values: dict[str, Any]) -> dict[str, Any]:
 
 
 class _ReportedError(Exception):
-    """A value cannot be used; the document holds the problem."""
+    """A value cannot be used; the document has recorded the problem."""
 
 
 def _read_section(
@@ -89,7 +90,7 @@ def _read_section(
             else:
                 values[key] = _read(document, settings[key], given)
         except _ReportedError:
-            pass  # the document holds the problem; the next setting may have one as well
+            pass  # continue, because the next setting may have a problem as well
     return values
 
 
@@ -153,7 +154,7 @@ def _read_secret(document: Document, key: str, given: Given) -> Secret:
         parts = _secret_parts(document, given.value)
         text = expand(parts)
         if not text:
-            raise ValueError("it is empty; leave the key out if you need none")
+            raise ValueError("the value is empty; leave the key out if you need none")
         if key == "credentials":
             split_credentials(text)
     except ValueError as error:
@@ -162,7 +163,7 @@ def _read_secret(document: Document, key: str, given: Given) -> Secret:
 
 
 def _secret_parts(document: Document, value: object) -> tuple[Part, ...]:
-    if isinstance(value, tuple):  # the JSON form, split already
+    if isinstance(value, tuple):  # the JSON form is already split
         return value
     if isinstance(value, str):
         return split_macros(value, document.folder)

@@ -1,4 +1,4 @@
-"""Parsing credentials: the text of a ``.creds`` file, or a bare bearer JWT."""
+"""Parse credentials: the text of a ``.creds`` file, or a bare bearer JWT."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check_credentials(text: str) -> str:
 
     :param text: the text of a ``.creds`` file, or a bare JWT.
     :return: ``"creds"`` or ``"bearer"``.
-    :raises ValueError: it is neither; the message does not quote the text.
+    :raises ValueError: the text is neither; the message does not quote the text.
     """
     return "bearer" if split_credentials(text).seed is None else "creds"
 
@@ -44,7 +44,7 @@ def split_credentials(text: str) -> Credentials:
 
     :param text: the text of a ``.creds`` file, or a bare JWT.
     :return: the JWT and, for a ``.creds`` file, the NKEY seed.
-    :raises ValueError: it is neither; the message does not quote the text.
+    :raises ValueError: the text is neither; the message does not quote the text.
     """
     if len(text) > LONGEST:
         raise ValueError(f"the credentials have more than {LONGEST} characters")
@@ -63,7 +63,7 @@ def _hint(lines: list[str]) -> str:
     if len(lines) == 1 and _SEED.fullmatch(lines[0]):
         return f"this is an NKEY seed without its JWT; {allowed}"
     if len(lines) == 1 and ("/" in lines[0] or lines[0].endswith(".creds")):
-        return f"this looks like a path, write %{{file:PATH}}% to read a file; {allowed}"
+        return f"this looks like a path; write %{{file:PATH}}% to read a file; {allowed}"
     return f"this is neither a .creds file nor a JWT; {allowed}"
 
 
@@ -119,7 +119,7 @@ def _base64(part: str) -> bytes:
     try:
         return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
     except ValueError:
-        raise ValueError("a part of the JWT is not base64url; is it cut off?") from None
+        raise ValueError("a part of the JWT is not base64url; it may be truncated") from None
 
 
 def _object(data: bytes, name: str) -> dict[str, Any]:
@@ -130,20 +130,22 @@ def _object(data: bytes, name: str) -> dict[str, Any]:
 
 
 def _public_key(seed: str) -> str:
-    # Imported here because it loads a cryptography library that most configurations never need.
+    # nkeys loads a cryptography library, which most configurations do not need.
     import nkeys
 
     try:
         raw = seed.encode("ascii")
         decoded = base64.b32decode(raw + b"=" * (-len(raw) % 8))
         prefix, _ = nkeys.decode_seed(bytearray(raw))
-        # nkeys ignores the checksum; the server would refuse the signature of a mistyped seed.
+        # nkeys does not verify the checksum, but a server refuses what a mistyped seed signs.
         intact = nkeys.crc16(decoded[:-2]) == int.from_bytes(decoded[-2:], "little")
         if len(decoded) != 36 or not intact:
             raise ValueError("wrong length or checksum")
         key: bytes = nkeys.from_seed(bytearray(raw)).public_key
     except (nkeys.NkeysError, ValueError):
-        raise ValueError("the NKEY seed of the .creds text is not valid; is it cut off?") from None
+        raise ValueError(
+            "the NKEY seed of the .creds text is not valid; it may be truncated"
+        ) from None
     if prefix != nkeys.PREFIX_BYTE_USER:
-        raise ValueError("the NKEY seed of the .creds text is not a user's (it begins with SU)")
+        raise ValueError("the NKEY seed of the .creds text is not that of a user (SU…)")
     return key.decode()

@@ -17,13 +17,14 @@ _NONE = "none"
 
 
 def describe(config: Config, sources: Mapping[str, str] | None = None) -> str:
-    """List every setting in effect by its TOML key, one a line, in columns.
+    """List every setting in effect with its TOML key, one on each line, in columns.
 
-    Secrets show as ``***``. The listing depends only on the settings, not on how they were written.
+    Secrets are shown as ``***``. The listing depends only on the settings, not on how they were
+    written.
 
     :param config: the configuration.
-    :param sources: for each key that is given, where it is given. With this argument, the listing
-        has a last column with the place, or ``default``.
+    :param sources: the place of each given setting, by its key. With this argument, the last column
+        of the listing shows the place, or ``default``.
     :return: the listing, without a newline at its end.
     """
     prefix = f"store.{quoted(config.nats.id)}."

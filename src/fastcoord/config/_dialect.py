@@ -1,10 +1,9 @@
-"""Stalwart's dialect of TOML, rewritten to TOML.
+"""Rewrite Stalwart's dialect of TOML to TOML.
 
 Stalwart's own parser reads more than TOML: sets (``{"a", "b"}``), bare values (``192.168.0.1``),
 any character after a backslash, line breaks in quoted strings and in inline tables, and tables
-that are declared twice. A configuration that TOML rejects is rewritten here: the tables ``store``
-and
-``cluster`` become TOML, everything else becomes blank. Lines keep their numbers.
+that are declared twice. This module rewrites a configuration that is not valid TOML. It converts
+the tables ``store`` and ``cluster``, and removes everything else. Lines keep their numbers.
 """
 
 from __future__ import annotations
@@ -45,8 +44,8 @@ def to_toml(text: str) -> str:
     """Rewrite a configuration of Stalwart to TOML.
 
     :param text: the configuration.
-    :return: TOML with the same lines, of which only ``store`` and ``cluster`` are left.
-    :raises DialectError: Stalwart would not read the text either.
+    :return: TOML that has only ``store`` and ``cluster``, with the same line numbers.
+    :raises DialectError: the text is not in Stalwart's dialect.
     """
     return _Rewriter(text.replace("\r\n", "\n")).document()
 
@@ -106,7 +105,7 @@ class _Rewriter:
         return "".join([*written, "]"])
 
     def _table(self, depth: int) -> str:
-        """Rewrite an inline table or a set; its line breaks follow it: TOML allows none in it."""
+        """Rewrite an inline table or a set. Its line breaks move behind it: TOML forbids them."""
         self._expect("{")
         members: list[str] = []
         start = self._position
@@ -148,7 +147,8 @@ class _Rewriter:
         escaped = _ESCAPE.sub(_toml_escape, content)
         if "\n" not in content:
             return f'"{escaped}"'
-        # TOML removes a line break that follows the quotes, so it is written twice as an escape.
+        # TOML removes a line break that follows the opening quotes, so this one is escaped. Another
+        # one behind a backslash keeps the number of lines.
         return '"""' + ("\\n\\\n" + escaped[1:] if escaped[0] == "\n" else escaped) + '"""'
 
     def _error(self) -> DialectError:
@@ -190,7 +190,7 @@ def _toml_escape(match: re.Match[str]) -> str:
 
 
 def _keep_backslash(match: re.Match[str]) -> str:
-    """In long strings, Stalwart has no escapes."""
+    """Double a backslash that TOML would reject: Stalwart's long strings have no escapes."""
     if match[0] == '"' or match[1] in _TOML_ESCAPES or len(match[1]) > 1:
         return match[0]
     return "\\" + match[0]

@@ -27,12 +27,12 @@ class Section(NamedTuple):
     """The settings of one section of the file."""
 
     given: dict[str, Given]
-    """By canonical key, such as ``timeout.request``."""
+    """The given settings by canonical key, such as ``timeout.request``."""
     path_of: Callable[[str], Path]
     """Returns the path that a canonical key has in this file."""
 
     def where(self, key: str) -> Path:
-        """Return the path of a canonical key, given or not."""
+        """Return the path of a canonical key, whether the file has it or not."""
         return self.given[key].path if key in self.given else self.path_of(key)
 
 
@@ -40,7 +40,7 @@ class Document:
     """Collect the problems of a configuration text.
 
     :param name: the name of the file in problems.
-    :param folder: the absolute path that relative paths are relative to.
+    :param folder: the absolute path of the folder that relative paths start from.
     :param find_lines: returns the line of each path; called only if there is a problem.
     :param spell: writes a path in the syntax of the file.
     """
@@ -65,14 +65,14 @@ class Document:
 
     def where(self, path: Path, line: int | None = None) -> ConfigProblem:
         """Return a problem without a message for the key at this path."""
-        if line is None and path:  # without a path, the text may not be valid, and has no lines
+        if line is None and path:  # a text that cannot be parsed has no paths and lines
             if self._lines is None:
                 self._lines = self._find_lines()
             line = self._lines.get(path)
         return ConfigProblem(self.name, line, self.spell(path), "")
 
     def error(self) -> ConfigError:
-        """Return the error with all problems in the order of lines, those without a line last."""
+        """Return the error with all problems by line; those without a line come last."""
         return ConfigError(sorted(self.problems, key=lambda each: each.line or 2**62))
 
 
@@ -111,9 +111,9 @@ def quoted(text: str) -> str:
 
 
 def shown(value: object) -> str:
-    """Write a given value for an error. Never used for secrets.
+    """Format a given value for an error; the caller must not pass secrets.
 
-    A macro is written as itself, not as its content.
+    A macro is shown as it is written, not its content.
     """
     if isinstance(value, str):
         return quoted(value)
@@ -128,5 +128,5 @@ def shown(value: object) -> str:
     try:
         text = str(value)
     except ValueError:  # an integer with more digits than Python converts
-        return "a number of thousands of digits"
+        return "a number with thousands of digits"
     return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"

@@ -36,7 +36,7 @@ def read_json(text: str, name: str, folder: str, sources: dict[str, str] | None 
 
     :param text: the object.
     :param name: the name of the file in problems.
-    :param folder: the absolute path that relative paths are relative to.
+    :param folder: the absolute path of the folder that relative paths start from.
     :param sources: receives the place of each given setting, by its full TOML key.
     :return: the configuration.
     :raises ConfigError: with every problem of the file.
@@ -171,7 +171,7 @@ def _secret(document: Document, value: object, path: Path) -> tuple[Part, ...] |
     field = _SECRET_FIELDS[kind]
     for key in value:
         if key not in (TYPE, field):
-            document.problem((*path, key), f"unknown key; of type {kind} there is only {field}")
+            document.problem((*path, key), f"unknown key; a secret of type {kind} has only {field}")
     content = value.get(field)
     if not isinstance(content, str) or not content:
         document.problem((*path, field), "a string that is not empty is needed")

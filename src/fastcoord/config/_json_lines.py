@@ -63,8 +63,8 @@ def _walk(text: str) -> Iterator[tuple[Path, int, bool]]:
             expects_key = container.is_object and container.key is None
             if expects_key:
                 container.key = json.loads(token)
-            # No path is longer than DEEPEST: whatever is nested deeper shares the path of the
-            # container at that depth, and is not yielded.
+            # No path is longer than DEEPEST. A value that is nested deeper is not yielded, and
+            # gets the path of its ancestor at that depth.
             path = container.path
             if len(path) < DEEPEST:
                 path = (*path, container.index if container.key is None else container.key)

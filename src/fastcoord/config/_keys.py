@@ -21,7 +21,7 @@ OTHER_NAMES = {
     "url": "address",
     "urls": "address",
 }
-"""Names that other tools use for our settings."""
+"""Names that other tools use for the same settings."""
 
 
 def collect(
@@ -70,7 +70,7 @@ def unknown_key(key: str, settings: dict[str, Setting]) -> str:
     group, dot, name = key.partition(".")
     members = [each for each in settings if dot and each.startswith(group + dot)]
     if members:
-        # Compared without the name of the group, which all of them share.
+        # Compare without the name of the group, because all members share it.
         ways = {each.removeprefix(group + dot): each for each in members}
     else:
         name = key

@@ -28,7 +28,7 @@ def split_macros(text: str, folder: str) -> tuple[Part, ...]:
     :param text: the string in the configuration.
     :param folder: the folder that a relative ``%{file:PATH}%`` is relative to.
     :return: the parts, in order; never empty.
-    :raises ValueError: a macro is unknown, names nothing, or does not end.
+    :raises ValueError: a macro is unknown, has no name, or is not closed.
     """
     parts: list[Part] = []
     end = 0
@@ -57,7 +57,7 @@ def _append_text(parts: list[Part], text: str) -> None:
 
 
 def expand(parts: tuple[Part, ...]) -> str:
-    """Join the parts; variables and files are read now.
+    """Read the variables and files, and join all parts.
 
     :param parts: the result of :func:`split_macros`.
     :return: the string; one newline at the end of a file is removed.
@@ -93,7 +93,7 @@ def _file(path: str) -> str:
     if "\0" in path:
         raise ValueError(f"{path!a} is not the name of a file")
     try:
-        # Only regular files: reading a pipe or a device could block forever.
+        # Other files are refused: reading a pipe or a device could block forever.
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise ValueError(f"{path!a} is not a regular file")
         with open(path, "rb") as file:

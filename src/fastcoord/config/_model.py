@@ -35,7 +35,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     port: int = 4222
     tls: bool = False
-    """Whether the address begins with ``tls://``: this server must use TLS."""
+    """Whether the address begins with ``tls://``, so that this server must use TLS."""
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -119,7 +119,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     def with_protocol(self, protocol: str) -> "Cluster":
         """Return a copy with another protocol.
 
-        The default subject of the old protocol becomes that of the new one; any other is kept.
+        If the subject is the default of the old protocol, the copy has the default of the new one.
+        Any other subject is kept.
 
         :param protocol: one of :data:`PROTOCOLS`.
         :return: the copy.
@@ -131,7 +132,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """The configuration of a node: hashable, picklable, and without secrets in its repr."""
+    """The configuration of a node. It is hashable and picklable, and its repr shows no secret."""
 
     nats: Nats
     cluster: Cluster = Cluster()
@@ -140,7 +141,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 for _kind in (Address, Tls, Timeout, Capacity, Nats, Cluster):
-    # Programs import them from the package, and pickle finds them there.
+    # Programs and pickle import the structs from the package, not from this private module.
     _kind.__module__ = "fastcoord.config"
 del _kind
 Config.__module__ = "fastcoord"

@@ -13,12 +13,12 @@ _SHOWN = "***"
 class Secret:
     """A password or a credentials text, shown as ``***``; only :meth:`reveal` returns it.
 
-    It stores the source, not the content: :meth:`reveal` reads variables and files each time, so
-    that the next reconnect uses a rotated password. Two secrets are equal if they have the same
-    source or the same plain text.
+    A secret stores its text and its macros. :meth:`reveal` reads the variables and files each time,
+    so that the next reconnect uses a rotated password. Two secrets are equal if they have the same
+    text and the same macros.
 
-    A pickle contains the names of variables and files, but never plain text: a secret that is
-    written in the configuration itself is withheld, and its :meth:`reveal` raises after unpickling.
+    A pickle contains the names of variables and files, but no plain text. A secret that has plain
+    text is withheld: after unpickling, its :meth:`reveal` raises an error.
 
     :param text: the plain text; the loader uses :meth:`from_parts` for macros.
     """
@@ -44,7 +44,7 @@ class Secret:
         return secret
 
     def reveal(self) -> str:
-        """Return the content; environment variables and files are read now.
+        """Read environment variables and files, and return the content.
 
         :return: the secret itself; keep it out of messages and logs.
         :raises ConfigError: a variable or file is missing, or the secret was withheld from a

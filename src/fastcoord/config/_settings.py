@@ -1,6 +1,7 @@
 """The table of settings: key, JSON name, reader and meaning of each.
 
-The defaults are those of the structs in ``_model``, whose fields have the names of the keys.
+The structs in ``_model`` have a field of the same name for each key. Its default is the default of
+the setting.
 """
 
 from __future__ import annotations
@@ -34,8 +35,7 @@ class Setting(NamedTuple):
 _batch_bytes = _values.size(
     SMALLEST_BATCH,
     LARGEST_BATCH,
-    f": a batch holds a node id and at least one event, for which {SMALLEST_BATCH} bytes are "
-    "needed, and no server takes more than 64MB",
+    f": a node id and one event need {SMALLEST_BATCH} bytes, and no server accepts more than 64MB",
 )
 
 STORE = {
@@ -57,7 +57,7 @@ STORE = {
             "password",
             "authSecret",
             _values.text,
-            'password, best as "%{env:NAME}%" or "%{file:PATH}%"',
+            'password, preferably as "%{env:NAME}%" or "%{file:PATH}%"',
         ),
         Setting(
             "credentials",
@@ -105,19 +105,19 @@ STORE = {
             "timeout.connection",
             "timeoutConnection",
             _values.duration,
-            "of one attempt to connect to one server",
+            "timeout of one attempt to connect to one server",
         ),
         Setting(
             "timeout.request",
             "timeoutRequest",
             _values.duration,
-            "of a request and its reply, such as a flush",
+            "timeout of a request and its reply, such as a flush",
         ),
         Setting(
             "ping-interval",
             "pingInterval",
             _values.duration,
-            "between PINGs to the server",
+            "interval of PINGs to the server",
         ),
         Setting(
             "max-reconnects",
@@ -196,7 +196,7 @@ CLUSTER = {
             "max-age",
             "maxAge",
             _values.duration,
-            "events that wait longer for a connection are discarded",
+            "how long events wait for a connection before they are discarded",
         ),
     )
 }

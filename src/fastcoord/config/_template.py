@@ -1,4 +1,4 @@
-"""A commented TOML configuration to start from."""
+"""Write a commented TOML configuration to start from."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EXAMPLES = {
 
 
 def template(*, address: str, node_id: int, protocol: str) -> str:
-    """Write a configuration with every setting, commented out where it has a default.
+    """Write a configuration with every setting; settings with a default are commented out.
 
     :param address: the address of the server.
     :param node_id: the node id.

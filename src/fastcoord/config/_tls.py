@@ -27,8 +27,10 @@ def readable_file(folder: str, path: str) -> str:
     # The error does not show the path: it may contain the content of a macro.
     if not os.path.isfile(absolute):
         if os.path.exists(absolute):
-            raise ValueError(f"{needed}, and this is no regular file")
-        raise ValueError(f"{needed}; there is none (relative paths are relative to {folder!a})")
+            raise ValueError(f"{needed}; the path is not a regular file")
+        raise ValueError(
+            f"{needed}; there is no such file (relative paths are relative to {folder!a})"
+        )
     try:
         with open(absolute, "rb") as file:
             file.read(1)
@@ -51,7 +53,7 @@ def check_tls(document: Document, section: Section, values: dict[str, Any]) -> N
                 f"{document.spell(section.path_of(other))} is missing; a client certificate "
                 "needs both",
             )
-    # A value that could not be read counts as enabled: one mistake gives one problem.
+    # A value that cannot be read counts as true, so that one mistake gives only one problem.
     enabled = "tls.enable" in section.given and values.get("tls.enable", True)
     addresses = values.get("address", ())
     if addresses and not enabled and not any(address.tls for address in addresses):
@@ -76,8 +78,8 @@ def _check_authority(document: Document, section: Section, path: str | None) -> 
         return
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-    except OSError:  # of which ssl.SSLError is one
-        _refuse(document, section.given["tls.ca-file"], "the file holds no certificate in PEM form")
+    except OSError:  # includes ssl.SSLError
+        _refuse(document, section.given["tls.ca-file"], "the file has no certificate in PEM form")
 
 
 class _EncryptedKeyError(Exception):
@@ -101,13 +103,13 @@ def _check_pair(
         _refuse(
             document,
             section.given["tls.key-file"],
-            "the key is encrypted; a plain one is needed",
+            "the key is encrypted; an unencrypted one is needed",
         )
     except OSError:
         other = shown(section.given["tls.key-file"].value)
         _refuse(
             document,
             section.given["tls.cert-file"],
-            f"it cannot be used with the key {other}: both must be in PEM form, and the key must "
-            "belong to the certificate",
+            f"this certificate cannot be used with the key {other}: both must be in PEM form, and "
+            "the key must belong to the certificate",
         )

@@ -19,7 +19,7 @@ from fastcoord.config._values import nearest
 __all__ = ["read_toml"]
 
 SKIPPED_IN_CLUSTER = frozenset(
-    # Roles are Stalwart's own; the others are left over from its former gossip protocol.
+    # Stalwart alone uses roles. The other keys belong to the gossip protocol of old releases.
     {"roles", "advertise-addr", "bind-addr", "bind-port", "key", "seed-nodes"}
 )
 _REASONS = {
@@ -40,7 +40,7 @@ def read_toml(text: str, name: str, folder: str, sources: dict[str, str] | None 
 
     :param text: the document.
     :param name: the name of the file in problems.
-    :param folder: the absolute path that relative paths are relative to.
+    :param folder: the absolute path of the folder that relative paths start from.
     :param sources: receives the place of each given setting, by its full TOML key.
     :return: the configuration.
     :raises ConfigError: with every problem of the file.
@@ -54,7 +54,7 @@ def read_toml(text: str, name: str, folder: str, sources: dict[str, str] | None 
         collect(document, given_cluster, ("cluster",), CLUSTER, SKIPPED_IN_CLUSTER),
         lambda key: ("cluster", *key.split(".")),
     )
-    # The coordinator is checked already; a second reading could only repeat its problems.
+    # The coordinator is already checked; reading it again would report its problems twice.
     coordinator = cluster.given.pop("coordinator", None)
     if sources is not None and coordinator is not None:
         sources["cluster.coordinator"] = document.where(coordinator.path).place()
@@ -69,7 +69,7 @@ def read_toml(text: str, name: str, folder: str, sources: dict[str, str] | None 
 
 
 def _parse(document: Document, text: str) -> tuple[dict[str, Any], str]:
-    """Parse TOML, or else Stalwart's dialect of it.
+    """Parse a text as TOML or, if that fails, as Stalwart's dialect of TOML.
 
     :return: the root table and the TOML that it was parsed from.
     """
@@ -85,9 +85,10 @@ def _parse(document: Document, text: str) -> tuple[dict[str, Any], str]:
         toml = to_toml(text)
         return tomli.loads(toml), toml
     except DialectError as error:
-        # Stalwart would not read it either. tomli may have stopped earlier, at what Stalwart reads.
+        # Stalwart rejects the text as well. tomli may have stopped earlier, at syntax that Stalwart
+        # accepts; the mistake is in the later line.
         if line is None or error.line > line:
-            message, line = "neither TOML nor the form of it that Stalwart reads", error.line
+            message, line = "this is neither TOML nor Stalwart's dialect of TOML", error.line
     except tomli.TOMLDecodeError as error:
         message, line = f"this is not TOML: {_reason(error.msg)}", error.lineno
     except (RecursionError, ValueError) as error:
@@ -99,12 +100,12 @@ def _parse(document: Document, text: str) -> tuple[dict[str, Any], str]:
 def _limit(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "this TOML is nested too deeply to be read"
-    # Python converts no integer of more than a few thousand digits.
+    # Python refuses to convert an integer with more than a few thousand digits.
     return "this TOML holds a number too long to be read"
 
 
 def _reason(message: str) -> str:
-    """Return the reason of tomli without any part of the document."""
+    """Return the reason that tomli gives, without text of the document, which may be secret."""
     for start, reason in _REASONS.items():
         if message.startswith(start):
             return reason
@@ -137,7 +138,7 @@ def _coordinator(
         near = nearest("cluster", {name: name for name in root if name != "cluster"})
         if "cluster" not in root and near:
             offer += f"; was {quoted(near)} meant to be cluster?"
-        document.problem(path, f"missing; it names the store of the coordinator: {offer}")
+        document.problem(path, f"missing; the id of a NATS store is needed: {offer}")
         return fallback
     given = cluster["coordinator"]
     try:
@@ -168,7 +169,7 @@ def _is_nats(document: Document, name: str, store: dict[str, Any], offer: str) -
         document.problem(path, f'{given}; the coordinator needs "nats"')
         return True
     document.problem(
-        path, f"{given}; cluster.coordinator names a store that is not NATS, and {offer}"
+        path, f'{given}; cluster.coordinator must name a store of type "nats"; {offer}'
     )
     return False
 

@@ -1,7 +1,7 @@
 """Find the line of each key of a TOML document.
 
-tomli returns values without lines. This scanner reads a document that tomli has accepted, so it
-does not validate it: it only has to skip values correctly.
+tomli returns values without lines. This scanner finds the lines in a document that tomli has
+accepted. It does not validate the document; it only has to skip values correctly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Path = tuple[str | int, ...]
 """The keys from the document's root down; a number is the index in an array."""
 
 DEEPEST = 8
-"""Longer paths are left out: no setting is so deep, and memory grows quadratically with depth."""
+"""The maximum length of a path. Settings have shorter ones, and memory grows quadratically."""
 
 _BLANK = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")
@@ -36,8 +36,8 @@ def toml_lines(text: str) -> dict[Path, int]:
     """Map each key, table and array element of a TOML document to its line.
 
     :param text: a document that tomli reads without error.
-    :return: lines counted from 1; the first one of a table that is opened more than once. A line
-        that cannot be found is left out: that is never an error.
+    :return: the line of each path, counted from 1. For a table that is opened more than once, it
+        is the first line. A path whose line cannot be found is left out, without an error.
     """
     scanner = _Scanner(text)
     try:

@@ -1,7 +1,7 @@
-"""Readers of values: each converts a value of the file.
+"""Readers, which convert the values of the file.
 
 A reader raises ``ValueError`` with the allowed values. The message does not contain the given
-value, which may be secret: the caller adds it.
+value, because it may be secret. The caller adds a value that is not.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LARGEST_COUNT = 2**31 - 1
 LONGEST_SUBJECT = 255
 LONGEST_COMPARED = 64  # the comparison is quadratic, and every known name is shorter
 
-# At most 18 digits: more than any limit needs, and cheap to convert.
+# 18 digits are more than any limit needs, and cheap to convert.
 _DURATION = re.compile(r"([0-9]{1,18})[ \t]*(ms|s|m|h|d)?", re.IGNORECASE | re.ASCII)
 _SIZE = re.compile(r"([0-9]{1,18})[ \t]*([kmg]?b)?", re.IGNORECASE | re.ASCII)
 _DIGITS = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -61,7 +61,7 @@ def boolean(value: object) -> bool:
 
 
 def integer(lowest: int, highest: int = LARGEST_COUNT) -> Callable[[object], int]:
-    """Make a reader of whole numbers, or of strings of digits.
+    """Make a reader of whole numbers, which may be strings of digits.
 
     :param lowest: the smallest number allowed.
     :param highest: the largest number allowed.
@@ -103,7 +103,7 @@ def duration(value: object) -> float:
         if value == 0:
             raise ValueError(f"zero is refused: {allowed}")
     if isinstance(value, float):
-        raise ValueError(f'fractions are not read, write "1500ms" for 1.5 seconds: {allowed}')
+        raise ValueError(f'fractions are not accepted; write "1500ms" for 1.5 seconds: {allowed}')
     raise ValueError(allowed)
 
 
@@ -163,8 +163,8 @@ def nearest(name: str, known: Mapping[str, str]) -> str | None:
     """Find the known name that is most similar to a mistyped one.
 
     :param name: the given name.
-    :param known: the known names, by the ways to write them.
-    :return: the nearest, or ``None`` if none is similar.
+    :param known: the known name that each spelling means.
+    :return: the nearest known name, or ``None`` if none is similar.
     """
     if len(name) > LONGEST_COMPARED:
         return None
