@@ -3,7 +3,7 @@
 Run as ``python tests/interrupts/run.py [--list] [--kind memory|keyboard] [NAME ...]``; NAME is a
 function as ``--list`` prints it. A signal handler may raise at any call, and any call may lack
 memory. What was under way must then be finished, repeated, or reported to the program: every event
-that was accepted is received or told as missing, and the node goes on working.
+that was accepted is received or reported as missing, and the node goes on working.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def name(code: CodeType) -> str:
 
 
 class Ledger:
-    """What one subscription received and was told."""
+    """What one subscription received and reported."""
 
     def __init__(self) -> None:
         self.numbers: list[int] = []
@@ -86,7 +86,7 @@ class Ledger:
         self.is_unknown = False
 
     async def follow(self, events: fastcoord.Subscription) -> None:
-        """Read a subscription; an exception that the iteration raises is told, so read on."""
+        """Read a subscription; an exception that the iteration raises is reported, so read on."""
         iterator = aiter(events)
         while True:
             try:
@@ -106,11 +106,11 @@ class Ledger:
         assert self.numbers == sorted(set(self.numbers)), "out of order or twice"
         if not self.is_unknown:
             assert len(self.numbers) + self.missed == accepted, (
-                f"{accepted} accepted, {len(self.numbers)} received, {self.missed} told as missed"
+                f"{accepted} accepted, {len(self.numbers)} received, {self.missed} reported as missed"
             )
 
 
-async def told(call: Callable[[], Any]) -> None:
+async def reported(call: Callable[[], Any]) -> None:
     """Make a call of the program, which may be given the injected exception."""
     with contextlib.suppress(MemoryError, KeyboardInterrupt, fastcoord.FastcoordError):
         await call()
@@ -135,18 +135,18 @@ async def scenario(server: LocalServer, injector: Injector) -> None:
                 number += 1
                 # A refused number stays unused: `accepted` is what counts.
                 event = EmailPush(1, number, 0)
-                await told(lambda event=event: sender.publish(event))  # type: ignore[misc]
+                await reported(lambda event=event: sender.publish(event))  # type: ignore[misc]
                 await asyncio.sleep(0)
 
         injector.start()
         try:
             await publish(20)
-            await told(sender.flush)
+            await reported(sender.flush)
             await asyncio.sleep(0.15)  # some ticks
             proxy.cut()
             await publish(20)
             await until(lambda: proxy.accepted >= 4 or injector.has_raised)
-            await told(sender.flush)
+            await reported(sender.flush)
             await asyncio.sleep(0.15)
         finally:
             injector.stop()

@@ -451,7 +451,7 @@ cdef class Next:
     cdef int finish(self) except -1:
         if self.cursor is not None:
             self.leave(self.cursor)
-        # The cursor holds this object to use it again. This object lets go of the cursor, so that
+        # The cursor holds this object to use it again. This object releases the cursor, so that
         # the two do not keep each other alive.
         self.cursor = None
         return 0
