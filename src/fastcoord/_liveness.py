@@ -33,8 +33,8 @@ class PongTimeout:
     direction therefore counts as dead. Two delays do not count: the time to send the bytes before
     the PING, and the time in which this node reads the bytes before the PONG.
 
-    Time is counted in ticks and not in seconds, because a process may be suspended and an event
-    loop may be slow. Both must run the same number of ticks before a connection counts as dead.
+    Time is counted in ticks and not in seconds, because this process may be suspended or its event
+    loop may be slow. A connection counts as dead only after enough ticks, however long they take.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,8 @@ class PongTimeout:
             return False
         sent = connection.sent
         is_sending = self._sent < sent < ping.position
-        # The server may hold more bytes, because it sends no faster than this node reads.
+        # If a full read waits, the server may hold more bytes: it sends no faster than this node
+        # reads.
         is_behind = connection.unread >= connection.read_size
         if is_sending or is_behind:
             self._ticks = 0

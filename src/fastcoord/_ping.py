@@ -46,7 +46,8 @@ class Pings:
         self._subject = subject
         self._node_id = node_id
         self._reply = f"{subject}.pong.{node_id}.{incarnation}".encode()
-        # Reply subjects come from the network. Only these are written into a protocol line.
+        # Reply subjects come from the network, so only subjects of this form are written into a
+        # protocol line.
         self._allowed_reply = re.compile(
             re.escape(f"{subject}.pong.").encode() + rb"[0-9]{1,5}\.[0-9]{1,20}"
         )

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Session"]
 
 INCARNATION_BITS = 42
-"""The size of the incarnation. In the sequence header, 42 bits are seven digits."""
+"""The size of the random incarnation. 42 bits take seven digits in the sequence header."""
 
 logger = logging.getLogger("fastcoord")
 
@@ -306,7 +306,7 @@ class Session:
             self.sender.permitted()
         else:
             self._gap_detector.connected(self._loop.time())
-        # The answers of the peers have their current offsets.
+        # The peers answer with their current offsets.
         self.sender.beat("hello")
 
     def connection_given_up(self, reason: str) -> None:
@@ -315,7 +315,7 @@ class Session:
     # ------------------------------------------------------------------------------- time
 
     def _repair(self, now: float) -> None:
-        """Finish what an exception has interrupted, of a signal handler or for lack of memory."""
+        """Finish what an exception of a signal handler or a ``MemoryError`` has interrupted."""
         self._supervisor.repair()
         current = self._supervisor.connection
         if self.sender.connection not in (None, current):

@@ -161,7 +161,7 @@ class TlsError(ConnectError):
 
 
 class ConnectionLost(FastcoordError, ConnectionError):
-    """The connection is lost, and reconnecting was given up (``max-reconnects``)."""
+    """The connection is lost, and reconnecting was given up, usually due to ``max-reconnects``."""
 
 
 class RequestTimeout(FastcoordError, TimeoutError):

@@ -26,8 +26,8 @@ class Node(Publisher):
     """A node of a cluster. It publishes events and receives the events of all other nodes.
 
     ``fastcoord.connect`` creates a node. Use the node on the event loop and in the process that
-    created it: another event loop raises ``WrongLoop``, and a forked child raises ``NodeClosed``.
-    Only ``publish_nowait`` may be called from any thread.
+    created it. A call from another event loop raises ``WrongLoop``, and a call in a forked child
+    raises ``NodeClosed``. Only ``publish_nowait`` may be called from any thread.
     """
 
     def __init__(self, session: Session) -> None:

@@ -4,6 +4,5 @@
 the handshake, authentication, TLS and control lines. The client runs on fastcoord's ``transport``,
 which reads from and writes to the socket. ``parser`` finds the messages in the received bytes,
 ``frames`` composes the messages to send, and ``sequence_header`` reads and writes the header of a
-batch.
-``compat`` uses the private attributes of nats-py.
+batch. ``compat`` uses the private attributes of nats-py.
 """

@@ -29,7 +29,7 @@ EVENTS_SID = 1
 """The subscription id of the cluster's subject. The owner chooses the ids of other subjects."""
 
 MIN_MAX_PAYLOAD = 512
-"""Bytes. The max_payload of a server must be at least this, to hold the header and some events."""
+"""The smallest usable max_payload of a server, in bytes. The header and some events must fit."""
 
 CLOSING_LIMIT = 1.0
 """The most seconds that closing takes. The socket is closed first, so only tasks are awaited."""
@@ -132,7 +132,7 @@ class Connection(MessageWriter):
     # ------------------------------------------------------------------------ opening
 
     async def open(self) -> None:
-        """Connect, secure and authenticate.
+        """Open the TCP connection, establish TLS if it is used, and authenticate.
 
         ``timeout.connection`` limits ``open`` and ``prove`` together. If the attempt fails or is
         cancelled, its socket is closed without waiting for the server.
@@ -187,7 +187,7 @@ class Connection(MessageWriter):
             # Before Python 3.11, asyncio.TimeoutError was not the built-in TimeoutError.
             raise self._silence() from error
         except Exception as error:
-            # A server can make nats-py raise any exception. It ends this attempt only.
+            # A server can make nats-py raise any exception. The exception ends only this attempt.
             if isinstance(error, BrokenPipeError | ConnectionResetError) and (
                 self._state == "authenticating" and self._transport.is_secure
             ):
@@ -274,7 +274,7 @@ class Connection(MessageWriter):
 
     @property
     def sent(self) -> int:
-        """A lower bound of the written bytes that the other host has acknowledged."""
+        """A lower bound of the number of written bytes that the other host has acknowledged."""
         return self._transport.sent
 
     @property
@@ -407,6 +407,6 @@ class Connection(MessageWriter):
 
 
 def ignore_failure(task: asyncio.Task[None]) -> None:
-    """Retrieve the exception of a task whose result nobody needs, or asyncio logs it."""
+    """Retrieve the exception of a task, so that asyncio does not log it."""
     if not task.cancelled():
         task.exception()

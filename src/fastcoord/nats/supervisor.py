@@ -138,9 +138,9 @@ class Supervisor:
     async def _attempt(self, server: Server) -> Connection:
         """Try one server within ``timeout.connection``.
 
-        When the connection is authenticated, the owner subscribes and publishes. The server's
-        answer proves the connection. If the proof fails, ``connection_down`` is called as for any
-        lost connection.
+        When the connection is authenticated, the owner subscribes and publishes. ``prove`` then
+        waits for the server's answer. If ``prove`` fails, ``connection_down`` of the owner is
+        called, as for any lost connection.
 
         :raises ConnectError: the attempt failed. The text is the reason.
         """
@@ -249,7 +249,7 @@ class Supervisor:
                 self._lost.set()
 
     def repair(self) -> None:
-        """Finish what an exception has interrupted, for example of a signal handler.
+        """Finish what an exception, for example of a signal handler, has interrupted.
 
         This is called at each tick of the heartbeat.
         """

@@ -146,7 +146,7 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
 
     @property
     def sent(self) -> int:
-        """A lower bound of the written bytes that the other host has acknowledged.
+        """A lower bound of the number of written bytes that the other host has acknowledged.
 
         With TLS, the system's queue also holds the bytes that TLS adds. Until that queue is empty,
         the result is too small.
@@ -322,7 +322,8 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         del self._control[:size]
         if not self._saw_info and line.startswith(INFO):
             self._saw_info = True
-            # The check precedes CONNECT: without TLS, no credentials are sent if TLS is demanded.
+            # INFO is checked before CONNECT is written, so that no credentials are sent to a server
+            # without the demanded TLS.
             self.is_clustered = "cluster" in read_info(line)
             line, starts_tls = checked_info(
                 line, demand_tls=self._demand_tls, is_secure=self.is_secure
