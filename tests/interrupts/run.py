@@ -106,7 +106,7 @@ class Ledger:
         assert self.numbers == sorted(set(self.numbers)), "out of order or twice"
         if not self.is_unknown:
             assert len(self.numbers) + self.missed == accepted, (
-                f"{accepted} accepted, {len(self.numbers)} received, {self.missed} reported as missed"
+                f"{accepted} accepted, {len(self.numbers)} received, {self.missed} missed"
             )
 
 
