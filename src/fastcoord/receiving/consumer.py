@@ -26,16 +26,16 @@ Overflow = Literal["drop-oldest", "drop-newest"]
 
 
 class Consumer(Cursor):
-    """What ``Subscription`` reads from and what the session ends.
+    """The object from which a ``Subscription`` reads, and which the session ends.
 
     :param capacity_messages: how many messages may be buffered.
     :param capacity_bytes: how many bytes of payload may be buffered.
     :param on_close: called with this object when the program closes its subscription.
-    :param loop: the event loop of the node; ``None`` for any.
+    :param loop: the event loop of the node; ``None`` allows any loop.
     :raises TypeError: ``peers`` or ``connection`` is not a bool, or ``kinds`` holds something else
         than classes.
     :raises UnsupportedEvent: ``kinds`` holds an event that the protocol does not have.
-    :raises ValueError: ``overflow`` has no such value, or ``kinds`` is empty.
+    :raises ValueError: the value of ``overflow`` is unknown, or ``kinds`` is empty.
     """
 
     def __init__(
@@ -64,8 +64,9 @@ class Consumer(Cursor):
                 )
         events, notices = split_kinds(kinds)
         if events is not None and not events and not notices:
-            raise ValueError("kinds is empty: nothing would ever arrive; leave it out for all")
-        # Nothing here may refer to this object: it ends when the program does not refer to it.
+            raise ValueError("kinds is empty, so nothing would arrive: leave it out to receive all")
+        # No argument may refer to this object: a reference cycle would keep the subscription open
+        # after the program has dropped it.
         super().__init__(
             Ring(
                 capacity_messages,
@@ -81,7 +82,7 @@ class Consumer(Cursor):
         )
         refuse_missing(events or (), protocol)
         self.node: object = None
-        """Kept alive by the subscription."""
+        """The node. This reference keeps it alive as long as the subscription."""
         self._on_close = on_close
         self._final: SubscriptionStats | None = None
 
@@ -91,9 +92,9 @@ class Consumer(Cursor):
         return self._final is not None
 
     def check_open(self) -> None:
-        """Refuse to begin an iteration over a subscription that the program has closed.
+        """Raise an error if the program has closed the subscription.
 
-        :raises SubscriptionError: it is closed.
+        :raises SubscriptionError: the subscription is closed.
         """
         if self.is_closed:
             raise SubscriptionError(
@@ -101,7 +102,7 @@ class Consumer(Cursor):
             )
 
     def close(self) -> None:
-        """End the subscription now: what is buffered is dropped and an iteration ends."""
+        """End the subscription now: drop what is buffered, and end an iteration over it."""
         if not self.is_closed:
             self._final = self.stats()
         self._on_close(self)
@@ -110,7 +111,7 @@ class Consumer(Cursor):
         self.drop()
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
-        # `__init__` may have failed before it set these.
+        # `__init__` may have failed before it set the attributes.
         if getattr(self, "_final", self) is None and not self.ring.is_closed:
             warn(
                 "a subscription was dropped without close(): use `async with node.subscribe()`",
@@ -148,7 +149,7 @@ class Consumer(Cursor):
 def loop_getter(
     expected: asyncio.AbstractEventLoop | None,
 ) -> Callable[[], asyncio.AbstractEventLoop]:
-    """Return a function that returns the running event loop and refuses all but one."""
+    """Return a function that returns the running event loop, and refuses any but the expected."""
     if expected is None:
         return asyncio.get_running_loop
 

@@ -8,7 +8,7 @@ from fastcoord.receiving.ring cimport Ring, Slot
 from fastcoord.wire.primitives cimport Reader
 
 cdef enum:
-    # The commonest events are decoded in runs of this length, which fit into the nearest cache.
+    # Events are decoded in runs of at most this length. So many events fit into the L1 cache.
     EVENTS_AHEAD = 32
 
 cdef class Cursor:
@@ -25,14 +25,14 @@ cdef class Cursor:
     cdef bytes payload             # the open message: `reader` points into it
     cdef Reader reader             # valid while `payload` is set
     cdef Slot slot                 # the open message; its `item` is not owned
-    cdef uint32_t left             # events of the open message that were not decoded or filtered yet
+    cdef uint32_t left             # events of the open message, neither decoded nor filtered yet
     cdef PyObject* ahead[EVENTS_AHEAD]   # owned references, from `ahead_at` to `ahead_end` only
     cdef Py_ssize_t ahead_at
     cdef Py_ssize_t ahead_end
-    cdef Py_ssize_t until_pause    # what may still be taken in this iteration of the event loop
+    cdef Py_ssize_t until_pause    # how much may still be taken in this iteration of the event loop
     cdef bint is_decoding
     cdef bint is_dropped
-    cdef Next step                 # the last awaitable of an iteration, to be used again
+    cdef Next step                 # the last awaitable of an iteration, kept for reuse
     cdef Waiter waiter             # of the task that waits, or None
 
     cdef int release(self) except -1
@@ -52,7 +52,7 @@ cdef class Cursor:
 cdef class Next:
     cdef Cursor cursor             # None when it has finished
     cdef Waiter waiter             # while its task waits
-    cdef bint is_paused            # while other tasks of the event loop run
+    cdef bint is_paused            # set while other tasks of the event loop run
     cdef bint batches
 
     cdef int leave(self, Cursor cursor) except -1

@@ -50,9 +50,9 @@ cdef extern from "Python.h":
     void PyErr_SetObject(PyObject*, PyObject*) noexcept
 
 cdef enum:
-    # After so many events the consumer's task pauses. Without this limit, a consumer that awaits
-    # nothing else would stop the event loop from reading, confirming and sending heartbeats until
-    # its ring is empty. Filtered events count, too.
+    # After this many events, filtered ones included, the consumer's task pauses. Without this
+    # limit, a consumer that awaits nothing else would stop the event loop from reading, confirming
+    # and sending heartbeats until the ring is empty.
     EVENTS_PER_ITERATION = 4096
 
 
@@ -92,7 +92,7 @@ cdef class Cursor:
         self.until_pause = EVENTS_PER_ITERATION
 
     def drop(self):
-        """Drop the open message and the notices: the consumer has left."""
+        """Drop the open message and the notices when the consumer ends."""
         self.is_dropped = True
         if not self.is_decoding:
             self.release()
@@ -175,7 +175,7 @@ cdef class Cursor:
     cdef int decode_ahead(self) except -1:
         """Decode the next events of the open message into ``ahead``.
 
-        If the first of them is of a kind that is filtered, only step over that one.
+        If the kind of the first event is filtered, skip only this event.
         """
         # Keeps the memory of `reader` alive while events are created.
         cdef bytes _payload = self.payload
@@ -212,7 +212,7 @@ cdef class Cursor:
         return 0
 
     cdef int filter_event(self) except -1:
-        """Step over the next event of the open message, which is of a kind that is filtered."""
+        """Skip the next event of the open message, whose kind is filtered."""
         if self.reader.position == self.reader.end:
             raise AssertionError("a message holds fewer events than were counted when it arrived")
         self.left -= 1
@@ -222,7 +222,7 @@ cdef class Cursor:
         return 0
 
     cdef object next_notice(self):
-        """Take a notice that must come before the next slot of the ring; None if there is none."""
+        """Take a notice that must precede the next slot; return None if there is none."""
         if self.notices:
             return self.notices.pop()
         if self.notice is None:
@@ -233,8 +233,8 @@ cdef class Cursor:
         if type(notice) is not dict:
             self.notice = None
             return notice
-        # `self.notice` is kept until it is converted: if that raises MemoryError, the next call
-        # converts it again.
+        # `self.notice` is kept until it is converted: if the conversion raises MemoryError, the
+        # next call converts it again.
         notices = self.as_notices(notice)[::-1]
         self.notice = None
         if self.is_dropped or not notices:
@@ -264,7 +264,7 @@ cdef class Cursor:
     cdef int release(self) except -1:
         """Release everything that was taken from the ring and not delivered."""
         cdef Py_ssize_t at = self.ahead_at, end = self.ahead_end
-        # Reset first: releasing an object may run code that looks at this cursor.
+        # Reset the fields first, because releasing an object may run code that uses this cursor.
         self.ahead_at = self.ahead_end = 0
         self.left = 0
         while at < end:
@@ -282,8 +282,8 @@ cdef class Cursor:
         cdef Batch batch
         while self.until_pause > 0 and not self.is_dropped:
             if self.left or self.ahead_at < self.ahead_end:
-                # The batch is created before anything is decoded: if that raises MemoryError,
-                # no event is lost.
+                # The batch is created before anything is decoded: if its creation raises
+                # MemoryError, no event is lost.
                 batch = make_batch(self.slot.node_id, self.slot.received_at, ())
                 batch.events = self.rest_of_message()
                 if batch.events:
@@ -339,10 +339,10 @@ cdef class Cursor:
             self.reader.position = start
             raise
         if self.is_dropped:
-            # The subscription was closed while events were created. Its final statistics already
+            # The subscription was closed while events were created. Its final stats already
             # count these events as buffered, and `rest_of_message` calls `release`.
             return ()
-        # From here on nothing can fail. The tuple takes over the references of `events` and `ahead`.
+        # From here on nothing can fail. `chosen` takes over the references of `events` and `ahead`.
         if chosen is not events:
             memcpy(
                 PySequence_Fast_ITEMS(chosen) + ahead,
@@ -363,8 +363,8 @@ cdef class Cursor:
     cdef Next next_step(self, bint batches):
         """Return the awaitable of one step of an iteration."""
         cdef Next step = self.step
-        # The last awaitable is used again if nobody else holds it. It then has two references:
-        # `self.step` and the local variable.
+        # The last awaitable is used again if nothing else refers to it. In that case it has two
+        # references: `self.step` and the local variable.
         if step is None or Py_REFCNT(step) > 2:
             step = self.step = Next.__new__(Next)
         elif step.waiter is not None:
@@ -374,7 +374,7 @@ cdef class Cursor:
         return step
 
     cdef Waiter wait(self):
-        """Return an awaitable that suspends the current task until something is put in the ring."""
+        """Return an awaitable that suspends the task until the ring has something or is closed."""
         cdef Waiter waiter
         if self.waiter is not None and self.waiter.is_waiting:
             raise SubscriptionError(
@@ -405,9 +405,9 @@ cdef class BatchCursor:
 
 @cython.final
 cdef class Next:
-    """What ``__anext__`` returns: a coroutine that takes the next event or batch when it is awaited.
+    """A coroutine that takes the next event or batch when it is awaited; ``__anext__`` returns it.
 
-    Creating the coroutine takes nothing: a task that is cancelled before it first runs loses no
+    Creating the coroutine takes nothing. So a task that is cancelled before it first runs loses no
     event.
     """
 
@@ -430,16 +430,16 @@ cdef class Next:
         return given
 
     def throw(self, *exception):
-        """End the coroutine with an exception; nothing was taken."""
+        """End the coroutine with an exception. It has not taken anything."""
         self.finish()
         raise_thrown(exception)
 
     def close(self):
-        """End the coroutine; nothing was taken."""
+        """End the coroutine. It has not taken anything."""
         self.finish()
 
     cdef int leave(self, Cursor cursor) except -1:
-        """Note that the task does not wait any longer."""
+        """Note that the task no longer waits."""
         waiter = self.waiter
         self.waiter = None
         self.is_paused = False
@@ -451,8 +451,8 @@ cdef class Next:
     cdef int finish(self) except -1:
         if self.cursor is not None:
             self.leave(self.cursor)
-        # The cursor holds this object to use it again. This object releases the cursor, so that
-        # the two do not keep each other alive.
+        # The cursor keeps this object to use it again. This object drops its reference to the
+        # cursor, so that no reference cycle keeps both alive.
         self.cursor = None
         return 0
 

@@ -1,26 +1,28 @@
 """Find out which events of a peer are missing, and which peers are up.
 
-This is pure logic: it does no I/O, and the clock is handed in. The compiled receiver handles the
-batch that continues its sender's sequence. It passes everything else to this module: the first
-batch of a node, a gap, a resend, a restart, a damaged header. Each method that judges a message
-reports what is missing before it to every ring, then returns a ``Verdict``.
+This module is pure logic: it does no I/O, and the receiver tells it the time. The compiled receiver
+handles each batch that continues its sender's sequence. It passes every other batch to this module:
+the first batch of a node, a gap, a resend, a restart, a damaged header. Each method that judges a
+message first reports to every ring what is missing before the message. Then it returns a
+``Verdict``.
 
-The rules, as the wire format defines them:
+The wire format defines these rules:
 
-- The expected offset of an incarnation is the last ``offset + count``.
-- A batch beyond it: exactly the difference is missing; as much of it as ``discarded`` has grown by
-  was discarded by the sender.
-- A batch before it is a resend: the overlap is skipped.
-- An incarnation that is first received within two heartbeats of this node's start may begin at any
-  offset; one that is first received later is expected from 0.
+- The expected offset of an incarnation is ``offset + count`` of its last batch.
+- If a batch begins beyond the expected offset, exactly the events in between are missing. The
+  growth of ``discarded`` is the number of them that the sender discarded.
+- If a batch begins before the expected offset, it is a resend. Its events before the expected
+  offset are skipped.
+- If an incarnation is first received within two heartbeats of this node's start, it may begin at
+  any offset. If it is first received later, it is expected to begin at offset 0.
 
-Two more rules keep a damaged header from silencing a node or from hiding a loss:
+A damaged header must not silence a node and must not hide a loss. So there are two more rules:
 
-- A batch whose offset was reported missing is not delivered late. If the next batch continues that
-  one instead of the expected offset, the jump was the damage: the expected offset is rewound, and
-  what was not delivered in between is reported then.
-- The first offset of an incarnation may be damaged too, so everything before it counts as reported
-  missing in this respect.
+- If the offset of a batch was reported missing, the batch is not delivered late. The next batch may
+  continue that one instead of the expected offset. In that case the header that jumped was damaged:
+  the expected offset is rewound, and the events that were not delivered in between are reported.
+- The first offset of an incarnation may be damaged, too. So all offsets before it are treated as
+  reported missing.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ class Verdict(NamedTuple):
     :ivar deliver: how many events after them are delivered.
     :ivar duplicates: how many events were delivered before.
     :ivar is_malformed: whether a part of the message cannot be used.
-    :ivar notice: what is reported behind the events, or ``None``.
+    :ivar notice: the notice that is reported behind the events, or ``None``.
     """
 
     skip: int = 0
@@ -84,14 +86,14 @@ class Watcher(Protocol):
         """Answer a peer that has just joined and asks which nodes are up."""
 
     def peers_are_back(self) -> None:
-        """Send again: every peer that was up before the connection was lost was received again."""
+        """Release held events: every peer that was up before the outage was received again."""
 
 
 class GapDetector:
     """Judge the batches of all peers of one node.
 
     :param heartbeat: the cluster's heartbeat, in seconds.
-    :param started_at: when this node was made, on the clock of the receiver's ``now``.
+    :param started_at: when this node was created, on the clock of ``Receiver.now``.
     :param watcher: receives losses and duplicate ids.
     """
 
@@ -108,10 +110,10 @@ class GapDetector:
         self.mismatched: set[int] = set()
         """Peers that use another protocol; at most one entry for each node id."""
         self.awaited: set[int] = set()
-        """Peers that were up when the connection was lost and were not received again since."""
+        """Peers that were up when the connection was lost and have not been received since."""
 
     def settle_from(self, joined_at: float) -> None:
-        """Count the time in which a run may begin at any offset from the join."""
+        """Let incarnations begin at any offset for two heartbeats from the join on."""
         self.settled_at = joined_at + HEARTBEATS_UNTIL_SETTLED * self.heartbeat
 
     # ------------------------------------------------------------------------- reporting
@@ -147,12 +149,12 @@ class GapDetector:
         """Judge a batch that carries the sequence header.
 
         :param counted: how many events could be read.
-        :param intact: whether that was all of the payload.
+        :param intact: whether the payload could be read to its end.
         :param note: ``"resend"``, ``"goodbye"``, ``"hello"`` or ``None``.
-        :param payload: all of it, to distinguish a copy from another batch at the same offset.
+        :param payload: the whole payload; it tells a copy from another batch at the same offset.
         """
         if counted > count or (intact and counted != count):
-            # The header does not belong to this payload, so its offset proves nothing either.
+            # The header does not describe this payload, so its offset is unreliable, too.
             return self.with_malformed_header(node_id, counted)
         peer = self.receiver.peer(node_id)
         history = self.received(peer)
@@ -166,7 +168,7 @@ class GapDetector:
             self.watcher.greeted()
         grown = max(0, discarded - peer.discarded)
         if offset >= peer.expected:
-            # A batch from before the expected offset says nothing about later losses.
+            # ``discarded`` of a batch before the expected offset may be older than the stored one.
             peer.discarded = discarded
         batch = (offset, count, hash(payload))
         if not self.place(peer, history.track, batch, grown, note in ("resend", "hello")):
@@ -193,7 +195,7 @@ class GapDetector:
         grown: int,
         resend: bool,
     ) -> bool:
-        """Return whether a batch holds new events; report what is missing before it.
+        """Report what is missing before a batch, and return whether the batch holds new events.
 
         :param batch: its offset, its count and a fingerprint of its payload.
         :param grown: how much ``discarded`` has grown.
@@ -209,7 +211,7 @@ class GapDetector:
         if resend or batch == track.jump_batch:
             return offset + count > expected
         if offset == track.resume_offset:
-            # The offset that jumped was damaged: its sender was never there.
+            # The offset that jumped was damaged: the sender had not reached it.
             lost = track.rewind(offset)
             if lost != 0:
                 self.report(peer.node_id, lost, "gap")
@@ -224,7 +226,7 @@ class GapDetector:
             peer.steady = False
             return False
         if offset + count > expected:
-            # No fastcoord node cuts its batches anew: this offset may be the wrong one.
+            # A resend has the batches of the first sending, so this offset may be damaged.
             track.add_gap(offset, offset + count)
             return True
         return False
@@ -244,7 +246,7 @@ class GapDetector:
         peer.expected = offset
 
     def without_header(self, node_id: int, counted: int, intact: bool) -> Verdict:
-        """Judge a batch without the sequence header: all of it is delivered."""
+        """Judge a batch without the sequence header: deliver all of its events."""
         peer = self.receiver.peer(node_id)
         history = self.received(peer)
         self.has_peers_without_header = True
@@ -262,8 +264,8 @@ class GapDetector:
     def with_malformed_header(self, node_id: int, counted: int) -> Verdict:
         """Judge a batch whose sequence header cannot be used: drop it.
 
-        The next batch shows the gap. A node that was not received before has no expected offset to
-        show one, so its loss is reported here.
+        The next batch of a known incarnation reveals the gap. A node without an expected offset
+        cannot reveal one, so its loss is reported here.
         """
         peer = self.receiver.peer(node_id)
         if not peer.has_header:
@@ -275,8 +277,8 @@ class GapDetector:
     ) -> Verdict:
         """Judge a batch of a node that uses another protocol: drop it, and report it.
 
-        :param place: of the other protocol in ``PROTOCOLS``.
-        :param count: how many events the header says.
+        :param place: the index of the other protocol in ``PROTOCOLS``.
+        :param count: how many events the message holds, according to its header.
         """
         if is_goodbye:
             self.mismatched.discard(node_id)
@@ -286,7 +288,7 @@ class GapDetector:
             protocol = PROTOCOLS[place] if known else f"unknown, letter {chr(ord('a') + place)}"
             self.watcher.protocol_mismatch(node_id, protocol)
             self.receiver.notify(ProtocolMismatch(node_id, protocol))
-            # An answer at once, so that the peer finds out as well.
+            # Answer at once, so that the peer detects the mismatch as well.
             self.watcher.greeted()
         if count:
             self.report(node_id, count, "undecodable")
@@ -300,7 +302,7 @@ class GapDetector:
     # ------------------------------------------------------------------ which peers are up
 
     def received(self, peer: PeerState) -> PeerHistory:
-        """Note that a message of this peer was received; return what is kept about it."""
+        """Note that a message of this peer was received, and return the history of the peer."""
         peer.last_received_at = self.receiver.now
         history: PeerHistory | None = peer.history
         if history is None:
@@ -309,18 +311,18 @@ class GapDetector:
         return history
 
     def adopt(self, peer: PeerState, history: PeerHistory, incarnation: int, offset: int) -> None:
-        """Follow another incarnation than the last one of this peer."""
+        """Replace the incarnation of this peer by another one."""
         is_restart = peer.has_header
         known = history.former.pop(incarnation, None)
         if is_restart:
             if known is not None and history.track.batches > 1:
-                # The old one is received again after the new one: both of them are running.
+                # A former incarnation is received again after a newer one, so both are running.
                 self.report_duplicate(peer, history)
             history.former[peer.incarnation] = (peer.expected, peer.discarded, history.track)
             if len(history.former) > MAX_FORMER_INCARNATIONS:
                 history.forget_one()
             if known is None and history.absences != self.absences and not history.said_goodbye:
-                # It ended while this node was disconnected: its last offset is unknown.
+                # The old incarnation ended during an outage, so its last offset is unknown.
                 self.report(peer.node_id, None, "gap")
         history.said_goodbye = False
         peer.incarnation = incarnation
@@ -331,7 +333,8 @@ class GapDetector:
             is_settling = self.receiver.now <= self.settled_at
             peer.expected = offset if is_settling else 0
             if is_settling and offset and self.absences and not is_restart:
-                # What it sent before this node connected and while it was disconnected looks alike.
+                # The events before this offset were sent either before this node first connected
+                # or while it was disconnected. Only the latter are missed, and nothing tells which.
                 self.report(peer.node_id, None, "gap")
             peer.discarded = 0
             history.track = Track(peer.expected)
@@ -345,7 +348,7 @@ class GapDetector:
         history.said_goodbye = goodbye
         if history.is_up:
             history.is_up = False
-            # The next batch has to come here, so that it is reported as the peer's return.
+            # The receiver must pass the next batch to this module, which then reports the return.
             peer.steady = False
             self.receiver.notify(PeerDown(peer.node_id, goodbye))
 
@@ -363,7 +366,7 @@ class GapDetector:
             self.receiver.notify(DuplicateNodeId(self.receiver.node_id))
 
     def tick(self, now: float) -> None:
-        """Mark peers down that have been silent for three heartbeats; call it once a heartbeat."""
+        """Mark peers as down that were silent for three heartbeats. Call this once a heartbeat."""
         silent_since = now - HEARTBEATS_UNTIL_DOWN * self.heartbeat
         for peer in self.receiver.peers.values():
             history = peer.history
@@ -388,11 +391,11 @@ class GapDetector:
             if peer.history is not None and peer.history.is_up
         }
         for peer in self.receiver.peers.values():
-            # Its next batch has to come here, to note that it was received after the absence.
+            # The receiver must pass the next batch to this module, which then updates ``absences``.
             peer.steady = False
 
     def connected(self, now: float) -> None:
-        """Note that the connection is back: silence until now says nothing about the peers."""
+        """Note that the connection is back, and count the silence of each peer from now on."""
         for peer in self.receiver.peers.values():
             peer.last_received_at = now
         if self.has_unreported_absence and self.has_peers_without_header:

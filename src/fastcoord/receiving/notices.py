@@ -80,7 +80,7 @@ def refuse_missing(kinds: Iterable[type[Event]], protocol: str) -> None:
 
 
 def remedy(value: object) -> str:
-    """Say what was given instead of a class, and what to write."""
+    """Return the part of an error message that names the wrong value and the right form."""
     if isinstance(value, Event | Notice):
         name = type(value).__name__
         return f"not the event {value!r:.60}: write kinds=[{name}]"
@@ -93,7 +93,10 @@ def overflow_notices(dropped: Mapping[int | None, int | None]) -> list[Notice]:
 
 
 def fold(carried: dict[object, Notice], notice: Notice | Mapping[int | None, int | None]) -> None:
-    """Merge a notice whose slot is needed into those that say the same."""
+    """Add a notice to ``carried``; merge it with the notice of the same subject, if there is one.
+
+    The ring calls this when it needs the slot of the notice.
+    """
     if not isinstance(notice, Notice):
         for each in overflow_notices(notice):
             fold(carried, each)

@@ -1,18 +1,18 @@
-"""What the gap detector keeps about each peer beside the fields of ``PeerState``."""
+"""The data of the gap detector about each peer, beside the fields of ``PeerState``."""
 
 from __future__ import annotations
 
 __all__ = ["PeerHistory", "Track"]
 
 MAX_GAPS = 32
-"""How many reported gaps of an incarnation are kept apart; the two oldest are merged beyond it."""
+"""The most reported gaps of an incarnation. If there are more, the two oldest are merged."""
 
 
 class Track:
-    """What is kept about one incarnation beside its expected offset.
+    """The data about one incarnation, beside its expected offset.
 
-    :param first_offset: the offset of the first batch that was accepted. The batches before it are
-        treated as reported missing, because its header may be damaged.
+    :param first_offset: the offset of the first batch that was accepted. The header of that batch
+        may be damaged, so the offsets before it are treated as reported missing.
     """
 
     __slots__ = (
@@ -28,37 +28,37 @@ class Track:
         self.gaps: list[tuple[int, int]] = [(0, first_offset)] if first_offset else []
         """Ranges of offsets that were reported missing, first inclusive, last exclusive."""
         self.resume_offset: int | None = None
-        """The offset of the next batch if the last jump was a damaged header and not a loss."""
+        """The offset of the next batch if the last jump was a damaged header, not a loss."""
         self.jump_batch: tuple[int, int, int] | None = None
-        """The batch that set ``resume_offset``. A copy of it is not a proof, its successor is."""
+        """The batch that set ``resume_offset``. Its successor proves damage; a copy does not."""
         self.skipped_since_jump = False
-        """Whether batches were skipped since the jump: then more is missing than was reported."""
+        """Whether batches were skipped since the jump. Their events were not reported yet."""
         self.lost_since_jump = 0
         """How many events were skipped or lost since the jump, as far as that is known."""
         self.batches = 0
         """How many batches of the incarnation were received."""
 
     def settle(self) -> None:
-        """Accept the expected offset as it is now."""
+        """Accept the expected offset: it is no longer in doubt."""
         self.resume_offset = None
         self.jump_batch = None
         self.skipped_since_jump = False
         self.lost_since_jump = 0
 
     def expect(self, resume_offset: int, batch: tuple[int, int, int]) -> None:
-        """Store where the sender continues if this batch has the right offset.
+        """Store the offset at which the sender continues if the header of this batch is right.
 
         :param batch: offset, count and fingerprint of the batch.
         """
         self.resume_offset = resume_offset
-        # All heartbeats look alike: a second one at the same offset confirms it.
+        # A heartbeat is not stored: a second one at the same offset equals it and is no copy.
         self.jump_batch = batch if batch[1] else None
 
     def add_gap(self, start: int, end: int) -> None:
         """Store a range of offsets that was reported missing."""
         self.gaps.append((start, end))
         if len(self.gaps) > MAX_GAPS:
-            # Merged and not dropped: the sender's true offset may lie in the oldest.
+            # No gap is dropped, because the true offset of the sender may lie in the oldest one.
             first, second = self.gaps[:2]
             self.gaps[:2] = [(min(first[0], second[0]), max(first[1], second[1]))]
 
@@ -79,7 +79,7 @@ class Track:
 
 
 class PeerHistory:
-    """What is kept about one peer beside its current incarnation."""
+    """The data about one peer, beside its current incarnation."""
 
     __slots__ = ("absences", "former", "is_duplicate", "is_up", "said_goodbye", "track")
 
@@ -95,6 +95,9 @@ class PeerHistory:
         """Replaced incarnations: their expected offset, ``discarded`` and track."""
 
     def forget_one(self) -> None:
-        """Forget the former incarnation with the fewest batches: likely a damaged header's."""
+        """Forget the former incarnation with the fewest batches.
+
+        A damaged header is its most likely origin.
+        """
         fewest = min(reversed(self.former), key=lambda each: self.former[each][2].batches)
         del self.former[fewest]

@@ -9,7 +9,7 @@ cdef class PeerState:
     cdef readonly uint16_t node_id
     cdef public uint64_t incarnation
     cdef public uint64_t expected      # offset of the next batch if nothing is missing
-    cdef public uint64_t discarded     # last `discarded` of this incarnation
+    cdef public uint64_t discarded     # `discarded` of the last batch of this incarnation
     cdef public bint has_header        # whether its batches carry the sequence header
     cdef public bint steady            # whether the compiled path may handle its next batch
     cdef public double last_received_at   # on the clock of `Receiver.now`
@@ -19,7 +19,7 @@ cdef class PeerState:
 
 cdef class Receiver(MessageSink):
     cdef Protocol protocol
-    cdef uint8_t protocol_place        # of this node's protocol in PROTOCOLS
+    cdef uint8_t protocol_place        # index of this node's protocol in PROTOCOLS
     cdef readonly uint16_t node_id
     cdef readonly uint64_t incarnation
     cdef readonly bint deliver_own
@@ -34,7 +34,7 @@ cdef class Receiver(MessageSink):
     cdef readonly uint64_t echoes
     cdef readonly uint64_t duplicates
     cdef readonly uint64_t malformed
-    cdef bint is_judging               # whether `notify` leaves waking to its caller
+    cdef bint is_judging               # whether the gap detector runs; waking follows then
     cdef bint is_wake_due              # whether a ring has a consumer to wake
     cdef PeerState latest              # the peer of the last batch
 

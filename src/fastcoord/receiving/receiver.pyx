@@ -1,10 +1,12 @@
 # cython: language_level=3, embedsignature=True
 """Check and count each message, and put its undecoded payload into the ring of every subscription.
 
-``Receiver`` walks over a message once without creating an object. That proves that every event can
-be decoded, and counts the events: a header with another count is detected at once, and whatever a
-ring drops later is known by number. Nearly every batch continues its sender's sequence; it is
-handled here. Every other one is passed to the gap detector, which is plain Python.
+``Receiver`` scans each message once without creating an object. The scan proves that every event
+can be decoded, and counts the events. So a header with another count is detected at once, and a
+ring that drops the message later knows how many events it has dropped.
+
+Nearly every batch continues its sender's sequence. Such a batch is handled in this module. Every
+other batch is passed to the gap detector, which is plain Python.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -31,8 +33,9 @@ cdef object note_of(SequenceHeader* header):
 cdef class PeerState:
     """The state of one peer that the compiled path reads for each batch.
 
-    Only the gap detector sets the fields, with two exceptions: a batch that continues the sequence
-    advances ``expected``, ``received`` and ``last_received_at`` here.
+    The gap detector sets the fields. ``Receiver`` sets fields in two cases. It advances
+    ``expected``, ``received`` and ``last_received_at`` when it has delivered events. It restores
+    the fields of the offsets when the gap detector raises an exception.
     """
 
     def __init__(self, node_id):
@@ -42,9 +45,9 @@ cdef class PeerState:
 cdef class Receiver(MessageSink):
     """Receive the messages of one node's connection.
 
-    :param node_id: this node.
-    :param incarnation: this run of this node; distinguishes its own messages from those of another
-        node with the same id.
+    :param node_id: the id of this node.
+    :param incarnation: the incarnation of this node; it tells the node's own messages from those of
+        another node with the same id.
     :param protocol: the name of a protocol.
     :param deliver_own: whether this node's own events are delivered, too.
     :param gap_detector: judges every batch that does not continue its sender's sequence; see
@@ -64,18 +67,18 @@ cdef class Receiver(MessageSink):
         self.peers = {}
         self.rings = []
         if deliver_own:
-            # Its own events take the same path as all others, so that a resend is skipped.
+            # The node's own events take the same path as all others, so that resends are skipped.
             own = self.peer(node_id)
             own.incarnation = incarnation
             own.has_header = own.steady = True
 
     def add_ring(self, Ring ring):
-        """Put every message into this ring, too, from now on."""
+        """Put every further message into this ring, too."""
         self.rings.append(ring)
 
     def remove_ring(self, Ring ring):
         """Put no further message into this ring."""
-        # A new list: the old one may be iterated over at this moment, in `deliver` or `notify`.
+        # Create a new list, because `deliver` or `notify` may be iterating over the old one.
         self.rings = [known for known in self.rings if known is not ring]
 
     def notify(self, notice):
@@ -101,9 +104,8 @@ cdef class Receiver(MessageSink):
         const uint8_t* payload,
         Py_ssize_t size,
     ) except -1:
-        # `reply` and `payload` point into the parser's read buffer. They are valid during this call
-        # only, because the parser does not move its buffer before the call returns: whatever is kept
-        # is copied first.
+        # `reply` and `payload` point into the parser's read buffer. The parser may move this buffer
+        # after the call, so everything that is kept is copied first.
         cdef Reader reader
         cdef uint64_t sender = 0
         cdef uint16_t node_id
@@ -129,7 +131,7 @@ cdef class Receiver(MessageSink):
             and header.protocol != self.protocol_place
             and node_id != self.node_id
         ):
-            # Read as this node's protocol, its bytes would be other events.
+            # This payload must not be decoded: in this node's protocol its bytes mean other events.
             return self.ask(
                 self.gap_detector.with_other_protocol,
                 (node_id, header.protocol, header.count, header.is_goodbye),
@@ -162,7 +164,7 @@ cdef class Receiver(MessageSink):
             and not header.is_goodbye
             and not header.is_hello
         ):
-            # Delivered first: if that fails, the next batch shows the gap.
+            # Deliver before `expected` is advanced: if that fails, the next batch reveals the gap.
             if counted:
                 self.deliver(node_id, payload, size, start, <uint32_t>counted)
             peer.expected += counted
@@ -186,9 +188,10 @@ cdef class Receiver(MessageSink):
     ) except -1:
         """Pass a batch to the gap detector, and deliver the events that it selects.
 
-        The gap detector is Python code: an exception may end it anywhere. Nothing of the batch is
-        delivered then. The peer gets back the offsets that it had, so that the next batch shows the
-        gap, and every subscription receives a notice, for what cannot be seen that way.
+        The gap detector is Python code, so an exception may end it anywhere. In this case nothing
+        of the batch is delivered, and the offsets of the peer are restored, so that the next batch
+        reveals the gap. Every subscription receives a notice as well, because some losses cannot be
+        found by an offset.
         """
         cdef PeerState peer = self.peers.get(node_id)
         cdef bint is_known = peer is not None
@@ -266,7 +269,7 @@ cdef class Receiver(MessageSink):
         return self.apply(verdict)
 
     cdef int apply(self, verdict) except -1:
-        """Count what a verdict says, report what belongs behind its events, and wake consumers."""
+        """Count what a verdict contains, put its notice into the rings, and wake the consumers."""
         if verdict is not None:
             try:
                 self.duplicates += <uint64_t>verdict.duplicates
@@ -286,7 +289,7 @@ cdef class Receiver(MessageSink):
         self.is_wake_due = True
 
     cdef int wake(self) except -1:
-        """Wake the consumers of every ring; raise the first exception when all are woken."""
+        """Wake the consumers of every ring. After the last one, raise the first exception."""
         error = None
         self.is_wake_due = False
         for ring in self.rings:
@@ -305,7 +308,7 @@ cdef class Receiver(MessageSink):
     cdef int deliver(
         self, uint16_t node_id, const uint8_t* payload, Py_ssize_t size, uint32_t start, uint32_t count
     ) except -1:
-        """Put events into every ring. It raises before it has put anything, or not at all."""
+        """Put events into every ring. If this raises an exception, no ring has the events."""
         cdef bytes content
         if self.rings:
             # The payload is copied out of the read buffer once; each ring holds its own reference
@@ -329,7 +332,7 @@ cdef class Receiver(MessageSink):
     ) except -1:
         """Deliver ``take`` events after the first ``skip``.
 
-        ``count_events`` has read all of them before, so ``skip_event`` cannot fail here.
+        ``count_events`` has checked all of these events, so ``skip_event`` cannot fail here.
         """
         cdef Reader reader
         cdef uint32_t _index

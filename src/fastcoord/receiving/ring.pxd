@@ -4,7 +4,7 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 # One buffered message or notice: 32 bytes beside the payload.
 cdef struct Slot:
-    PyObject* item         # owned reference: a payload (bytes), a notice, or the dict of an overflow
+    PyObject* item         # owned reference: a payload (bytes), a notice, or a dict of an overflow
     double received_at     # seconds since the epoch
     uint32_t start         # offset of the first event in the payload
     uint32_t count         # events in the payload; 0 for a notice
@@ -31,10 +31,10 @@ cdef class Ring:
     cdef object fold
     cdef tuple unwanted
 
-    cdef bint has_lost             # losses that were noted without memory, for the next notice:
+    cdef bint has_lost             # whether the next notice must report losses that `lose` counted
     cdef bint lost_unknown         # whether more is lost than `lost_events`
     cdef uint64_t lost_events
-    cdef object interruption       # raised in Python code of this ring; the next `wake` raises it
+    cdef object interruption       # an exception of Python code called here; `wake` raises it
     cdef bint is_wake_due          # whether `wake` has something to do
 
     cdef void put(

@@ -2,21 +2,24 @@
 """A bounded ring of undecoded messages between the receiver and one consumer.
 
 A ring never blocks and never exceeds its capacity. A full ring drops a message, the oldest or the
-newest as configured. It reports once per episode, where the events are missing, how many events of
-which node it has dropped. An episode of drop-oldest ends when the consumer takes something, one of
-drop-newest when a message fits again. Notices use the same slots as messages, so they keep their
-place among them. A notice is never dropped: when its slot is needed it is merged with those before
-it (``fold``).
+newest as configured. An episode is a time in which a ring drops messages. With drop-oldest, it ends
+when the consumer takes something. With drop-newest, it ends when a message fits again. The ring
+reports each episode once, in the place of the missing events: how many events of which node it has
+dropped.
+
+Notices use the same slots as messages, so they keep their place among the messages. A notice is
+never dropped. When the ring needs its slot, it merges the notice with earlier ones (``fold``).
 
 Invariants:
 
 - The ``used`` slots from ``head`` on are the occupied ones, in order of arrival; indices wrap at
   ``slot_count``, which is a power of two.
-- Each occupied slot owns one reference to its ``item``. Nothing else may free it: ``take`` passes
-  that reference to its caller.
+- Each occupied slot owns one reference to its ``item``. ``take`` passes this reference to its
+  caller.
 - ``arrived`` is the sum of ``buffered``, ``missed`` and the events of the messages that were taken.
-- Putting never raises, so that one failure costs no other ring its message. What cannot be recorded for
-  want of memory is counted by ``lose``, which needs none, and reported before everything else.
+- Putting never raises an exception, so that a failure in one ring cannot keep a message from the
+  other rings. If there is no memory to record a loss, ``lose`` counts it without allocating memory.
+  The consumer receives the report of such losses before everything else.
 - Python code may run where an object is created or released, and may call any method of this ring.
   So ``head``, ``used`` and the counters are consistent before each such place.
 """
@@ -28,7 +31,8 @@ from libc.stdint cimport uint16_t, uint32_t
 
 cdef enum:
     FIRST_SLOT_COUNT = 16
-    # Notices may exceed the capacity by this number, so that a small ring keeps them in place, too.
+    # A ring holds this many notices more than ``capacity_messages``. So even a small ring keeps
+    # notices in their place.
     EXTRA_NOTICES = 16
 
 
@@ -38,9 +42,9 @@ cdef class Ring:
     :param capacity_messages: how many messages the ring may hold.
     :param capacity_bytes: how many bytes of payload the ring may hold.
     :param drop_newest: drop the message that arrives at a full ring, instead of the oldest.
-    :param unwanted: notice classes that this consumer did not ask for.
-    :param fold: called with a dict and a notice whose slot is needed; adds the notice to the dict,
-        merged with what is there. The consumer receives the dict's values before everything else.
+    :param unwanted: notice classes that the ring does not store.
+    :param fold: called with a dict and a notice whose slot is needed. It adds the notice to the
+        dict and merges it with notices there. The consumer receives these before everything else.
     """
 
     def __init__(
@@ -108,7 +112,7 @@ cdef class Ring:
         """Note a loss without allocating memory.
 
         :param count: how many events are lost.
-        :param is_known: whether that is all.
+        :param is_known: whether no further events are lost.
         """
         if self.is_closed:
             return
@@ -133,7 +137,8 @@ cdef class Ring:
         except BaseException as error:
             self.lose(0, False)
             if not isinstance(error, MemoryError):
-                # From outside, for example of a signal handler: raised when all rings are served.
+                # The exception comes from outside, for example from a signal handler. `wake` raises
+                # it after all rings have the message.
                 self.interruption = error
 
     cdef void drop_oldest(self) noexcept:
@@ -153,7 +158,7 @@ cdef class Ring:
             self.fold_notice(item)
 
     cdef void end_episode(self) noexcept:
-        """Store what drop-newest has dropped behind what it follows."""
+        """End an episode of drop-newest: store its report behind the buffered items."""
         if not self.drop_newest or not self.overflow:
             return
         try:
@@ -175,13 +180,17 @@ cdef class Ring:
         )
 
     cdef bint make_space(self, Py_ssize_t size, uint32_t count, uint16_t node_id) noexcept:
-        """Return whether a message may be stored, in a free slot; drop by the ring's rule for it."""
+        """Make space for a message; drop messages as configured.
+
+        :return: whether the message may be stored. If so, a slot is free.
+        """
         if not self.fits(size):
             if self.drop_newest:
                 self.note_overflow(node_id, count)
                 return False
             if size > self.capacity_bytes:
-                # Larger than the capacity of the ring: reported in its place, behind what precedes it.
+                # The message is larger than the whole ring. Report it in its place, behind the
+                # items that precede it.
                 self.missed += count
                 try:
                     self.store_notice({node_id: count})
@@ -193,7 +202,7 @@ cdef class Ring:
         else:
             self.end_episode()
         if self.is_closed:
-            # By a finalizer, while something was released.
+            # A finalizer has closed the ring while something was released.
             return False
         if self.used == self.slot_count and not self.grow():
             self.missed += count
@@ -226,7 +235,7 @@ cdef class Ring:
         if self.is_closed or isinstance(notice, self.unwanted):
             return
         self.end_episode()
-        # Notices are bounded, too: beyond the bound the oldest are merged.
+        # The number of notices is bounded, too. Beyond the bound, the oldest ones are merged.
         while self.used - self.buffered_messages >= self.capacity_messages + EXTRA_NOTICES:
             self.fold_oldest_notice()
         if self.used < self.slot_count or self.grow():
@@ -243,8 +252,9 @@ cdef class Ring:
             try:
                 waker()
             except BaseException:
-                # From outside, for example of a signal handler. The consumer must not sleep on; if
-                # it cannot be woken now either, the next message does it.
+                # The exception comes from outside, for example from a signal handler. The consumer
+                # must be woken nevertheless. If the second call fails as well, the next message
+                # wakes the consumer.
                 self.is_wake_due = True
                 waker()
                 self.waker = None
@@ -277,13 +287,13 @@ cdef class Ring:
             self.wake()
 
     def put_notice(self, notice):
-        """Put a notice behind everything that was put before, unless the consumer did not ask for it."""
+        """Put a notice behind everything that was put before, unless its class is unwanted."""
         self.store_notice(notice)
         if self.is_wake_due:
             self.wake()
 
     def fold_oldest_notice(self):
-        """Move the oldest notice out of its slot; the consumer then receives it before everything else."""
+        """Free the slot of the oldest notice, and merge the notice by ``fold``."""
         cdef Py_ssize_t index, mask = self.slot_count - 1
         for index in range(self.used):
             item = <object>self.slots[(self.head + index) & mask].item
@@ -300,7 +310,7 @@ cdef class Ring:
     # -------------------------------------------------------------------------------- taking
 
     cdef object take_notice(self):
-        """Take what the consumer must receive before the next slot; return None if there is nothing."""
+        """Take what must precede the next slot; return None if there is nothing."""
         if self.has_lost:
             lost = {None: None if self.lost_unknown else self.lost_events}
             self.has_lost = self.lost_unknown = False
@@ -315,9 +325,9 @@ cdef class Ring:
         return None
 
     cdef bint take(self, Slot* taken) except -1:
-        """Take the oldest slot; return False if there is none. The caller owns its ``item``.
+        """Take the oldest slot, whose ``item`` the caller then owns; return False if there is none.
 
-        Call ``take_notice`` first.
+        The caller must call ``take_notice`` first.
         """
         cdef Slot* slot
         if self.used == 0:
@@ -335,8 +345,9 @@ cdef class Ring:
     def take_next(self):
         """Take the oldest item.
 
-        :return: ``(payload, start, count, node_id, received_at)`` for a message, a dict of dropped
-            events by node id for an overflow, the notice for a notice, ``None`` if the ring is empty.
+        :return: ``(payload, start, count, node_id, received_at)`` for a message, a dict from node
+            id to the number of dropped events for an overflow, a notice, or ``None`` if the ring is
+            empty.
         """
         cdef Slot slot
         notice = self.take_notice()
@@ -351,18 +362,18 @@ cdef class Ring:
         return item
 
     def wait(self, waker):
-        """Call ``waker`` once, when something is put or the ring is closed; now if that has happened."""
+        """Call ``waker`` once, as soon as the ring holds something or is closed."""
         self.waker = waker
         if len(self) or self.is_closed:
             self.wake()
 
     def close(self):
-        """Accept nothing more; what is buffered can still be taken."""
+        """Refuse further items. What is buffered can still be taken."""
         self.is_closed = True
         self.wake()
 
     def clear(self):
-        """Drop everything that is buffered without a report: the consumer has left."""
+        """Drop everything that is buffered, without a report, because the consumer has ended."""
         cdef Slot slot
         while self.take(&slot):
             Py_DECREF(<object>slot.item)

@@ -16,16 +16,17 @@ __all__ = ["Subscription"]
 
 
 class Subscription:
-    """The events of the other nodes, from the moment of ``Node.subscribe`` on.
+    """The events of the other nodes, from the call of ``Node.subscribe`` on.
 
-    Iterate over it with ``async for``. It yields events in each sender's order, and notices
-    (``Missed``, ``DuplicateNodeId``) in the place where they belong. Leaving ``async with``, or
-    ``close``, ends it. Closing the node ends it after the buffered events were read. A subscription
-    that neither the program nor a waiting task refers to is closed, with a ``ResourceWarning``.
+    Iterate over a subscription with ``async for``. It yields events in each sender's order, and
+    notices (such as ``Missed``) between the events to which they refer. One task at a time may
+    iterate, on the event loop of the node.
 
-    One task at a time may iterate, on the event loop of its node.
+    A subscription ends when the program leaves ``async with`` or calls ``close``. If the node is
+    closed, the subscription ends after its buffered events were read. If neither the program nor a
+    waiting task refers to a subscription, it is closed with a ``ResourceWarning``.
 
-    Made by ``Node.subscribe``.
+    ``Node.subscribe`` creates subscriptions.
     """
 
     def __init__(self, consumer: Consumer) -> None:
@@ -33,16 +34,17 @@ class Subscription:
 
     def __aiter__(self) -> AsyncIterator[Event | Notice]:
         self._consumer.check_open()
-        # The compiled cursor itself: no Python code of this class runs for each event.
+        # Return the compiled cursor itself, so that no Python code runs for each event.
         return self._consumer
 
     def __anext__(self) -> Awaitable[Event | Notice]:
         return self._consumer.__anext__()
 
     def batches(self) -> AsyncIterator[Batch | Notice]:
-        """Iterate over whole batches: the events of one message together, and notices.
+        """Iterate over notices and whole batches, each with the events of one message.
 
-        :return: an asynchronous iterator; do not mix it with single events within one batch.
+        :return: an asynchronous iterator. If single events of a batch were taken before, it yields
+            the rest of that batch.
         :raises SubscriptionError: the subscription was closed.
         :raises ConnectionLost: while iterating, when the node has given up its connection.
         """
@@ -61,7 +63,7 @@ class Subscription:
         self.close()
 
     def close(self) -> None:
-        """End the subscription; what is buffered is dropped, and an iteration over it ends."""
+        """End the subscription: drop what is buffered, and end an iteration over it."""
         self._consumer.close()
 
     def stats(self) -> SubscriptionStats:
