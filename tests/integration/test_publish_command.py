@@ -92,7 +92,7 @@ def test_first_wrong_line_ends_publishing(config: Path, line: str, reason: str) 
     [
         (["StateChang"], "there is no event 'StateChang', did you mean StateChange?"),
         (["StateChange", "account_id=7"], "StateChange: missing change_id=…, types=…"),
-        (["ReloadSettings", "x=1"], "ReloadSettings: 'x=1' was given; it takes no fields"),
+        (["ReloadSettings", "x=1"], "ReloadSettings: 'x=1' was given; the event takes no fields"),
         (
             ["StateChange", "account_id=x", "change_id=1", "types=1"],
             "StateChange: account_id: 'x' was given; a whole number is needed",

@@ -156,7 +156,7 @@ def add_node_id(parser: argparse.ArgumentParser) -> None:
 
 
 def random_node_id() -> int:
-    """Return a random node id, for a command that joins beside the node of the file."""
+    """Return a random node id, because a running node may have the one of the file."""
     return random.randint(32_768, 65_535)
 
 

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["configure", "run"]
 
 ENDS_AT_FIRST_LOSS = (
-    "max-reconnects = 0: this node ends when it loses its connection for the first time, while "
-    "Stalwart itself tries again; leave the key out to reconnect without limit"
+    "max-reconnects = 0: this node ends at the first loss of its connection, whereas Stalwart "
+    "reconnects; leave the key out to reconnect without limit"
 )
 
 DESCRIPTION = """\
-Read a configuration and print every setting in effect with its source (file and line, or default),
-or every problem of the file. Secrets are never shown.
+Print every setting in effect with its source: file and line, or default. If the file has problems,
+print all of them instead. Secrets are never shown.
 
 example: fastcoord check --connect node.toml
 """
@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print every setting of a configuration; secrets are printed as ``***``.
 
-    With ``--connect``, connect to a server as well. Peers do not notice it.
+    With ``--connect``, connect to a server as well. Peers do not notice the connection.
 
     :param arguments: the parsed arguments.
     :return: the exit status.

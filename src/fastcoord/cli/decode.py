@@ -46,15 +46,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--protocol", choices=PROTOCOLS, metavar="NAME", help=f"one of {', '.join(PROTOCOLS)}"
     )
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--hex", action="store_const", const="hex", dest="form", help="it is hex")
     form.add_argument(
-        "--base64", action="store_const", const="base64", dest="form", help="it is base64"
+        "--hex", action="store_const", const="hex", dest="form", help="read hexadecimal"
+    )
+    form.add_argument(
+        "--base64", action="store_const", const="base64", dest="form", help="read base64"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object for each protocol")
 
 
 class Reading(NamedTuple):
-    """A payload as one protocol reads it."""
+    """The result of decoding a payload in one protocol."""
 
     protocol: str
     node_id: int | None
@@ -84,7 +86,7 @@ def to_bytes(text: str, form: str | None) -> bytes:
     """Convert hexadecimal digits or base64 to bytes.
 
     :param text: the text; white space is ignored.
-    :param form: ``"hex"``, ``"base64"``, or ``None`` for hex if all characters are hex digits.
+    :param form: ``"hex"`` or ``"base64"``; ``None`` tries hexadecimal first.
     :return: the bytes.
     :raises CommandFailed: the text is neither.
     """

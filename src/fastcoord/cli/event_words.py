@@ -1,4 +1,4 @@
-"""Events from the words of a command line: the reverse of ``event_text``."""
+"""Parse events from the words of a command line. ``event_text`` does the reverse."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ KINDS_BY_NAME = {kind.name: kind for kind in KINDS}
 def parse_event(words: Sequence[str]) -> Event:
     """Parse an event.
 
-    :param words: the name of the kind and ``field=value`` for each field. Lists are separated by
-        commas, cache items are written ``Domain:5``, bytes are base64, ``hex:…`` or ``text:…``.
+    :param words: the name of the kind and ``field=value`` for each field. The items of a
+        list are separated by commas. A cache item is written as ``Domain:5``. Bytes are base64,
+        ``hex:…`` or ``text:…``.
     :return: the event.
     :raises ValueError: there is no such kind, or a field or a value is wrong.
     """
@@ -41,7 +42,7 @@ def parse_event(words: Sequence[str]) -> Event:
         field, equals, text = assignment.partition("=")
         if not equals or field not in fields:
             known = ", ".join(f"{each}=…" for each in fields) or "no fields"
-            raise ValueError(f"{name}: {assignment!r} was given; it takes {known}")
+            raise ValueError(f"{name}: {assignment!r} was given; the event takes {known}")
         if field in values:
             raise ValueError(f"{name}: {field} was given twice")
         try:

@@ -20,7 +20,7 @@ example: fastcoord init stalwart --address nats.example.org --node-id 90 > node.
 """
 
 OWN = """\
-# The configuration of one fastcoord node. The nodes of a cluster have the same file, except for
+# The configuration of one fastcoord node. All nodes of a cluster use the same file, except for
 # node-id.
 """
 

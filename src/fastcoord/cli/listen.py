@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 __all__ = ["configure", "run"]
 
 DESCRIPTION = """\
-Join the cluster of a configuration as one more node and print the events of the other nodes, until
-Ctrl-C; the totals follow on standard error. The node needs an id that no other node has: a random
-one unless you give it.
+Join the cluster of a configuration as one more node and print the events of the other nodes until
+Ctrl-C. Then print the totals to standard error. No other node may have the node id, which is random
+by default.
 
-With --raw, print each message with its sequence header and its bytes, and why it cannot be decoded.
-Nothing is published then, so that the cluster does not notice.
+With --raw, print each message with its sequence header and its bytes. If a message cannot be
+decoded, print the reason. With --raw the command publishes nothing, so that no node notices it.
 
 example: fastcoord listen node.toml --kind StateChange,EmailPush --node 3
 """
@@ -62,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json",
         action="store_true",
-        help="one JSON object a line; also the default when the output is not a terminal",
+        help="print one JSON object a line; this is the default if the output is not a terminal",
     )
 
 
@@ -76,7 +76,7 @@ def _nodes(text: str) -> frozenset[int]:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what arrives, until Ctrl-C.
+    """Print events and notices, or raw messages, until Ctrl-C.
 
     :param arguments: the parsed arguments.
     :return: the exit status.
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.raw and (arguments.kind or arguments.node_id is not None):
         raise WrongUsage(
-            "--raw joins no cluster and has no events: it takes only --node and --json"
+            "--raw neither joins the cluster nor filters kinds: it takes only --node and --json"
         )
     config = fastcoord.load_config(arguments.file)
     as_json = arguments.json or not sys.stdout.isatty()
@@ -157,7 +157,7 @@ class Writer:
         sys.stdout.flush()
 
     def begin(self, what: str) -> None:
-        """Print to standard error what follows."""
+        """Describe the following output on standard error."""
         print(f"fastcoord: {what}; stop it with Ctrl-C", file=sys.stderr, flush=True)
 
     def end(self) -> None:

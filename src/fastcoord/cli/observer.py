@@ -21,7 +21,7 @@ __all__ = ["Observer"]
 class Observer:
     """Subscribe to the events of a cluster and publish nothing.
 
-    A running node may have the node id of the file, so the observer uses none.
+    The observer uses no node id, because a running node may have the one of the file.
 
     :param config: the configuration.
     :param sink: receives the messages.
@@ -36,7 +36,7 @@ class Observer:
     async def wait(self) -> None:
         """Wait until the connection is lost for good.
 
-        :raises ConnectionLost: then.
+        :raises ConnectionLost: the connection is lost for good.
         """
         await self._ended
 
@@ -54,7 +54,7 @@ class Observer:
 
     def connection_up(self, connection: Connection) -> None:
         self.server = str(connection.server)
-        # The supervisor waits for the server's answer, and raises if the right is missing.
+        # The supervisor waits for the server's answer, and raises an error without the right.
         connection.subscribe(self._subject, EVENTS_SID)
 
     def connection_given_up(self, reason: str) -> None:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["configure", "run"]
 
 DESCRIPTION = """\
-Join the cluster of a configuration as one more node, wait until its nodes have been received, and
-print them: state, events received and missed, and the round trip.
+Join the cluster of a configuration as one more node, wait for the other nodes, and print the state
+of each one, its events received and missed, and the round trip.
 
 fastcoord nodes answer at once. Stalwart nodes appear when they publish something; their state is
 unknown, because they send no heartbeats.

@@ -26,8 +26,8 @@ DESCRIPTION = """\
 Publish one event, or one for each JSON line of standard input, and return when the server has
 confirmed all of them. The lines have the form that `fastcoord listen --json` prints.
 
-Values are numbers, texts, true or false; lists are separated by commas. Data types and registry
-objects may be given by name. Bytes are base64, hex:… or text:….
+Values are numbers, texts, true or false. The items of a list are separated by commas. Data types
+and registry objects may be given by name. Bytes are base64, hex:… or text:….
 
 example: fastcoord publish node.toml StateChange account_id=7 change_id=42 types=Email,Mailbox
          fastcoord publish node.toml CacheInvalidate items=Domain:5,AccessToken:7
@@ -134,8 +134,8 @@ async def _lines() -> AsyncIterator[bytes]:
             chunk = os.read(0, BYTES_PER_READ)
             asyncio.run_coroutine_threadsafe(chunks.put(chunk), loop).result()
 
-    # Neither a pipe transport, which takes no regular file, nor the loop's executor, which would
-    # wait for the read to return after Ctrl-C.
+    # A pipe transport accepts no regular file. The executor of the event loop would delay the exit
+    # after Ctrl-C until the read returns. A daemon thread has neither problem.
     threading.Thread(target=read, name="fastcoord-stdin", daemon=True).start()
     rest = b""
     while chunk := await chunks.get():

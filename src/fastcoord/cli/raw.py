@@ -1,4 +1,4 @@
-"""Received messages with their header and bytes, for ``fastcoord listen --raw``."""
+"""Show received messages with their header and bytes, for ``fastcoord listen --raw``."""
 
 from __future__ import annotations
 
@@ -68,10 +68,11 @@ class Message:
 
 
 class RawSink(MessageSink):
-    """Pass each received message on.
+    """Pass each received message to a function.
 
-    :param protocol: the protocol to decode it with.
-    :param write: called with the time of its arrival, in seconds since the epoch, and the message.
+    :param protocol: the protocol to decode messages with.
+    :param write: the function. Its arguments are the time of arrival, in seconds since the epoch,
+        and the message.
     """
 
     def __init__(self, protocol: str, write: Callable[[float, Message], None]) -> None:

@@ -1,4 +1,4 @@
-"""Running the coroutine of a command, and ending it on Ctrl-C."""
+"""Run the coroutine of a command, and cancel it on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run_until_interrupted(main: Coroutine[Any, Any, int]) -> int:
     """Run a coroutine, and cancel it on Ctrl-C and SIGTERM so that it can clean up.
 
     :param main: returns the exit status.
-    :return: that status, or 130 after Ctrl-C and 143 after SIGTERM.
+    :return: the exit status, or 130 after Ctrl-C and 143 after SIGTERM.
     """
     caught: list[int] = []
 

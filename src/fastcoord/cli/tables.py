@@ -1,4 +1,4 @@
-"""Tables as plain lines, and as tables of rich."""
+"""Format tables as plain lines or with rich."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def rich_table(table: Table) -> Any:
 
 def _aligned(column: Sequence[str]) -> list[str]:
     width = max(map(len, column))
-    if _are_numbers(column[1:]):  # the first is the name
+    if _are_numbers(column[1:]):  # the first cell is the name of the column
         return [cell.rjust(width) for cell in column]
     return [cell.ljust(width) for cell in column]
 

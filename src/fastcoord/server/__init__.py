@@ -5,8 +5,8 @@
     with LocalServer(users={"node": "secret"}) as server:       # also: async with
         print(server.url)
 
-The server picks its own port, uses a private temporary directory, and ends with this process: after
-a normal exit, an exception, Ctrl-C or ``kill -9``.
+The server picks a free port and uses a private temporary directory. It ends when this process ends,
+be it by a normal exit, an exception, Ctrl-C or, on Linux, ``kill -9``.
 """
 
 from __future__ import annotations

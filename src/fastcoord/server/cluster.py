@@ -20,7 +20,7 @@ __all__ = ["LocalCluster"]
 
 
 class LocalCluster:
-    """Run several nats-servers as one cluster, with a route between each two of them.
+    """Run several nats-servers as one cluster, with a route between each pair of them.
 
     :param size: the number of servers.
     :param name: the name of the cluster.
@@ -63,7 +63,7 @@ class LocalCluster:
     async def start_async(self) -> None:
         """Do the same as :meth:`start` without blocking the event loop.
 
-        :raises ServerError: as :meth:`start`.
+        :raises ServerError: for the same reasons as :meth:`start`.
         """
         try:
             for server in self.servers:
@@ -90,7 +90,7 @@ class LocalCluster:
             server.stop()
 
     def _other_ports(self, index: int) -> list[int]:
-        # A server has no port for routes before its first start; later servers connect to it.
+        # A server that has never started has no port for routes. It connects to the others itself.
         return [
             other.settings.membership.port
             for other in self.servers
@@ -104,7 +104,7 @@ class LocalCluster:
         known = {server.varz()["server_id"] for server in running}
         for server in running:
             page = server.monitor("routez")
-            # Two servers may have several routes between them, one for each pool.
+            # Two servers may have several routes between them: nats-server pools routes.
             peers = {route["remote_id"] for route in page["routes"]}
             missing = known - peers - {page["server_id"]}
             if missing:

@@ -98,7 +98,7 @@ class LocalServer:
 
     @property
     def is_running(self) -> bool:
-        """Whether the process exists, frozen or not."""
+        """Whether the process exists, even if it is frozen."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -116,7 +116,7 @@ class LocalServer:
 
     @property
     def port(self) -> int:
-        """The port for clients; it stays the same after each restart, and while the server is down.
+        """The port for clients. It stays the same while the server is down and after a restart.
 
         :raises ServerError: before the first start, unless a port was given.
         """
@@ -160,7 +160,7 @@ class LocalServer:
         :raises ServerError: the server does not answer within five seconds.
         """
         target = urlsplit(self.monitor_url)
-        # Not urllib, which would use a proxy from the environment.
+        # urllib would use a proxy from the environment.
         connection = http.client.HTTPConnection(str(target.hostname), target.port, timeout=5.0)
         try:
             connection.request("GET", f"/{path}?{urlencode(query)}")
@@ -246,7 +246,7 @@ class LocalServer:
         for file in self._directory.glob("*.ports"):
             try:
                 ports = json.loads(file.read_bytes())
-            except ValueError:  # not written completely yet
+            except ValueError:  # the file is not complete yet
                 return False
             self.settings.port = urlsplit(ports["nats"][0]).port
             self._monitor_port = urlsplit(ports["monitoring"][0]).port
@@ -288,10 +288,10 @@ class LocalServer:
         self.start()
 
     def freeze(self) -> None:
-        """Suspend the process: connections stay open, and nothing is read or answered."""
+        """Suspend the process: its connections stay open, but it reads and answers nothing."""
         process = self._running()
         process.send_signal(signal.SIGSTOP)
-        # The signal does not reach all threads at once; one that still runs could answer.
+        # Wait until all threads have stopped, because one that still runs could answer.
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def thaw(self) -> None:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["find_server_binary", "spawn"]
 
-# Runs in the child and replaces itself by the given program. PR_SET_PDEATHSIG (1) stays set after
-# the exec: the kernel kills the program when its parent has ended, even by kill -9. If the parent
-# has ended before prctl, the kernel sends no signal; the check of getppid covers that case.
+# This code runs in the child and replaces itself with the given program. PR_SET_PDEATHSIG (1) stays
+# set after the exec, so that the kernel kills the program when its parent ends, even by kill -9. If
+# the parent has ended before prctl, the kernel sends no signal; the check of getppid covers that.
 GUARD = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
@@ -60,11 +60,10 @@ def find_server_binary(binary: str | os.PathLike[str] | None = None) -> Path:
 
 
 def spawn(command: Sequence[str], *, output: Path) -> subprocess.Popen[bytes]:
-    """Start a process that ends with this one.
+    """Start a child process that ends when this process ends.
 
-    The process has its own session, so that Ctrl-C in the terminal reaches only this process, which
-    then stops it. On systems other than Linux it outlives this process if this one is killed by
-    SIGKILL.
+    The child has its own session, so that Ctrl-C in the terminal reaches only this process, which
+    then stops the child. On systems other than Linux, the child survives a SIGKILL of this process.
 
     :param command: an absolute path and its arguments.
     :param output: the file to append standard output and standard error to.
@@ -90,8 +89,8 @@ def _start(command: Sequence[str], output: Path) -> subprocess.Popen[bytes]:
 class _Spawner:
     """Start every process from one thread that runs until this process ends.
 
-    PR_SET_PDEATHSIG is about the *thread* that started the child: a server that was started from a
-    worker thread would be killed at the end of that thread.
+    PR_SET_PDEATHSIG refers to the *thread* that started the child. If a worker thread started a
+    server, the kernel would kill the server at the end of that thread.
     """
 
     def __init__(self) -> None:
@@ -117,7 +116,7 @@ class _Spawner:
         try:
             return started.result()
         except BaseException:
-            # Ctrl-C before the result: nothing else refers to the process.
+            # After Ctrl-C, nothing else refers to the process that is being started.
             started.add_done_callback(_discard)
             raise
 

@@ -22,8 +22,9 @@ class ServerTls:
     """The TLS settings of a local server.
 
     :param cert: a PEM file with the certificate chain of the server.
-    :param key: a PEM file with its private key.
-    :param ca: a PEM file with the authority of client certificates; if given, clients need one.
+    :param key: a PEM file with the private key of the server.
+    :param ca: a PEM file with the authority of client certificates. If it is given, each
+        client needs a certificate.
     :param handshake_first: whether the TLS handshake precedes INFO.
     :param allow_non_tls: whether clients may connect without TLS.
     """
@@ -115,7 +116,7 @@ class ServerSettings:
 
 
 def bracketed(host: str) -> str:
-    """Return the host in the form that precedes a port."""
+    """Return the host as it is written before a port: an IPv6 address needs brackets."""
     return f"[{host}]" if ":" in host else host
 
 

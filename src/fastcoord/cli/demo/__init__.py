@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 __all__ = ["configure", "run"]
 
 DESCRIPTION = """\
-Start a nats-server and several node processes on one generated configuration, let them exchange
-events for some seconds, and check that every event reached every other node once and in order.
+Start a nats-server and several node processes, which exchange events for some seconds. Then check
+that every event reached every other node once and in order.
 
 example: fastcoord demo --seconds 10 --rate 20000
 """

@@ -29,7 +29,7 @@ GUEST_ID = 100
 """A node id that no node of the demo has, for a command that joins its cluster."""
 
 CONFIG = """\
-# Written by `fastcoord demo`. The same file starts every node; only the node id differs.
+# `fastcoord demo` wrote this file. All nodes use it, each with another node id.
 
 [store."nats"]
 type = "nats"
@@ -54,7 +54,7 @@ Next steps, in another terminal:
 
 
 def command_name() -> str:
-    """Return how to call this command: with its path if the shell would not find it."""
+    """Return the name of this command, with its path if ``PATH`` does not lead to it."""
     if shutil.which("fastcoord") is not None:
         return "fastcoord"
     script = Path(sys.executable).with_name("fastcoord")
@@ -185,7 +185,7 @@ class Demo:
         loop = asyncio.get_running_loop()
         timeout = PHASE_TIMEOUT + extra_time
         deadline = loop.time() + timeout
-        # Not wait_for: before Python 3.12 it may swallow the cancellation by Ctrl-C.
+        # Before Python 3.12, asyncio.wait_for may swallow the cancellation by Ctrl-C.
         alarm = loop.call_at(deadline + 0.1, self._changed.set)
         try:
             while late := [node.node_id for node in self._nodes if node.report.phase != phase]:

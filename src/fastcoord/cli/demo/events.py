@@ -1,4 +1,4 @@
-"""The events of the demo: the mix of a mail cluster, the same for the same seed."""
+"""Generate the events of the demo, in proportions as in a mail cluster."""
 
 from __future__ import annotations
 

@@ -28,15 +28,15 @@ class NodeTask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """The next action of a node. The end of its standard input makes it leave."""
+    """The next action of a node. A node leaves at the end of its standard input."""
 
     action: Literal["publish", "finish", "stay"]
     published: dict[int, int] = {}
-    """With ``finish``: how many events each node has published, which the others wait for."""
+    """For ``finish``: how many events each node has published. The others wait for them."""
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """The terms of a node's stats, which form two sums."""
+    """Counters from a node's stats. They are the terms of two sums."""
 
     accepted: int
     confirmed: int

@@ -43,7 +43,7 @@ class Tally:
         self._mixes = {peer: EventMix(task.seed, peer, protocol) for peer in task.peers}
 
     async def listen(self, node: Node, subscribed: asyncio.Event) -> None:
-        """Count everything that arrives, until it is cancelled."""
+        """Count batches and notices until the task is cancelled."""
         async with node.subscribe() as events:
             subscribed.set()
             async for arrived in events.batches():
@@ -85,13 +85,13 @@ class Tally:
 
 
 class Parent:
-    """Standard output and input of this process: reports to the demo, orders from it."""
+    """Send reports to the demo by standard output, and read its orders from standard input."""
 
     def __init__(self) -> None:
         self._orders: asyncio.Queue[Order] = asyncio.Queue()
 
     async def listen(self) -> None:
-        """Read orders until end of file: the demo wants this node to leave, or has died."""
+        """Read orders until the end of file, at which the node leaves."""
         reader = asyncio.StreamReader()
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), sys.stdin

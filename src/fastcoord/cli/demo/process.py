@@ -1,4 +1,4 @@
-"""The demo's side of a node process."""
+"""Start and control a node process of the demo."""
 
 from __future__ import annotations
 
@@ -48,8 +48,9 @@ class NodeProcess:
     async def start(self) -> None:
         """Start the process."""
         with self._log.open("wb") as log:
-            # A session of its own: Ctrl-C in the terminal reaches only the demo, which then ends
-            # the nodes by closing their standard input. The kernel does the same if the demo dies.
+            # The node has its own session, so that Ctrl-C in the terminal reaches only the demo.
+            # The node leaves when the demo, or the kernel if the demo dies, closes its standard
+            # input.
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -69,7 +70,7 @@ class NodeProcess:
         self._process.stdin.write(msgspec.json.encode(order) + b"\n")
 
     async def stop(self) -> None:
-        """Let the node leave the bus, and kill it if it takes too long."""
+        """Make the node leave the cluster, and kill its process after a timeout."""
         if self._process is None or self._reading is None:
             return
         assert self._process.stdin is not None

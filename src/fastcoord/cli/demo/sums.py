@@ -1,4 +1,4 @@
-"""The sums over the counters of the demo's nodes."""
+"""Check the sums over the counters of the demo's nodes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add_up(reports: Mapping[int, NodeReport]) -> Summary:
     """Check every sum over the last reports of the nodes.
 
     :param reports: the report of each node by its id; every node has reported its totals.
-    :return: the tables to show, one sentence, and the problems.
+    :return: the tables to show, the result in one sentence, and the problems.
     """
     problems: list[str] = []
     tables = (
