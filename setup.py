@@ -1,6 +1,6 @@
-"""Builds the Cython extensions; everything else stands in pyproject.toml.
+"""Build the Cython extensions; everything else is in pyproject.toml.
 
-Environment variables, each ``1`` to switch on:
+Each of these environment variables has an effect if it is ``1``:
 
 ``FASTCOORD_DEBUG``     no optimisation, debug symbols, Cython's own reference checks
 ``FASTCOORD_SANITIZE``  AddressSanitizer and UndefinedBehaviorSanitizer
@@ -45,8 +45,7 @@ else:
         compile_args += ["-O3"]
 if SANITIZE:
     checks = "-fsanitize=address,undefined"
-    # A finding must fail the test that caused it, not scroll by. Function-pointer casts are how
-    # CPython's own slots work, so that check would only report the interpreter.
+    # A finding must end the process, so that the test that caused it fails.
     compile_args += [checks, "-fno-sanitize-recover=all"]
     link_args += [checks]
 if COVERAGE:
@@ -68,7 +67,7 @@ or use a Python that a wheel exists for:
 
 
 class BuildExtensions(build_ext):
-    """Translate the modules when they are built: neither sdist nor metadata needs it."""
+    """Run Cython only when modules are built, because sdist and metadata do not need it."""
 
     def run(self):
         refuse_incomplete_system()
@@ -89,7 +88,7 @@ class BuildExtensions(build_ext):
 
 
 def refuse_incomplete_system():
-    """Raise an error that says what to install when there is no compiler or no Python.h."""
+    """If there is no compiler or no Python.h, raise an error that says what to install."""
     if os.name == "nt":
         return  # setuptools looks for Visual Studio itself, and says where to get it
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]

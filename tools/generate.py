@@ -1,6 +1,6 @@
 """``make generate``: write the stub and the tables of ``docs/wire.md`` from the table of events.
 
-``--check`` writes nothing and fails if a file would change. A test does that, too.
+With ``--check``, write nothing, and fail if a file would change. A test runs the same check.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ WIRE_FORMS = {
 
 
 def stub() -> str:
-    """Give the text of ``events.pyi``."""
+    """Return the text of ``events.pyi``."""
     names = sorted(["Event", *(kind.name for kind in KINDS)])
     listed = "".join(f'    "{name}",\n' for name in names)
     classes = "\n".join(stub_class(kind) for kind in KINDS)
@@ -86,7 +86,7 @@ def stub() -> str:
 
 
 def stub_class(kind: Kind) -> str:
-    """Give the stub of one class."""
+    """Return the stub of one class."""
     arguments = [
         f"{field.name}: {ARGUMENT_TYPES.get(field.type, 'int')}"
         + ("" if field.default is REQUIRED else f" = {field.default!r}".replace("'", '"'))
@@ -104,7 +104,7 @@ def stub_class(kind: Kind) -> str:
 
 
 def stub_docstring(kind: Kind) -> str:
-    """Give the docstring of a class in the stub."""
+    """Return the docstring of a class for the stub."""
     if not kind.fields:
         return f'    """{kind.meaning}"""\n\n'
     lines = [f'    """{kind.meaning}', ""]
@@ -115,7 +115,7 @@ def stub_docstring(kind: Kind) -> str:
 
 
 def where_table() -> Iterator[str]:
-    """Give the rows that say which kind exists in which protocol."""
+    """Yield the rows that show which kind exists in which protocol."""
     yield f"| event | {' | '.join(f'`{name}`' for name in PROTOCOLS)} |"
     yield "| --- |" + " --- |" * len(PROTOCOLS)
     for kind in KINDS:
@@ -124,7 +124,7 @@ def where_table() -> Iterator[str]:
 
 
 def tag_table() -> Iterator[str]:
-    """Give the rows of the tags of ``fastcoord-1``, which has all kinds."""
+    """Yield the rows of the tags of ``fastcoord-1``, which has all kinds."""
     kinds = {kind.name: kind for kind in KINDS}
     tags = TAGS["fastcoord-1"]
     yield "| tag | event | fields, in wire order |"
@@ -137,14 +137,14 @@ def tag_table() -> Iterator[str]:
 
 
 def wire_form(field: Field, is_first_tag: bool) -> str:
-    """Say how a field travels."""
+    """Return the form of a field on the wire."""
     if field.type == "bool":
         return f"{field.name} is {'true' if is_first_tag else 'false'}"
     return WIRE_FORMS.get(field.type, f"{{}} {field.type}").format(field.name)
 
 
 def item_table() -> Iterator[str]:
-    """Give the rows of the markers."""
+    """Yield the rows of the markers."""
     yield "| marker | item |"
     yield "| --- | --- |"
     for marker, name in enumerate(CACHE_ITEMS):
@@ -152,7 +152,7 @@ def item_table() -> Iterator[str]:
 
 
 def page(text: str) -> str:
-    """Give ``docs/wire.md`` with its three tables as the table of events has them."""
+    """Return the text of ``docs/wire.md`` with its three tables generated again."""
     for name, rows in (
         ("kinds", where_table()),
         ("tags", tag_table()),
@@ -169,19 +169,19 @@ def page(text: str) -> str:
 
 
 def generated() -> dict[Path, str]:
-    """Give every file that comes from the table, with its text."""
+    """Return the text of each generated file by its path."""
     return {STUB: stub(), PAGE: page(PAGE.read_text("utf-8"))}
 
 
 def main() -> int:
-    """Write the files, or compare them."""
+    """Write the files or, with ``--check``, only compare them."""
     stale = {
         path: text for path, text in generated().items()
         if not path.exists() or path.read_text("utf-8") != text
     }  # fmt: skip
     if "--check" in sys.argv[1:]:
         for path in stale:
-            print(f"{path.relative_to(ROOT)} is not what the table of events says: make generate")
+            print(f"{path.relative_to(ROOT)} differs from the table of events: run make generate")
         return 1 if stale else 0
     for path, text in stale.items():
         path.write_text(text, "utf-8")

@@ -1,6 +1,6 @@
 """Copy the docstrings of public compiled classes and functions into their stubs, for editors.
 
-``--check`` writes nothing and fails if a stub would change. A test does that, too.
+With ``--check``, write nothing, and fail if a stub would change. A test runs the same check.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MODULES = {
     "fastcoord.publishing.publisher": ("Publisher",),
 }
 SIGNATURE = re.compile(r"\A[\w.]+\(.*?\)(?: -> .*?)?\n(?:[ ]*--\n)?\s*", re.DOTALL)
-"""What Cython writes in front of a docstring."""
+"""The signature that Cython writes before a docstring."""
 
 Node = ast.ClassDef | ast.FunctionDef
 
@@ -78,7 +78,7 @@ def replace_body(lines: list[str], node: Node, old: ast.Expr | None, written: st
     text += f'\n{indent}"""' if "\n" in written else '"""'
     block = [line.rstrip() for line in text.splitlines()]
     if node.col_offset == 0 and isinstance(node, ast.FunctionDef):
-        block.append("")  # as the formatter wants it
+        block.append("")  # the formatter requires it
     first = node.body[0]
     if old is not None:
         assert old.end_lineno is not None

@@ -1,4 +1,4 @@
-"""SHA256SUMS and the bill of materials (CycloneDX 1.6, JSON) of ``wheels/dist``."""
+"""Write SHA256SUMS and the bill of materials (CycloneDX 1.6, JSON) of ``wheels/dist``."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def describe_file(path: Path, properties: dict[str, str]) -> dict[str, Any]:
 
 
 def known_wheels(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the entries of the wheels that a bill of materials lists and that are still there."""
+    """Return the entries of the wheels that a bill of materials lists and that still exist."""
     if not path.exists():
         return {}
     listed = json.loads(path.read_text("utf-8")).get("components", [])
@@ -89,12 +89,12 @@ def bill_path(sdist: Path) -> Path:
 def write_bill(sdist: Path, wheels: dict[str, dict[str, Any]]) -> Path:
     """Write the bill of materials of the sdist and its wheels, and the checksums of all files.
 
-    The dependencies are those that the metadata declares, with their ranges: which versions an
-    installation has is decided by whoever installs.
+    The dependencies are those that the metadata declares, with their ranges. The bill has no exact
+    versions of them, because pip chooses these at installation.
 
     :param wheels: the entry of every wheel, by file name.
     :return: the path of the bill.
-    :raises SystemExit: it does not follow the schema.
+    :raises SystemExit: the bill does not follow the schema.
     """
     metadata = files_of(sdist)["PKG-INFO"].decode("utf-8")
     (version,) = re.findall(r"^Version: (.*)$", metadata, re.MULTILINE)
@@ -167,7 +167,7 @@ def main() -> int:
 
 
 def dependencies(metadata: str) -> list[dict[str, Any]]:
-    """Return an entry for each package that the metadata requires, be it for an extra alone."""
+    """Return an entry for each package that the metadata or one of its extras requires."""
     requirements: dict[str, list[str]] = {}
     for name, rest in REQUIREMENT.findall(metadata):
         requirements.setdefault(name.lower(), []).append(f"{name}{rest.strip()}")

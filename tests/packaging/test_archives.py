@@ -96,7 +96,7 @@ def test_other_cython_is_found(tmp_path: Path) -> None:
 def test_untagged_wheel_is_found(tmp_path: Path) -> None:
     tag = "cp311-cp311-linux_x86_64"
     assert check.check_tag(tmp_path / f"fastcoord-0.1.0-{tag}.whl") == [
-        f"the tag {tag} holds for no machine but this"
+        f"the tag {tag} is valid on this machine only"
     ]
 
 
