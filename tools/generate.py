@@ -42,7 +42,7 @@ class Event:
     """The base class of all events that travel between nodes.
 
     Events are immutable, hashable, comparable and picklable, take their fields by position or by
-    keyword, and work with ``match``. Only the subclasses can be made.
+    keyword, and work with ``match``. Only its subclasses have instances.
     """
 
     __match_args__: ClassVar[tuple[str, ...]]

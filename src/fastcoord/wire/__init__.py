@@ -1,4 +1,5 @@
-"""The bytes of events (internal): integers, fields, event classes, protocols, encode, decode.
+"""Encode and decode events (internal): integers, fields, event classes, protocols.
 
-Everything here is compiled, except ``names``. ``fastcoord._codec`` is the public codec on top.
+Every module is compiled, except ``names`` and ``table``. ``fastcoord._codec`` is the public codec,
+which uses this package.
 """

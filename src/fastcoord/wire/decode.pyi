@@ -1,3 +1,3 @@
-"""Decoding of events: C functions, for ``cimport`` alone."""
+"""Decode events. All functions are C functions, which only ``cimport`` can reach."""
 
 from fastcoord.wire.events import EVENT_TYPES as EVENT_TYPES

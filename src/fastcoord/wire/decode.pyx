@@ -1,7 +1,8 @@
 # cython: language_level=3, embedsignature=True, boundscheck=False, wraparound=False
-"""Bytes to events. Reading stops at the first malformed byte.
+"""Decode bytes to events.
 
-No memory is allocated for a length that the payload cannot hold.
+Reading stops at the first malformed byte. No memory is allocated for a length that exceeds the
+payload.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -32,7 +33,7 @@ cdef extern from "Python.h":
 
 
 cdef str read_text(Reader* reader):
-    """Read a str; give None and leave the fault when it is malformed."""
+    """Read a str; return None and set the fault if it is malformed."""
     cdef Py_ssize_t size = 0
     cdef str text
     if not read_length(reader, &size, 1):
@@ -62,9 +63,9 @@ cdef bytes read_bytes(Reader* reader):
 
 
 cdef object read_list(Reader* reader, int type):
-    """Check a list and keep its bytes; it is unpacked when somebody reads it.
+    """Check a list and return its bytes, which are unpacked when the field is first read.
 
-    Bytes are kept only in the form in which this event would be written; a list that came with padded
+    Encoding copies these bytes, so they are kept only in their shortest form. A list with padded
     integers is unpacked at once.
     """
     cdef bint is_shortest = True
@@ -88,10 +89,10 @@ cdef object read_object(Reader* reader, int type):
 cdef inline bint read_three(
     Reader* reader, const Kind* kind, Field* fields
 ) noexcept nogil:
-    """Read three integers within 16 bytes; give False, with nothing read, when they are not so short.
+    """Read three integers if they lie within 16 bytes; otherwise return False and read nothing.
 
-    A u32 of at most 4 bytes and a u64 of at most 8 cannot exceed their widths, so that nothing is left
-    to check.
+    A u32 of at most 4 bytes and a u64 of at most 8 bytes cannot exceed their widths, so no value
+    has to be checked.
     """
     cdef const uint8_t* first
     cdef const uint8_t* second
@@ -133,9 +134,10 @@ cdef bint read_numbers(
 cdef bint read_fields(
     Reader* reader, const Kind* kind, bint is_first_tag, Field* fields
 ) except -1:
-    """Read fields some of which are objects.
+    """Read the fields of a kind that has objects among its fields.
 
-    After True, the fields own a reference to each object. After False, and after an error, they own none.
+    :return: whether the fields are well-formed. If so, they own a reference to each object. After
+        False or an exception, they own none.
     """
     cdef int slot
     for slot in range(kind.count):
@@ -163,7 +165,7 @@ cdef bint read_fields(
 
 
 cdef PyObject* decode_event(Protocol protocol, Reader* reader) except? NULL:
-    """Read one event; give a new reference, or NULL and leave the fault when it is malformed."""
+    """Read one event; return a new reference, or NULL with the fault set if it is malformed."""
     cdef const uint8_t* where = reader.position
     cdef int code = protocol.code_of_tag[where[0]]
     cdef const Kind* kind = &kinds[code]
@@ -203,10 +205,10 @@ cdef Py_ssize_t decode_run(
 ) except -1:
     """Read up to ``count`` consecutive events of the kinds in ``mask``.
 
-    It stops at an event of another kind and at a malformed one, with the position at its start. When there
-    is no memory, nothing of the run was read.
+    Reading stops at the start of an event of another kind or of a malformed event. If there is no
+    memory, an exception is raised and nothing of the run was read.
 
-    :return: how many were read, each a new reference in ``events``.
+    :return: how many events were read. ``events`` holds a new reference to each.
     """
     cdef const uint8_t* start = reader.position
     cdef Py_ssize_t read = 0
@@ -250,7 +252,7 @@ cdef Py_ssize_t decode_run(
 
 cdef dict _reasons = {
     FAULT_TRUNCATED: "the payload ends inside it",
-    FAULT_OVERLONG: "an integer runs on longer than its width allows",
+    FAULT_OVERLONG: "an integer has more bytes than its width allows",
     FAULT_OVERFLOW: "an integer does not fit its width",
     FAULT_LENGTH: "a length or count exceeds what is left of the payload",
     FAULT_TEXT: "a text is not UTF-8",

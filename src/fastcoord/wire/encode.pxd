@@ -6,7 +6,7 @@ from fastcoord.wire.protocol cimport Protocol
 from fastcoord.wire.primitives cimport Writer
 
 cdef enum:
-    # What is reserved for an event whose fields are numbers: a tag, two u64 and two u32 take 31 bytes.
+    # The bytes that are reserved for an event without objects. A tag, two u64 and two u32 take 31.
     FIXED_SIZE = 32
 
 cdef Py_ssize_t size_bound(Event event) except -1

@@ -1,1 +1,1 @@
-"""Encoding of events: C functions, for ``cimport`` alone."""
+"""Encode events. All functions are C functions, which only ``cimport`` can reach."""

@@ -1,5 +1,8 @@
 # cython: language_level=3, embedsignature=True, boundscheck=False, wraparound=False
-"""Events to bytes. Nothing malformed can result, because events check their fields when they are made."""
+"""Encode events to bytes.
+
+The result is never malformed, because an event checks its fields when it is created.
+"""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
@@ -28,11 +31,11 @@ cdef extern from "Python.h":
 
 
 cdef enum:
-    STREAK = 3   # StateChange in a row after which more of them are likely
+    STREAK = 3   # after so many StateChange in a row, more of them are likely
 
 
 cdef inline const char* text_of(str text, Py_ssize_t* size) except NULL:
-    """Give the UTF-8 form of a text, which the text owns; that of ASCII is the text's own memory."""
+    """Return the UTF-8 form of a text, which owns this memory. ASCII text is its own UTF-8 form."""
     if PyUnicode_IS_COMPACT_ASCII(text):
         size[0] = PyUnicode_GET_LENGTH(text)
         return <const char*>PyUnicode_DATA(text)
@@ -40,7 +43,7 @@ cdef inline const char* text_of(str text, Py_ssize_t* size) except NULL:
 
 
 cdef Py_ssize_t size_bound(Event event) except -1:
-    """Give a number of bytes that the event does not exceed; cheap, and exact enough to reserve."""
+    """Return an upper bound of the bytes of an event. It is cheap to compute."""
     cdef const Kind* kind = &kinds[code_of(event)]
     cdef Py_ssize_t bound = kind.bound
     cdef Py_ssize_t size
@@ -56,7 +59,7 @@ cdef Py_ssize_t size_bound(Event event) except -1:
             text_of(<str>value, &size)
             bound += BYTES_U64 + size
         elif PyBytes_CheckExact(<object>value):
-            # The content of FIELD_BYTES, or a packed list, which has its count within.
+            # The content of FIELD_BYTES, or a packed list, which contains its count.
             bound += BYTES_U64 + PyBytes_GET_SIZE(<object>value)
         else:
             bound += BYTES_U64 + PyTuple_GET_SIZE(<object>value) * member_bytes(kind.types[slot])
@@ -64,7 +67,7 @@ cdef Py_ssize_t size_bound(Event event) except -1:
 
 
 cdef inline Py_ssize_t member_bytes(int type) noexcept:
-    """Give the most bytes that one member of a list takes."""
+    """Return the most bytes of one member of a list."""
     return BYTES_U32 if type == FIELD_ACCOUNTS else 1 + 2 * BYTES_U32
 
 
@@ -75,14 +78,14 @@ cdef inline uint8_t* put_text(uint8_t* position, str text) except NULL:
 
 
 cdef inline uint8_t* put_member(uint8_t* position, tuple members, Py_ssize_t index) noexcept:
-    """Write an integer of a tuple; it was checked when the event was made."""
+    """Write an integer of a tuple, which was checked when the event was created."""
     return put_uint(position, u32_of(PyTuple_GET_ITEM(members, index)))
 
 
 cdef uint8_t* put_item(uint8_t* position, tuple item) noexcept:
     cdef int marker = 0
     cdef PyObject* name = PyTuple_GET_ITEM(item, 0)
-    # Items hold the very objects of item_names.
+    # Items hold the same objects as item_names, so that comparing identities suffices.
     while item_names[marker] != name:
         marker += 1
     position[0] = <uint8_t>marker
@@ -136,7 +139,7 @@ cdef inline uint8_t* put_fields(uint8_t* position, Event event, const Kind* kind
         if kind.types[slot] <= FIELD_RECURRENCE:
             position = put_uint(position, fields[slot].number)
         elif kind.types[slot] == FIELD_FLAG:
-            # The tag that is written is the one for true; that for false follows it.
+            # The tag that was written stands for true. The next tag stands for false.
             if not fields[slot].number:
                 tag[0] += 1
         else:
@@ -145,7 +148,7 @@ cdef inline uint8_t* put_fields(uint8_t* position, Event event, const Kind* kind
 
 
 cdef int encode_event(Protocol protocol, Writer* writer, Event event) except -1:
-    """Append one event that the protocol is known to have."""
+    """Append one event, which the protocol must have."""
     cdef uint8_t* position
     reserve(writer, size_bound(event))
     position = writer_end(writer)
@@ -162,13 +165,13 @@ cdef Py_ssize_t encode_run(
     Py_ssize_t count,
     Py_ssize_t limit,
 ) except -1:
-    """Append events from ``start`` on, while the protocol has them and they surely fit.
+    """Append events from ``start`` on, while the protocol has them and their upper bounds fit.
 
-    Nearly all traffic is StateChange, so runs of them are written by a loop of their own, which keeps its
-    position in a register and calls nothing. ``events`` stays valid: nothing here runs Python code, so that
-    the list or tuple that owns it cannot change.
+    Nearly all events are StateChange, so a separate loop writes runs of them. It keeps its position
+    in a register and calls no function. ``events`` stays valid: no Python code runs here, so the
+    list or tuple that owns the references cannot change.
 
-    :return: the index of the event at which it stopped, which may be ``start`` itself.
+    :return: the index of the first event that was not appended, which may be ``start`` itself.
     """
     cdef Py_ssize_t index = start
     cdef Py_ssize_t written, size
@@ -183,7 +186,7 @@ cdef Py_ssize_t encode_run(
         return start
     reserve(writer, min(limit - writer.used, (count - start) * FIXED_SIZE))
     position = writer_end(writer)
-    # An event of FIXED_SIZE that begins here or before fits the limit and what is reserved.
+    # An event of FIXED_SIZE that begins at `end` or before fits the limit and the reserved memory.
     end = writer.start + min(limit, writer.capacity - WORD_SLACK) - FIXED_SIZE
     while index < count:
         item = events[index]
@@ -225,9 +228,9 @@ cdef Py_ssize_t encode_run(
 
 
 cdef tuple split_event(Protocol protocol, Event event, Py_ssize_t limit):
-    """Cut an event that is a list into events of at most ``limit`` bytes each.
+    """Split an event that is a list into events of at most ``limit`` bytes each.
 
-    Gives an empty tuple for an event that is not a list, and for a limit below one member.
+    :return: a tuple, which is empty if the event is not a list or one member exceeds the limit.
     """
     cdef const Kind* kind = &kinds[code_of(event)]
     cdef Py_ssize_t per_piece

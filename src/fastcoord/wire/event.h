@@ -1,6 +1,6 @@
-/* How an event lies in memory. Every kind has this layout, with as many fields as its entry in the table,
-   in the order of their bytes on the wire. A field that is a number, a flag or a recurrence is a C integer;
-   any other is an object that the event owns a reference to. */
+/* The memory layout of an event. It is the same for every kind. The fields have the order of their
+   bytes on the wire, and the table of events defines their number. A number, a flag or a recurrence
+   is a C integer. Any other field is an object, to which the event owns a reference. */
 
 #ifndef FASTCOORD_EVENT_H
 #define FASTCOORD_EVENT_H
@@ -21,17 +21,17 @@ typedef union {
 
 typedef struct {
     PyObject_HEAD
-    uint8_t code;              /* the kind, never 0; it stays in place while the memory waits in a pool */
+    uint8_t code;              /* the kind, never 0; not changed while the memory is in a pool */
     FastcoordField fields[];
 } FastcoordEvent;
 
-/* A type object as a static definition would give it; PyType_Ready sets what is left out. */
+/* Initialize a type object like a static definition. PyType_Ready sets the other members. */
 static inline void fastcoord_type_init(PyTypeObject* type) {
     static const PyTypeObject empty = {PyVarObject_HEAD_INIT(NULL, 0)};
     *type = empty;
 }
 
-/* The value of an exact int of at most two digits (below 2**60), which needs no call; 0 for all others. */
+/* Read an exact int of at most two digits (below 2**60) without a call. Return 0 for others. */
 static inline int fastcoord_small_uint(PyObject* value, uint64_t* number) {
     if (!PyLong_CheckExact(value)) return 0;
 #if PY_VERSION_HEX >= 0x030C0000
@@ -73,7 +73,7 @@ static inline int fastcoord_small_uint(PyObject* value, uint64_t* number) {
 #endif
 }
 
-/* The value of an exact int that is known to be a u32. */
+/* Return the value of an exact int, which must be a u32. */
 static inline uint64_t fastcoord_u32_of(PyObject* value) {
 #if PY_VERSION_HEX >= 0x030C0000
     if (FASTCOORD_LIKELY(PyUnstable_Long_IsCompact((PyLongObject*)value)))
@@ -84,7 +84,7 @@ static inline uint64_t fastcoord_u32_of(PyObject* value) {
     return PyLong_AsUnsignedLong(value);
 }
 
-/* A new int. PyLong_FromLong has a short way for one digit, which most values are. */
+/* Return a new int. PyLong_FromLong has a fast path for one digit, and most values have one. */
 static inline PyObject* fastcoord_new_uint(uint64_t number) {
     if (number < (1u << 30)) return PyLong_FromLong((long)number);
     return PyLong_FromUnsignedLongLong(number);

@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint64_t
 
 from fastcoord.wire.pool cimport Pool, destructor, owned, pool_take
 
-# MAX_KINDS and MAX_FIELDS of the table, and the codes of the kinds that have code of their own.
+# The sizes are MAX_KINDS + 1 and MAX_FIELDS of the table. STATE_CHANGE has special loops.
 cdef enum:
     NO_KIND = 0
     STATE_CHANGE = 1
@@ -23,8 +23,8 @@ cdef extern from "fastcoord/wire/event.h":
     uint64_t u32_of "fastcoord_u32_of"(PyObject* value) noexcept
     PyObject* new_uint "fastcoord_new_uint"(uint64_t number) except NULL
 
-# How the values of a kind are stored and written. Index `slot` is the position among the bytes of the wire
-# and in memory, index `argument` the position among the arguments.
+# How the values of a kind are stored and written. The index `slot` is the position on the wire and
+# in memory. The index `argument` is the position among the arguments.
 cdef struct Kind:
     PyTypeObject* type
     PyObject* signal                    # the only event of a kind without fields, or NULL; owned
@@ -33,13 +33,13 @@ cdef struct Kind:
     bint has_uints_only
     bint has_numbers_only               # integers of any type, no flag
     bint has_three_numbers
-    Py_ssize_t bound                    # bytes that all but its objects take at most, the tag included
+    Py_ssize_t bound                    # the most bytes of the tag and of all fields but objects
     uint8_t types[FIELD_COUNT]          # a FieldType, by slot
     uint64_t largest[FIELD_COUNT]       # of a number, by slot
     uint8_t most_bytes[FIELD_COUNT]     # of a number, by slot
-    uint8_t safe_bytes[FIELD_COUNT]     # so many bytes cannot exceed the width, by slot
+    uint8_t safe_bytes[FIELD_COUNT]     # an integer of so many bytes cannot exceed the width
     uint8_t slots[FIELD_COUNT]          # by argument
-    # Owned, for ever. Names are interned.
+    # These references are owned and never released. Names are interned.
     PyObject* names[FIELD_COUNT]        # by argument
     PyObject* slot_names[FIELD_COUNT]   # by slot
     PyObject* defaults[FIELD_COUNT]     # by argument, NULL where there is none
@@ -47,11 +47,11 @@ cdef struct Kind:
 cdef class Event:
     pass
 
-# A module may not export an array, so these point to the arrays of the module, by code.
+# A module cannot export an array, so these point to its arrays, which are indexed by code.
 cdef const Kind* kinds
 cdef Pool* pools
-cdef destructor end_event           # of all event classes, and of no other
-# Gives a new event in new memory; its fields are to be set.
+cdef destructor end_event           # the tp_dealloc of all event classes, and of no other class
+# Returns a new event in new memory. The caller must set its fields.
 cdef PyObject* (*make_event)(int code) except NULL
 cdef tuple list_members(Event event, int slot)
 cdef void drop_fields(const Kind* kind, Field* fields) noexcept

@@ -13,7 +13,7 @@ class Event:
     """The base class of all events that travel between nodes.
 
     Events are immutable, hashable, comparable and picklable, take their fields by position or by
-    keyword, and work with ``match``. Only the subclasses can be made.
+    keyword, and work with ``match``. Only its subclasses have instances.
     """
 
     __match_args__: ClassVar[tuple[str, ...]]
@@ -45,7 +45,7 @@ class CalendarAlert(Event):
 
     :param account_id: u32.
     :param event_id: u32.
-    :param recurrence_id: i64, or ``None``; 0 means none as well, as on the wire.
+    :param recurrence_id: i64, or ``None``. 0 means ``None``, too, as on the wire.
     :param uid: the calendar event's UID.
     :param alert_id: the alarm's id.
     """
@@ -99,9 +99,9 @@ class PushServerUpdate(Event):
 
 @final
 class RegistryInsert(Event):
-    """A registry object was added; "an address was blocked" is an insert of a BlockedIp.
+    """A registry object was added, for example a BlockedIp when an address was blocked.
 
-    :param object: u16, an ``ObjectType`` where it has a name.
+    :param object: u16, an ``ObjectType`` if the number has a name.
     :param id: u64.
     """
 
@@ -115,7 +115,7 @@ class RegistryInsert(Event):
 class RegistryDelete(Event):
     """A registry object was removed.
 
-    :param object: u16, an ``ObjectType`` where it has a name.
+    :param object: u16, an ``ObjectType`` if the number has a name.
     :param id: u64.
     """
 
@@ -129,7 +129,7 @@ class RegistryDelete(Event):
 class RegistryReload(Event):
     """All registry objects of one type are to be read again.
 
-    :param object: u16, an ``ObjectType`` where it has a name.
+    :param object: u16, an ``ObjectType`` if the number has a name.
     """
 
     def __new__(cls, object: int) -> Self: ...
@@ -140,9 +140,9 @@ class RegistryReload(Event):
 class CacheInvalidate(Event):
     """Cached objects are stale.
 
-    :param items: an iterable of tuples, kept as a tuple: a name and an id, for example ``("Domain",
-        5)``; ``("EmailNegative", id, local_part_hash)`` has a third member. Ids are u32. A list too
-        long for one batch is split.
+    :param items: an iterable of tuples, kept as a tuple. Each item is a name and an id, for example
+        ``("Domain", 5)``. Only ``("EmailNegative", id, local_part_hash)`` has a third member. All
+        numbers are u32. A list too long for one batch is split.
     """
 
     def __new__(cls, items: Iterable[_CacheItem | Sequence[str | int]]) -> Self: ...
@@ -157,7 +157,7 @@ class CacheInvalidateAll(Event):
 
 @final
 class CacheInvalidateNegative(Event):
-    """Every cached "there is no such thing" is stale."""
+    """Every cached answer that an object does not exist is stale."""
 
     def __new__(cls) -> Self: ...
 

@@ -1,10 +1,11 @@
 # cython: language_level=3, embedsignature=True, boundscheck=False, wraparound=False
-"""The event types: small immutable values, made from the table when this module is imported.
+"""The event types: small immutable values, built from the table when this module is imported.
 
-An event checks its fields once, when it is made, so that encoding cannot fail later. All kinds have one
-memory layout (``event.h``); the table says how many fields a kind has and what they hold. Nobody sees an
-event before all its fields are set: its arguments are checked first, which may run any Python code, and
-memory is taken afterwards, which runs none.
+An event checks its fields once, when it is created, so that encoding cannot fail later. All kinds
+have the same memory layout (``event.h``). The table defines the fields of each kind.
+
+No code can see an event before all its fields are set. The arguments are checked first, which may
+run any Python code. The memory of the event is allocated afterwards, which runs no Python code.
 """
 
 from cpython.bytes cimport PyBytes_CheckExact
@@ -86,7 +87,7 @@ cdef extern from "Python.h":
     void intern_in_place "PyUnicode_InternInPlace"(PyObject**) noexcept
     PyObject* new_reference "Py_NewRef"(object) noexcept
 
-# By code. They live as long as the process, as static types must.
+# Indexed by code. They live as long as the process, because static types must.
 cdef FullType types[CODE_COUNT]
 cdef Kind all_kinds[CODE_COUNT]
 cdef Pool all_pools[CODE_COUNT]
@@ -97,7 +98,7 @@ cdef class Event:
     """The base class of all events that travel between nodes.
 
     Events are immutable, hashable, comparable and picklable, take their fields by position or by
-    keyword, and work with ``match``. Only the subclasses can be made.
+    keyword, and work with ``match``. Only its subclasses have instances.
     """
 
     __match_args__ = ()
@@ -136,7 +137,7 @@ cdef class Event:
 
 
 cdef tuple list_members(Event event, int slot):
-    """Give the members of a list. A decoded list is packed until this is called for the first time."""
+    """Return the members of a list. A decoded list is packed until the first call."""
     cdef Field* field = &content(event).fields[slot]
     held = <object>field.object
     if not PyBytes_CheckExact(held):
@@ -145,7 +146,8 @@ cdef tuple list_members(Event event, int slot):
         members = unpack_accounts(<bytes>held)
     else:
         members = unpack_items(<bytes>held)
-    # Making tuples may have run the garbage collector, and so code that has read this field meanwhile.
+    # Creating tuples may have run the garbage collector, and so a finalizer that unpacked this
+    # field.
     if field.object == <PyObject*>held:
         Py_INCREF(members)
         field.object = <PyObject*>members
@@ -168,7 +170,7 @@ cdef object field_value(PyObject* item, int slot):
 
 
 cdef tuple values(Event event):
-    """Give the values of all fields, in the order of the arguments."""
+    """Return the values of all fields, in the order of the arguments."""
     cdef const Kind* kind = &all_kinds[code_of(event)]
     return tuple(
         [field_value(<PyObject*>event, kind.slots[argument]) for argument in range(kind.count)]
@@ -176,7 +178,11 @@ cdef tuple values(Event event):
 
 
 cdef PyObject* get_attribute(PyObject* item, PyObject* name) except NULL:
-    """The tp_getattro of all kinds. Names in compiled Python code are interned, as those of the fields."""
+    """The tp_getattro of all kinds.
+
+    Attribute names in Python code are interned, like the names of the fields. So comparing
+    identities finds the field.
+    """
     cdef const Kind* kind = &all_kinds[(<EventObject*>item).code]
     cdef int slot
     for slot in range(kind.count):
@@ -188,7 +194,7 @@ cdef PyObject* get_attribute(PyObject* item, PyObject* name) except NULL:
 
 
 cdef PyObject* get_field(PyObject* item, void* slot) except NULL:
-    """The getter of the descriptors in a class, for everything that does not know tp_getattro."""
+    """The getter of the descriptors of all kinds, for callers that do not use tp_getattro."""
     return new_reference(field_value(item, <int><Py_ssize_t>slot))
 
 
@@ -215,7 +221,7 @@ cdef bint is_equal(Event one, Event other) except -1:
 
 
 cdef Py_hash_t hash_of(Event event) except -1:
-    """Mix the fields as tuples do (xxHash's steps), without making an object of each number."""
+    """Hash the fields like a tuple (by xxHash), without creating an object for each number."""
     cdef const Kind* kind = &all_kinds[code_of(event)]
     cdef uint64_t mixed = <uint64_t>2870177450012600261 + code_of(event)
     cdef uint64_t part
@@ -279,7 +285,7 @@ cdef int set_field(
 
 
 cdef void drop_fields(const Kind* kind, Field* fields) noexcept:
-    """Give back the references that an event's fields own."""
+    """Release the references that the fields own."""
     cdef int slot
     for slot in range(kind.count):
         if kind.types[slot] >= FIELD_TEXT:
@@ -289,7 +295,7 @@ cdef void drop_fields(const Kind* kind, Field* fields) noexcept:
 cdef int bind(
     const Kind* kind, PyObject* const* arguments, Py_ssize_t given, PyObject* keywords, PyObject** bound
 ) except -1:
-    """Sort arguments by position, as a Python function does; the references stay borrowed."""
+    """Order arguments by position, as a Python function does. References stay borrowed."""
     cdef Py_ssize_t index
     cdef int argument
     cls = (<object>kind.type).__name__
@@ -329,7 +335,7 @@ cdef list names_of(const Kind* kind):
 
 
 cdef inline bint are_in_order(const Kind* kind, Py_ssize_t given, PyObject* keywords) noexcept:
-    """Say whether the keywords are those of the arguments behind ``given``, in the same order."""
+    """Return whether the keywords name all arguments from ``given`` on, in the same order."""
     cdef Py_ssize_t index
     if given + PyTuple_GET_SIZE(<object>keywords) != kind.count:
         return False
@@ -375,7 +381,7 @@ cdef PyObject* construct(
 
 
 cdef int set_fields(const Kind* kind, PyObject* const* arguments, Field* fields) except -1:
-    """Check all arguments and store them; after an error, nothing is owned."""
+    """Check all arguments and store them. After an exception, the fields own nothing."""
     cdef int argument, slot
     for slot in range(kind.count):
         fields[slot].object = NULL
@@ -391,7 +397,7 @@ cdef int set_fields(const Kind* kind, PyObject* const* arguments, Field* fields)
 cdef PyObject* construct_from_tuple(
     FullType* type, PyObject* arguments, PyObject* keywords
 ) except NULL:
-    """The tp_new of all kinds, for those who call ``__new__``."""
+    """The tp_new of all kinds, for callers of ``__new__``."""
     return vectorcall_dict(
         <PyObject*>type,
         sequence_items(arguments),
@@ -402,7 +408,8 @@ cdef PyObject* construct_from_tuple(
 
 cdef int refuse_again(PyObject* item, PyObject* arguments, PyObject* keywords) except -1:
     """The tp_init of all kinds: ``__new__`` has set the fields, and nothing may set them again."""
-    # type.__call__ calls this with the only reference to a new event, or with the one of a signal.
+    # type.__call__ passes the only reference to a new event, or the one event of a kind without
+    # fields.
     if refcnt(item) == 1 or all_kinds[(<EventObject*>item).code].signal == item:
         return 0
     raise TypeError(f"{type(<object>item).__name__} is immutable")
@@ -412,7 +419,7 @@ cdef int refuse_again(PyObject* item, PyObject* arguments, PyObject* keywords) e
 
 
 cdef PyObject* allocate(int code) except NULL:
-    """Make an event of a kind in new memory; its fields are to be set."""
+    """Create an event of a kind in new memory. The caller must set its fields."""
     cdef PyObject* item = <PyObject*>object_malloc(types[code].tp_basicsize)
     cdef int slot
     if item == NULL:
@@ -427,7 +434,8 @@ cdef PyObject* allocate(int code) except NULL:
 cdef void end(PyObject* item) noexcept:
     """The tp_dealloc of all kinds: keep the memory for the next event of the kind, or free it."""
     cdef int code = (<EventObject*>item).code
-    # What the fields hold is freed without running Python code: texts, bytes and tuples of those and ints.
+    # Freeing the values of the fields runs no Python code: they are str, bytes, and tuples of str
+    # and int.
     if all_kinds[code].has_objects:
         drop_fields(&all_kinds[code], (<EventObject*>item).fields)
     if not pool_keep(&all_pools[code], item):
@@ -436,7 +444,7 @@ cdef void end(PyObject* item) noexcept:
 
 # -------------------------------------------------------------------------------------------- types
 
-# Objects whose memory static types point into.
+# Objects that own memory to which static types point.
 cdef list kept = []
 
 
@@ -475,7 +483,8 @@ cdef int describe(Kind* kind, entry) except -1:
     for slot, field in enumerate(entry.wire_fields):
         kind.types[slot] = FIELD_TYPES.index(field.type)
         kind.largest[slot], kind.most_bytes[slot] = widths.get(kind.types[slot], (1, 0))
-        # 7 bits a byte; a whole byte less than the width, and never more than a word.
+        # A byte has 7 bits, so an integer with one byte less than the most cannot exceed the width.
+        # A word has 8 bytes.
         kind.safe_bytes[slot] = min(kind.most_bytes[slot] - 1, 8) if kind.most_bytes[slot] else 0
         kind.bound += kind.most_bytes[slot]
         if kind.types[slot] >= FIELD_TEXT:
@@ -532,14 +541,14 @@ cdef tuple build_types():
         describe(&all_kinds[code], entry)
         build_type(code, entry)
         if all_kinds[code].count == 0:
-            # Events without fields are all alike, so each exists once, for ever.
+            # All events of a kind without fields are equal, so one object is created and shared.
             all_kinds[code].signal = allocate(code)
         all_pools[code].items = memory
         all_pools[code].capacity = (
             LARGE_POOL_CAPACITY if code == STATE_CHANGE else SMALL_POOL_CAPACITY
         )
         memory += all_pools[code].capacity
-    # Every subclass exists now.
+    # All subclasses exist now, and no other may be created.
     (<FullType*>Event).tp_name = "fastcoord.Event"
     (<FullType*>Event).tp_flags &= ~Py_TPFLAGS_BASETYPE
     PyType_Modified(<FullType*>Event)
@@ -550,7 +559,7 @@ kinds = &all_kinds[0]
 pools = &all_pools[0]
 end_event = end
 make_event = allocate
-# By code; None for code 0.
+# Indexed by code; None for code 0.
 EVENT_TYPES = build_types()
 globals().update({kind.__name__: kind for kind in EVENT_TYPES[1:]})
 __all__ = sorted(["Event", *[kind.__name__ for kind in EVENT_TYPES[1:]]])

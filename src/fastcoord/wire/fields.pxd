@@ -16,8 +16,8 @@ cdef enum FieldType:
     FIELD_FLAG            # its value is in the tag
     FIELD_TEXT            # from here on, the event owns a reference to an object
     FIELD_BYTES
-    FIELD_ACCOUNTS        # a tuple of int; or bytes, as long as nobody has read it: see decode
-    FIELD_ITEMS           # a tuple of tuples; or bytes as well
+    FIELD_ACCOUNTS        # a tuple of int, or bytes until it is first read: see decode
+    FIELD_ITEMS           # a tuple of tuples, or bytes until it is first read
 
 cdef enum:
     ITEM_EMAIL_NEGATIVE = 10
@@ -34,8 +34,8 @@ cdef extern from *:
     const uint64_t LARGEST_U32 "FASTCOORD_LARGEST_U32"
     const uint64_t LARGEST_U64 "FASTCOORD_LARGEST_U64"
 
-# Items hold these very objects, so that encoding finds a marker by identity. Borrowed from CACHE_ITEMS of the table,
-# which lives as long as the module.
+# Items hold these objects, so that encoding finds a marker by identity. The references are borrowed
+# from CACHE_ITEMS of the table, which lives as long as the module.
 cdef PyObject* item_names[ITEM_COUNT]
 
 cdef refuse_type(kind, str field, value, str wanted)
@@ -54,7 +54,7 @@ cdef tuple unpack_items(bytes packed)
 cdef inline uint64_t as_uint(
     kind, str field, value, uint64_t largest
 ) except? 0xffffffffffffffff:
-    """Read an integer from 0 to ``largest``."""
+    """Check an integer from 0 to ``largest`` and return its value."""
     cdef unsigned long long number
     if not PyLong_CheckExact(value):
         value = as_integer(kind, field, value)

@@ -1,8 +1,8 @@
 # cython: language_level=3, embedsignature=True
-"""The checks of an event's fields, the errors of those that fail, and the lists as they travel.
+"""Check the fields of an event, and unpack the lists of a decoded event.
 
-A check may run any Python code (``__index__``, ``__iter__``), so it gets no event: what it is checking for
-does not exist yet.
+A check may run any Python code (``__index__``, ``__iter__``). So the event is created only after
+all its fields were checked.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -42,7 +42,7 @@ cdef refuse_range(kind, str field, value, lowest, largest):
 
 
 cdef object as_integer(kind, str field, value):
-    """Give the plain int behind an IntFlag, an IntEnum or anything with ``__index__``."""
+    """Return the plain int of an IntFlag, an IntEnum or any object with ``__index__``."""
     # True is an int to Python, but an account id of True is a mistake in every program.
     if isinstance(value, bool) or not (PyLong_Check(value) or hasattr(value, "__index__")):
         refuse_type(kind, field, value, "an integer")
@@ -56,7 +56,7 @@ cdef uint64_t as_flag(kind, str field, value) except? 2:
 
 
 cdef uint64_t as_recurrence(kind, str field, value) except? 1:
-    """Read a recurrence id into its bits; on the wire, and so in memory, 0 stands for none."""
+    """Return the bits of a recurrence id. On the wire and in memory, 0 stands for None."""
     cdef long long number
     if value is None:
         return 0
@@ -90,7 +90,7 @@ cdef bytes as_bytes(kind, str field, value):
         return value
     if not isinstance(value, (bytes, bytearray, memoryview)):
         refuse_type(kind, field, value, "bytes")
-    # Through a view: bytes() of a subclass may give the subclass again.
+    # Copy through a view, because bytes() may call a method of a subclass.
     return bytes(memoryview(value))
 
 
@@ -139,8 +139,8 @@ cdef tuple as_items(kind, str field, items):
     return tuple([as_item(kind, f"{field}[{index}]", item) for index, item in enumerate(items)])
 
 
-# Packed lists: the count and the members as they travel, in their shortest form. Only the decoder makes
-# them, after it has checked every byte, so that reading them again cannot fail.
+# A packed list is the count and the members as on the wire, in their shortest form. Only the
+# decoder creates packed lists, after it has checked every byte. So reading them again cannot fail.
 
 
 cdef tuple unpack_accounts(bytes packed):
@@ -155,7 +155,7 @@ cdef tuple unpack_accounts(bytes packed):
     for index in range(count):
         read_u32(&reader, &number)
         account = <object><uint32_t>number
-        Py_INCREF(account)  # the tuple steals one
+        Py_INCREF(account)  # the tuple steals a reference
         PyTuple_SET_ITEM(accounts, index, account)
     return accounts
 
@@ -181,6 +181,6 @@ cdef tuple unpack_items(bytes packed):
             item = (name, <uint32_t>first, <uint32_t>second)
         else:
             item = (name, <uint32_t>first)
-        Py_INCREF(item)  # the tuple steals one
+        Py_INCREF(item)  # the tuple steals a reference
         PyTuple_SET_ITEM(items, index, item)
     return items

@@ -1,4 +1,4 @@
-"""The numbers that have names: JMAP data types and registry objects."""
+"""Names for numbers in events: JMAP data types and registry objects."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class DataType(enum.IntFlag):
 class ObjectType(enum.IntEnum):
     """The registry objects of Stalwart 0.16, as in ``RegistryInsert.object``.
 
-    Later releases may add numbers: an event's ``object`` is a plain int that compares equal to the
-    member, and an unknown one is no error.
+    The ``object`` of an event is a plain int that compares equal to the member. Later releases of
+    Stalwart may add numbers, so an unknown number is no error.
     """
 
     ACCOUNT = 0

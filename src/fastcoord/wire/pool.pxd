@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Memory of objects that are gone, kept for the next ones of their class."""
+"""Keep the memory of freed objects for new objects of the same class."""
 
 from cpython.object cimport PyObject
 
@@ -14,5 +14,5 @@ cdef extern from "fastcoord/wire/pool.h":
         SMALL_POOL_CAPACITY "FASTCOORD_SMALL_POOL_CAPACITY"
     bint pool_keep "fastcoord_pool_keep"(Pool* pool, PyObject* item) noexcept
     PyObject* pool_take "fastcoord_pool_take"(Pool* pool) noexcept
-    # Takes over the reference that a C pointer stands for.
+    # Returns the object of a C pointer and takes over the reference that the pointer owned.
     object owned "fastcoord_owned"(PyObject*)

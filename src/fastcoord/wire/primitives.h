@@ -1,5 +1,5 @@
-/* What the byte primitives need from the compiler and the processor, with a portable default for each.
-   Instructions of one processor stand in a header of its own. */
+/* The parts of the byte primitives that depend on the compiler or the processor, with a portable
+   default for each. The instructions of each processor are in a separate header. */
 
 #ifndef FASTCOORD_PRIMITIVES_H
 #define FASTCOORD_PRIMITIVES_H
@@ -16,7 +16,7 @@
 #define FASTCOORD_LOWEST_BIT(word) __builtin_ctzll(word)
 #define FASTCOORD_HIGHEST_BIT(word) (63 - __builtin_clzll(word))
 #else
-/* Words are then never used: the byte loops are correct everywhere. */
+/* The loops that read byte by byte are correct on every processor. */
 #define FASTCOORD_WORDS 0
 #define FASTCOORD_LOWEST_BIT(word) 0
 #define FASTCOORD_HIGHEST_BIT(word) 0

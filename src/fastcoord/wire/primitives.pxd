@@ -1,10 +1,12 @@
 # cython: language_level=3
 """The byte primitives: LEB128 integers, and reads and writes that stay within their buffer.
 
-A ``Reader`` borrows its buffer: the owner keeps the payload alive while it is read. It never moves past
-``end``. A failed read leaves ``position`` where it was and sets ``fault`` to the reason and ``fault_at``
-to the byte. A ``Writer`` owns its buffer. ``reserve`` must be called before the ``put_`` functions, which
-do not check the capacity again.
+A ``Reader`` borrows its buffer, so the owner must keep the payload alive while it is read. A reader
+never moves past ``end``. A failed read does not move ``position``. It sets ``fault`` to the reason
+and ``fault_at`` to the byte.
+
+A ``Writer`` owns its buffer. ``reserve`` must be called before the ``put_`` functions, because they
+do not check the capacity.
 """
 
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
@@ -64,12 +66,12 @@ cdef enum Fault:
     FAULT_TAG            # no event of the protocol has this tag
     FAULT_ITEM           # no item of CacheInvalidate has this marker
 
-# The widths of WIRE: the largest value, and the most bytes its LEB128 form may take.
+# The most bytes of the LEB128 form of each width.
 cdef enum:
     BYTES_U16 = 3
     BYTES_U32 = 5
     BYTES_U64 = 10
-    WORD_SLACK = 8       # put_uint stores a whole word, whatever the value's length
+    WORD_SLACK = 8       # spare bytes: put_uint stores a whole word for a value of any length
 
 cdef struct Reader:
     const uint8_t* start
@@ -113,7 +115,7 @@ cdef inline bint read_uint_by_byte(
         if position >= reader.end:
             return fail(reader, FAULT_TRUNCATED, reader.position)
         group = position[0] & 0x7f
-        # The tenth byte of a u64 holds one bit; narrower widths are caught by `largest`.
+        # The tenth byte of a u64 holds one bit. `largest` limits the narrower widths.
         if index == 9 and group > 1:
             return fail(reader, FAULT_OVERFLOW, reader.position)
         result |= group << (7 * index)
@@ -144,8 +146,8 @@ cdef inline bint read_uint(
         stop = ~word & <uint64_t>0x8080808080808080
         if likely(stop != 0):
             size = (lowest_bit(stop) >> 3) + 1
-            # All bits up to the first byte without a continuation bit, then three folds that
-            # close the one-bit gaps between the groups of seven.
+            # Keep the bits up to the first byte without a continuation bit. Then three folds close
+            # the one-bit gaps between the groups of seven bits.
             word &= (stop ^ (stop - 1)) & <uint64_t>0x7f7f7f7f7f7f7f7f
             word = ((word & <uint64_t>0x7f007f007f007f00) >> 1) | (
                 word & <uint64_t>0x007f007f007f007f)
@@ -163,10 +165,12 @@ cdef inline bint read_uint(
 cdef inline bint find_three(
     const Reader* reader, const uint8_t** first, const uint8_t** second, const uint8_t** third
 ) noexcept nogil:
-    """Find where three consecutive integers end, when they lie within the next 16 bytes.
+    """Find the last byte of each of three consecutive integers within the next 16 bytes.
 
-    One comparison finds all ends at once, so that the position of the next event does not depend on
-    three lengths in turn. Gives False, and moves nothing, when the bytes do not allow it.
+    One comparison finds all three, so that the position of the next event does not depend on three
+    lengths, one after another. The reader does not move.
+
+    :return: False if the integers do not end within 16 bytes, or if fewer than 24 bytes are left.
     """
     cdef uint32_t ends
     cdef const uint8_t* position = reader.position
@@ -184,7 +188,7 @@ cdef inline bint find_three(
 
 
 cdef inline uint64_t fold(const uint8_t* position, const uint8_t* last) noexcept nogil:
-    """Give the value of an integer of at most 8 bytes, of which 8 can be read."""
+    """Return the value of an integer of at most 8 bytes. 8 bytes must be readable."""
     cdef uint64_t word
     memcpy(&word, position, 8)
     word &= <uint64_t>0x7f7f7f7f7f7f7f7f >> (8 * (7 - (last - position)))
@@ -202,10 +206,10 @@ cdef inline void fold_three(
     uint64_t* b,
     uint64_t* c,
 ) noexcept nogil:
-    """Give the values of three consecutive integers of at most 8 bytes, found by ``find_three``.
+    """Store the values of three integers of at most 8 bytes, which ``find_three`` has found.
 
-    Three targets, not an array: the compiler would load two of its members at once, right after
-    they were stored one by one, and the processor would wait for both stores to drain.
+    The three targets are not an array. The compiler would load two members of an array at once,
+    right after they were stored one by one, and the processor would wait for both stores.
     """
     if has_bmi2():
         fold_three_bmi2(position, first, second, third, a, b, c)
@@ -230,9 +234,9 @@ cdef inline bint read_u64(Reader* reader, uint64_t* value) noexcept nogil:
 cdef inline bint read_length(
     Reader* reader, Py_ssize_t* length, Py_ssize_t item_size
 ) noexcept nogil:
-    """Read a length or count of items that take at least ``item_size`` bytes each.
+    """Read a length or a count of items that take at least ``item_size`` bytes each.
 
-    It is compared with what is left of the payload before anything is allocated for it.
+    The value is compared with the rest of the payload before memory is allocated for the items.
     """
     cdef const uint8_t* where = reader.position
     cdef uint64_t value = 0
@@ -277,7 +281,7 @@ cdef inline int reserve(Writer* writer, Py_ssize_t size) except -1:
 
 
 cdef inline void trim(Writer* writer, Py_ssize_t capacity) noexcept:
-    """Give back what a buffer takes beyond ``capacity`` bytes and its slack."""
+    """Free the memory of a buffer beyond ``capacity`` bytes and the slack, if its content fits."""
     cdef void* smaller
     capacity += WORD_SLACK
     if writer.capacity > capacity and writer.used + WORD_SLACK <= capacity:
@@ -294,16 +298,16 @@ cdef inline void writer_free(Writer* writer) noexcept:
 
 
 cdef inline uint8_t* put_uint(uint8_t* position, uint64_t value) noexcept nogil:
-    """Write an unsigned LEB128 integer and give the position behind it.
+    """Write an unsigned LEB128 integer and return the position behind it.
 
-    10 bytes and ``WORD_SLACK`` must be reserved. The position travels as a value, not through the
-    writer: a store through a byte pointer may change anything, so the compiler would have to load
-    the writer's fields again after each.
+    10 bytes and ``WORD_SLACK`` must be reserved. The position is passed as a value, not in the
+    writer. A store through a byte pointer may change any memory, so the compiler would have to load
+    the fields of the writer again after each store.
     """
     cdef uint64_t word
     cdef int size
     if FASTCOORD_WORDS and likely(value < (<uint64_t>1 << 56)):
-        # The reverse of the reader's folds: 56 bits spread to eight groups of seven.
+        # Spread 56 bits to eight groups of seven bits. This reverses the folds of the reader.
         word = ((value & <uint64_t>0x00fffffff0000000) << 4) | (
             value & <uint64_t>0x000000000fffffff)
         word = ((word & <uint64_t>0x0fffc0000fffc000) << 2) | (
@@ -325,14 +329,14 @@ cdef inline uint8_t* put_uint(uint8_t* position, uint64_t value) noexcept nogil:
 cdef inline uint8_t* put_three(
     uint8_t* position, uint64_t first, uint64_t second, uint64_t third
 ) noexcept nogil:
-    """Write three integers; each as ``put_uint`` does."""
+    """Write three integers, each like ``put_uint``."""
     if has_bmi2() and likely((first | second | third) < (<uint64_t>1 << 56)):
         return put_three_bmi2(position, first, second, third)
     return put_uint(put_uint(put_uint(position, first), second), third)
 
 
 cdef inline uint8_t* writer_end(Writer* writer) noexcept nogil:
-    """Give the position behind what was written."""
+    """Return the position behind what was written."""
     return writer.start + writer.used
 
 

@@ -9,7 +9,7 @@ cdef extern from *:
 cdef class Protocol:
     cdef readonly str name
     cdef uint8_t code_of_tag[256]    # NO_KIND where the protocol has no such tag
-    cdef int16_t tag_of[CODE_COUNT]  # by code, the first of two; -1 where the protocol has no such kind
+    cdef int16_t tag_of[CODE_COUNT]  # by code: the first tag of the kind, or -1 if there is none
 
 cdef inline bint knows(Protocol protocol, Event event) noexcept:
     return protocol.tag_of[code_of(event)] >= 0

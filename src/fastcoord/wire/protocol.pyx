@@ -1,5 +1,5 @@
 # cython: language_level=3, embedsignature=True, boundscheck=False, wraparound=False
-"""Which kinds of event each protocol has, and their tags."""
+"""The kinds of events that each protocol has, and their tags."""
 
 from libc.stdint cimport uint64_t
 
@@ -29,7 +29,7 @@ cdef class Protocol:
                 self.tag_of[code] = tag
 
     def refuse(self, Event event):
-        """Raise the error that says why this event cannot be sent."""
+        """Raise ``UnsupportedEvent`` for an event that this protocol does not have."""
         names = [name for name in _protocols if knows(<Protocol>_protocols[name], event)]
         raise UnsupportedEvent(
             f"{type(event).__name__} does not exist in the protocol {self.name};"
@@ -49,7 +49,7 @@ cdef Protocol get_protocol(name):
 
 
 cdef uint64_t kinds_mask(kinds) except? 0:
-    """Give the set of event codes that a subscription delivers, one bit each; 0 for none."""
+    """Return a mask with one bit for each event code that a subscription delivers."""
     cdef uint64_t mask = 0
     if kinds is None:
         return ALL_KINDS

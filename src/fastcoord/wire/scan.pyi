@@ -1,3 +1,3 @@
-"""Scanning of payloads without decoding: C functions, for ``cimport`` alone."""
+"""Scan payloads. All functions are C functions, which only ``cimport`` can reach."""
 
 from fastcoord.wire.events import EVENT_TYPES as EVENT_TYPES

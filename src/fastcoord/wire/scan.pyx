@@ -1,5 +1,9 @@
 # cython: language_level=3, embedsignature=True, boundscheck=False, wraparound=False
-"""Checks of events without making them: every check of decoding, and no memory allocated."""
+"""Check and count events without creating them.
+
+The checks are the same as those of decoding. No memory is allocated, except to check a text that
+is not ASCII.
+"""
 
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint8_t, uint64_t
@@ -31,7 +35,7 @@ cdef bint skip_text(Reader* reader):
 
 
 cdef inline bint is_padded(const uint8_t* first, const uint8_t* end) noexcept nogil:
-    """Whether an integer takes more bytes than it needs: its last one adds nothing."""
+    """Return whether an integer has more bytes than it needs: its last byte is zero."""
     return end - first > 1 and (end - 1)[0] == 0
 
 
@@ -106,7 +110,7 @@ cdef bint skip_field(Reader* reader, const Kind* kind, int slot) except -1:
 
 
 cdef inline bint skip_three(Reader* reader, const Kind* kind) noexcept nogil:
-    """Skip three integers within 16 bytes; give False, with nothing read, when they are not so short."""
+    """Skip three integers if they lie within 16 bytes; otherwise return False and read nothing."""
     cdef const uint8_t* first
     cdef const uint8_t* second
     cdef const uint8_t* third
@@ -122,7 +126,7 @@ cdef inline bint skip_three(Reader* reader, const Kind* kind) noexcept nogil:
 
 
 cdef bint skip_event(Protocol protocol, Reader* reader) except -1:
-    """Skip one event, with every check of ``decode_event`` and no object made."""
+    """Skip one event with every check of ``decode_event``, without creating an object."""
     cdef const uint8_t* where = reader.position
     cdef int code = protocol.code_of_tag[where[0]]
     cdef const Kind* kind = &kinds[code]

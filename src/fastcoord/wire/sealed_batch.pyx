@@ -1,5 +1,5 @@
 # cython: language_level=3, embedsignature=True, boundscheck=False, wraparound=False
-"""A batch that is complete: its bytes, the offset of its first event, and what its sender knows of it."""
+"""A sealed batch: its bytes, its offset and count, and when it was accepted and confirmed."""
 
 cimport cython
 from libc.stdint cimport uint32_t, uint64_t
@@ -12,11 +12,11 @@ cdef class SealedBatch:
     """A batch that takes no more events.
 
     :ivar payload: its bytes on the wire, the node id first.
-    :ivar offset: how many events this node had accepted before its first one.
+    :ivar offset: how many events this node had accepted before this batch.
     :ivar count: how many events it holds.
     :ivar accepted_at: when its first event was accepted, on the owner's clock.
-    :ivar confirmed_at: when it was confirmed, on the owner's clock; 0 before.
-    :ivar discarded: how many events before it this node had discarded; known once it is sent.
+    :ivar confirmed_at: when the batch was confirmed, on the owner's clock; 0 until then.
+    :ivar discarded: how many events before this batch were discarded; set when it is sent.
     """
 
     def __init__(self, bytes payload not None, offset, count, discarded=0):

@@ -1,8 +1,9 @@
 """The table of events and protocols: names, fields, types, and tags on the wire.
 
-Everything else comes from this table: the classes and the codec when they are imported, the stub
-and the tables of ``docs/wire.md`` through ``make generate``, and samples and data of the tests and
-benchmarks. A new event kind is a new entry of ``KINDS`` and a tag in at least one protocol.
+The event classes and the codec are built from this table when they are imported. ``make generate``
+writes the stub and the tables of ``docs/wire.md`` from it. Tests and benchmarks take their samples
+and data from it. To add an event kind, add an entry to ``KINDS`` and a tag to at least one
+protocol.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 REQUIRED: Final = object()
-"""The default of a field that has none."""
+"""The value of ``Field.default`` for a field without a default."""
 
 FIELD_TYPES = (
     "u16",
@@ -42,7 +43,7 @@ class Field(NamedTuple):
     type: str
     """One of ``FIELD_TYPES``."""
     meaning: str
-    """The rest of the sentence that begins with its name."""
+    """The text that follows the name of the field in the docstring."""
     default: Any = REQUIRED
 
 
@@ -55,11 +56,11 @@ class Kind(NamedTuple):
     fields: tuple[Field, ...] = ()
     """In the order of the arguments."""
     wire_order: tuple[str, ...] = ()
-    """The names of the fields in the order of their bytes, where that is another one."""
+    """The names of the fields in the order of their bytes, if the arguments have another order."""
 
     @property
     def wire_fields(self) -> tuple[Field, ...]:
-        """Give the fields in the order of their bytes."""
+        """Return the fields in the order of their bytes."""
         by_name = {field.name: field for field in self.fields}
         return tuple(by_name[name] for name in self.wire_order) or self.fields
 
@@ -70,10 +71,10 @@ _ACCOUNT_IDS = Field(
     "list of u32",
     "an iterable of u32, kept as a tuple. A list too long for one batch is split.",
 )
-_OBJECT = Field("object", "u16", "u16, an ``ObjectType`` where it has a name.")
+_OBJECT = Field("object", "u16", "u16, an ``ObjectType`` if the number has a name.")
 _REGISTRY_ID = Field("id", "u64", "u64.")
 
-# The position is the code, from 1 on. The codec has loops of its own for the first kind.
+# The code of a kind is its position, from 1 on. The codec has special loops for the first kind.
 KINDS: tuple[Kind, ...] = (
     Kind(
         "StateChange",
@@ -94,7 +95,7 @@ KINDS: tuple[Kind, ...] = (
             Field(
                 "recurrence_id",
                 "i64 or none",
-                "i64, or ``None``; 0 means none as well, as on the wire.",
+                "i64, or ``None``. 0 means ``None``, too, as on the wire.",
             ),
             Field("uid", "str", "the calendar event's UID."),
             Field("alert_id", "str", "the alarm's id."),
@@ -116,7 +117,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "RegistryInsert",
-        'A registry object was added; "an address was blocked" is an insert of a BlockedIp.',
+        "A registry object was added, for example a BlockedIp when an address was blocked.",
         (_OBJECT, _REGISTRY_ID),
     ),
     Kind("RegistryDelete", "A registry object was removed.", (_OBJECT, _REGISTRY_ID)),
@@ -128,14 +129,14 @@ KINDS: tuple[Kind, ...] = (
             Field(
                 "items",
                 "list of cache items",
-                "an iterable of tuples, kept as a tuple: a name and an id, for example"
-                ' ``("Domain", 5)``; ``("EmailNegative", id, local_part_hash)`` has a third member.'
-                " Ids are u32. A list too long for one batch is split.",
+                "an iterable of tuples, kept as a tuple. Each item is a name and an id, for example"
+                ' ``("Domain", 5)``. Only ``("EmailNegative", id, local_part_hash)`` has a third'
+                " member. All numbers are u32. A list too long for one batch is split.",
             ),
         ),
     ),
     Kind("CacheInvalidateAll", "Every cache is stale."),
-    Kind("CacheInvalidateNegative", 'Every cached "there is no such thing" is stale.'),
+    Kind("CacheInvalidateNegative", "Every cached answer that an object does not exist is stale."),
     Kind(
         "MtaQueueStatus",
         "The outgoing mail queue was started or stopped.",
@@ -218,7 +219,7 @@ TAGS: Mapping[str, tuple[str, ...]] = {
 """The kinds of each protocol, by tag."""
 
 PROTOCOLS = tuple(TAGS)
-"""The wire protocols a node can speak."""
+"""The names of the protocols that a node can use."""
 
 CACHE_ITEMS = (
     "AccessToken",
@@ -238,9 +239,9 @@ CACHE_ITEMS = (
 
 
 def check_table() -> None:
-    """Refuse a table that the codec cannot represent.
+    """Raise an error if the codec cannot represent the table.
 
-    :raises ImportError: naming the first entry that is wrong.
+    :raises ImportError: an entry is wrong; the message names the entry.
     """
     names = [kind.name for kind in KINDS]
     if len(KINDS) > MAX_KINDS:

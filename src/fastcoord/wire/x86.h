@@ -1,7 +1,8 @@
-/* x86-64: SSE2 finds the ends of 16 bytes of integers at once; the bit-field instructions of x86-64-v3
-   pack and unpack an integer in one step. Included by primitives.h, which has the portable defaults.
+/* Instructions of x86-64. SSE2 finds the last bytes of all integers within 16 bytes at once. The
+   BMI2 instructions of x86-64-v3 pack or unpack an integer in one step. primitives.h includes this
+   header and has the portable defaults.
 
-   A record is an event with two u64 and one u32 in this order: its tag and three integers. */
+   A record is an event with two u64 and one u32, in this order. It has a tag and three integers. */
 
 #ifndef FASTCOORD_X86_H
 #define FASTCOORD_X86_H
@@ -10,12 +11,13 @@
 
 #define FASTCOORD_SIXTEEN 1
 
-/* One bit for each of 16 bytes that ends an integer: whose continuation bit is not set. */
+/* Return a bit for each of 16 bytes, set if the byte ends an integer (has no continuation bit). */
 static inline uint32_t fastcoord_find_ends(const uint8_t* position) {
     return (uint32_t)_mm_movemask_epi8(_mm_loadu_si128((const __m128i*)position)) ^ 0xffffu;
 }
 
-/* Skip records, as long as each lies within 16 bytes and cannot be malformed; give how many. */
+/* Skip records while the integers of each lie within 16 bytes and cannot exceed their widths.
+   Return how many were skipped. */
 static inline Py_ssize_t fastcoord_skip_records(
     const uint8_t** position, const uint8_t* end, uint8_t tag
 ) {
@@ -42,14 +44,15 @@ static inline Py_ssize_t fastcoord_skip_records(
 #include <cpuid.h>
 #include <immintrin.h>
 
-/* These functions are compiled for processors that have the instructions and chosen at run time. Where the
-   instructions are missing, or microcoded and slow (AMD before Zen 3), the portable code runs. */
+/* The functions with this attribute are compiled for processors that have the instructions. They
+   are chosen at run time. The portable code runs if the instructions are missing, or if they are
+   slow because they are microcoded (AMD before Zen 3). */
 #define FASTCOORD_BMI2 __attribute__((unused, target("bmi,bmi2,lzcnt")))
 
 static int fastcoord_bmi2 = -1;
 
-/* A processor without lzcnt runs its bytes as another instruction, which gives other numbers. Not every
-   compiler knows its name in __builtin_cpu_supports, so the processor itself is asked. */
+/* A processor without lzcnt executes its bytes as bsr, which returns other numbers. Not every
+   compiler accepts "lzcnt" in __builtin_cpu_supports, so this function uses cpuid. */
 static inline int fastcoord_has_lzcnt(void) {
     unsigned int eax, ebx, ecx, edx;
     return __get_cpuid(0x80000001u, &eax, &ebx, &ecx, &edx) && (ecx & (1u << 5)) != 0;
@@ -79,8 +82,9 @@ FASTCOORD_BMI2 static uint8_t* fastcoord_put_three_bmi2(
     return fastcoord_put_bmi2(position, third);
 }
 
-/* Write records while the items are of the type, need at most 8 bytes an integer and begin at `last` or
-   before it; give how many. The references in `items` stay borrowed: nothing here runs Python code. */
+/* Write records while each item has this type, each of its integers takes at most 8 bytes, and the
+   record begins at `last` or before. Return how many were written. The references in `items` stay
+   borrowed, because no Python code runs here. */
 FASTCOORD_BMI2 static Py_ssize_t fastcoord_put_records_bmi2(
     uint8_t** position, const uint8_t* last, PyObject** items, Py_ssize_t count,
     const void* type, uint8_t tag
@@ -113,8 +117,8 @@ FASTCOORD_BMI2 static inline uint64_t fastcoord_fold_bmi2(
     return _pext_u64(word, 0x7f7f7f7f7f7f7f7full >> (8 * (7 - (last - position))));
 }
 
-/* Read records into objects whose memory comes from the pool, while both last; give how many. Each is a
-   new reference in `target`. */
+/* Read records into objects from the pool, until the records or the objects of the pool end. Return
+   how many were read. `target` holds a new reference to each. */
 FASTCOORD_BMI2 static Py_ssize_t fastcoord_take_records_bmi2(
     const uint8_t** position, const uint8_t* end, PyObject** target, Py_ssize_t count,
     uint8_t tag, FastcoordPool* pool
