@@ -39,7 +39,7 @@ EVENT_TYPES: tuple[type[Event] | None, ...]
 _CacheItem = tuple[str, int] | tuple[str, int, int]
 
 class Event:
-    """The base class of all events that travel between nodes.
+    """The base class of all events, which nodes send to each other.
 
     Events are immutable, hashable, comparable and picklable, take their fields by position or by
     keyword, and work with ``match``. Only its subclasses have instances.

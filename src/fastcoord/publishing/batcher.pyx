@@ -47,7 +47,7 @@ cdef enum:
 
 
 cdef class Batcher(BatchQueue):
-    """The open batch of one node, and the queue of sealed ones behind it.
+    """The open batch of one node, and the queue of its sealed batches.
 
     :param node_id: the sender, 0 to 65535.
     :param protocol: the name of a protocol.
@@ -120,7 +120,7 @@ cdef class Batcher(BatchQueue):
     # ------------------------------------------------------------------ checking and splitting
 
     cdef int check(self, object event) except -1:
-        """Raise unless this is an event that the protocol has."""
+        """Raise an error unless this is an event that the protocol has."""
         if not is_event(event):
             if isinstance(event, type) and issubclass(event, Event):
                 raise TypeError(
@@ -259,7 +259,7 @@ cdef class Batcher(BatchQueue):
             size = self.writer.used - before
             self.writer.used = before
             if size > self.limit - self.prefix:
-                # Free the memory of the large event: no event that is accepted needs so much.
+                # Free the memory of the large event, because no accepted event needs as much.
                 trim(&self.writer, 2 * self.limit)
                 return TOO_LARGE
             if not self.has_capacity():
@@ -290,7 +290,7 @@ cdef class Batcher(BatchQueue):
     cdef int schedule_flush(self) except -1:
         """Ask the owner to schedule one flush for all events until the next ``begin_flush``."""
         if not self.is_flush_scheduled and not self.is_adding:
-            # Set before the call: another thread may run the flush while this one schedules it.
+            # Set the flag before the call, because another thread may run the flush meanwhile.
             self.is_flush_scheduled = True
             try:
                 self.on_open()

@@ -18,8 +18,8 @@ class Hold:
 
     After an outage the peers reconnect one by one. A peer misses every event that is sent before it
     has subscribed again. So the sender holds its events until it has received every peer that was
-    up. The limit exists for peers that do not come back: then they count as down, or the oldest
-    event expires.
+    up. If a peer does not come back, the hold ends when the peer counts as down or when the oldest
+    event is about to expire.
 
     :param heartbeat: the heartbeat of the cluster, in seconds.
     :param on_expired: called when the limit is reached.

@@ -31,7 +31,7 @@ cdef class NodeState:
     def check(self):
         """Raise the exception that has ended the node, if the node has ended.
 
-        :raises ConnectionLost: the node has given up reconnecting.
+        :raises ConnectionLost: the connection is lost, and reconnecting was given up.
         :raises NodeClosed: the node was closed.
         """
         if self.ended is not None:
@@ -51,7 +51,7 @@ cdef class NodeState:
     def check_publishing(self):
         """Raise the exception that has ended the node, or the refusal of the server.
 
-        :raises ConnectionLost: the node has given up reconnecting.
+        :raises ConnectionLost: the connection is lost, and reconnecting was given up.
         :raises NodeClosed: the node was closed.
         :raises PermissionDenied: the server does not permit publishing.
         """

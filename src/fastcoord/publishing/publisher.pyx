@@ -88,7 +88,7 @@ cdef class Publisher:
         :raises EventTooLarge: an event does not fit into a batch and cannot be split.
         :raises TypeError: something is not an event.
         :raises PermissionDenied: the server does not permit this node to publish.
-        :raises ConnectionLost: the node has given up reconnecting.
+        :raises ConnectionLost: the connection is lost, and reconnecting was given up.
         :raises NodeClosed: the node was closed.
         :raises WrongLoop: the call comes from another event loop or thread.
         """
@@ -108,7 +108,7 @@ cdef class Publisher:
         :raises EventTooLarge: an event does not fit into a batch and cannot be split.
         :raises TypeError: something is not an event.
         :raises PermissionDenied: the server does not permit this node to publish.
-        :raises ConnectionLost: the node has given up reconnecting.
+        :raises ConnectionLost: the connection is lost, and reconnecting was given up.
         :raises NodeClosed: the node was closed.
         :raises WrongLoop: the call comes from another event loop or thread.
         """

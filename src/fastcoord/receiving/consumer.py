@@ -1,4 +1,4 @@
-"""The internal side of a subscription: its ring, its stats and its end."""
+"""The internal object of a subscription, with its ring, its stats and its end."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class Consumer(Cursor):
 def loop_getter(
     expected: asyncio.AbstractEventLoop | None,
 ) -> Callable[[], asyncio.AbstractEventLoop]:
-    """Return a function that returns the running event loop, and refuses any but the expected."""
+    """Return a function that returns the running event loop, or raises if it is another one."""
     if expected is None:
         return asyncio.get_running_loop
 

@@ -496,7 +496,7 @@ cdef PyObject* resume_by_next(PyObject* self) except NULL:
     cdef PyObject* result = NULL
     if (<Next>self).resume(&result) == PYGEN_NEXT:
         return result
-    # What `raise StopIteration` does, without the traceback that a compiled `raise` would build.
+    # This is `raise StopIteration` without the traceback that a compiled `raise` would create.
     value = owned(result)
     PyErr_SetObject(PyExc_StopIteration, <PyObject*>value)
     return NULL

@@ -77,7 +77,7 @@ class Watcher(Protocol):
         """Log a loss that was reported to every subscription."""
 
     def protocol_mismatch(self, node_id: int, protocol: str) -> None:
-        """Log that a peer uses another protocol; called once for each peer."""
+        """Log that a peer uses another protocol. This is called once for each peer."""
 
     def duplicate_node_id(self, node_id: int) -> None:
         """Log that two running nodes use this id."""

@@ -46,7 +46,7 @@ class Subscription:
         :return: an asynchronous iterator. If single events of a batch were taken before, it yields
             the rest of that batch.
         :raises SubscriptionError: the subscription was closed.
-        :raises ConnectionLost: while iterating, when the node has given up its connection.
+        :raises ConnectionLost: while iterating: the connection is lost and reconnecting given up.
         """
         self._consumer.check_open()
         return self._consumer.batches()

@@ -95,7 +95,7 @@ cdef PyObject* pool_memory[LARGE_POOL_CAPACITY + CODE_COUNT * SMALL_POOL_CAPACIT
 
 
 cdef class Event:
-    """The base class of all events that travel between nodes.
+    """The base class of all events, which nodes send to each other.
 
     Events are immutable, hashable, comparable and picklable, take their fields by position or by
     keyword, and work with ``match``. Only its subclasses have instances.
