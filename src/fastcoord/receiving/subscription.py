@@ -46,7 +46,7 @@ class Subscription:
         :return: an asynchronous iterator. If single events of a batch were taken before, it yields
             the rest of that batch.
         :raises SubscriptionError: the subscription was closed.
-        :raises ConnectionLost: while iterating: the connection is lost and reconnecting given up.
+        :raises ConnectionLost: while iterating, if reconnecting was given up.
         """
         self._consumer.check_open()
         return self._consumer.batches()
