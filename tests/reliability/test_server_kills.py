@@ -95,12 +95,16 @@ async def test_max_age_discards_events(server: LocalServer) -> None:
         discarded = first.stats().discarded
         assert 700 <= discarded <= 715
         assert third.stats().discarded == 0
-        assert nodes.ledger.missed() == {
-            (1, 2): {"discarded": 30},
-            (2, 1): {"discarded": discarded},
-            (3, 1): {"discarded": discarded},
-            (3, 2): {"discarded": 30},
+        # The events are not held longer than their age allows: a node that reconnects late misses
+        # what was sent before, and that is reported as a gap.
+        missed = nodes.ledger.missed()
+        assert {pair: causes["discarded"] for pair, causes in missed.items()} == {
+            (1, 2): 30,
+            (2, 1): discarded,
+            (3, 1): discarded,
+            (3, 2): 30,
         }
+        assert all(causes.get("gap", 0) <= 15 for causes in missed.values())
 
 
 async def test_full_queue_discards_events(

@@ -189,6 +189,10 @@ def every_notice(notice: Notice) -> None:
             reveal_type(who)  # int
         case fastcoord.PeerDown(node_id=who, goodbye=clean):
             reveal_type(clean)  # bool
+        case fastcoord.Disconnected(reason=reason):
+            reveal_type(reason)  # str
+        case fastcoord.Reconnected(server=server):
+            reveal_type(server)  # str
         case fastcoord.DuplicateNodeId():
             reveal_type(notice.node_id)  # int
         case fastcoord.ProtocolMismatch(protocol=protocol):
@@ -213,7 +217,7 @@ async def every_error(node: fastcoord.Node) -> None:
         raise timeout from None
     except (fastcoord.ConnectionLost, fastcoord.NodeClosed, fastcoord.IncompatibleNatsPy):
         raise
-    except fastcoord.WrongLoop:
+    except (fastcoord.WrongLoop, fastcoord.SubscriptionError):
         raise
     except (fastcoord.ServerNotFound, fastcoord.ServerError, fastcoord.PermissionDenied):
         raise

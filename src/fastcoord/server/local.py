@@ -321,7 +321,8 @@ class LocalServer:
         process.send_signal(signal.SIGHUP)
         deadline = time.monotonic() + self.start_timeout
         while "Reloaded server configuration" not in (news := self.log[seen:]):
-            if "[ERR]" in news or time.monotonic() > deadline or not self.is_running:
+            # Other errors, such as a refused publish, may be logged at the same time.
+            if "Failed to reload" in news or time.monotonic() > deadline or not self.is_running:
                 raise ServerError(
                     f"nats-server did not reload its configuration{self._last_log_lines()}"
                 )
