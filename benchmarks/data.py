@@ -11,31 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import fastcoord
-from fastcoord import (
-    AppEvent,
-    CacheInvalidate,
-    CacheInvalidateAll,
-    CacheInvalidateNegative,
-    CalendarAlert,
-    DataType,
-    EmailPush,
-    Event,
-    IndexQueueRefresh,
-    InvalidateAccessTokens,
-    InvalidateGroupwareCache,
-    MtaQueueStatus,
-    PushServerUpdate,
-    QueueRefresh,
-    RegistryDelete,
-    RegistryInsert,
-    RegistryReload,
-    ReloadBlockedIps,
-    ReloadPushServers,
-    ReloadSettings,
-    ReloadSpamFilter,
-    StateChange,
-    TaskQueueRefresh,
-)
+from fastcoord import AppEvent, DataType, Event, StateChange
+from fastcoord.wire.table import KINDS, Kind
 
 SEED = 20_240_229
 BATCH = 100
@@ -87,35 +64,39 @@ def item(draw: random.Random) -> tuple[Any, ...]:
     return (draw.choice(ITEM_NAMES), small(draw, 20))
 
 
-MAKERS: dict[type[Event], Callable[[random.Random], Event]] = {
-    StateChange: state_change,
-    CalendarAlert: lambda draw: CalendarAlert(
-        small(draw, 20),
-        small(draw, 20),
-        None if draw.random() < 0.5 else 1_700_000_000 + small(draw, 28),
-        identifier(draw),
-        f"alert-{draw.randint(1, 9)}",
-    ),
-    EmailPush: lambda draw: EmailPush(small(draw, 20), small(draw, 24), small(draw, 24)),
-    InvalidateAccessTokens: lambda draw: InvalidateAccessTokens(ids(draw)),
-    InvalidateGroupwareCache: lambda draw: InvalidateGroupwareCache(ids(draw)),
-    ReloadSettings: lambda draw: ReloadSettings(),
-    ReloadBlockedIps: lambda draw: ReloadBlockedIps(),
-    ReloadPushServers: lambda draw: ReloadPushServers(small(draw, 20)),
-    ReloadSpamFilter: lambda draw: ReloadSpamFilter(),
-    PushServerUpdate: lambda draw: PushServerUpdate(small(draw, 20)),
-    RegistryInsert: lambda draw: RegistryInsert(draw.randint(0, 100), small(draw, 40)),
-    RegistryDelete: lambda draw: RegistryDelete(draw.randint(0, 100), small(draw, 40)),
-    RegistryReload: lambda draw: RegistryReload(draw.randint(0, 100)),
-    CacheInvalidate: lambda draw: CacheInvalidate([item(draw) for _ in range(draw.randint(1, 5))]),
-    CacheInvalidateAll: lambda draw: CacheInvalidateAll(),
-    CacheInvalidateNegative: lambda draw: CacheInvalidateNegative(),
-    MtaQueueStatus: lambda draw: MtaQueueStatus(draw.random() < 0.5),
-    QueueRefresh: lambda draw: QueueRefresh(),
-    TaskQueueRefresh: lambda draw: TaskQueueRefresh(),
-    IndexQueueRefresh: lambda draw: IndexQueueRefresh(),
-    AppEvent: lambda draw: AppEvent(draw.randint(0, 500), draw.randbytes(draw.randint(8, 40))),
+BY_NAME: dict[str, Callable[[random.Random], Any]] = {
+    "account_id": lambda draw: small(draw, 20),
+    "change_id": lambda draw: small(draw, 24),
+    "types": lambda draw: draw.choice(COMMON_TYPES),
+    "email_id": lambda draw: small(draw, 24),
+    "recurrence_id": lambda draw: None if draw.random() < 0.5 else 1_700_000_000 + small(draw, 28),
+    "alert_id": lambda draw: f"alert-{draw.randint(1, 9)}",
+    "object": lambda draw: draw.randint(0, 100),
 }
+"""Fields whose values have a distribution of their own."""
+
+BY_TYPE: dict[str, Callable[[random.Random], Any]] = {
+    "u16": lambda draw: draw.randint(0, 500),
+    "u32": lambda draw: small(draw, 20),
+    "u64": lambda draw: small(draw, 40),
+    "i64 or none": lambda draw: small(draw, 40),
+    "bool": lambda draw: draw.random() < 0.5,
+    "str": identifier,
+    "bytes": lambda draw: draw.randbytes(draw.randint(8, 40)),
+    "list of u32": ids,
+    "list of cache items": lambda draw: [item(draw) for _ in range(draw.randint(1, 5))],
+}
+"""All other fields, by their type in the table of events."""
+
+
+def maker(kind: Kind) -> Callable[[random.Random], Event]:
+    """Return what draws an event of a kind of the table."""
+    draws = [BY_NAME.get(field.name, BY_TYPE[field.type]) for field in kind.fields]
+    make: Callable[..., Event] = getattr(fastcoord, kind.name)
+    return lambda draw: make(*(each(draw) for each in draws))
+
+
+MAKERS: dict[str, Callable[[random.Random], Event]] = {kind.name: maker(kind) for kind in KINDS}
 
 
 def state_changes(count: int = BATCH, seed: int = SEED) -> list[StateChange]:
@@ -134,7 +115,7 @@ def mixed(count: int = BATCH, seed: int = SEED) -> list[Event]:
     """Return ``count`` events of all kinds, the common ones more often."""
     draw = random.Random(seed)
     kinds = [*MAKERS]
-    weights = [COMMON_KINDS.get(kind.__name__, 2) for kind in kinds]
+    weights = [COMMON_KINDS.get(kind, 2) for kind in kinds]
     chosen = [*kinds, *draw.choices(kinds, weights, k=max(0, count - len(kinds)))][:count]
     draw.shuffle(chosen)
     return [MAKERS[kind](draw) for kind in chosen]

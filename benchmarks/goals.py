@@ -224,6 +224,23 @@ GOALS = (
     ),
     Goal("encode mixed batches", contest("encode_mixed", "msgspec"), at_least=3, stretch=5),
     Goal("decode mixed batches", contest("decode_mixed", "msgspec"), at_least=3, stretch=5),
+    Goal("make an event by position", contest("make", "msgspec"), at_least=1.5, stretch=2),
+    Goal("make an event by keyword", contest("make_keyword", "msgspec"), at_least=1.5, stretch=2),
+    Goal(
+        "read a field, time of a msgspec Struct",
+        slower_than("read", "msgspec"),
+        at_most=3,
+        stretch=2,
+    ),
+    Goal(
+        "decode and read every field", contest("decode_read", "msgspec"), at_least=1.8, stretch=2.5
+    ),
+    Goal(
+        "decode mixed batches and read every field",
+        contest("decode_mixed_read", "msgspec"),
+        at_least=1.8,
+        stretch=2.5,
+    ),
     Goal("ring, against asyncio.Queue", contest("ring", "asyncio.Queue"), at_least=12, stretch=20),
     Goal("bytes per buffered event", buffered, unit="", at_most=16, stretch=12),
     Goal(

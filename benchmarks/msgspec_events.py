@@ -12,35 +12,20 @@ from typing import Any, Union
 import msgspec
 
 from fastcoord import Event, to_builtins
+from fastcoord.wire.table import KINDS
+
+TYPES: dict[str, Any] = {
+    "i64 or none": int | None,
+    "bool": bool,
+    "str": str,
+    "bytes": bytes,
+    "list of u32": tuple[int, ...],
+    "list of cache items": tuple[tuple[str | int, ...], ...],
+}
+"""By the type of a field in the table of events; all others are int."""
 
 FIELDS: dict[str, list[tuple[str, Any]]] = {
-    "StateChange": [("account_id", int), ("change_id", int), ("types", int)],
-    "CalendarAlert": [
-        ("account_id", int),
-        ("event_id", int),
-        ("recurrence_id", int | None),
-        ("uid", str),
-        ("alert_id", str),
-    ],
-    "EmailPush": [("account_id", int), ("email_id", int), ("change_id", int)],
-    "InvalidateAccessTokens": [("account_ids", tuple[int, ...])],
-    "InvalidateGroupwareCache": [("account_ids", tuple[int, ...])],
-    "ReloadSettings": [],
-    "ReloadBlockedIps": [],
-    "ReloadPushServers": [("account_id", int)],
-    "ReloadSpamFilter": [],
-    "PushServerUpdate": [("account_id", int)],
-    "RegistryInsert": [("object", int), ("id", int)],
-    "RegistryDelete": [("object", int), ("id", int)],
-    "RegistryReload": [("object", int)],
-    "CacheInvalidate": [("items", tuple[tuple[str | int, ...], ...])],
-    "CacheInvalidateAll": [],
-    "CacheInvalidateNegative": [],
-    "MtaQueueStatus": [("is_running", bool)],
-    "QueueRefresh": [],
-    "TaskQueueRefresh": [],
-    "IndexQueueRefresh": [],
-    "AppEvent": [("kind", int), ("payload", bytes)],
+    kind.name: [(field.name, TYPES.get(field.type, int)) for field in kind.fields] for kind in KINDS
 }
 
 

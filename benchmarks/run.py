@@ -21,7 +21,7 @@ from typing import Any
 
 import fastcoord
 from benchmarks import exchange, footprint, growth, latency, processes, report, stages
-from benchmarks.micro import batching, codec, hold, passing
+from benchmarks.micro import batching, codec, hold, objects, passing
 from benchmarks.peers import MODULES
 from benchmarks.user_loop import contest as user
 from fastcoord.server import LocalServer
@@ -65,7 +65,12 @@ Log = Callable[[str], None]
 def micro(effort: Effort, server: LocalServer, log: Log) -> list[dict[str, Any]]:
     """Run the contests within one process."""
     done = []
-    for contest in [*codec.contests(), *passing.contests(), *batching.contests()]:
+    for contest in [
+        *codec.contests(),
+        *objects.contests(),
+        *passing.contests(),
+        *batching.contests(),
+    ]:
         samples = hold(contest, rounds=effort.rounds, sample_seconds=effort.sample_seconds)
         figures = [figure.as_dict() for figure in samples.figures()]
         done.append(

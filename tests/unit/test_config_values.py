@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastcoord.config import Address, parse_config
+from fastcoord.config import PROTOCOLS, Address, parse_config
 from fastcoord.errors import ConfigError
 from support.inputs.config_texts import ADDRESS, problems_of, read, the_problem, toml
 
@@ -231,9 +231,7 @@ def test_repeated_server_counts_once() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "protocol", ["stalwart-0.15", "stalwart-0.16", "stalwart-1.0", "fastcoord-1"]
-)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_protocol_is_accepted(protocol: str) -> None:
     assert read(cluster=f'protocol = "{protocol}"').cluster.protocol == protocol
 
@@ -242,9 +240,7 @@ def test_unknown_protocol_suggests_nearest() -> None:
     near = the_problem(toml(cluster='protocol = "fastcoord1"')).message
     assert near.startswith('"fastcoord1" was given; the nearest known is "fastcoord-1"')
     far = the_problem(toml(cluster="protocol = 16")).message
-    assert far == (
-        "16 was given; allowed are stalwart-0.15, stalwart-0.16, stalwart-1.0, fastcoord-1"
-    )
+    assert far == f"16 was given; allowed are {', '.join(PROTOCOLS)}"
 
 
 @pytest.mark.parametrize("written", ["stwt.agora", "a", "a.b-c_d.E", "bücher.x", "x" * 255])

@@ -6,6 +6,7 @@ payload.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.exc cimport PyErr_Occurred
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.unicode cimport PyUnicode_DecodeUTF8
@@ -136,68 +137,63 @@ cdef bint read_fields(
 ) except -1:
     """Read the fields of a kind that has objects among its fields.
 
-    :return: whether the fields are well-formed. If so, they own a reference to each object. After
-        False or an exception, they own none.
+    :return: whether the fields are well-formed. The fields own a reference to each object that was read.
     """
     cdef int slot
     for slot in range(kind.count):
-        fields[slot].object = NULL
-    try:
-        for slot in range(kind.count):
-            if kind.types[slot] >= FIELD_TEXT:
-                value = read_object(reader, kind.types[slot])
-                if value is None:
-                    drop_fields(kind, fields)
-                    return False
-                Py_INCREF(value)
-                fields[slot].object = <PyObject*>value
-            elif kind.types[slot] == FIELD_FLAG:
-                fields[slot].number = is_first_tag
-            elif not read_uint(
-                reader, &fields[slot].number, kind.largest[slot], kind.most_bytes[slot]
-            ):
-                drop_fields(kind, fields)
+        if kind.types[slot] >= FIELD_TEXT:
+            value = read_object(reader, kind.types[slot])
+            if value is None:
                 return False
-    except:
-        drop_fields(kind, fields)
-        raise
+            Py_INCREF(value)
+            fields[slot].object = <PyObject*>value
+        elif kind.types[slot] == FIELD_FLAG:
+            fields[slot].number = is_first_tag
+        elif not read_uint(
+            reader, &fields[slot].number, kind.largest[slot], kind.most_bytes[slot]
+        ):
+            return False
     return True
+
+
+# Cython's try statement costs as much as reading two integers. These are called as functions that do not
+# raise: the caller looks for -1 or NULL itself, and passes an error on as it is.
+ctypedef int (*FieldReader)(Reader*, const Kind*, bint, Field*) noexcept
+ctypedef PyObject* (*EventDecoder)(Protocol, Reader*) noexcept
+cdef FieldReader read_fields_or_fail = <FieldReader>read_fields
+cdef EventDecoder decode_or_fail = <EventDecoder>decode_event
 
 
 cdef PyObject* decode_event(Protocol protocol, Reader* reader) except? NULL:
     """Read one event; return a new reference, or NULL with the fault set if it is malformed."""
     cdef const uint8_t* where = reader.position
     cdef int code = protocol.code_of_tag[where[0]]
-    cdef const Kind* kind = &kinds[code]
+    cdef const Kind* kind = kinds[code]
     cdef bint is_first_tag = where[0] == protocol.tag_of[code]
-    cdef Field fields[FIELD_COUNT]
+    cdef Field* fields
     cdef PyObject* item
-    cdef int slot
     if code == NO_KIND:
         fail(reader, FAULT_TAG, where)
         return NULL
     reader.position += 1
-    if kind.count == 0:
+    if kind.signal != NULL:
         Py_INCREF(<object>kind.signal)
         return kind.signal
-    if kind.has_objects:
-        if not read_fields(reader, kind, is_first_tag, fields):
-            return NULL
-    elif not (
-        (kind.has_three_numbers and read_three(reader, kind, fields))
-        or read_numbers(reader, kind, is_first_tag, fields)
-    ):
-        return NULL
     item = pool_take(&pools[code])
     if item == NULL:
-        try:
-            item = make_event(code)
-        except:
-            drop_fields(kind, fields)
-            raise
-    for slot in range(kind.count):
-        (<EventObject*>item).fields[slot] = fields[slot]
-    return item
+        item = make_event(code)
+    # Fields that hold objects are NULL in a new event, so that it can be freed after any of them.
+    fields = (<EventObject*>item).fields
+    if kind.has_three_numbers and read_three(reader, kind, fields):
+        return item
+    if (
+        read_fields_or_fail(reader, kind, is_first_tag, fields) == 1
+        if kind.has_objects
+        else read_numbers(reader, kind, is_first_tag, fields)
+    ):
+        return item
+    end_event(item)
+    return NULL
 
 
 cdef Py_ssize_t decode_run(
@@ -233,16 +229,15 @@ cdef Py_ssize_t decode_run(
             read += taken
             if taken:
                 continue
-        try:
-            event = decode_event(protocol, reader)
-        except:
-            reader.position = start
-            while read > 0:
-                read -= 1
-                Py_DECREF(<object>events[read])
-                events[read] = NULL
-            raise
+        event = decode_or_fail(protocol, reader)
         if event == NULL:
+            if PyErr_Occurred():
+                reader.position = start
+                while read > 0:
+                    read -= 1
+                    Py_DECREF(<object>events[read])
+                    events[read] = NULL
+                return -1
             reader.position = where
             break
         events[read] = event

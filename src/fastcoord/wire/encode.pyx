@@ -44,7 +44,7 @@ cdef inline const char* text_of(str text, Py_ssize_t* size) except NULL:
 
 cdef Py_ssize_t size_bound(Event event) except -1:
     """Return an upper bound of the bytes of an event. It is cheap to compute."""
-    cdef const Kind* kind = &kinds[code_of(event)]
+    cdef const Kind* kind = kinds[code_of(event)]
     cdef Py_ssize_t bound = kind.bound
     cdef Py_ssize_t size
     cdef PyObject* value
@@ -153,7 +153,7 @@ cdef int encode_event(Protocol protocol, Writer* writer, Event event) except -1:
     reserve(writer, size_bound(event))
     position = writer_end(writer)
     position[0] = <uint8_t>protocol.tag_of[code_of(event)]
-    writer_advance(writer, put_fields(position + 1, event, &kinds[code_of(event)]))
+    writer_advance(writer, put_fields(position + 1, event, kinds[code_of(event)]))
     return 0
 
 
@@ -193,7 +193,7 @@ cdef Py_ssize_t encode_run(
         if not is_event_at(item):
             break
         code = (<EventObject*>item).code
-        kind = &kinds[code]
+        kind = kinds[code]
         if protocol.tag_of[code] < 0:
             break
         if position > end:
@@ -232,7 +232,7 @@ cdef tuple split_event(Protocol protocol, Event event, Py_ssize_t limit):
 
     :return: a tuple, which is empty if the event is not a list or one member exceeds the limit.
     """
-    cdef const Kind* kind = &kinds[code_of(event)]
+    cdef const Kind* kind = kinds[code_of(event)]
     cdef Py_ssize_t per_piece
     if kind.count != 1 or kind.types[0] < FIELD_ACCOUNTS:
         return ()

@@ -84,9 +84,42 @@ static inline uint64_t fastcoord_u32_of(PyObject* value) {
     return PyLong_AsUnsignedLong(value);
 }
 
-/* Return a new int. PyLong_FromLong has a fast path for one digit, and most values have one. */
-static inline PyObject* fastcoord_new_uint(uint64_t number) {
-    if (number < (1u << 30)) return PyLong_FromLong((long)number);
+/* Python has only one object for each of these ints. */
+#define FASTCOORD_SMALL_INTS 257
+
+/* Up to Python 3.13, PyLong_FromLong spends most of its time on calls; from 3.14 on it reuses memory itself.
+   Debug builds count objects, which only Python's own functions do. */
+#if PY_VERSION_HEX < 0x030E0000 && PYLONG_BITS_IN_DIGIT == 30 \
+    && !defined(Py_REF_DEBUG) && !defined(Py_TRACE_REFS) && !defined(Py_GIL_DISABLED)
+#define FASTCOORD_MAKES_INTS 1
+#else
+#define FASTCOORD_MAKES_INTS 0
+#endif
+
+/* Return a new reference to an int, or NULL with an exception set. */
+static inline PyObject* fastcoord_new_uint(uint64_t number, PyObject* const* small_ints) {
+    if (number < FASTCOORD_SMALL_INTS) return Py_NewRef(small_ints[number]);
+#if FASTCOORD_MAKES_INTS
+    if (FASTCOORD_LIKELY(number >> 60 == 0)) {
+        /* Memory for two digits, which is as much as Python's allocator takes for one. */
+        PyLongObject* value = (PyLongObject*)PyObject_Malloc(sizeof(PyLongObject) + sizeof(digit));
+        Py_ssize_t digits = number >> 30 ? 2 : 1;
+        digit* first;
+        if (value == NULL) return PyErr_NoMemory();
+        Py_SET_REFCNT((PyObject*)value, 1);
+        Py_SET_TYPE((PyObject*)value, &PyLong_Type);
+#if PY_VERSION_HEX >= 0x030C0000
+        value->long_value.lv_tag = (uintptr_t)digits << 3;
+        first = value->long_value.ob_digit;
+#else
+        Py_SET_SIZE((PyVarObject*)value, digits);
+        first = value->ob_digit;
+#endif
+        first[0] = (digit)(number & ((1u << 30) - 1));
+        first[1] = (digit)(number >> 30);
+        return (PyObject*)value;
+    }
+#endif
     return PyLong_FromUnsignedLongLong(number);
 }
 

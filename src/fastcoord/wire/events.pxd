@@ -21,12 +21,19 @@ cdef extern from "fastcoord/wire/event.h":
     void type_init "fastcoord_type_init"(PyTypeObject* type) noexcept
     bint small_uint "fastcoord_small_uint"(PyObject* value, uint64_t* number) noexcept
     uint64_t u32_of "fastcoord_u32_of"(PyObject* value) noexcept
-    PyObject* new_uint "fastcoord_new_uint"(uint64_t number) except NULL
+    PyObject* new_uint "fastcoord_new_uint"(uint64_t number, PyObject** small_ints) noexcept
+
+# What reading a field needs.
+cdef struct Access:
+    PyObject* name                      # interned; NULL behind the last
+    uint8_t slot
+    bint is_uint
 
 # How the values of a kind are stored and written. The index `slot` is the position on the wire and
 # in memory. The index `argument` is the position among the arguments.
 cdef struct Kind:
     PyTypeObject* type
+    int code
     PyObject* signal                    # the only event of a kind without fields, or NULL; owned
     int count
     bint has_objects
@@ -41,14 +48,14 @@ cdef struct Kind:
     uint8_t slots[FIELD_COUNT]          # by argument
     # These references are owned and never released. Names are interned.
     PyObject* names[FIELD_COUNT]        # by argument
-    PyObject* slot_names[FIELD_COUNT]   # by slot
     PyObject* defaults[FIELD_COUNT]     # by argument, NULL where there is none
+    Access access[FIELD_COUNT + 1]      # by argument
 
 cdef class Event:
     pass
 
-# A module cannot export an array, so these point to its arrays, which are indexed by code.
-cdef const Kind* kinds
+# By code; they point to arrays of the module.
+cdef const Kind** kinds
 cdef Pool* pools
 cdef destructor end_event           # the tp_dealloc of all event classes, and of no other class
 # Returns a new event in new memory. The caller must set its fields.

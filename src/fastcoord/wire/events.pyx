@@ -4,8 +4,8 @@
 An event checks its fields once, when it is created, so that encoding cannot fail later. All kinds
 have the same memory layout (``event.h``). The table defines the fields of each kind.
 
-No code can see an event before all its fields are set. The arguments are checked first, which may
-run any Python code. The memory of the event is allocated afterwards, which runs no Python code.
+A field for an object is NULL while the memory of an event waits in a pool, so that an event that
+cannot be completed is freed like any other.
 """
 
 from cpython.bytes cimport PyBytes_CheckExact
@@ -34,6 +34,7 @@ from fastcoord.wire.fields cimport (
     as_recurrence,
     as_text,
     as_uint,
+    small_ints,
     unpack_accounts,
     unpack_items,
 )
@@ -74,7 +75,8 @@ cdef extern from "Python.h":
     Py_ssize_t vectorcall_nargs "PyVectorcall_NARGS"(size_t) noexcept
     int PyType_Ready(FullType*) except -1
     void PyType_Modified(FullType*) noexcept
-    PyObject* generic_getattr "PyObject_GenericGetAttr"(PyObject*, PyObject*) except NULL
+    # Returns NULL after an error, which get_attribute passes on without a traceback of its own.
+    PyObject* generic_getattr "PyObject_GenericGetAttr"(PyObject*, PyObject*) noexcept
     PyObject* vectorcall_dict "PyObject_VectorcallDict"(
         PyObject*, PyObject* const*, size_t, PyObject*
     ) except NULL
@@ -87,11 +89,21 @@ cdef extern from "Python.h":
     void intern_in_place "PyUnicode_InternInPlace"(PyObject**) noexcept
     PyObject* new_reference "Py_NewRef"(object) noexcept
 
+# A class and its kind, so that each leads to the other.
+cdef struct Class:
+    FullType type
+    Kind kind
+
 # Indexed by code. They live as long as the process, because static types must.
-cdef FullType types[CODE_COUNT]
-cdef Kind all_kinds[CODE_COUNT]
+cdef Class classes[CODE_COUNT]
+cdef const Kind* all_kinds[CODE_COUNT]
 cdef Pool all_pools[CODE_COUNT]
+cdef PyObject** ints
 cdef PyObject* pool_memory[LARGE_POOL_CAPACITY + CODE_COUNT * SMALL_POOL_CAPACITY + 1]
+
+
+cdef inline const Kind* kind_of(PyObject* item) noexcept:
+    return &(<Class*>type_at(item)).kind
 
 
 cdef class Event:
@@ -142,7 +154,7 @@ cdef tuple list_members(Event event, int slot):
     held = <object>field.object
     if not PyBytes_CheckExact(held):
         return <tuple>held
-    if kinds[code_of(event)].types[slot] == FIELD_ACCOUNTS:
+    if kind_of(<PyObject*>event).types[slot] == FIELD_ACCOUNTS:
         members = unpack_accounts(<bytes>held)
     else:
         members = unpack_items(<bytes>held)
@@ -157,9 +169,9 @@ cdef tuple list_members(Event event, int slot):
 
 cdef object field_value(PyObject* item, int slot):
     cdef Field field = (<EventObject*>item).fields[slot]
-    cdef int kind = all_kinds[(<EventObject*>item).code].types[slot]
+    cdef int kind = kind_of(item).types[slot]
     if kind <= FIELD_U64:
-        return owned(new_uint(field.number))
+        return owned(new_uint(field.number, ints))
     elif kind == FIELD_TEXT or kind == FIELD_BYTES:
         return <object>field.object
     elif kind == FIELD_FLAG:
@@ -171,7 +183,7 @@ cdef object field_value(PyObject* item, int slot):
 
 cdef tuple values(Event event):
     """Return the values of all fields, in the order of the arguments."""
-    cdef const Kind* kind = &all_kinds[code_of(event)]
+    cdef const Kind* kind = kind_of(<PyObject*>event)
     return tuple(
         [field_value(<PyObject*>event, kind.slots[argument]) for argument in range(kind.count)]
     )
@@ -183,13 +195,14 @@ cdef PyObject* get_attribute(PyObject* item, PyObject* name) except NULL:
     Attribute names in Python code are interned, like the names of the fields. So comparing
     identities finds the field.
     """
-    cdef const Kind* kind = &all_kinds[(<EventObject*>item).code]
-    cdef int slot
-    for slot in range(kind.count):
-        if kind.slot_names[slot] == name:
-            if kind.types[slot] <= FIELD_U64:
-                return new_uint((<EventObject*>item).fields[slot].number)
-            return new_reference(field_value(item, slot))
+    cdef const Access* access = &kind_of(item).access[0]
+    while access.name != NULL:
+        if access.name == name:
+            if access.is_uint:
+                # NULL after an error, without a traceback of this function.
+                return new_uint((<EventObject*>item).fields[access.slot].number, ints)
+            return get_field(item, <void*><Py_ssize_t>access.slot)
+        access += 1
     return generic_getattr(item, name)
 
 
@@ -202,7 +215,7 @@ cdef PyObject* get_field(PyObject* item, void* slot) except NULL:
 
 
 cdef bint is_equal(Event one, Event other) except -1:
-    cdef const Kind* kind = &all_kinds[code_of(one)]
+    cdef const Kind* kind = kind_of(<PyObject*>one)
     cdef int slot
     cdef PyObject* mine
     cdef PyObject* theirs
@@ -222,7 +235,7 @@ cdef bint is_equal(Event one, Event other) except -1:
 
 cdef Py_hash_t hash_of(Event event) except -1:
     """Hash the fields like a tuple (by xxHash), without creating an object for each number."""
-    cdef const Kind* kind = &all_kinds[code_of(event)]
+    cdef const Kind* kind = kind_of(<PyObject*>event)
     cdef uint64_t mixed = <uint64_t>2870177450012600261 + code_of(event)
     cdef uint64_t part
     cdef int slot
@@ -243,29 +256,17 @@ cdef Py_hash_t hash_of(Event event) except -1:
 # ------------------------------------------------------------------------------------------- making
 
 
-cdef inline int set_uint(
-    const Kind* kind, int argument, PyObject* value, Field* fields
-) except -1:
-    cdef int slot = kind.slots[argument]
-    cdef uint64_t number = 0
-    if not (likely(small_uint(value, &number)) and number <= kind.largest[slot]):
-        number = as_uint(
-            <object>kind.type, <str>kind.names[argument], <object>value, kind.largest[slot]
-        )
-    fields[slot].number = number
-    return 0
-
-
 cdef int set_field(
     const Kind* kind, int argument, PyObject* value, Field* fields
 ) except -1:
     """Check one argument and store it: a number, or a reference that the fields then own."""
     cdef int slot = kind.slots[argument]
     cdef int type = kind.types[slot]
-    if type <= FIELD_U64:
-        return set_uint(kind, argument, value, fields)
     cls = <object>kind.type
     name = <str>kind.names[argument]
+    if type <= FIELD_U64:
+        fields[slot].number = as_uint(cls, name, <object>value, kind.largest[slot])
+        return 0
     if type == FIELD_RECURRENCE:
         fields[slot].number = as_recurrence(cls, name, <object>value)
         return 0
@@ -349,49 +350,65 @@ cdef PyObject* construct(
     PyObject* type, PyObject* const* arguments, size_t flags, PyObject* keywords
 ) except NULL:
     """The tp_vectorcall of all kinds."""
-    cdef int code = <int>(<FullType*>type - &types[0])
-    cdef const Kind* kind = &all_kinds[code]
+    cdef const Kind* kind = &(<Class*>type).kind
     cdef Py_ssize_t given = vectorcall_nargs(flags)
-    cdef PyObject* bound[FIELD_COUNT]
-    cdef Field fields[FIELD_COUNT]
     cdef PyObject* item
-    cdef int argument, slot
-    if not (
+    if kind.has_uints_only and (
         given == kind.count if keywords == NULL else are_in_order(kind, given, keywords)
     ):
-        bind(kind, arguments, given, keywords, bound)
-        arguments = bound
+        item = pool_take(&all_pools[kind.code])
+        if likely(item != NULL):
+            if likely(set_small(kind, arguments, (<EventObject*>item).fields)):
+                return item
+            end(item)
+    return construct_any(kind, arguments, given, keywords)
+
+
+cdef PyObject* construct_any(
+    const Kind* kind, PyObject* const* arguments, Py_ssize_t given, PyObject* keywords
+) except NULL:
+    """Make an event of any arguments, or raise the error that says what is wrong with them.
+
+    The checks may run any Python code, but none of it can see the event: this function has the only
+    reference, and events are not known to the garbage collector.
+    """
+    cdef PyObject* bound[FIELD_COUNT]
+    cdef PyObject* item
+    cdef int argument
+    bind(kind, arguments, given, keywords, bound)
     if kind.signal != NULL:
         return new_reference(<object>kind.signal)
-    if kind.has_uints_only:
-        for argument in range(kind.count):
-            set_uint(kind, argument, arguments[argument], fields)
-    else:
-        set_fields(kind, arguments, fields)
-    item = pool_take(&all_pools[code])
+    item = pool_take(&all_pools[kind.code])
     if item == NULL:
-        try:
-            item = allocate(code)
-        except:
-            drop_fields(kind, fields)
-            raise
-    for slot in range(kind.count):
-        (<EventObject*>item).fields[slot] = fields[slot]
+        item = allocate(kind.code)
+    try:
+        for argument in range(kind.count):
+            set_field(kind, argument, bound[argument], (<EventObject*>item).fields)
+    except:
+        end(item)
+        raise
     return item
 
 
-cdef int set_fields(const Kind* kind, PyObject* const* arguments, Field* fields) except -1:
-    """Check all arguments and store them. After an exception, the fields own nothing."""
+cdef inline bint set_small(const Kind* kind, PyObject* const* arguments, Field* fields) noexcept:
+    """Store arguments that are all small ints in their range; return False if one is not."""
     cdef int argument, slot
-    for slot in range(kind.count):
-        fields[slot].object = NULL
-    try:
-        for argument in range(kind.count):
-            set_field(kind, argument, arguments[argument], fields)
-    except:
-        drop_fields(kind, fields)
-        raise
-    return 0
+    cdef uint64_t number = 0
+    if kind.has_three_numbers:
+        return likely(
+            small_uint(arguments[0], &fields[kind.slots[0]].number)
+            and small_uint(arguments[1], &fields[kind.slots[1]].number)
+            and small_uint(arguments[2], &fields[kind.slots[2]].number)
+            and fields[0].number <= kind.largest[0]
+            and fields[1].number <= kind.largest[1]
+            and fields[2].number <= kind.largest[2]
+        )
+    for argument in range(kind.count):
+        slot = kind.slots[argument]
+        if not likely(small_uint(arguments[argument], &number) and number <= kind.largest[slot]):
+            return False
+        fields[slot].number = number
+    return True
 
 
 cdef PyObject* construct_from_tuple(
@@ -410,7 +427,7 @@ cdef int refuse_again(PyObject* item, PyObject* arguments, PyObject* keywords) e
     """The tp_init of all kinds: ``__new__`` has set the fields, and nothing may set them again."""
     # type.__call__ passes the only reference to a new event, or the one event of a kind without
     # fields.
-    if refcnt(item) == 1 or all_kinds[(<EventObject*>item).code].signal == item:
+    if refcnt(item) == 1 or kind_of(item).signal == item:
         return 0
     raise TypeError(f"{type(<object>item).__name__} is immutable")
 
@@ -420,25 +437,26 @@ cdef int refuse_again(PyObject* item, PyObject* arguments, PyObject* keywords) e
 
 cdef PyObject* allocate(int code) except NULL:
     """Create an event of a kind in new memory. The caller must set its fields."""
-    cdef PyObject* item = <PyObject*>object_malloc(types[code].tp_basicsize)
+    cdef FullType* type = &classes[code].type
+    cdef PyObject* item = <PyObject*>object_malloc(type.tp_basicsize)
     cdef int slot
     if item == NULL:
-        raise MemoryError(f"no memory for a {(<object>&types[code]).__name__}")
-    object_init(item, &types[code])
+        raise MemoryError(f"no memory for a {(<object>type).__name__}")
+    object_init(item, type)
     (<EventObject*>item).code = <uint8_t>code
-    for slot in range(all_kinds[code].count):
+    for slot in range(classes[code].kind.count):
         (<EventObject*>item).fields[slot].object = NULL
     return item
 
 
 cdef void end(PyObject* item) noexcept:
     """The tp_dealloc of all kinds: keep the memory for the next event of the kind, or free it."""
-    cdef int code = (<EventObject*>item).code
+    cdef const Kind* kind = kind_of(item)
     # Freeing the values of the fields runs no Python code: they are str, bytes, and tuples of str
     # and int.
-    if all_kinds[code].has_objects:
-        drop_fields(&all_kinds[code], (<EventObject*>item).fields)
-    if not pool_keep(&all_pools[code], item):
+    if kind.has_objects:
+        drop_fields(kind, (<EventObject*>item).fields)
+    if not pool_keep(&all_pools[kind.code], item):
         object_free(item)
 
 
@@ -468,7 +486,7 @@ cdef str docstring_of(entry):
     return text
 
 
-cdef int describe(Kind* kind, entry) except -1:
+cdef int describe(Kind* kind, int code, entry) except -1:
     """Fill a kind from its entry in the table."""
     cdef int slot, argument
     cdef dict widths = {
@@ -478,6 +496,7 @@ cdef int describe(Kind* kind, entry) except -1:
         FIELD_RECURRENCE: (LARGEST_U64, BYTES_U64),
     }
     wire_names = [field.name for field in entry.wire_fields]
+    kind.code = code
     kind.count = len(entry.fields)
     kind.bound = 1
     for slot, field in enumerate(entry.wire_fields):
@@ -493,33 +512,36 @@ cdef int describe(Kind* kind, entry) except -1:
     kind.has_numbers_only = all([kind.most_bytes[slot] for slot in range(kind.count)])
     kind.has_three_numbers = kind.has_numbers_only and kind.count == 3
     for argument, field in enumerate(entry.fields):
+        kind.slots[argument] = wire_names.index(field.name)
         kind.names[argument] = new_reference(field.name)
         intern_in_place(&kind.names[argument])
-        kind.slot_names[wire_names.index(field.name)] = kind.names[argument]
-        kind.slots[argument] = wire_names.index(field.name)
+        kind.access[argument].name = kind.names[argument]
+        kind.access[argument].slot = kind.slots[argument]
+        kind.access[argument].is_uint = kind.types[kind.slots[argument]] <= FIELD_U64
         if field.default is not REQUIRED:
             kind.defaults[argument] = new_reference(field.default)
     return 0
 
 
 cdef int build_type(int code, entry) except -1:
-    cdef FullType* type = &types[code]
+    cdef FullType* type = &classes[code].type
+    cdef Kind* kind = &classes[code].kind
     cdef int index
     type_init(<PyTypeObject*>type)
     type.tp_name = text_for_ever(f"fastcoord.{entry.name}")
     type.tp_doc = text_for_ever(docstring_of(entry))
     type.tp_base = <FullType*>Event
-    type.tp_basicsize = sizeof(EventObject) + all_kinds[code].count * sizeof(Field)
+    type.tp_basicsize = sizeof(EventObject) + kind.count * sizeof(Field)
     # Final: an instance of a subclass would be larger than the memory in the pool.
     type.tp_flags = Py_TPFLAGS_DEFAULT
-    type.tp_getset = <GetSet*>PyMem_Calloc(all_kinds[code].count + 1, sizeof(GetSet))
+    type.tp_getset = <GetSet*>PyMem_Calloc(kind.count + 1, sizeof(GetSet))
     if type.tp_getset == NULL:
         raise MemoryError(f"no memory for the class {entry.name}")
     for index, field in enumerate(entry.fields):
         type.tp_getset[index].name = text_for_ever(field.name)
         type.tp_getset[index].doc = text_for_ever(field.meaning)
         type.tp_getset[index].get = get_field
-        type.tp_getset[index].closure = <void*><Py_ssize_t>all_kinds[code].slots[index]
+        type.tp_getset[index].closure = <void*><Py_ssize_t>kind.slots[index]
     namespace = {"__match_args__": tuple([field.name for field in entry.fields])}
     type.tp_dict = new_reference(namespace)
     type.tp_new = construct_from_tuple
@@ -528,7 +550,8 @@ cdef int build_type(int code, entry) except -1:
     type.tp_vectorcall = construct
     type.tp_dealloc = end
     PyType_Ready(type)
-    all_kinds[code].type = <PyTypeObject*>type
+    kind.type = <PyTypeObject*>type
+    all_kinds[code] = kind
     return 0
 
 
@@ -538,11 +561,11 @@ cdef tuple build_types():
     if MAX_KINDS != CODE_COUNT - 1 or MAX_FIELDS != FIELD_COUNT or KINDS[0].name != "StateChange":
         raise ImportError("the table of events and events.pxd disagree")
     for code, entry in enumerate(KINDS, start=1):
-        describe(&all_kinds[code], entry)
+        describe(&classes[code].kind, code, entry)
         build_type(code, entry)
-        if all_kinds[code].count == 0:
+        if classes[code].kind.count == 0:
             # All events of a kind without fields are equal, so one object is created and shared.
-            all_kinds[code].signal = allocate(code)
+            classes[code].kind.signal = allocate(code)
         all_pools[code].items = memory
         all_pools[code].capacity = (
             LARGE_POOL_CAPACITY if code == STATE_CHANGE else SMALL_POOL_CAPACITY
@@ -552,9 +575,10 @@ cdef tuple build_types():
     (<FullType*>Event).tp_name = "fastcoord.Event"
     (<FullType*>Event).tp_flags &= ~Py_TPFLAGS_BASETYPE
     PyType_Modified(<FullType*>Event)
-    return (None, *[<object>&types[code] for code in range(1, len(KINDS) + 1)])
+    return (None, *[<object>&classes[code].type for code in range(1, len(KINDS) + 1)])
 
 
+ints = &small_ints[0]
 kinds = &all_kinds[0]
 pools = &all_pools[0]
 end_event = end

@@ -38,6 +38,14 @@ cdef extern from *:
 # from CACHE_ITEMS of the table, which lives as long as the module.
 cdef PyObject* item_names[ITEM_COUNT]
 
+cdef extern from "fastcoord/wire/event.h":
+    enum:
+        SMALL_INTS "FASTCOORD_SMALL_INTS"
+    PyObject* new_uint "fastcoord_new_uint"(uint64_t number, PyObject** small_ints) except NULL
+
+# The ints that Python has only one object of, so that a function need not be called for them; owned.
+cdef PyObject* small_ints[SMALL_INTS]
+
 cdef refuse_type(kind, str field, value, str wanted)
 cdef refuse_range(kind, str field, value, lowest, largest)
 cdef object as_integer(kind, str field, value)

@@ -10,8 +10,8 @@ from cpython.exc cimport PyErr_Clear, PyErr_Occurred
 from cpython.long cimport PyLong_Check, PyLong_CheckExact
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
-from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from cpython.tuple cimport PyTuple_New
+from libc.stdint cimport uint8_t, uint64_t
 
 from fastcoord.wire.primitives cimport Reader, read_length, read_u32, reader_init
 
@@ -20,6 +20,8 @@ from fastcoord.wire.table import CACHE_ITEMS
 cdef extern from "Python.h":
     long long PyLong_AsLongLong(object) noexcept
     object PyNumber_Index(object)
+    # Steals the reference to the item.
+    void set_item "PyTuple_SET_ITEM"(tuple, Py_ssize_t, PyObject*) noexcept
     const char* PyUnicode_AsUTF8AndSize(object, Py_ssize_t*) except NULL
 
 if len(CACHE_ITEMS) != ITEM_COUNT or CACHE_ITEMS[ITEM_EMAIL_NEGATIVE] != "EmailNegative":
@@ -27,6 +29,11 @@ if len(CACHE_ITEMS) != ITEM_COUNT or CACHE_ITEMS[ITEM_EMAIL_NEGATIVE] != "EmailN
 cdef dict ITEM_MARKERS = {name: marker for marker, name in enumerate(CACHE_ITEMS)}
 for _marker in range(ITEM_COUNT):
     item_names[_marker] = <PyObject*>CACHE_ITEMS[_marker]
+
+
+for _number in range(SMALL_INTS):
+    Py_INCREF(_number)
+    small_ints[_number] = <PyObject*>_number
 
 
 cdef refuse_type(kind, str field, value, str wanted):
@@ -154,9 +161,7 @@ cdef tuple unpack_accounts(bytes packed):
     accounts = PyTuple_New(count)
     for index in range(count):
         read_u32(&reader, &number)
-        account = <object><uint32_t>number
-        Py_INCREF(account)  # the tuple steals a reference
-        PyTuple_SET_ITEM(accounts, index, account)
+        set_item(accounts, index, new_uint(number, &small_ints[0]))
     return accounts
 
 
@@ -167,6 +172,7 @@ cdef tuple unpack_items(bytes packed):
     cdef uint64_t first = 0
     cdef uint64_t second = 0
     cdef uint8_t marker
+    cdef tuple item
     cdef tuple items
     reader_init(&reader, <const uint8_t*>PyBytes_AS_STRING(packed), PyBytes_GET_SIZE(packed))
     read_length(&reader, &count, 2)
@@ -178,9 +184,13 @@ cdef tuple unpack_items(bytes packed):
         name = <object>item_names[marker]
         if marker == ITEM_EMAIL_NEGATIVE:
             read_u32(&reader, &second)
-            item = (name, <uint32_t>first, <uint32_t>second)
+            item = PyTuple_New(3)
+            set_item(item, 2, new_uint(second, &small_ints[0]))
         else:
-            item = (name, <uint32_t>first)
+            item = PyTuple_New(2)
+        Py_INCREF(name)
+        set_item(item, 0, <PyObject*>name)
+        set_item(item, 1, new_uint(first, &small_ints[0]))
         Py_INCREF(item)  # the tuple steals a reference
-        PyTuple_SET_ITEM(items, index, item)
+        set_item(items, index, <PyObject*>item)
     return items

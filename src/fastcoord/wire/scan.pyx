@@ -129,7 +129,7 @@ cdef bint skip_event(Protocol protocol, Reader* reader) except -1:
     """Skip one event with every check of ``decode_event``, without creating an object."""
     cdef const uint8_t* where = reader.position
     cdef int code = protocol.code_of_tag[where[0]]
-    cdef const Kind* kind = &kinds[code]
+    cdef const Kind* kind = kinds[code]
     cdef int slot
     if code == NO_KIND:
         return fail(reader, FAULT_TAG, where)

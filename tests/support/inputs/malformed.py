@@ -53,5 +53,5 @@ MALFORMED = {
     "an item without its second number": _malformed("01 07 01 0a01", "stalwart-0.16", offset=5),
     "an object of 65536": _malformed("01 06 808004", "stalwart-1.0", offset=2),
     "a payload longer than the rest": _malformed("01 15 01 02 00", "fastcoord-1", offset=3),
-    "tag 22 of fastcoord-1": _malformed("01 16", "fastcoord-1", offset=1),
+    "the tag 255 of fastcoord-1": _malformed("01 ff", "fastcoord-1", offset=1),
 }
