@@ -33,7 +33,7 @@ from fastcoord._awaitable cimport Waiter, raise_thrown, set_slots
 from fastcoord._codec cimport Batch, make_batch
 from fastcoord.wire.decode cimport decode_run
 from fastcoord.wire.pool cimport owned
-from fastcoord.wire.protocol cimport Protocol, get_protocol, kinds_mask
+from fastcoord.wire.protocol cimport get_protocol, kinds_mask
 from fastcoord.receiving.ring cimport Ring
 from fastcoord.wire.scan cimport skip_event
 from fastcoord.wire.primitives cimport reader_init
