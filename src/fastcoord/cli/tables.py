@@ -43,7 +43,7 @@ def plain_lines(table: Table) -> list[str]:
 
 
 def rich_table(table: Table) -> Any:
-    """Convert a table to one of rich."""
+    """Convert a table to a ``rich.table.Table``."""
     from rich.table import Table as RichTable
 
     layout = RichTable(title=table.title or None, title_justify="left", title_style="bold")

@@ -147,8 +147,9 @@ class _Rewriter:
         escaped = _ESCAPE.sub(_toml_escape, content)
         if "\n" not in content:
             return f'"{escaped}"'
-        # TOML removes a line break that follows the opening quotes, so this one is escaped. Another
-        # one behind a backslash keeps the number of lines.
+        # TOML removes a line break that follows the opening quotes, so this one is escaped. The
+        # backslash and the line break after it are not part of the value: they keep the number of
+        # lines.
         return '"""' + ("\\n\\\n" + escaped[1:] if escaped[0] == "\n" else escaped) + '"""'
 
     def _error(self) -> DialectError:

@@ -1,6 +1,6 @@
 /* The memory layout of an event. It is the same for every kind. The fields have the order of their
-   bytes on the wire, and the table of events defines their number. A number, a flag or a recurrence
-   is a C integer. Any other field is an object, to which the event owns a reference. */
+   bytes on the wire, and the table of events defines how many a kind has. A number, a flag or a
+   recurrence is a C integer. Any other field is an object, to which the event owns a reference. */
 
 #ifndef FASTCOORD_EVENT_H
 #define FASTCOORD_EVENT_H
@@ -38,7 +38,8 @@ static inline int fastcoord_small_uint(PyObject* value, uint64_t* number) {
     {
         const PyLongObject* integer = (const PyLongObject*)value;
         uintptr_t tag = integer->long_value.lv_tag;
-        /* The low three bits are the sign (0: positive, 1: zero) and a reserved one. */
+        /* The low two bits are the sign (0: positive, 1: zero, 2: negative). The third bit is
+           reserved. */
         if (tag >> 3 <= 1) {
             if ((tag & 3) == 2) return 0;
             *number = integer->long_value.ob_digit[0];
@@ -84,11 +85,12 @@ static inline uint64_t fastcoord_u32_of(PyObject* value) {
     return PyLong_AsUnsignedLong(value);
 }
 
-/* Python has only one object for each of these ints. */
+/* The count of the ints from 0 to 256; Python has only one object for each of them. */
 #define FASTCOORD_SMALL_INTS 257
 
-/* Up to Python 3.13, PyLong_FromLong spends most of its time on calls; from 3.14 on it reuses memory itself.
-   Debug builds count objects, which only Python's own functions do. */
+/* Whether fastcoord_new_uint makes ints without Python's functions. Up to Python 3.13,
+   PyLong_FromLong spends most of its time on calls; from 3.14 on, it reuses the memory of freed
+   ints. In a debug build Python's functions also count the objects, so they must be used there. */
 #if PY_VERSION_HEX < 0x030E0000 && PYLONG_BITS_IN_DIGIT == 30 \
     && !defined(Py_REF_DEBUG) && !defined(Py_TRACE_REFS) && !defined(Py_GIL_DISABLED)
 #define FASTCOORD_MAKES_INTS 1

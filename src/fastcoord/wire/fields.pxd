@@ -34,8 +34,9 @@ cdef extern from *:
     const uint64_t LARGEST_U32 "FASTCOORD_LARGEST_U32"
     const uint64_t LARGEST_U64 "FASTCOORD_LARGEST_U64"
 
-# Items hold these objects, so that encoding finds a marker by identity. The references are borrowed
-# from CACHE_ITEMS of the table, which lives as long as the module.
+# The names of the items of CacheInvalidate; the index is the marker on the wire. Items hold these
+# same objects, so that encoding finds the marker by comparing identities. The references are
+# borrowed from CACHE_ITEMS of the table, which lives as long as the module.
 cdef PyObject* item_names[ITEM_COUNT]
 
 cdef extern from "fastcoord/wire/event.h":
@@ -43,7 +44,8 @@ cdef extern from "fastcoord/wire/event.h":
         SMALL_INTS "FASTCOORD_SMALL_INTS"
     PyObject* new_uint "fastcoord_new_uint"(uint64_t number, PyObject** small_ints) except NULL
 
-# The ints that Python has only one object of, so that a function need not be called for them; owned.
+# Owned references to the ints from 0 to 256. Python has only one object for each of them, so it can
+# be taken from here without a call.
 cdef PyObject* small_ints[SMALL_INTS]
 
 cdef refuse_type(kind, str field, value, str wanted)

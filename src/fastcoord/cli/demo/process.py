@@ -49,8 +49,8 @@ class NodeProcess:
         """Start the process."""
         with self._log.open("wb") as log:
             # The node has its own session, so that Ctrl-C in the terminal reaches only the demo.
-            # The node leaves when the demo, or the kernel if the demo dies, closes its standard
-            # input.
+            # The node leaves when its standard input is closed: by the demo, or by the kernel if
+            # the demo dies.
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
