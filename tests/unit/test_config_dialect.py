@@ -7,6 +7,7 @@ import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 
+import fastcoord
 from fastcoord.config import Config, load_config, parse_config
 from fastcoord.config._dialect import DialectError, to_toml
 from fastcoord.errors import ConfigError
@@ -137,3 +138,14 @@ def test_any_text_is_rewritten_or_rejected(text: str) -> None:
     except DialectError:
         return
     assert written.count("\n") == text.count("\n")
+
+
+@pytest.mark.parametrize("value", ["\n  a", "\n\na", " \n a", "a\n  b", "\n", "\n \t\n"])
+def test_line_breaks_in_quotes_are_kept(value: str) -> None:
+    text = f'[store."nats"]\ntype = "nats"\naddress = "a"\nuser = "u"\npassword = "{value}"\n'
+    # The line of the mistake behind it shows that the number of lines is the same.
+    config = fastcoord.parse_config(f'{text}[cluster]\ncoordinator = "nats"\n')
+    assert config.nats.password is not None
+    assert config.nats.password.reveal() == value
+    with pytest.raises(fastcoord.ConfigError, match=rf":{6 + value.count(chr(10))}: .*nonsense"):
+        fastcoord.parse_config(f'{text}nonsense = 1\n[cluster]\ncoordinator = "nats"\n')

@@ -24,6 +24,7 @@ _KEY = re.compile(r"(?:\"(?:[^\"\\\n]|\\.)*\"|[A-Za-z0-9_.\-]|[ \t])+", re.ASCII
 _BARE = re.compile(r"(?:[^\W_]|[.+\-])+")
 _TOML_BARE = re.compile(r"true|false|[+-]?(?:0|[1-9][0-9]*)", re.ASCII)
 _LONG = re.compile(r'"""(.*?)"""|\'\'\'(.*?)\'\'\'', re.DOTALL)
+_WHITE_SPACE = " \t\r\n"
 _SHORT = re.compile(r'"((?:[^"\\]|\\.)*)"|\'((?:[^\'\\]|\\.)*)\'', re.DOTALL)
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)|\"", re.DOTALL)
 _TOML_ESCAPES = frozenset('btnfr"\\')
@@ -147,10 +148,15 @@ class _Rewriter:
         escaped = _ESCAPE.sub(_toml_escape, content)
         if "\n" not in content:
             return f'"{escaped}"'
-        # TOML removes a line break that follows the opening quotes, so this one is escaped. The
-        # backslash and the line break after it are not part of the value: they keep the number of
-        # lines.
-        return '"""' + ("\\n\\\n" + escaped[1:] if escaped[0] == "\n" else escaped) + '"""'
+        # TOML removes a line break behind the opening quotes, so white space at the start is
+        # escaped. The backslash and the line breaks behind it are not part of the value: TOML
+        # removes them, and they keep the number of lines.
+        rest = escaped.lstrip(_WHITE_SPACE)
+        start = escaped[: len(escaped) - len(rest)]
+        if "\n" not in start:
+            return f'"""{escaped}"""'
+        written = "".join(f"\\u{ord(character):04x}" for character in start)
+        return f'"""{written}\\{_newlines(start)}{rest}"""'
 
     def _error(self) -> DialectError:
         return DialectError(self._text.count("\n", 0, self._position) + 1)
