@@ -27,9 +27,10 @@ cdef inline int code_of_class(kind) except -1:
 cdef inline int slot_of_field(kind, str name) except -1:
     """Return the slot in which events of a class store a number, a flag or a recurrence."""
     cdef int code = code_of_class(kind)
-    cdef int slot
-    for slot in range(kinds[code].count):
-        if <str>kinds[code].slot_names[slot] == name:
+    cdef int argument, slot
+    for argument in range(kinds[code].count):
+        if <str>kinds[code].names[argument] == name:
+            slot = kinds[code].slots[argument]
             if kinds[code].types[slot] >= FIELD_TEXT:
                 raise TypeError(f"{kind.__name__}.{name} is not a number: read the attribute")
             return slot

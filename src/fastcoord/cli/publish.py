@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import threading
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 import fastcoord
@@ -132,7 +133,13 @@ async def _lines() -> AsyncIterator[bytes]:
         chunk = b"first"
         while chunk:
             chunk = os.read(0, BYTES_PER_READ)
-            asyncio.run_coroutine_threadsafe(chunks.put(chunk), loop).result()
+            put = chunks.put(chunk)
+            try:
+                asyncio.run_coroutine_threadsafe(put, loop).result()
+            except (CancelledError, RuntimeError):
+                # The command has ended: the event loop cancels its tasks and closes.
+                put.close()
+                return
 
     # A pipe transport accepts no regular file. The executor of the event loop would delay the exit
     # after Ctrl-C until the read returns. A daemon thread has neither problem.
