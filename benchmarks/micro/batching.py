@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import fastcoord
@@ -31,6 +32,13 @@ def new_batcher() -> Batcher:
         on_open=lambda: None,
         on_seal=lambda: None,
     )
+
+
+def state() -> NodeState:
+    """Return the state of a node whose event loop runs in this thread."""
+    made = NodeState()
+    made.set_thread(threading.get_ident())
+    return made
 
 
 class Owner:
@@ -74,7 +82,7 @@ def sealed(batcher: Batcher) -> bytes:
 def one_by_one(events: list[Any]) -> Contest:
     """Publish each event with one call, then seal."""
     batcher, hand_made = new_batcher(), HandMade()
-    publisher = Publisher(NodeState(), batcher, Owner())
+    publisher = Publisher(state(), batcher, Owner())
     structs = msgspec_events.as_state_changes(events)
 
     def fastcoord_job() -> bytes:
@@ -103,7 +111,7 @@ def one_by_one(events: list[Any]) -> Contest:
 def all_at_once(events: list[Any]) -> Contest:
     """Publish a list of events with one call, then seal."""
     batcher = new_batcher()
-    publisher = Publisher(NodeState(), batcher, Owner())
+    publisher = Publisher(state(), batcher, Owner())
     structs = msgspec_events.as_state_changes(events)
 
     def fastcoord_job() -> bytes:
