@@ -100,6 +100,10 @@ def test_rewriting_keeps_lines_and_meaning(file: Path) -> None:
         ("cluster:heartbeat = 0", 11, "zero is refused"),
         ("cluster:coordinator = nats", 11, "given twice"),
         ("cluster:max-age = 400d", 11, "at most 365 days"),
+        ("cluster:presence-subject = a.b.", 11, "allowed is a NATS subject"),
+        ("cluster:stream = a.b", 11, "allowed is the name of a JetStream stream"),
+        ("cluster:pace = never", 11, 'allowed is "auto", 0'),
+        ("cluster:presence = a", 11, "the nearest known is presence-subject"),
     ],
 )
 def test_mistake_is_found_with_its_line(added: str, line: int, expected: str) -> None:

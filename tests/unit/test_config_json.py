@@ -58,6 +58,15 @@ def test_json_defaults_to_protocol_0_16() -> None:
     assert read(cluster={"protocol": "fastcoord-1"}).cluster.subject == "fastcoord.agora"
 
 
+def test_stream_mode_keys_are_read() -> None:
+    cluster = read(cluster={"stream": "AGORA", "presenceSubject": "a.b", "pace": 20}).cluster
+    assert (cluster.stream, cluster.presence_subject, cluster.pace) == ("AGORA", "a.b", 0.02)
+    assert read(stream="AGORA", pace="auto").cluster.pace is None
+    assert refused(presenceSubject="a b").key == "presenceSubject"
+    assert refused(cluster={"stream": "a.b"}).key == "cluster.stream"
+    assert refused(cluster={"pace": -1}).key == "cluster.pace"
+
+
 def test_cluster_keys_may_be_top_level() -> None:
     flat = read(nodeId=5, protocol="stalwart-1.0", subject="a.b", heartbeat=1500, maxAge="1m")
     nested = read(

@@ -69,6 +69,9 @@ def test_missing_settings_have_defaults() -> None:
     assert config.cluster == Cluster()
     assert config.cluster.protocol == "stalwart-0.15"
     assert config.cluster.subject == "stwt.agora"
+    assert config.cluster.presence_subject == "stwt.agora.fastcoord"
+    assert config.cluster.stream is None
+    assert config.cluster.pace is None
 
 
 def test_complete_stalwart_file_loads(tmp_path: Path) -> None:
@@ -122,6 +125,16 @@ def test_subject_follows_protocol() -> None:
     assert given.with_protocol("stalwart-1.0").subject == "my.bus"
     changed = read().cluster.with_protocol("fastcoord-1")
     assert (changed.protocol, changed.subject) == ("fastcoord-1", "fastcoord.agora")
+
+
+def test_presence_subject_follows_subject() -> None:
+    default = read(cluster='subject = "my.bus"').cluster
+    assert default.presence_subject == "my.bus.fastcoord"
+    assert default.with_protocol("fastcoord-1").presence_subject == "my.bus.fastcoord"
+    changed = read().cluster.with_protocol("fastcoord-1")
+    assert changed.presence_subject == "fastcoord.agora.fastcoord"
+    given = read(cluster='presence-subject = "stwt.agora"').cluster
+    assert given.with_protocol("fastcoord-1").presence_subject == "stwt.agora"
 
 
 def test_cluster_in_code_is_checked() -> None:
@@ -251,6 +264,9 @@ def test_listing_shows_each_setting() -> None:
     assert shown['store."nats".max-reconnects'] == "0"
     assert shown['store."nats".capacity.subscription-bytes'] == "64MB"
     assert shown["cluster.subject"] == '"stwt.agora"'
+    assert shown["cluster.presence-subject"] == '"stwt.agora.fastcoord"'
+    assert shown["cluster.stream"] == "none"
+    assert shown["cluster.pace"] == "auto"
     assert "hidden" not in listing
 
 

@@ -261,6 +261,47 @@ def test_unpublishable_subject_is_refused(written: str) -> None:
     assert problem.message.isprintable()
 
 
+def test_presence_subject_is_subject() -> None:
+    assert read(cluster='presence-subject = "a.b"').cluster.presence_subject == "a.b"
+    problem = the_problem(toml(cluster='presence-subject = "a.*"'))
+    assert (problem.key, problem.line) == ("cluster.presence-subject", 8)
+    assert problem.message.startswith('"a.*" was given; allowed is a NATS subject')
+
+
+@pytest.mark.parametrize("written", ["AGORA", "a", "my_stream-1", "bücher", "$x", "x" * 255])
+def test_stream_names_are_accepted(written: str) -> None:
+    assert read(cluster=f'stream = "{written}"').cluster.stream == written
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *('""', '"a b"', '"a.b"', '"*"', '"a>"', '"a/b"', '"a\\\\b"', '"a\\tb"', '"a\\u0000"'),
+        *(f'"{"x" * 256}"', f'"{"ü" * 128}"', "1", "true", '["A"]'),
+    ],
+)
+def test_impossible_stream_name_is_refused(written: str) -> None:
+    problem = the_problem(toml(cluster=f"stream = {written}"))
+    assert problem.key == "cluster.stream"
+    assert "allowed is the name of a JetStream stream" in problem.message
+    assert problem.message.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [('"auto"', None), ("0", 0.0), ('"0"', 0.0), ('"0s"', 0.0), ('"20ms"', 0.02), ("5", 0.005)],
+)
+def test_pace_forms_are_accepted(written: str, seconds: float | None) -> None:
+    assert read(cluster=f"pace = {written}").cluster.pace == seconds
+
+
+@pytest.mark.parametrize("written", ["-1", '"Auto"', "true", "false", '"20us"', "1.5", '"366d"'])
+def test_wrong_pace_lists_forms(written: str) -> None:
+    problem = the_problem(toml(cluster=f"pace = {written}"))
+    assert problem.key == "cluster.pace"
+    assert 'allowed is "auto", 0 (no message waits), or a duration such as' in problem.message
+
+
 def test_every_string_expands_macros(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"HOST": "nats9", "TLS": "true", "ID": "5", "WAIT": "7s"}.items():
         monkeypatch.setenv(f"FASTCOORD_TEST_{name}", value)

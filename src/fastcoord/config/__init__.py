@@ -46,6 +46,7 @@ from fastcoord.config._model import (
     Nats,
     Timeout,
     Tls,
+    default_presence_subject,
     default_subject,
 )
 from fastcoord.config._secret import Secret
@@ -65,6 +66,7 @@ __all__ = [
     "Timeout",
     "Tls",
     "check_credentials",
+    "default_presence_subject",
     "default_subject",
     "describe",
     "load_config",

@@ -12,8 +12,9 @@ from fastcoord.config._values import BYTES, MILLISECONDS
 __all__ = ["describe", "value_text"]
 
 MAX_VALUE_WIDTH = 40
-_NO_LIMIT = "no limit"
 _NONE = "none"
+_UNSET = {"max-reconnects": "no limit", "pace": "auto"}
+"""What ``None`` means, for the keys where it does not mean that there is none."""
 
 
 def describe(config: Config, sources: Mapping[str, str] | None = None) -> str:
@@ -51,7 +52,7 @@ def value_text(section: object, key: str) -> str:
     for name in key.split("."):
         value = getattr(value, name.replace("-", "_"))
     if value is None:
-        return _NO_LIMIT if key == "max-reconnects" else _NONE
+        return _UNSET.get(key, _NONE)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):

@@ -14,6 +14,7 @@ __all__ = [
     "Nats",
     "Timeout",
     "Tls",
+    "default_presence_subject",
     "default_subject",
 ]
 
@@ -27,6 +28,15 @@ def default_subject(protocol: str) -> str:
     :return: ``fastcoord.agora`` for ``fastcoord-1``, ``stwt.agora`` for the others.
     """
     return "fastcoord.agora" if protocol == "fastcoord-1" else "stwt.agora"
+
+
+def default_presence_subject(subject: str) -> str:
+    """Return the default NATS subject of what is not an event.
+
+    :param subject: the subject of the events.
+    :return: the subject followed by ``.fastcoord``.
+    """
+    return f"{subject}.fastcoord"
 
 
 class Address(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,10 +112,19 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     protocol: str = "stalwart-0.15"
     subject: str = ""
     """The NATS subject; if empty, the :func:`default_subject` of the protocol."""
+    presence_subject: str = ""
+    """The NATS subject of greetings, heartbeats, questions and goodbyes; if empty, the
+    :func:`default_presence_subject` of the subject. It may be the subject of the events."""
+    stream: str | None = None
+    """The name of the JetStream stream that stores the events; ``None`` on plain NATS."""
     heartbeat: float = 2.0
     """Seconds between the heartbeats of an idle node."""
     max_age: float = 60.0
     """Seconds that an event may wait for a connection before it is discarded."""
+
+    pace: float | None = None
+    """Seconds between two messages with events while Stalwart nodes of version 0.14 or 0.15
+    listen; ``0`` means that no message waits, ``None`` stands for ``auto``."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.node_id <= HIGHEST_NODE_ID:
@@ -115,12 +134,15 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"there is no protocol {self.protocol!r}; there are {known}")
         if not self.subject:
             msgspec.structs.force_setattr(self, "subject", default_subject(self.protocol))
+        if not self.presence_subject:
+            presence_subject = default_presence_subject(self.subject)
+            msgspec.structs.force_setattr(self, "presence_subject", presence_subject)
 
     def with_protocol(self, protocol: str) -> "Cluster":
         """Return a copy with another protocol.
 
         If the subject is the default of the old protocol, the copy has the default of the new one.
-        Any other subject is kept.
+        Any other subject is kept. The same applies to the subject of what is not an event.
 
         :param protocol: one of :data:`PROTOCOLS`.
         :return: the copy.
@@ -128,7 +150,11 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
         """
         ours = self.subject != default_subject(self.protocol)
         subject = self.subject if ours else default_subject(protocol)
-        return msgspec.structs.replace(self, protocol=protocol, subject=subject)
+        ours = self.presence_subject != default_presence_subject(self.subject)
+        presence_subject = self.presence_subject if ours else default_presence_subject(subject)
+        return msgspec.structs.replace(
+            self, protocol=protocol, subject=subject, presence_subject=presence_subject
+        )
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

@@ -187,6 +187,18 @@ CLUSTER = {
             "the NATS subject of the events",
         ),
         Setting(
+            "presence-subject",
+            "presenceSubject",
+            _values.subject,
+            "the NATS subject of heartbeats and questions, for all nodes the same",
+        ),
+        Setting(
+            "stream",
+            "stream",
+            _values.stream,
+            "the JetStream stream that stores the events",
+        ),
+        Setting(
             "heartbeat",
             "heartbeat",
             _values.duration,
@@ -197,6 +209,12 @@ CLUSTER = {
             "maxAge",
             _values.duration,
             "how long events wait for a connection before they are discarded",
+        ),
+        Setting(
+            "pace",
+            "pace",
+            _values.pace,
+            "the time between messages while Stalwart 0.14 or 0.15 listens; 0: none",
         ),
     )
 }

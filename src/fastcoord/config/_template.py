@@ -21,6 +21,7 @@ _EXAMPLES = {
     "tls.cert-file": '"node.pem"',
     "tls.key-file": '"node.key"',
     "max-reconnects": "false",
+    "stream": '"AGORA"',
 }
 """Values for settings that have no default."""
 

@@ -18,9 +18,11 @@ __all__ = [
     "duration",
     "integer",
     "nearest",
+    "pace",
     "protocol",
     "reconnects",
     "size",
+    "stream",
     "subject",
     "text",
 ]
@@ -28,8 +30,13 @@ __all__ = [
 MILLISECONDS = {"": 1, "ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 LONGEST = 365 * MILLISECONDS["d"]
 BYTES = {"": 1, "b": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
+DURATIONS = (
+    'a duration such as "250ms", "5s", "1m", "2h" or "1d", or a whole number of milliseconds, '
+    "above zero and at most 365 days"
+)
 LARGEST_COUNT = 2**31 - 1
 LONGEST_SUBJECT = 255
+LONGEST_STREAM_NAME = 255
 LONGEST_COMPARED = 64  # the comparison is quadratic, and every known name is shorter
 
 # 18 digits are more than any limit needs, and cheap to convert.
@@ -89,19 +96,26 @@ def reconnects(value: object) -> int | None:
 
 
 def duration(value: object) -> float:
-    """Read a duration; the result is in seconds."""
-    allowed = (
-        'allowed is a duration such as "250ms", "5s", "1m", "2h" or "1d", or a whole number of '
-        "milliseconds, above zero and at most 365 days"
-    )
+    """Read a duration above zero; the result is in seconds."""
+    seconds = _seconds(value, f"allowed is {DURATIONS}")
+    if not seconds:
+        raise ValueError(f"zero is refused: allowed is {DURATIONS}")
+    return seconds
+
+
+def pace(value: object) -> float | None:
+    """Read a duration in seconds, which may be zero; ``auto`` is read as ``None``."""
+    if value == "auto":
+        return None
+    return _seconds(value, f'allowed is "auto", 0 (no message waits), or {DURATIONS}')
+
+
+def _seconds(value: object, allowed: str) -> float:
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
         number, unit = match.groups()
         value = int(number) * MILLISECONDS[(unit or "").lower()]
-    if _is_integer(value):
-        if 0 < value <= LONGEST:
-            return value / 1000
-        if value == 0:
-            raise ValueError(f"zero is refused: {allowed}")
+    if _is_integer(value) and 0 <= value <= LONGEST:
+        return value / 1000
     if isinstance(value, float):
         raise ValueError(f'fractions are not accepted; write "1500ms" for 1.5 seconds: {allowed}')
     raise ValueError(allowed)
@@ -155,6 +169,21 @@ def subject(value: object) -> str:
     if "*" in value or ">" in value or "" in value.split("."):
         raise ValueError(allowed)
     if len(value.encode()) > LONGEST_SUBJECT:
+        raise ValueError(allowed)
+    return value
+
+
+def stream(value: object) -> str:
+    """Read the name of a JetStream stream."""
+    allowed = (
+        "allowed is the name of a JetStream stream: without blanks, control characters and the "
+        rf"characters . * > / \, at most {LONGEST_STREAM_NAME} bytes"
+    )
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise ValueError(allowed)
+    if any(character.isspace() or character in ".*>/\\" for character in value):
+        raise ValueError(allowed)
+    if len(value.encode()) > LONGEST_STREAM_NAME:
         raise ValueError(allowed)
     return value
 
