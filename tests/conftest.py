@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 from fastcoord import _codec
-from fastcoord.server import LocalServer
+from fastcoord.server import LocalCluster, LocalServer
 from support.servers.certificates import Certificates
 from support.wait import until
 
@@ -67,6 +67,27 @@ def server() -> Iterator[LocalServer]:
 def shared_server() -> Iterator[LocalServer]:
     """A server for tests that only send messages; each uses its own subject."""
     with LocalServer() as running:
+        yield running
+
+
+@pytest.fixture
+def jetstream_server() -> Iterator[LocalServer]:
+    """A new server with JetStream for one test, which may kill or reconfigure it."""
+    with LocalServer(jetstream=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shared_jetstream_server() -> Iterator[LocalServer]:
+    """A server with JetStream for tests that each use their own stream and subject."""
+    with LocalServer(jetstream=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shared_jetstream_cluster() -> Iterator[LocalCluster]:
+    """Three servers with JetStream, for tests that stop none of them."""
+    with LocalCluster(3, jetstream=True) as running:
         yield running
 
 

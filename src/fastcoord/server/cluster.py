@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ from fastcoord.server.local import POLL_INTERVAL, LocalServer
 from fastcoord.server.settings import Membership
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
     from typing_extensions import Self
@@ -22,9 +25,13 @@ __all__ = ["LocalCluster"]
 class LocalCluster:
     """Run several nats-servers as one cluster, with a route between each pair of them.
 
+    With ``jetstream=True`` the servers are one JetStream cluster, and streams may have up to
+    ``size`` replicas.
+
     :param size: the number of servers.
     :param name: the name of the cluster.
-    :param options: the options of :class:`LocalServer`, the same for each server.
+    :param options: the options of :class:`LocalServer`, the same for each server. With JetStream
+        the default of ``start_timeout`` is 60 seconds, because the servers elect a leader.
     :raises ValueError: ``size`` is not positive.
     :raises ServerNotFound: there is no nats-server binary.
     """
@@ -32,7 +39,8 @@ class LocalCluster:
     def __init__(self, size: int = 3, *, name: str = "local", **options: Any) -> None:
         if size < 1:
             raise ValueError(f"a cluster has at least one server, not {size}")
-        self.start_timeout: float = options.get("start_timeout", 10.0)
+        self._jetstream: bool = options.get("jetstream", False)
+        self.start_timeout: float = options.get("start_timeout", 60.0 if self._jetstream else 10.0)
         memberships = [
             Membership(cluster_name=name, other_ports=partial(self._other_ports, index))
             for index in range(size)
@@ -50,12 +58,16 @@ class LocalCluster:
     def start(self) -> None:
         """Start every server and wait until each has a route to every other.
 
-        :raises ServerError: a server does not start, or a route is missing after the timeout.
+        With JetStream, also wait until each takes part in the JetStream cluster.
+
+        :raises ServerError: a server does not start, or the cluster is not complete in time.
         """
         try:
-            for server in self.servers:
-                server.start()
+            with self._reserved_ports():
+                for server in self.servers:
+                    server.start()
             self.wait_for_routes()
+            self.wait_for_jetstream()
         except BaseException:
             self.stop()
             raise
@@ -66,10 +78,14 @@ class LocalCluster:
         :raises ServerError: for the same reasons as :meth:`start`.
         """
         try:
-            for server in self.servers:
-                await server.start_async()
+            with self._reserved_ports():
+                for server in self.servers:
+                    await server.start_async()
             deadline = time.monotonic() + self.start_timeout
-            while not self._is_routed(deadline):  # noqa: ASYNC110 - servers do not announce routes
+            # Servers announce neither routes nor their place in the JetStream cluster.
+            while not self._is_routed(deadline):  # noqa: ASYNC110
+                await asyncio.sleep(POLL_INTERVAL)
+            while not self._has_jetstream(deadline):  # noqa: ASYNC110
                 await asyncio.sleep(POLL_INTERVAL)
         except BaseException:
             self.stop()
@@ -82,6 +98,18 @@ class LocalCluster:
         """
         deadline = time.monotonic() + self.start_timeout
         while not self._is_routed(deadline):
+            time.sleep(POLL_INTERVAL)
+
+    def wait_for_jetstream(self) -> None:
+        """Wait until each running server takes part in the JetStream cluster.
+
+        That is: the cluster has a leader, and the server has the current state of the cluster and
+        of its own streams. Without JetStream, return at once.
+
+        :raises ServerError: a server does not after the timeout.
+        """
+        deadline = time.monotonic() + self.start_timeout
+        while not self._has_jetstream(deadline):
             time.sleep(POLL_INTERVAL)
 
     def stop(self) -> None:
@@ -116,6 +144,51 @@ class LocalCluster:
                 return False
         return True
 
+    def _has_jetstream(self, deadline: float) -> bool:
+        if not self._jetstream:
+            return True
+        running = [server for server in self.servers if server.is_running]
+        names = {server.settings.name for server in running}
+        for server in running:
+            if problem := self._jetstream_problem(server, names):
+                if time.monotonic() > deadline:
+                    raise ServerError(
+                        f"{server.settings.name} does not take part in the JetStream cluster after "
+                        f"{self.start_timeout:g} seconds: {problem}"
+                    )
+                return False
+        return True
+
+    def _jetstream_problem(self, server: LocalServer, running: set[str | None]) -> str | None:
+        """Return why a server does not take part in the JetStream cluster, ``None`` if it does."""
+        if len(running) <= len(self.servers) // 2:
+            return "there is no leader without a majority of the servers"
+        health = server.monitor("healthz")
+        if health["status"] != "ok":
+            return str(health.get("error", health))
+        # A server still counts as healthy for some seconds after the leader has died.
+        leader = server.monitor("jsz").get("meta_cluster", {}).get("leader")
+        return None if leader in running else f"the leader is {leader!r}, which is not running"
+
+    @contextlib.contextmanager
+    def _reserved_ports(self) -> Iterator[None]:
+        """Choose the ports for routes before any server starts, if JetStream needs that.
+
+        A server with JetStream refuses to start without the addresses of the other servers.
+        """
+        with contextlib.ExitStack() as reserved:
+            for server in self.servers if self._jetstream else []:
+                membership = server.settings.membership
+                assert membership is not None
+                if membership.port is None:
+                    # The kernel gives a bound port to nobody who asks for any port. The server
+                    # can still bind it, because neither socket listens and both may be reused.
+                    reservation = reserved.enter_context(socket.socket(_family(server.host)))
+                    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    reservation.bind((server.host, 0))
+                    membership.port = reservation.getsockname()[1]
+            yield
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -139,3 +212,7 @@ class LocalCluster:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -48,7 +48,12 @@ class LocalServer:
     :param name: the name of the server; by default the server picks a random one.
     :param users: passwords by user name; if empty, no authentication is needed.
     :param tls: certificates; ``None`` for connections without TLS.
-    :param jetstream: whether to enable JetStream, with its storage in the private directory.
+    :param jetstream: whether to enable JetStream. Its files are in the private directory: they
+        outlast :meth:`kill` and :meth:`restart`, and :meth:`stop` removes them.
+    :param max_file_storage: the most bytes that all streams may store in files; ``None`` lets the
+        server decide.
+    :param max_memory_storage: the most bytes that all streams may store in memory; ``None`` lets
+        the server decide.
     :param max_payload: the largest message in bytes; the server's default is 1 MiB.
     :param extra_config: text in the configuration language of nats-server, for all other settings.
     :param start_timeout: seconds within which the server must be ready.
@@ -66,6 +71,8 @@ class LocalServer:
         users: Mapping[str, str] | None = None,
         tls: ServerTls | None = None,
         jetstream: bool = False,
+        max_file_storage: int | None = None,
+        max_memory_storage: int | None = None,
         max_payload: int | None = None,
         extra_config: str = "",
         start_timeout: float = 10.0,
@@ -79,6 +86,8 @@ class LocalServer:
             users=users or {},
             tls=tls,
             jetstream=jetstream,
+            max_file_storage=max_file_storage,
+            max_memory_storage=max_memory_storage,
             max_payload=max_payload,
             extra_config=extra_config,
             membership=membership,

@@ -56,6 +56,8 @@ class ServerSettings:
     users: Mapping[str, str] = field(default_factory=dict)
     tls: ServerTls | None = None
     jetstream: bool = False
+    max_file_storage: int | None = None
+    max_memory_storage: int | None = None
     max_payload: int | None = None
     extra_config: str = ""
     membership: Membership | None = None
@@ -77,7 +79,7 @@ class ServerSettings:
         if self.max_payload is not None:
             lines.append(f"max_payload: {self.max_payload}")
         if self.jetstream:
-            lines.append(f"jetstream {{ store_dir: {quote(directory / 'jetstream')} }}")
+            lines += self._jetstream_lines(directory)
         if self.users:
             lines.append("authorization {\n  users: [")
             lines += [
@@ -90,6 +92,14 @@ class ServerSettings:
         if self.membership is not None:
             lines += self._cluster_lines(self.membership)
         return "\n".join([*lines, self.extra_config, ""])
+
+    def _jetstream_lines(self, directory: Path) -> list[str]:
+        lines = ["jetstream {", f"  store_dir: {quote(directory / 'jetstream')}"]
+        if self.max_file_storage is not None:
+            lines.append(f"  max_file_store: {self.max_file_storage}")
+        if self.max_memory_storage is not None:
+            lines.append(f"  max_memory_store: {self.max_memory_storage}")
+        return [*lines, "}"]
 
     def _tls_lines(self, tls: ServerTls) -> list[str]:
         lines = ["tls {", f"  cert_file: {quote(tls.cert)}", f"  key_file: {quote(tls.key)}"]
