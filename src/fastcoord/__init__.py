@@ -43,7 +43,7 @@ from fastcoord.wire.events import *  # noqa: F403  the events of the table
 
 if _typing.TYPE_CHECKING:
     from fastcoord._connect import Connecting, connect
-    from fastcoord.config import Config, load_config, parse_config
+    from fastcoord.config import Config, load_config, make_config, parse_config
     from fastcoord.node import Node
     from fastcoord.receiving.subscription import Subscription
     from fastcoord.stats import Peer, Stats, SubscriptionStats
@@ -83,6 +83,7 @@ __all__ = [
     "encode_batch",
     "get_include",
     "load_config",
+    "make_config",
     "parse_config",
 ]
 __all__ += _event_names
@@ -100,6 +101,7 @@ _LOADED_LATER = {
     "SubscriptionStats": "stats",
     "connect": "_connect",
     "load_config": "config",
+    "make_config": "config",
     "parse_config": "config",
 }
 

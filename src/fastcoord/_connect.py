@@ -6,13 +6,16 @@ import os
 import warnings
 from collections.abc import Generator
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from fastcoord._session import Session
-from fastcoord.config import Config, load_config
+from fastcoord.config import Config, Settings, is_url, load_config, make_config
 from fastcoord.node import Node
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["Connecting", "connect"]
 
@@ -82,29 +85,45 @@ async def _started(config: Config) -> Node:
 
 
 def connect(
-    config: Config | str | os.PathLike[str],
+    config: Config | str | os.PathLike[str] | None = None,
     *,
     node_id: int | None = None,
     protocol: str | None = None,
+    **settings: Unpack[Settings],
 ) -> Connecting:
     """Join the cluster that a configuration describes.
 
-    :param config: the path of a TOML or JSON file, or the result of ``load_config`` or
-        ``parse_config``.
+    :param config: the path of a TOML or JSON file, or the URL of servers, such as
+        ``nats://user:password@host1,host2:4222``, or a ``Config``. A text with ``://`` is a URL.
+        Without this argument, ``servers`` or the variable ``FASTCOORD_SERVERS`` names the servers.
     :param node_id: overrides ``cluster.node-id``, so that several nodes can share one file.
     :param protocol: overrides ``cluster.protocol``. The default subject depends on the protocol.
+    :param settings: without a file, all settings, as in ``make_config``: arguments take precedence
+        over the environment variables ``FASTCOORD_…``. With a file or a ``Config``, no further
+        settings are accepted, and no environment variables are read.
     :return: an object for ``await`` or ``async with``. Both return the node, and ``async with``
         closes the node at the end.
     :raises ConfigError: the configuration cannot be used. The call itself raises this.
+    :raises TypeError: there is no such argument, or it is not accepted with a file.
     :raises ValueError: an argument is out of range. The call itself raises this.
     :raises ConnectError: no server could be joined. ``await`` or ``async with`` raises this.
     """
+    if config is None or is_url(config):
+        url = None if config is None else str(config)
+        return Connecting(make_config(url, node_id=node_id, protocol=protocol, **settings))
+    if not isinstance(config, Config | str | os.PathLike):
+        raise TypeError(
+            "connect takes the path of a configuration, a URL of servers, or a Config, not a"
+            f" {type(config).__name__}"
+        )
+    given = [name for name, value in settings.items() if value is not None]
+    if given:
+        raise TypeError(
+            f"{', '.join(given)} cannot be given together with a"
+            f" {'Config' if isinstance(config, Config) else 'file'}: write the settings there, or"
+            " pass all of them as arguments without it"
+        )
     if not isinstance(config, Config):
-        if not isinstance(config, str | os.PathLike):
-            raise TypeError(
-                "connect takes the path of a configuration, or a Config, not a"
-                f" {type(config).__name__}"
-            )
         config = load_config(config)
     cluster = config.cluster
     if protocol is not None:

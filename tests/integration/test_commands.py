@@ -91,6 +91,12 @@ async def test_check_publishes_nothing(tmp_path: Path, server: LocalServer) -> N
     assert check.err == ""
 
 
+async def test_check_accepts_url(tmp_path: Path, server: LocalServer) -> None:
+    async with start("check", "--connect", server.url, directory=tmp_path) as check:
+        assert await check.wait() == 0, check.err
+    assert "the URL" in check.out
+
+
 @pytest.mark.parametrize(
     ("options", "settings", "reason"),
     [

@@ -174,3 +174,24 @@ async def test_cancelled_connect_closes_sockets(shared_server: LocalServer) -> N
             over.set()
             await until(lambda: proxy.connections == 0)
     await until(lambda: open_sockets() <= sockets)
+
+
+# ---------------------------------------------------------------------------- without a file
+
+
+async def test_url_with_login_connects() -> None:
+    with LocalServer(users={"us@er": "p,w"}) as server:
+        url = f"nats://us%40er:p%2Cw@127.0.0.1:{server.port}"
+        async with fastcoord.connect(url, node_id=7, heartbeat="5s") as node:
+            assert (node.node_id, node.config.cluster.heartbeat) == (7, 5.0)
+            await node.publish(ReloadBlockedIps())
+            await node.flush()
+
+
+async def test_environment_connects(
+    shared_server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTCOORD_SERVERS", f"127.0.0.1:{shared_server.port}")
+    monkeypatch.setenv("FASTCOORD_NODE_ID", "9")
+    async with fastcoord.connect(subject="test.environment") as node:
+        assert node.node_id == 9

@@ -142,7 +142,12 @@ def command_module(name: str) -> Command:
 
 def add_file(parser: argparse.ArgumentParser) -> None:
     """Add the argument that names the configuration."""
-    parser.add_argument("file", metavar="FILE", help="the configuration, TOML or JSON")
+    parser.add_argument(
+        "file",
+        metavar="FILE|URL",
+        help="the configuration, TOML or JSON; or nats://user:password@host:4222, completed with"
+        " environment variables FASTCOORD_…",
+    )
 
 
 def add_node_id(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from fastcoord.cli.event_text import event_text
 from fastcoord.cli.observer import Observer
 from fastcoord.cli.raw import RawSink
 from fastcoord.cli.running import WrongUsage, run_until_interrupted
+from fastcoord.config import load_with_sources
 from fastcoord.events import Missed, Notice
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise WrongUsage(
             "--raw neither joins the cluster nor filters kinds: it takes only --node and --json"
         )
-    config = fastcoord.load_config(arguments.file)
+    config = load_with_sources(arguments.file)[0]
     as_json = arguments.json or not sys.stdout.isatty()
     writer = Writer(as_json, arguments.node)
     if arguments.raw:

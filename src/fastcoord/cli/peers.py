@@ -15,6 +15,7 @@ import fastcoord
 from fastcoord.cli.arguments import add_file, add_node_id, number, random_node_id
 from fastcoord.cli.running import run_until_interrupted
 from fastcoord.cli.tables import Table, has_rich_terminal, plain_lines, rich_table
+from fastcoord.config import load_with_sources
 from fastcoord.errors import RequestTimeout
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     :param arguments: the parsed arguments.
     :return: the exit status.
     """
-    config = fastcoord.load_config(arguments.file)
+    config = load_with_sources(arguments.file)[0]
     node_id: int = random_node_id() if arguments.node_id is None else arguments.node_id
     wait: float = 2 * config.cluster.heartbeat if arguments.wait is None else arguments.wait
     show = _print_json if arguments.json else _print_table

@@ -14,6 +14,7 @@ import fastcoord
 from fastcoord.cli.arguments import add_file, add_node_id, random_node_id
 from fastcoord.cli.event_words import parse_event
 from fastcoord.cli.running import CommandFailed, WrongUsage, run_until_interrupted
+from fastcoord.config import load_with_sources
 
 if TYPE_CHECKING:
     import argparse
@@ -70,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
             event = parse_event(arguments.event)
         except (TypeError, ValueError) as error:
             raise WrongUsage(str(error)) from None
-    config = fastcoord.load_config(arguments.file)
+    config = load_with_sources(arguments.file)[0]
     node_id: int = random_node_id() if arguments.node_id is None else arguments.node_id
     return run_until_interrupted(_publish(config, node_id, event, arguments.json))
 

@@ -32,8 +32,10 @@ configuration opens its certificates and keys, so that a wrong file is reported 
 from __future__ import annotations
 
 import os
-from typing import NoReturn
+import re
+from typing import TYPE_CHECKING, NoReturn
 
+from fastcoord.config._arguments import Settings, is_url, read_arguments
 from fastcoord.config._credentials import Credentials, check_credentials, split_credentials
 from fastcoord.config._describe import describe
 from fastcoord.config._json import read_json
@@ -54,6 +56,9 @@ from fastcoord.config._template import template
 from fastcoord.config._toml import read_toml
 from fastcoord.errors import ConfigError, ConfigProblem
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 __all__ = [
     "PROTOCOLS",
     "Address",
@@ -63,19 +68,23 @@ __all__ = [
     "Credentials",
     "Nats",
     "Secret",
+    "Settings",
     "Timeout",
     "Tls",
     "check_credentials",
     "default_presence_subject",
     "default_subject",
     "describe",
+    "is_url",
     "load_config",
     "load_with_sources",
+    "make_config",
     "parse_config",
     "split_credentials",
     "template",
 ]
 
+_HOST_AND_PORT = re.compile(r"[^/]+:[0-9]+")
 LARGEST_FILE = 16 * 1024 * 1024
 
 
@@ -86,20 +95,51 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     :return: the configuration.
     :raises ConfigError: with all problems of the file.
     """
-    return load_with_sources(path)[0]
+    name = os.fsdecode(path)
+    return _read(_text_of(name), name, _folder_of(name))
+
+
+def make_config(
+    url: str | None = None,
+    *,
+    node_id: int | None = None,
+    protocol: str | None = None,
+    **settings: Unpack[Settings],
+) -> Config:
+    """Build a configuration without a file, from a URL, arguments and environment variables.
+
+    Each setting of docs/settings.md has an argument (``timeout_request``) and a variable
+    (``FASTCOORD_TIMEOUT_REQUEST``), except that the servers are ``servers`` and
+    ``FASTCOORD_SERVERS``. An argument takes precedence over a variable.
+
+    :param url: the servers, as in ``nats://user:password@host1,host2:4222``.
+    :param node_id: the node id; 1 by default.
+    :param protocol: the wire protocol; ``stalwart-0.15`` by default.
+    :param settings: the other settings. Values have the same form as in a file, macros included,
+        but a duration needs a unit (``"2s"``) or is a ``timedelta``. ``None`` means not given.
+    :return: the configuration.
+    :raises TypeError: there is no such argument.
+    :raises ConfigError: with all problems, each with the argument or variable that it comes from.
+    """
+    if url is not None and not is_url(url):
+        _refuse("argument `url`", "a URL is needed, such as nats://host:4222")
+    arguments = {"node_id": node_id, "protocol": protocol, **settings}
+    return read_arguments(url, arguments, os.environ)
 
 
 def load_with_sources(path: str | os.PathLike[str]) -> tuple[Config, dict[str, str]]:
     """Load a configuration file, and find where each of its settings is given.
 
-    :param path: the file; relative paths in it are relative to its folder.
+    :param path: the file; relative paths in it are relative to its folder. A URL of servers is
+        completed with environment variables instead.
     :return: the configuration, and the file and line of each given setting by its full TOML key.
     :raises ConfigError: with all problems of the file.
     """
     name = os.fsdecode(path)
     sources: dict[str, str] = {}
-    folder = os.path.dirname(os.path.abspath(name))
-    return _read(_text_of(name), name, folder, sources), sources
+    if is_url(path):
+        return read_arguments(name, {}, os.environ, sources), sources
+    return _read(_text_of(name), name, _folder_of(name), sources), sources
 
 
 def parse_config(text: str, *, name: str = "<string>") -> Config:
@@ -123,13 +163,18 @@ def _read(text: str, name: str, folder: str, sources: dict[str, str] | None = No
     return read_toml(text, name, folder, sources)
 
 
+def _folder_of(name: str) -> str:
+    return os.path.dirname(os.path.abspath(name))
+
+
 def _text_of(name: str) -> str:
     if "\n" in name or "://" in name:
         # The error does not show the argument, which may be a configuration with passwords.
         what = "an address" if "\n" not in name else "the text of a configuration"
         _refuse(
             "<path>",
-            f"the path of a file is needed, and {what} was given; use parse_config for text",
+            f"the path of a file is needed, and {what} was given; use parse_config for text and "
+            "make_config for an address",
         )
     if "\0" in name:
         _refuse(name.replace("\0", "\\0"), "a file's name cannot hold a NUL character")
@@ -137,7 +182,8 @@ def _text_of(name: str) -> str:
         with open(name, "rb") as file:
             content = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
-        _refuse(name, "there is no such file")
+        hint = "; the URL of a server begins with nats:// or tls://"
+        _refuse(name, f"there is no such file{hint if _HOST_AND_PORT.fullmatch(name) else ''}")
     except IsADirectoryError:
         _refuse(name, "this is a directory; a file is needed")
     except OSError as error:

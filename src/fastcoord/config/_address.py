@@ -43,10 +43,14 @@ def address(value: object) -> Address:
 
 
 def hide_userinfo(value: str) -> str:
-    """Hide the text before an ``@`` and after a ``?``, because it may be secret."""
-    if "@" in value:
-        scheme = _SCHEME.match(value)
-        value = (scheme[0] if scheme else "") + "***@" + value.rpartition("@")[2]
+    """Hide what may be secret: the text before ``@``, after ``?``, and a port that is no number."""
+    scheme = _SCHEME.match(value)
+    start, rest = (scheme[0], value[scheme.end() :]) if scheme else ("", value)
+    if "@" in rest:
+        value = f"{start}***@{rest.rpartition('@')[2]}"
+    elif rest.count(":") == 1 and rest[rest.index(":") + 1 :].isalpha():
+        # This may be a user name and a password without a host.
+        value = f"{start}{rest.partition(':')[0]}:***"
     before, mark, _ = value.partition("?")
     return before + "?***" if mark else before
 

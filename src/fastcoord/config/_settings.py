@@ -13,7 +13,7 @@ from fastcoord.config import _values
 from fastcoord.config._address import address
 from fastcoord.config._model import HIGHEST_NODE_ID
 
-__all__ = ["CLUSTER", "SECRETS", "STORE", "Setting", "groups"]
+__all__ = ["CLUSTER", "DURATIONS", "SECRETS", "STORE", "Setting", "groups"]
 
 SMALLEST_BATCH = 64
 LARGEST_BATCH = 64 * 1024 * 1024
@@ -222,6 +222,13 @@ CLUSTER = {
 
 SECRETS = frozenset({"password", "credentials"})
 """Keys whose values become a :class:`Secret`."""
+
+DURATIONS = frozenset(
+    key
+    for key, setting in (STORE | CLUSTER).items()
+    if setting.read in (_values.duration, _values.pace)
+)
+"""Keys whose values are durations."""
 
 NEVER_SHOWN = SECRETS | {"user"}
 """Keys whose values no error shows."""

@@ -188,17 +188,18 @@ def stream(value: object) -> str:
     return value
 
 
-def nearest(name: str, known: Mapping[str, str]) -> str | None:
+def nearest(name: str, known: Mapping[str, str], similarity: float = 0.6) -> str | None:
     """Find the known name that is most similar to a mistyped one.
 
     :param name: the given name.
     :param known: the known name that each spelling means.
+    :param similarity: the smallest similarity of the result, from 0 to 1.
     :return: the nearest known name, or ``None`` if none is similar.
     """
     if len(name) > LONGEST_COMPARED:
         return None
     by_folded = {_fold(each): meant for each, meant in known.items()}
-    matches = difflib.get_close_matches(_fold(name), by_folded, n=1)
+    matches = difflib.get_close_matches(_fold(name), by_folded, 1, similarity)
     return by_folded[matches[0]] if matches else None
 
 
