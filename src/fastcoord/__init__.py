@@ -46,7 +46,7 @@ if _typing.TYPE_CHECKING:
     from fastcoord.config import Config, load_config, make_config, parse_config
     from fastcoord.node import Node
     from fastcoord.receiving.subscription import Subscription
-    from fastcoord.stats import Peer, Stats, SubscriptionStats
+    from fastcoord.stats import Health, Peer, Stats, SubscriptionStats
 
 __version__ = "0.1.0"
 
@@ -63,6 +63,7 @@ __all__ = [
     "DecodeError",
     "EventTooLarge",
     "FastcoordError",
+    "Health",
     "IncompatibleNatsPy",
     "Node",
     "NodeClosed",
@@ -94,6 +95,7 @@ __all__.sort()
 _LOADED_LATER = {
     "Config": "config",
     "Connecting": "_connect",
+    "Health": "stats",
     "Node": "node",
     "Peer": "stats",
     "Stats": "stats",

@@ -26,17 +26,28 @@ class LossLog:
     def __init__(self, name: str) -> None:
         self._name = name
         self._total: Counter[str] = Counter()
+        self._unknown: Counter[str] = Counter()
         self._unlogged: Counter[str] = Counter()
         self._logged_at: dict[str, float] = {}
         self._overflowed = 0
 
-    def by_cause(self) -> dict[str, int]:
-        """Return how many events were reported missing so far, by cause."""
-        return dict(self._total)
+    def by_cause(self, overflowed: int) -> dict[str, int]:
+        """Return how many events were reported missing so far, by cause.
+
+        :param overflowed: events dropped by all subscriptions so far.
+        """
+        return dict(self._total) | ({"overflow": overflowed} if overflowed else {})
+
+    def unknown_by_cause(self) -> dict[str, int]:
+        """Return how many losses of an unknown number were reported so far, by cause."""
+        return dict(self._unknown)
 
     def note(self, missed: Missed) -> None:
         """Count one ``Missed``. Log it unless its cause was logged less than a minute ago."""
-        self._total[missed.cause] += missed.events or 0
+        if missed.events is None:
+            self._unknown[missed.cause] += 1
+        else:
+            self._total[missed.cause] += missed.events
         # An unknown number counts as one, because a cause with zero events is not logged.
         self._unlogged[missed.cause] += missed.events or 1
         self._log(missed.cause)

@@ -7,12 +7,12 @@ import logging
 import secrets
 import time
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
 
 from fastcoord._forking import call_in_child
 from fastcoord._liveness import Liveness
 from fastcoord._loss_log import LossLog
 from fastcoord._ping import Pings
+from fastcoord._subscriptions import Subscriptions
 from fastcoord.errors import ConnectionLost, NodeClosed, PermissionDenied
 from fastcoord.events import Disconnected, Missed, Reconnected
 from fastcoord.nats.connection import EVENTS_SID
@@ -20,16 +20,15 @@ from fastcoord.nats.supervisor import Supervisor
 from fastcoord.publishing.hold import Hold
 from fastcoord.publishing.node_state import NodeState
 from fastcoord.publishing.sender import Sender
-from fastcoord.receiving.consumer import Consumer
 from fastcoord.receiving.gaps import GapDetector
 from fastcoord.receiving.receiver import Receiver
-from fastcoord.stats import Peer, Stats
+from fastcoord.stats import Health, Peer, Stats
 
 if TYPE_CHECKING:
     from fastcoord.config import Config
     from fastcoord.nats.connection import Connection
     from fastcoord.nats.rights import Right
-    from fastcoord.receiving.consumer import Kinds, Overflow
+    from fastcoord.receiving.consumer import Consumer, Kinds, Overflow
 
 __all__ = ["Session"]
 
@@ -79,8 +78,8 @@ class Session:
         self._liveness = Liveness(
             cluster.heartbeat, self._supervisor, self.sender, self._gap_detector, self._on_tick
         )
-        # The references are weak: a subscription ends when the program no longer refers to it.
-        self._consumers: WeakValueDictionary[int, Consumer] = WeakValueDictionary()
+        self._subscriptions = Subscriptions(config, self._receiver)
+        self._loss_reason = ""
         self._losses = LossLog(self._name)
         self._duplicates: set[int] = set()
         self._protocol_mismatches: dict[int, str] = {}
@@ -111,29 +110,19 @@ class Session:
     # ---------------------------------------------------------------------- subscriptions
 
     def subscribe(
-        self, *, kinds: Kinds | None, overflow: Overflow, peers: bool, connection: bool
+        self,
+        *,
+        kinds: Kinds | None,
+        overflow: Overflow,
+        peers: bool,
+        connection: bool,
+        name: str | None,
     ) -> Consumer:
         """Create the consumer of a new subscription."""
         self.state.check()
-        capacity = self.config.nats.capacity
-        consumer = Consumer(
-            protocol=self.config.cluster.protocol,
-            kinds=kinds,
-            overflow=overflow,
-            peers=peers,
-            connection=connection,
-            capacity_messages=capacity.subscription,
-            capacity_bytes=capacity.subscription_bytes,
-            on_close=self._remove,
-            loop=self._loop,
+        return self._subscriptions.open(
+            kinds=kinds, overflow=overflow, peers=peers, connection=connection, name=name
         )
-        self._consumers[id(consumer.ring)] = consumer
-        self._receiver.add_ring(consumer.ring)
-        return consumer
-
-    def _remove(self, consumer: Consumer) -> None:
-        self._receiver.remove_ring(consumer.ring)
-        self._consumers.pop(id(consumer.ring), None)
 
     # ------------------------------------------------------------------------------ stats
 
@@ -169,10 +158,12 @@ class Session:
             received_bytes=receiver.received_bytes,
             duplicates=receiver.duplicates,
             malformed=receiver.malformed,
-            missed=self._losses.by_cause(),
+            missed=self._losses.by_cause(self._subscriptions.missed),
+            missed_unknown=self._losses.unknown_by_cause(),
             duplicate_node_ids=tuple(sorted(self._duplicates)),
             protocol_mismatches=dict(self._protocol_mismatches),
-            subscriptions=tuple(consumer.stats() for consumer in self._consumers.values()),
+            subscriptions=self._subscriptions.open_stats(),
+            closed_subscriptions=self._subscriptions.closed_stats(),
         )
 
     def peers(self) -> tuple[Peer, ...]:
@@ -191,6 +182,19 @@ class Session:
             for _, state in sorted(self._receiver.peers.items())
             if state.history is not None and state.node_id != self.node_id
         )
+
+    def health(self) -> Health:
+        """Return whether the node works, with the reasons if it does not."""
+        if self.state.ended is not None:
+            return Health(reasons=(str(self.state.ended),))
+        reasons = []
+        connection = self._supervisor.connection
+        if connection is None:
+            reasons.append(f"not connected to a server: {self._loss_reason}")
+        else:
+            reasons += [str(right.denied()) for right in connection.refused]
+        reasons += self._subscriptions.slow(self._loop.time(), self.config.cluster.heartbeat)
+        return Health(reasons=tuple(reasons))
 
     async def ping(self, node_id: int) -> float:
         """Send a ping to another node and return the round-trip time in seconds."""
@@ -287,6 +291,7 @@ class Session:
             )
 
     def connection_down(self, reason: str) -> None:
+        self._loss_reason = reason
         # Before the node has joined, a failed attempt is not reported as a lost connection.
         if self._has_joined:
             self._gap_detector.disconnected()
@@ -329,10 +334,8 @@ class Session:
 
     def _on_tick(self, now: float) -> None:
         self._repair(now)
-        consumers = list(self._consumers.values())
-        self._losses.report(sum(consumer.ring.missed for consumer in consumers))
-        for consumer in consumers:
-            consumer.wake()
+        self._losses.report(self._subscriptions.missed)
+        self._subscriptions.tick(now)
         discarded = self.sender.discard_expired()
         if discarded:
             logger.warning(
@@ -380,10 +383,7 @@ class Session:
         self.state.end(reason)
         self.sender.end()
         self._pings.end(reason)
-        failure = reason if isinstance(reason, ConnectionLost) else None
-        for consumer in list(self._consumers.values()):
-            if not consumer.ring.is_closed:
-                consumer.end(failure)
+        self._subscriptions.end(reason if isinstance(reason, ConnectionLost) else None)
         self._liveness.stop()
         self._hold.cancel()
 

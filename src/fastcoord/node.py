@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fastcoord.config import Config
     from fastcoord.events import Event, Notice
     from fastcoord.receiving.consumer import Overflow
-    from fastcoord.stats import Peer, Stats
+    from fastcoord.stats import Health, Peer, Stats
 
 __all__ = ["Node"]
 
@@ -72,6 +72,7 @@ class Node(Publisher):
         overflow: Overflow = "drop-oldest",
         peers: bool = False,
         connection: bool = False,
+        name: str | None = None,
     ) -> Subscription:
         """Subscribe to the events that the other nodes publish from now on.
 
@@ -81,16 +82,18 @@ class Node(Publisher):
             ``"drop-newest"``. ``Missed`` reports how many were dropped.
         :param peers: whether to deliver ``PeerUp`` and ``PeerDown``.
         :param connection: whether to deliver ``Disconnected`` and ``Reconnected``.
+        :param name: a short name for stats and metrics, such as ``"cache"``.
         :return: the subscription, to be used with ``async with`` and ``async for``.
-        :raises TypeError: an item of ``kinds`` is not a class of events or notices.
+        :raises TypeError: an item of ``kinds`` is not a class of events or notices, or ``name`` is
+            not a string.
         :raises UnsupportedEvent: ``kinds`` has an event that the node's protocol does not have.
-        :raises ValueError: ``kinds`` is empty, or ``overflow`` has another value.
+        :raises ValueError: ``kinds`` or ``name`` is empty, or ``overflow`` has another value.
         :raises ConnectionLost: the connection is lost, and reconnecting was given up.
         :raises NodeClosed: the node was closed.
         """
         self._session.check_caller()
         consumer = self._session.subscribe(
-            kinds=kinds, overflow=overflow, peers=peers, connection=connection
+            kinds=kinds, overflow=overflow, peers=peers, connection=connection, name=name
         )
         # A program may refer to the subscription only. The subscription then keeps the node alive.
         consumer.node = self
@@ -120,6 +123,16 @@ class Node(Publisher):
         """Return the stats of every other node, by node id."""
         self._session.check_caller()
         return self._session.peers()
+
+    def health(self) -> Health:
+        """Return whether this node works: a true value, or a false one with the reasons.
+
+        The reasons are: the node has ended or is not connected to a server; the server refuses a
+        right that the node needs; a subscription has been more than half full for longer than a
+        heartbeat, because the program reads it too slowly.
+        """
+        self._session.check_caller()
+        return self._session.health()
 
     async def ping(self, node_id: int) -> float:
         """Send a ping to another fastcoord node and wait for its answer.

@@ -1,15 +1,43 @@
 """The stats of a node, its subscriptions and its peers."""
 
+from typing import Any
+
 import msgspec
 
-__all__ = ["Peer", "Stats", "SubscriptionStats"]
+__all__ = ["Health", "Peer", "Stats", "SubscriptionStats"]
 
 
-class SubscriptionStats(msgspec.Struct, frozen=True, kw_only=True):
+class Plain(msgspec.Struct, frozen=True):
+    """The base class of stats."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain values that ``json.dumps`` accepts."""
+        plain: dict[str, Any] = msgspec.to_builtins(self, str_keys=True)
+        return plain
+
+
+class Health(Plain, frozen=True, kw_only=True):
+    """The result of ``Node.health()``: true if the node works, false with the reasons if not.
+
+    :ivar reasons: a sentence for each problem.
+    """
+
+    reasons: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return not self.reasons
+
+    def __str__(self) -> str:
+        return "; ".join(self.reasons) or "healthy"
+
+
+class SubscriptionStats(Plain, frozen=True, kw_only=True):
     """The counters of one subscription. They count events, unless the name says otherwise.
 
     ``arrived == delivered + buffered + filtered + missed`` at any moment.
 
+    :ivar name: the name given to ``subscribe``, or ``None``. After 100 names, further ones are
+        ``"other"``.
     :ivar arrived: events of other nodes that reached this subscription.
     :ivar delivered: arrived events that were returned to the program.
     :ivar buffered: arrived events that wait in the ring.
@@ -18,9 +46,12 @@ class SubscriptionStats(msgspec.Struct, frozen=True, kw_only=True):
     :ivar buffered_messages: messages that wait in the ring. Each one is a batch of events.
     :ivar buffered_bytes: bytes of payload that wait in the ring.
     :ivar high_water_messages: the largest number of messages that ever waited at once. Compare it
-        with ``capacity.subscription``.
+        with ``capacity_messages``.
+    :ivar capacity_messages: ``capacity.subscription``.
+    :ivar capacity_bytes: ``capacity.subscription-bytes``.
     """
 
+    name: str | None
     arrived: int
     delivered: int
     buffered: int
@@ -29,9 +60,11 @@ class SubscriptionStats(msgspec.Struct, frozen=True, kw_only=True):
     buffered_messages: int
     buffered_bytes: int
     high_water_messages: int
+    capacity_messages: int
+    capacity_bytes: int
 
 
-class Stats(msgspec.Struct, frozen=True, kw_only=True):
+class Stats(Plain, frozen=True, kw_only=True):
     """The counters of one node. They count events, unless the name says otherwise.
 
     ``accepted == confirmed + waiting + discarded`` at any moment.
@@ -57,10 +90,15 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     :ivar received_bytes: bytes of their payloads.
     :ivar duplicates: events that arrived again in a resend and were skipped.
     :ivar malformed: messages that could not be decoded completely.
-    :ivar missed: events reported as ``Missed``, by cause. Losses of unknown number do not count.
+    :ivar missed: events reported as ``Missed``, by cause. For the cause ``"overflow"``, the sum
+        over all subscriptions, open and closed. Losses of unknown number do not count.
+    :ivar missed_unknown: losses of unknown number (``Missed`` with ``events=None``), by cause.
     :ivar duplicate_node_ids: node ids that were used by two running nodes.
     :ivar protocol_mismatches: peers that use another protocol on the same subject: node id and
         name of the protocol.
+    :ivar subscriptions: the stats of each open subscription.
+    :ivar closed_subscriptions: the sums of the closed subscriptions, one for each name. Their
+        ``buffered`` counts the events that were dropped at the end.
     """
 
     node_id: int
@@ -81,12 +119,14 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     duplicates: int
     malformed: int
     missed: dict[str, int]
+    missed_unknown: dict[str, int]
     duplicate_node_ids: tuple[int, ...]
     protocol_mismatches: dict[int, str]
     subscriptions: tuple[SubscriptionStats, ...]
+    closed_subscriptions: tuple[SubscriptionStats, ...]
 
 
-class Peer(msgspec.Struct, frozen=True, kw_only=True):
+class Peer(Plain, frozen=True, kw_only=True):
     """The state of a peer, as known to this node.
 
     :ivar incarnation: the peer's incarnation; ``None`` for a peer that sends no sequence headers,
@@ -109,7 +149,7 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     round_trip: float | None
 
 
-for _kind in (SubscriptionStats, Stats, Peer):
+for _kind in (Health, SubscriptionStats, Stats, Peer):
     # Programs and pickle import the classes from the package.
     _kind.__module__ = "fastcoord"
 del _kind

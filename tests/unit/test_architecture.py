@@ -24,7 +24,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "_codec config events stats",
         "_loss_log nats",
         "_ping publishing receiving",
-        "_liveness",
+        "_liveness _subscriptions",
         "_session",
         "node",
         "_connect",

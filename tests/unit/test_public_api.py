@@ -22,6 +22,7 @@ NODE = (
     "close",
     "config",
     "flush",
+    "health",
     "is_connected",
     "node_id",
     "peers",

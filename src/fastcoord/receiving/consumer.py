@@ -28,6 +28,7 @@ Overflow = Literal["drop-oldest", "drop-newest"]
 class Consumer(Cursor):
     """The object from which a ``Subscription`` reads, and which the session ends.
 
+    :param name: the name of the subscription in stats.
     :param capacity_messages: how many messages may be buffered.
     :param capacity_bytes: how many bytes of payload may be buffered.
     :param on_close: called with this object when the program closes its subscription.
@@ -46,6 +47,7 @@ class Consumer(Cursor):
         overflow: Overflow,
         peers: bool,
         connection: bool = False,
+        name: str | None = None,
         capacity_messages: int,
         capacity_bytes: int,
         on_close: Callable[[Consumer], None],
@@ -53,14 +55,14 @@ class Consumer(Cursor):
     ) -> None:
         if overflow not in ("drop-oldest", "drop-newest"):
             raise ValueError(f'overflow must be "drop-oldest" or "drop-newest", not {overflow!r}')
-        for name, value, added in (
+        for argument, value, added in (
             ("peers", peers, "PeerUp and PeerDown"),
             ("connection", connection, "Disconnected and Reconnected"),
         ):
             if not isinstance(value, bool):
                 raise TypeError(
-                    f"{name} must be True or False, not {type(value).__name__}: with True, {added}"
-                    " are delivered"
+                    f"{argument} must be True or False, not {type(value).__name__}: with True,"
+                    f" {added} are delivered"
                 )
         events, notices = split_kinds(kinds)
         if events is not None and not events and not notices:
@@ -83,6 +85,8 @@ class Consumer(Cursor):
         refuse_missing(events or (), protocol)
         self.node: object = None
         """The node. This reference keeps it alive as long as the subscription."""
+        self.name = name
+        self._full_since: float | None = None
         self._on_close = on_close
         self._final: SubscriptionStats | None = None
 
@@ -105,7 +109,7 @@ class Consumer(Cursor):
         """End the subscription now: drop what is buffered, and end an iteration over it."""
         if not self.is_closed:
             self._final = self.stats()
-        self._on_close(self)
+            self._on_close(self)
         self.ring.close()
         self.ring.clear()
         self.drop()
@@ -135,6 +139,7 @@ class Consumer(Cursor):
             return self._final
         ring = self.ring
         return SubscriptionStats(
+            name=self.name,
             arrived=ring.arrived,
             delivered=self.delivered,
             buffered=self.buffered,
@@ -143,6 +148,40 @@ class Consumer(Cursor):
             buffered_messages=ring.buffered_messages,
             buffered_bytes=ring.buffered_bytes,
             high_water_messages=ring.high_water_messages,
+            capacity_messages=ring.capacity_messages,
+            capacity_bytes=ring.capacity_bytes,
+        )
+
+    def check_fill(self, now: float) -> None:
+        """Note since when the ring is more than half full.
+
+        :param now: the loop's time.
+        """
+        ring = self.ring
+        if (
+            2 * ring.buffered_messages <= ring.capacity_messages
+            and 2 * ring.buffered_bytes <= ring.capacity_bytes
+        ):
+            self._full_since = None
+        elif self._full_since is None:
+            self._full_since = now
+
+    def describe_backlog(self, now: float, limit: float) -> str | None:
+        """Describe the backlog if the ring has been more than half full for too long.
+
+        :param now: the loop's time.
+        :param limit: the longest time that is acceptable, in seconds.
+        :return: a sentence, or ``None``.
+        """
+        self.check_fill(now)
+        if self._full_since is None or now - self._full_since <= limit:
+            return None
+        ring = self.ring
+        name = "a subscription" if self.name is None else f"the subscription {self.name!r}"
+        return (
+            f"{name} has been more than half full for {now - self._full_since:.1f} s"
+            f" ({ring.buffered_messages} of {ring.capacity_messages} messages,"
+            f" {ring.buffered_bytes} of {ring.capacity_bytes} bytes): the program reads too slowly"
         )
 
 
