@@ -14,6 +14,7 @@
     │   └── TlsError
     ├── ConnectionLost (ConnectionError)  the connection is lost and reconnecting was given up
     ├── RequestTimeout (TimeoutError)     no answer within ``timeout.request``
+    ├── StreamError (RuntimeError)        JetStream, or the stream of a node, cannot be used
     ├── NodeClosed (RuntimeError)         the node is closed, or this process is a forked child
     ├── WrongLoop (RuntimeError)          the call is from another event loop or thread
     ├── SubscriptionError (RuntimeError)  two tasks wait for one subscription, or it is closed
@@ -49,6 +50,7 @@ __all__ = [
     "RequestTimeout",
     "ServerError",
     "ServerNotFound",
+    "StreamError",
     "SubscriptionError",
     "TlsError",
     "UnsupportedEvent",
@@ -166,6 +168,22 @@ class ConnectionLost(FastcoordError, ConnectionError):
 
 class RequestTimeout(FastcoordError, TimeoutError):
     """No confirmation or answer arrived within ``timeout.request``."""
+
+
+class StreamError(FastcoordError, RuntimeError):
+    """JetStream refuses a request, or the stream of ``cluster.stream`` cannot be used.
+
+    :ivar code: the error code of JetStream, such as 10059 for a stream that does not exist;
+        ``None`` if the error is not an answer of JetStream.
+    """
+
+    def __init__(self, message: str, *, code: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (functools.partial(type(self), code=self.code), (self.message,))
 
 
 class NodeClosed(FastcoordError, RuntimeError):

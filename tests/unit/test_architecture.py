@@ -23,7 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "_awaitable _deadline _forking _repeating wire",
         "_codec config events stats",
         "_loss_log nats",
-        "_ping publishing receiving",
+        "_ping publishing receiving streaming",
         "_liveness _subscriptions",
         "_session",
         "node",

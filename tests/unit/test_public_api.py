@@ -41,7 +41,7 @@ ATTRIBUTES = {
 }
 """All attributes of these classes, apart from special methods."""
 CLASSES = [name for name in fastcoord.__all__ if isinstance(getattr(fastcoord, name), type)]
-INTERNAL_PACKAGES = ("nats", "publishing", "receiving", "wire")
+INTERNAL_PACKAGES = ("nats", "publishing", "receiving", "streaming", "wire")
 MOST_FILES = 24
 """The maximum number of source files directly in the package."""
 

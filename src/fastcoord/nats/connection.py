@@ -302,6 +302,13 @@ class Connection(MessageWriter):
         """Return whether the server has refused an operation on a subject."""
         return subject in self._rights.subjects
 
+    def take_refusal(self, subject: str) -> bool:
+        """Return whether the server has refused an operation on a subject, and forget it."""
+        if subject not in self._rights.subjects:
+            return False
+        self._rights.subjects.discard(subject)
+        return True
+
     def try_refused(self) -> None:
         """Repeat refused subscriptions, and find out which refused rights are granted now.
 

@@ -37,6 +37,14 @@ class MessageWriter:
         self._subscriptions[subject] = sid
         self._transport.send(f"SUB {subject} {sid}\r\n".encode())
 
+    def subscribe_once(self, subject: str, sid: int) -> None:
+        """Subscribe to a subject for one message only."""
+        self._transport.send(f"SUB {subject} {sid}\r\nUNSUB {sid} 1\r\n".encode())
+
+    def unsubscribe(self, sid: int) -> None:
+        """End a subscription."""
+        self._transport.send(f"UNSUB {sid}\r\n".encode())
+
     def publish(
         self,
         incarnation: int,

@@ -1,0 +1,1 @@
+"""Events through a JetStream stream (internal)."""
