@@ -15,6 +15,8 @@ from support.receiving import messages
 READ_SIZES = (1, 2, 3, 5, 7, 16, 33, 64, 100, 255, 1000, 4096, 65535)
 
 HEADER = b"NATS/1.0\r\nF:1aeC.5P.6.7\r\n\r\n"
+QUESTION = b"NATS/1.0\r\nF:1aqC.5P.0.7.2.4xx\r\nQ:A.7.2\r\n\r\n"
+LARGE_CONNECTION = b"NATS/1.0\r\nF:1ae1.2.3.4.40000000\r\n\r\n"
 NOTED = b"NATS/1.0\r\nF:1ar1.2.0.4\r\n\r\n"
 FOREIGN = b"NATS/1.0 503\r\nX: y\r\nF:\t1de9.8.7 \t\r\n\r\n"
 
@@ -35,6 +37,11 @@ class ParserTarget:
         b"F:",
         b"F: ",
         b"1ag",
+        b"1aw",
+        b"1aq",
+        b"1aa",
+        b"3_____",
+        b"400000",
         b"NATS/1.0\r\n",
         b"18446744073709551615",
         b"18446744073709551616",
@@ -49,6 +56,8 @@ class ParserTarget:
             b"",
             HEADER,
             NOTED,
+            QUESTION,
+            LARGE_CONNECTION,
             FOREIGN,
             b"INFO {\"max_payload\":1048576}\r\nPING\r\nPONG\r\n+OK\r\n-ERR 'x'\r\n",
             b"MSG stwt.agora 1 5\r\nhello\r\nMSG a 2 _INBOX.x 0\r\n\r\n",

@@ -117,7 +117,7 @@ async def test_headers_carry_sequence(shared_server: LocalServer, cluster: dict[
         for message in stalwart.messages:
             numbers = read_fields(message.header["F"].encode() + b"\r")
             count = len(fastcoord.decode_batch(message.payload, protocol="stalwart-0.16"))
-            assert numbers == (incarnation, offset, count, 0)
+            assert numbers == (incarnation, offset, count, 0, 0, 0)
             offset += count
         assert offset == 3 * (1 + 7 + 30)
         names = {name for message in stalwart.messages for name in message.header}

@@ -92,7 +92,9 @@ def test_header_block_matches_reference(block: bytes) -> None:
     batches=st.lists(st.tuples(st.binary(max_size=100), U64, U32), max_size=5),
     incarnation=U64,
     discarded=U64,
-    note=st.sampled_from([None, "resend", "goodbye", "hello"]),
+    connection=U32,
+    silence=U32,
+    note=st.sampled_from([None, "resend", "goodbye", "hello", "who", "progress", "answer"]),
     ping=st.booleans(),
     read_size=st.integers(1, 100),
 )
@@ -100,12 +102,24 @@ def test_composed_frames_parse_back(
     batches: list[tuple[bytes, int, int]],
     incarnation: int,
     discarded: int,
+    connection: int,
+    silence: int,
     note: str | None,
     ping: bool,
     read_size: int,
 ) -> None:
     sealed = [SealedBatch(payload, offset, count) for payload, offset, count in batches]
-    frames = compose(b"stwt.agora", 0, incarnation, discarded, sealed, note=note, ping=ping)
+    frames = compose(
+        b"stwt.agora",
+        0,
+        incarnation,
+        discarded,
+        sealed,
+        connection=connection,
+        silence=silence,
+        note=note,
+        ping=ping,
+    )
     # A server forwards the message with the receiver's subscription id in its line.
     stream = frames.replace(b"HPUB stwt.agora ", b"HMSG stwt.agora 7 ")
     out, is_broken = by_parser(in_reads_of(read_size, stream), read_size)
@@ -114,7 +128,9 @@ def test_composed_frames_parse_back(
         Message(
             7,
             b"",
-            (incarnation, offset, count, discarded) if offset + count < 1 << 64 else "malformed",
+            (incarnation, offset, count, discarded, connection, silence)
+            if offset + count < 1 << 64
+            else "malformed",
             payload,
         )
         for payload, offset, count in batches

@@ -17,6 +17,7 @@ from support.receiving.messages import Collector, read_header
 
 HEADER = b"NATS/1.0\r\nF:1ae1.2.3.4\r\n\r\n"
 MOST = (1 << 64) - 1
+MOST32 = (1 << 32) - 1
 
 
 def hmsg(block: bytes, payload: bytes = b"", reply: bytes = b"") -> bytes:
@@ -40,7 +41,7 @@ def test_messages_and_lines_keep_order() -> None:
         b"PING\r\n",
         Message(1, b"", None, b"hi"),
         b"+OK\r\n",
-        Message(1, b"reply", (1, 2, 3, 4), b"ho"),
+        Message(1, b"reply", (1, 2, 3, 4, 0, 0), b"ho"),
         b"-ERR\r\n",
     ]
 
@@ -193,24 +194,27 @@ def test_control_error_loses_no_data() -> None:
 @pytest.mark.parametrize(
     ("block", "numbers"),
     [
-        (HEADER, (1, 2, 3, 4)),
-        (b"NATS/1.0\r\nX: y\r\nF:1ae1.2.3.4\r\n\r\n", (1, 2, 3, 4)),
-        (b"NATS/1.0\r\nF:1ae1.2\r\n\r\n", (1, 2, 1, 0)),
-        (b"NATS/1.0\r\nF:1be1.2.0\r\n\r\n", (1, 2, 0, 0)),
-        (b"NATS/1.0\r\nF:1ae_.-.z.10.7.later\r\n\r\n", (63, 62, 61, 64)),
-        (b"NATS/1.0\r\nF:   1ae1.2.3.4 \t\r\n\r\n", (1, 2, 3, 4)),
+        (HEADER, (1, 2, 3, 4, 0, 0)),
+        (b"NATS/1.0\r\nX: y\r\nF:1ae1.2.3.4\r\n\r\n", (1, 2, 3, 4, 0, 0)),
+        (b"NATS/1.0\r\nF:1ae1.2\r\n\r\n", (1, 2, 1, 0, 0, 0)),
+        (b"NATS/1.0\r\nF:1be1.2.0\r\n\r\n", (1, 2, 0, 0, 0, 0)),
+        (b"NATS/1.0\r\nF:1ae_.-.z.10.7\r\n\r\n", (63, 62, 61, 64, 7, 0)),
+        (b"NATS/1.0\r\nF:1ae_.-.z.10.7.8.later\r\n\r\n", (63, 62, 61, 64, 7, 8)),
+        (
+            b"NATS/1.0\r\nF:1aw1.2.0.4.3_____.3_____\r\nQ:9.7\r\n\r\n",
+            (1, 2, 0, 4, MOST32, MOST32),
+        ),
+        (b"NATS/1.0\r\nF:   1ae1.2.3.4 \t\r\n\r\n", (1, 2, 3, 4, 0, 0)),
         (b"NATS/1.0 503\r\n\r\n", None),
         (b"NATS/1.0\r\nX-F: 1ae1.2.3.4\r\n\r\n", None),
         (b"", None),
         (
             b"NATS/1.0\r\nF:%s\r\n\r\n" % write_header(MOST, MOST, 0, MOST).encode(),
-            (MOST, MOST, 0, MOST),
+            (MOST, MOST, 0, MOST, 0, 0),
         ),
     ],
 )
-def test_sequence_header_is_found_anywhere(
-    block: bytes, numbers: tuple[int, int, int, int] | None
-) -> None:
+def test_sequence_header_is_found_anywhere(block: bytes, numbers: tuple[int, ...] | None) -> None:
     assert read_header(block) == numbers
 
 
@@ -232,7 +236,10 @@ def test_sequence_header_is_found_anywhere(
         "a.b.c.d",
         "1aeG0000000000.2.3.4",
         write_header(1, MOST, 1),
-        "1ae1.2.3.4." + 30 * "z",
+        "1ae1.2.3.4.400000",
+        "1ae1.2.3.4.5.400000",
+        "1ae1.2.3.4.5.",
+        "1ae1.2.3.4.5.6." + 30 * "z",
     ],
 )
 def test_malformed_sequence_header_is_detected(value: str) -> None:
@@ -246,6 +253,41 @@ def test_malformed_sequence_header_is_detected(value: str) -> None:
 def test_composed_frame_has_exact_bytes() -> None:
     frames = compose(b"a.b", 0, 1, 4, [SealedBatch(b"payload", 2, 3)])
     assert frames == (b"HPUB a.b 26 33\r\nNATS/1.0\r\nF:1ae1.2.3.4\r\n\r\npayload\r\n")
+
+
+def test_composed_question_has_exact_bytes() -> None:
+    frames = compose(
+        b"a.b",
+        0,
+        1,
+        0,
+        [SealedBatch(b"\x07", 2, 0)],
+        connection=3,
+        silence=64,
+        note="progress",
+        reply=b"a.r",
+        question=b"9.8",
+    )
+    block = b"NATS/1.0\r\nF:1aq1.2.0.0.3.10\r\nQ:9.8\r\n\r\n"
+    size = len(block)
+    assert frames == b"HPUB a.b a.r %d %d\r\n%b\x07\r\n" % (size, size + 1, block)
+
+
+@pytest.mark.parametrize("discarded", [0, 5])
+@pytest.mark.parametrize("connection", [0, 1, MOST32])
+@pytest.mark.parametrize("silence", [0, 2000])
+def test_composed_header_is_read_back(discarded: int, connection: int, silence: int) -> None:
+    frames = compose(
+        b"a",
+        0,
+        1,
+        discarded,
+        [SealedBatch(b"\x07", 2, 1)],
+        connection=connection,
+        silence=silence,
+    )
+    block = frames.partition(b"\r\n")[2][:-3]
+    assert read_header(block) == (1, 2, 1, discarded, connection, silence)
 
 
 def test_composing_nothing_gives_nothing() -> None:
@@ -290,6 +332,6 @@ def test_composing_non_batch_is_refused() -> None:
 def test_largest_header_fits_allowance() -> None:
     batch = SealedBatch(b"", MOST, (1 << 32) - 1)
     for note in ("resend", "goodbye", "hello"):
-        frames = compose(b"a", 0, MOST, MOST, [batch], note=note)
+        frames = compose(b"a", 0, MOST, MOST, [batch], connection=MOST32, silence=MOST32, note=note)
         header_size = int(frames.split(b" ", 3)[2])
         assert header_size <= HEADER_ALLOWANCE

@@ -10,6 +10,7 @@ import fastcoord
 from fastcoord import Missed, PeerUp, StateChange
 from fastcoord.receiving.receiver import Receiver
 from fastcoord.receiving.ring import Ring
+from support.oracles.sequence_header import write_header
 from support.receiving.messages import deliver
 from support.receiving.receiving_side import (
     INCARNATION,
@@ -35,6 +36,47 @@ def test_other_sid_is_request() -> None:
     deliver(receiver, 2, b"anything \xff", reply=b"reply")
     assert requests == [(2, b"reply", b"anything \xff")]
     assert (receiver.received_batches, receiver.malformed) == (0, 0)
+
+
+def asked_receiver() -> tuple[ReceivingSide, list[tuple[Any, ...]]]:
+    questions: list[tuple[Any, ...]] = []
+    receiver = ReceivingSide(on_question=lambda *question: questions.append(question))
+    receiver.receiver.presence_sid = 2
+    receiver.receiver.reply_sid = 3
+    return receiver, questions
+
+
+@pytest.mark.parametrize(
+    ("note", "sid"), [("who", 2), ("progress", 2), ("hello", 2), ("answer", 3)]
+)
+def test_question_keeps_header_block(note: str, sid: int) -> None:
+    receiver, questions = asked_receiver()
+    numbers = (INCARNATION, 4, 0, 3, 2, 1)
+    deliver(receiver.receiver, sid, payload([]), numbers, note=note, reply=b"here", question="A.7")
+    block = f"NATS/1.0\r\nF:{write_header(*numbers, note=note)}\r\nQ:A.7\r\n\r\n".encode()
+    assert questions == [(note, SENDER, INCARNATION, 4, 3, 2, b"here", block)]
+
+
+def test_events_subject_may_carry_questions() -> None:
+    receiver, questions = asked_receiver()
+    deliver(receiver.receiver, 1, payload([]), (INCARNATION, 4, 0, 0), note="who", reply=b"here")
+    assert [question[0] for question in questions] == ["who"]
+    assert SENDER not in receiver.receiver.peers
+
+
+def test_own_question_is_ignored() -> None:
+    receiver, questions = asked_receiver()
+    content = payload([], node_id=RECEIVER)
+    deliver(receiver.receiver, 2, content, (INCARNATION, 0, 0, 0), note="who", reply=b"here")
+    assert questions == []
+
+
+@pytest.mark.parametrize("numbers", [None, "malformed", (INCARNATION, 0, 1, 0)])
+def test_presence_carries_no_events(numbers: tuple[int, ...] | str | None) -> None:
+    receiver, questions = asked_receiver()
+    deliver(receiver.receiver, 2, payload([1]), numbers)
+    deliver(receiver.receiver, 2, b"", (INCARNATION, 0, 0, 0))
+    assert (receiver.taken(), questions, receiver.receiver.peers) == ([], [], {})
 
 
 def test_request_error_propagates() -> None:

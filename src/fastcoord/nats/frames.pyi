@@ -11,6 +11,10 @@ def compose(
     discarded: int,
     batches: Iterable[SealedBatch],
     *,
+    connection: int = 0,
+    silence: int = 0,
     note: str | None = None,
+    reply: bytes = b"",
+    question: bytes = b"",
     ping: bool = False,
 ) -> bytes: ...

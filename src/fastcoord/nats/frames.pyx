@@ -3,7 +3,7 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from fastcoord.nats.sequence_header cimport (
@@ -34,8 +34,35 @@ cdef inline uint8_t* put_all(uint8_t* position, bytes text) noexcept:
     return position + PyBytes_GET_SIZE(text)
 
 
+cdef bytes digits_of(uint64_t number):
+    """Return a number in base 64."""
+    cdef uint8_t[DIGITS_64_SIZE] text
+    cdef int size = digits_64_size(number)
+    put_digits_64(text, number, size)
+    return (<char*>text)[:size]
+
+
+cdef bytes later_fields(uint64_t discarded, uint32_t connection, uint32_t silence):
+    """Return the fields behind ``count``. Fields with their default value are omitted at the end."""
+    if silence:
+        return b"." + digits_of(discarded) + b"." + digits_of(connection) + b"." + digits_of(silence)
+    if connection:
+        return b"." + digits_of(discarded) + b"." + digits_of(connection)
+    return b"." + digits_of(discarded) if discarded else b""
+
+
 def compose(
-    bytes subject, int protocol, uint64_t incarnation, uint64_t discarded, batches, *, note=None,
+    bytes subject,
+    int protocol,
+    uint64_t incarnation,
+    uint64_t discarded,
+    batches,
+    *,
+    uint32_t connection=0,
+    uint32_t silence=0,
+    note=None,
+    bytes reply=b"",
+    bytes question=b"",
     ping=False,
 ):
     """Compose HPUB frames for batches.
@@ -45,16 +72,23 @@ def compose(
     :param incarnation: the sender's incarnation.
     :param discarded: how many events the sender has discarded so far.
     :param batches: the ``SealedBatch`` objects, in the order of sending.
-    :param note: ``"resend"``, ``"goodbye"`` or ``"hello"``, for all batches.
+    :param connection: how many connections the sender had before this one.
+    :param silence: the longest pause between two messages of the sender, in milliseconds.
+    :param note: the name of the note, for all batches; ``None`` for ordinary batches.
+    :param reply: the reply subject; the caller has checked it like ``subject``.
+    :param question: the value of the second header line, which questions and answers have.
     :param ping: whether to append a PING.
     :return: the frames, for one write.
     :raises ValueError: the note is unknown.
     """
     # The parts that are the same in each frame are composed once.
-    cdef bytes command = b"HPUB " + subject + b" "
+    cdef bytes command = b"HPUB " + subject + (b" " + reply + b" " if reply else b" ")
     cdef bytes beginning = HEADER_START + header_fields(protocol, note, incarnation)
-    cdef int discarded_size = digits_64_size(discarded) if discarded else 0
-    cdef Py_ssize_t fixed_header = PyBytes_GET_SIZE(beginning) + 4
+    cdef bytes later = later_fields(discarded, connection, silence)
+    cdef bint is_count_needed = PyBytes_GET_SIZE(later) > 0
+    cdef bytes ending = later + (b"\r\nQ:" + question if question else b"") + b"\r\n\r\n"
+    cdef bint is_ending_short = PyBytes_GET_SIZE(ending) == 4
+    cdef Py_ssize_t fixed_header = PyBytes_GET_SIZE(beginning) + PyBytes_GET_SIZE(ending)
     cdef Py_ssize_t size = 8
     cdef Py_ssize_t header_size, payload_size
     cdef int offset_size, count_size
@@ -66,7 +100,7 @@ def compose(
     for batch in members:
         size += (
             PyBytes_GET_SIZE(batch.payload) + PyBytes_GET_SIZE(command) + fixed_header
-            + 3 * (DIGITS_64_SIZE + 1) + 2 * DECIMAL_SIZE + 8
+            + 2 * (DIGITS_64_SIZE + 1) + 2 * DECIMAL_SIZE + 8
         )
     # The frames are composed in the bytes object that is written to the socket, so they are not
     # copied. `size` is an upper bound: no write below passes the end, and the resize removes the
@@ -80,11 +114,9 @@ def compose(
         header_size = fixed_header + offset_size
         # A field with its default value is omitted, unless a later field is written.
         count_size = 0
-        if batch.count != 1 or discarded_size:
+        if batch.count != 1 or is_count_needed:
             count_size = digits_64_size(batch.count)
             header_size += 1 + count_size
-        if discarded_size:
-            header_size += 1 + discarded_size
         position = put_all(position, command)
         position = put_decimal(position, header_size, decimal_size(header_size))
         position[0] = c' '
@@ -99,11 +131,12 @@ def compose(
         if count_size:
             position[0] = c'.'
             position = put_digits_64(position + 1, batch.count, count_size)
-        if discarded_size:
-            position[0] = c'.'
-            position = put_digits_64(position + 1, discarded, discarded_size)
-        memcpy(position, b"\r\n\r\n", 4)
-        position += 4
+        if is_ending_short:
+            # A copy of a known size is faster, and nearly every message takes this branch.
+            memcpy(position, b"\r\n\r\n", 4)
+            position += 4
+        else:
+            position = put_all(position, ending)
         position = put_all(position, batch.payload)
         position[0] = c'\r'
         position[1] = c'\n'

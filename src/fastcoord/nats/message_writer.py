@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MessageWriter", "Note"]
 
-Note = Literal["resend", "goodbye", "hello"] | None
-"""The note in the sequence header of a batch; ``None`` for an ordinary batch."""
+Note = Literal["resend", "goodbye", "hello", "who", "progress", "answer"] | None
+"""The note in the sequence header of a message; ``None`` for an ordinary batch or a heartbeat."""
 
 
 class MessageWriter:
@@ -51,17 +51,26 @@ class MessageWriter:
         discarded: int,
         batches: list[SealedBatch],
         *,
+        connection: int = 0,
         note: Note = None,
         answered: Callable[[], None] | None = None,
     ) -> int:
         """Send batches in their order.
 
+        :param connection: how many connections this run of the node had before this one.
         :param answered: called when the server has confirmed the batches.
         :return: the number of bytes written.
         """
         ping = answered is not None
         frames = compose(
-            self._subject, self._protocol, incarnation, discarded, batches, note=note, ping=ping
+            self._subject,
+            self._protocol,
+            incarnation,
+            discarded,
+            batches,
+            connection=connection,
+            note=note,
+            ping=ping,
         )
         self._transport.send(frames, answered)
         return len(frames)
@@ -73,10 +82,34 @@ class MessageWriter:
         offset: int,
         discarded: int,
         *,
+        subject: bytes | None = None,
+        connection: int = 0,
+        silence: int = 0,
         note: Note = None,
+        reply: bytes = b"",
+        question: bytes = b"",
     ) -> None:
-        """Send a batch without events: a heartbeat, a hello or a goodbye."""
-        self.publish(incarnation, discarded, [SealedBatch(payload, offset, 0)], note=note)
+        """Send a batch without events: a heartbeat, a hello, a goodbye, a question or an answer.
+
+        :param subject: by default the cluster's subject. It must not contain blanks.
+        :param connection: how many connections this run of the node had before this one.
+        :param silence: the longest pause between two messages of this node, in milliseconds.
+        :param reply: the subject for answers, without blanks.
+        :param question: the value of the second header line.
+        """
+        frame = compose(
+            self._subject if subject is None else subject,
+            self._protocol,
+            incarnation,
+            discarded,
+            [SealedBatch(payload, offset, 0)],
+            connection=connection,
+            silence=silence,
+            note=note,
+            reply=reply,
+            question=question,
+        )
+        self._transport.send(frame)
 
     def publish_raw(self, subject: bytes, payload: bytes, reply: bytes = b"") -> None:
         """Publish one message. ``subject`` and ``reply`` must not contain blanks."""

@@ -6,7 +6,7 @@ from fastcoord.nats.sequence_header cimport SequenceHeader
 cdef class MessageSink:
     cdef public double now             # time of the last read, on the event loop's clock
     cdef public double received_at     # the same time in seconds since the epoch
-    # `reply` and `payload` point into the read buffer. All pointers are valid during the call only.
+    # `reply`, `payload` and the header block point into the read buffer. All pointers are valid during the call only.
     cdef int message(
         self,
         uint64_t sid,

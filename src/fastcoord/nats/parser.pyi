@@ -12,7 +12,7 @@ class MessageSink:
         self,
         sid: int,
         reply: bytes,
-        numbers: tuple[int, int, int, int] | str | None,
+        numbers: tuple[int, int, int, int, int, int] | str | None,
         payload: bytes,
     ) -> None: ...
 

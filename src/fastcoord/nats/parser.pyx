@@ -53,7 +53,14 @@ cdef class MessageSink:
         if header.state == HEADER_MALFORMED:
             numbers = "malformed"
         elif header.state == HEADER_PRESENT:
-            numbers = (header.incarnation, header.offset, header.count, header.discarded)
+            numbers = (
+                header.incarnation,
+                header.offset,
+                header.count,
+                header.discarded,
+                header.connection,
+                header.silence,
+            )
         self.take(
             sid,
             PyBytes_FromStringAndSize(<char*>reply, reply_size),
@@ -67,8 +74,9 @@ cdef class MessageSink:
 
         :param sid: the subscription id.
         :param reply: the reply subject, or ``b""``.
-        :param numbers: ``(incarnation, offset, count, discarded)`` of the sequence header; ``None``
-            if the message has none; ``"malformed"`` if the header cannot be read.
+        :param numbers: ``(incarnation, offset, count, discarded, connection, silence)`` of the
+            sequence header; ``None`` if the message has none; ``"malformed"`` if the header cannot
+            be read.
         :param payload: the payload.
         """
 
@@ -269,10 +277,12 @@ cdef class Parser:
             return -1
         if body[total] != c'\r' or body[total + 1] != c'\n':
             raise FrameError("no line end follows a message of the declared size")
-        header.state = HEADER_ABSENT
-        header.is_resend = header.is_goodbye = header.is_hello = False
         if has_header:
             read_sequence_header(body, <Py_ssize_t>header_size, &header)
+        else:
+            header.state = HEADER_ABSENT
+            header.block = body
+            header.block_size = 0
         # The message is consumed first, so that it is not delivered again if the sink raises. The
         # pointers stay valid, because only `reserve` moves the memory.
         self.start = body + total + 2 - self.buffer

@@ -1,12 +1,14 @@
 # cython: language_level=3
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 cdef enum:
     DECIMAL_SIZE = 20            # digits of the largest u64, base 10
     DIGITS_64_SIZE = 11          # digits of the largest u64, base 64
-    # A header has the version line and its name, then version, protocol and note, then four numbers
-    # with their dots, and two line ends.
-    MAX_HEADER = 10 + 2 + 3 + 4 * (DIGITS_64_SIZE + 1) + 4
+    DIGITS_64_SIZE_U32 = 6       # digits of the largest u32, base 64
+    # The header of a batch has the version line and its name, then version, protocol and note, then
+    # six numbers with their dots, and two line ends. Questions and answers have a second line, but
+    # no events.
+    MAX_HEADER = 10 + 2 + 3 + 4 * (DIGITS_64_SIZE + 1) + 2 * (DIGITS_64_SIZE_U32 + 1) + 4
 
 cdef bytes HEADER_START                 # the version line and the name of the header
 cdef bytes header_fields(protocol, note, uint64_t incarnation)
@@ -16,18 +18,22 @@ cdef enum HeaderState:
     HEADER_PRESENT
     HEADER_MALFORMED
 
-# The parsed header of a batch. `state` and the flags of the note are always set. The other fields
+# The parsed header of a message. `state`, `block` and `block_size` are always set. The other fields
 # are valid only if `state` is HEADER_PRESENT.
 cdef struct SequenceHeader:
     uint64_t incarnation
     uint64_t offset
     uint64_t count
     uint64_t discarded
+    uint32_t connection     # how many connections the sender had before this one in its run
+    uint32_t silence        # the longest pause between two messages of the sender, in ms
     HeaderState state
     uint8_t protocol        # the index of the sender's protocol in PROTOCOLS
-    bint is_resend          # sent before, on an earlier connection
-    bint is_goodbye         # the sender's last message
-    bint is_hello           # the sender has just joined and requests an answer
+    uint8_t note            # the letter of the note, for example c'e'
+    const uint8_t* block    # the whole header block of the message
+    Py_ssize_t block_size
+
+cdef object name_of_note(uint8_t letter)
 
 cdef void read_sequence_header(
     const uint8_t* block, Py_ssize_t size, SequenceHeader* header

@@ -3,13 +3,13 @@
 
 ::
 
-    F:<version><protocol><note><incarnation>.<offset>[.<count>[.<discarded>]]
+    F:<version><protocol><note><incarnation>.<offset>[.<count>[.<discarded>[.<connection>[.<silence>]]]]
 
 ``version`` is ``1``. ``protocol`` and ``note`` are one letter each. The numbers are written in base
-64, with the digits ``0-9 A-Z a-z - _``. If they are omitted, ``count`` is 1 and ``discarded`` is 0.
+64, with the digits ``0-9 A-Z a-z - _``. If they are omitted, ``count`` is 1 and the others are 0.
 """
 
-from libc.stdint cimport int8_t, uint8_t
+from libc.stdint cimport int8_t, uint8_t, uint32_t
 from libc.string cimport memchr, memcmp, memset
 
 cdef enum:
@@ -27,7 +27,21 @@ memset(value_of, NO_DIGIT, 256)
 for _value, _digit in enumerate(DIGITS):
     value_of[<int>_digit] = <int8_t>_value
 
-cdef dict NOTES = {None: b"e", "resend": b"r", "goodbye": b"g", "hello": b"h"}
+cdef dict NOTES = {
+    None: b"e",
+    "resend": b"r",
+    "goodbye": b"g",
+    "hello": b"h",
+    "who": b"w",
+    "progress": b"q",
+    "answer": b"a",
+}
+cdef dict NAMES_OF_NOTES = {letter[0]: name for name, letter in NOTES.items()}
+# Whether a letter is a note.
+cdef bint[256] is_note
+memset(is_note, 0, sizeof(is_note))
+for _letter in NAMES_OF_NOTES:
+    is_note[<int>_letter] = True
 
 
 cdef inline const uint8_t* read_digits_64(
@@ -74,14 +88,13 @@ cdef void read_fields(
     const uint8_t* position, const uint8_t* end, SequenceHeader* header
 ) noexcept nogil:
     """Read the value of the header. The state is HEADER_MALFORMED unless all fields are valid."""
-    cdef uint64_t ignored
-    cdef uint8_t note
+    cdef uint64_t connection = 0, silence = 0, ignored
     header.state = HEADER_MALFORMED
     if end - position < 4 or position[0] != c'1':
         return
     header.protocol = position[1] - c'a'
-    note = position[2]
-    if header.protocol >= 26:
+    header.note = position[2]
+    if header.protocol >= 26 or not is_note[header.note]:
         return
     position = read_digits_64(position + 3, end, &header.incarnation)
     if position == NULL or position >= end or position[0] != c'.':
@@ -93,6 +106,10 @@ cdef void read_fields(
         position = read_digits_64(position + 1, end, &header.count)
         if position != NULL and position < end and position[0] == c'.':
             position = read_digits_64(position + 1, end, &header.discarded)
+            if position != NULL and position < end and position[0] == c'.':
+                position = read_digits_64(position + 1, end, &connection)
+                if position != NULL and position < end and position[0] == c'.':
+                    position = read_digits_64(position + 1, end, &silence)
     # Later fields of this version are skipped.
     while position != NULL and position < end and position[0] == c'.':
         position = read_digits_64(position + 1, end, &ignored)
@@ -105,14 +122,10 @@ cdef void read_fields(
     # The offset of the next batch must fit into u64 as well.
     if header.offset + header.count < header.offset:
         return
-    if note == c'r':
-        header.is_resend = True
-    elif note == c'g':
-        header.is_goodbye = True
-    elif note == c'h':
-        header.is_hello = True
-    elif note != c'e':
+    if connection >> 32 or silence >> 32:
         return
+    header.connection = <uint32_t>connection
+    header.silence = <uint32_t>silence
     header.state = HEADER_PRESENT
 
 
@@ -124,7 +137,8 @@ cdef void read_sequence_header(
     cdef const uint8_t* line = block
     cdef const uint8_t* line_end
     header.state = HEADER_ABSENT
-    header.is_resend = header.is_goodbye = header.is_hello = False
+    header.block = block
+    header.block_size = size
     if (
         size > header_start_size
         and memcmp(block, header_start, header_start_size) == 0
@@ -146,6 +160,11 @@ cdef void read_sequence_header(
         line = line_end + 1
 
 
+cdef object name_of_note(uint8_t letter):
+    """Return the name of a note: ``None`` for an ordinary batch or a heartbeat."""
+    return NAMES_OF_NOTES[letter]
+
+
 cdef bytes header_fields(protocol, note, uint64_t incarnation):
     """Return the value of the header up to the dot before the offset.
 
@@ -155,7 +174,8 @@ cdef bytes header_fields(protocol, note, uint64_t incarnation):
     cdef int size = digits_64_size(incarnation)
     letter = NOTES.get(note)
     if letter is None:
-        raise ValueError(f"unknown note {note!r}: use hello, resend or goodbye")
+        names = ", ".join(name for name in NOTES if name)
+        raise ValueError(f"unknown note {note!r}: use one of {names}")
     if not 0 <= protocol < 26:
         raise ValueError(f"the index of a protocol must be from 0 to 25, not {protocol}")
     put_digits_64(number, incarnation, size)

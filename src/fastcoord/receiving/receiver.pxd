@@ -23,11 +23,15 @@ cdef class Receiver(MessageSink):
     cdef readonly uint16_t node_id
     cdef readonly uint64_t incarnation
     cdef readonly bint deliver_own
+    # The subscription ids of one connection; 0 for a subscription that does not exist.
     cdef public uint64_t events_sid
+    cdef public uint64_t presence_sid
+    cdef public uint64_t reply_sid
     cdef readonly dict peers
     cdef readonly list rings
     cdef object gap_detector
     cdef object on_request
+    cdef object on_question
     cdef readonly uint64_t received
     cdef readonly uint64_t received_batches
     cdef readonly uint64_t received_bytes
@@ -38,6 +42,9 @@ cdef class Receiver(MessageSink):
     cdef bint is_wake_due              # whether a ring has a consumer to wake
     cdef PeerState latest              # the peer of the last batch
 
+    cdef int question(
+        self, uint16_t node_id, const uint8_t* reply, Py_ssize_t reply_size, SequenceHeader* header
+    ) except -1
     cdef int judge(
         self,
         uint16_t node_id,

@@ -32,6 +32,7 @@ class Receiver(MessageSink):
         deliver_own: bool,
         gap_detector: Any,
         on_request: Callable[[int, bytes, bytes], object],
+        on_question: Callable[[str, int, int, int, int, int, bytes, bytes], object] = ...,
     ) -> None: ...
     @property
     def node_id(self) -> int: ...
@@ -40,6 +41,8 @@ class Receiver(MessageSink):
     @property
     def deliver_own(self) -> bool: ...
     events_sid: int
+    presence_sid: int
+    reply_sid: int
     @property
     def peers(self) -> dict[int, PeerState]: ...
     @property

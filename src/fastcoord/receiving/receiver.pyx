@@ -12,7 +12,12 @@ other batch is passed to the gap detector, which is plain Python.
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from fastcoord.nats.sequence_header cimport HEADER_ABSENT, HEADER_PRESENT, SequenceHeader
+from fastcoord.nats.sequence_header cimport (
+    HEADER_ABSENT,
+    HEADER_PRESENT,
+    SequenceHeader,
+    name_of_note,
+)
 from fastcoord.wire.protocol cimport get_protocol
 from fastcoord.receiving.ring cimport Ring
 from fastcoord.wire.scan cimport count_events, skip_event
@@ -22,12 +27,8 @@ from fastcoord.wire.primitives cimport Reader, read_u16, reader_init
 from fastcoord.wire.table import PROTOCOLS as _PROTOCOLS
 
 
-cdef object note_of(SequenceHeader* header):
-    if header.is_resend:
-        return "resend"
-    if header.is_goodbye:
-        return "goodbye"
-    return "hello" if header.is_hello else None
+def ignore_question(*arguments):
+    """Answer no question."""
 
 
 cdef class PeerState:
@@ -53,10 +54,27 @@ cdef class Receiver(MessageSink):
     :param gap_detector: judges every batch that does not continue its sender's sequence; see
         ``fastcoord.receiving.gaps``.
     :param on_request: called with ``(sid, reply, payload)`` for a message of another NATS
-        subscription than ``events_sid``.
+        subscription than ``events_sid``, ``presence_sid`` and ``reply_sid``.
+    :param on_question: called with ``(note, node_id, incarnation, offset, discarded, connection,
+        reply, header_block)`` for a question or an answer of another node: a message with the note
+        ``"who"``, ``"progress"`` or ``"answer"``, or a hello with a reply subject.
+
+    :ivar events_sid: the subscription to the cluster's subject.
+    :ivar presence_sid: the subscription to the presence subject. It may equal ``events_sid``.
+    :ivar reply_sid: the subscription to this node's reply subject.
     """
 
-    def __init__(self, *, node_id, incarnation, protocol, deliver_own, gap_detector, on_request):
+    def __init__(
+        self,
+        *,
+        node_id,
+        incarnation,
+        protocol,
+        deliver_own,
+        gap_detector,
+        on_request,
+        on_question=ignore_question,
+    ):
         self.node_id = node_id
         self.incarnation = incarnation
         self.protocol = get_protocol(protocol)
@@ -64,6 +82,7 @@ cdef class Receiver(MessageSink):
         self.deliver_own = deliver_own
         self.gap_detector = gap_detector
         self.on_request = on_request
+        self.on_question = on_question
         self.peers = {}
         self.rings = []
         if deliver_own:
@@ -112,18 +131,28 @@ cdef class Receiver(MessageSink):
         cdef uint32_t start
         cdef Py_ssize_t counted
         cdef bint intact
+        cdef bint is_presence = False
         cdef PeerState peer
         if sid != self.events_sid:
+            is_presence = sid == self.presence_sid or sid == self.reply_sid
+        if is_presence:
+            # Only empty batches with a header travel here.
+            if header.state != HEADER_PRESENT or header.count:
+                return 0
+        elif sid != self.events_sid:
             self.on_request(
                 sid,
                 PyBytes_FromStringAndSize(<char*>reply, reply_size),
                 PyBytes_FromStringAndSize(<char*>payload, size),
             )
             return 0
-        self.received_batches += 1
-        self.received_bytes += size
+        else:
+            self.received_batches += 1
+            self.received_bytes += size
         reader_init(&reader, payload, size)
         if not read_u16(&reader, &sender):
+            if is_presence:
+                return 0
             return self.ask(self.gap_detector.without_sender, ())
         node_id = <uint16_t>sender
         if (
@@ -134,14 +163,25 @@ cdef class Receiver(MessageSink):
             # This payload must not be decoded: in this node's protocol its bytes mean other events.
             return self.ask(
                 self.gap_detector.with_other_protocol,
-                (node_id, header.protocol, header.count, header.is_goodbye),
+                (node_id, header.protocol, header.count, header.note == c'g'),
             )
         start = <uint32_t>(reader.position - reader.start)
         counted = count_events(self.protocol, &reader)
         intact = reader.position == reader.end
+        if header.state == HEADER_PRESENT and (
+            header.note == c'w'
+            or header.note == c'q'
+            or header.note == c'a'
+            or (header.note == c'h' and reply_size)
+        ):
+            if node_id == self.node_id and header.incarnation == self.incarnation:
+                return 0
+            self.question(node_id, reply, reply_size, header)
+            if header.note != c'h':
+                return 0
         if node_id == self.node_id:
             if header.state != HEADER_PRESENT or header.incarnation != self.incarnation:
-                if header.is_goodbye:
+                if header.state == HEADER_PRESENT and header.note == c'g':
                     return 0
                 return self.ask(self.gap_detector.own_id_used, ())
             self.echoes += 1
@@ -161,8 +201,7 @@ cdef class Receiver(MessageSink):
             and header.offset == peer.expected
             and header.count == <uint64_t>counted
             and header.discarded == peer.discarded
-            and not header.is_goodbye
-            and not header.is_hello
+            and (header.note == c'e' or header.note == c'r')
         ):
             # Deliver before `expected` is advanced: if that fails, the next batch reveals the gap.
             if counted:
@@ -174,6 +213,22 @@ cdef class Receiver(MessageSink):
                 self.wake()
             return 0
         self.judge(node_id, header, payload, size, start, counted, intact)
+        return 0
+
+    cdef int question(
+        self, uint16_t node_id, const uint8_t* reply, Py_ssize_t reply_size, SequenceHeader* header
+    ) except -1:
+        """Pass a question or an answer to ``on_question``."""
+        self.on_question(
+            name_of_note(header.note),
+            node_id,
+            header.incarnation,
+            header.offset,
+            header.discarded,
+            header.connection,
+            PyBytes_FromStringAndSize(<char*>reply, reply_size),
+            PyBytes_FromStringAndSize(<char*>header.block, header.block_size),
+        )
         return 0
 
     cdef int judge(
@@ -249,7 +304,7 @@ cdef class Receiver(MessageSink):
                 header.discarded,
                 counted,
                 intact,
-                note_of(header),
+                name_of_note(header.note),
                 PyBytes_FromStringAndSize(<char*>payload, size),
             )
         if header.state == HEADER_ABSENT:

@@ -48,9 +48,11 @@ def headers(draw: st.DrawFn) -> bytes:
 
 
 _numbers = st.one_of(
-    st.lists(st.integers(0, 1000), min_size=2, max_size=5), st.lists(NUMBERS, max_size=6)
+    st.lists(st.integers(0, 1000), min_size=2, max_size=7), st.lists(NUMBERS, max_size=8)
 )
-_prefixes = st.sampled_from(["1ae", "1be", "1ar", "1dg", "1ah", "1ax", "2ae", "1Ae", "1", ""])
+_prefixes = st.sampled_from(
+    ["1ae", "1be", "1ar", "1dg", "1ah", "1aw", "1bq", "1aa", "1ax", "2ae", "1Ae", "1", ""]
+)
 
 
 @st.composite

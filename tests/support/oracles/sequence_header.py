@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import re
 
-SequenceHeader = tuple[int, int, int, int] | str | None
-"""``(incarnation, offset, count, discarded)``, ``"malformed"``, or ``None`` without a header."""
+SequenceHeader = tuple[int, int, int, int, int, int] | str | None
+"""``(incarnation, offset, count, discarded, connection, silence)``, ``"malformed"``, or ``None``
+without a header."""
 
 U64 = 1 << 64
+U32 = 1 << 32
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
-NOTES = {"e": None, "r": "resend", "g": "goodbye", "h": "hello"}
-FIELDS = re.compile(r"1([a-z])([ergh])([\w-]+)\.([\w-]+(?:\.[\w-]+)*)[ \t]*\r", re.ASCII)
+NOTES = {
+    "e": None,
+    "r": "resend",
+    "g": "goodbye",
+    "h": "hello",
+    "w": "who",
+    "q": "progress",
+    "a": "answer",
+}
+FIELDS = re.compile(r"1([a-z])([erghwqa])([\w-]+)\.([\w-]+(?:\.[\w-]+)*)[ \t]*\r", re.ASCII)
 
 
 def write_number(number: int) -> str:
@@ -26,14 +36,16 @@ def write_header(
     offset: int,
     count: int = 1,
     discarded: int = 0,
+    connection: int = 0,
+    silence: int = 0,
     *,
     note: str | None = None,
     protocol: str = "a",
 ) -> str:
     """Write the value of the sequence header, with every field."""
     letter = next(letter for letter, name in NOTES.items() if name == note)
-    numbers = ".".join(map(write_number, (incarnation, offset, count, discarded)))
-    return f"1{protocol}{letter}{numbers}"
+    numbers = (incarnation, offset, count, discarded, connection, silence)
+    return f"1{protocol}{letter}{'.'.join(map(write_number, numbers))}"
 
 
 def read_fields(value: bytes) -> SequenceHeader:
@@ -49,16 +61,20 @@ def read_fields(value: bytes) -> SequenceHeader:
             if number >= U64:
                 return "malformed"
         numbers.append(number)
-    incarnation, offset = numbers[:2]
-    count = numbers[2] if len(numbers) > 2 else 1
-    discarded = numbers[3] if len(numbers) > 3 else 0
-    return "malformed" if offset + count >= U64 else (incarnation, offset, count, discarded)
+    defaults = [0, 0, 1, 0, 0, 0]
+    incarnation, offset, count, discarded, connection, silence = [
+        *numbers[:6],
+        *defaults[len(numbers) :],
+    ]
+    if offset + count >= U64 or connection >= U32 or silence >= U32:
+        return "malformed"
+    return incarnation, offset, count, discarded, connection, silence
 
 
 def read_header(block: bytes) -> SequenceHeader:
     """Find the sequence header in a header block.
 
-    :return: its four numbers; ``"malformed"`` for an invalid header, ``None`` without one.
+    :return: its numbers; ``"malformed"`` for an invalid header, ``None`` without one.
     """
     for line in block.split(b"\n"):
         if line.startswith(b"F:"):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from fastcoord.nats.parser import MessageSink, Parser
 from support.oracles.sequence_header import write_header
 
-Numbers = tuple[int, int, int, int] | str | None
-"""``(incarnation, offset, count, discarded)``, ``None`` without a header, or ``"malformed"``."""
+Numbers = tuple[int, ...] | str | None
+"""``(incarnation, offset, count, discarded, connection, silence)``, of which the last ones may be
+omitted; ``None`` without a header, or ``"malformed"``."""
 
 
 class Collector(MessageSink):
@@ -27,9 +28,10 @@ def deliver(
     *,
     note: str | None = None,
     reply: bytes = b"",
+    question: str = "",
 ) -> None:
     """Pass one message through a parser to a sink."""
-    frame = frame_of(sid, payload, numbers, note=note, reply=reply)
+    frame = frame_of(sid, payload, numbers, note=note, reply=reply, question=question)
     parser = Parser(sink, _unexpected, read_size=len(frame))
     parser.feed_bytes(frame)
 
@@ -41,12 +43,14 @@ def frame_of(
     *,
     note: str | None = None,
     reply: bytes = b"",
+    question: str = "",
 ) -> bytes:
     """Return the bytes of one message as the server sends it."""
     block = b""
     if numbers is not None:
         value = "." if isinstance(numbers, str) else write_header(*numbers, note=note)
-        block = f"NATS/1.0\r\nF:{value}\r\n\r\n".encode()
+        line = f"\r\nQ:{question}" if question else ""
+        block = f"NATS/1.0\r\nF:{value}{line}\r\n\r\n".encode()
     words = [b"HMSG" if block else b"MSG", b"subject", b"%d" % sid, *([reply] if reply else [])]
     words += [b"%d" % len(block)] if block else []
     return b" ".join([*words, b"%d" % len(block + payload)]) + b"\r\n" + block + payload + b"\r\n"

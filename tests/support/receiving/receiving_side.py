@@ -6,7 +6,7 @@ records its calls.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import fastcoord
@@ -62,10 +62,16 @@ class ReceivingSide:
 
     :param settled: whether the node started more than two heartbeats ago.
     :param peers: whether its consumer wants ``PeerUp`` and ``PeerDown``.
+    :param on_question: called for each question and answer.
     """
 
     def __init__(
-        self, *, settled: bool = True, peers: bool = False, deliver_own: bool = False
+        self,
+        *,
+        settled: bool = True,
+        peers: bool = False,
+        deliver_own: bool = False,
+        on_question: Callable[..., object] | None = None,
     ) -> None:
         self.watcher = Watcher()
         self.gap_detector = GapDetector(heartbeat=HEARTBEAT, started_at=0.0, watcher=self.watcher)
@@ -76,6 +82,7 @@ class ReceivingSide:
             deliver_own=deliver_own,
             gap_detector=self.gap_detector,
             on_request=_unexpected,
+            on_question=on_question or _unexpected,
         )
         self.receiver.events_sid = EVENTS_SUBSCRIPTION
         self.gap_detector.receiver = self.receiver
