@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 __all__ = [
     "COMMANDS",
     "Command",
+    "SentenceParser",
     "add_file",
     "add_node_id",
     "build_parser",
     "command_module",
+    "duration",
     "event_kind",
     "number",
     "random_node_id",
+    "size",
 ]
 
 COMMANDS = {
@@ -33,6 +36,7 @@ COMMANDS = {
     "check": "print the settings of a configuration, or its problems",
     "listen": "print the events of a running cluster",
     "peers": "list the other nodes of a running cluster",
+    "stream": "create, show or check the JetStream stream of a configuration",
     "publish": "publish events given as arguments or as JSON lines",
     "init": "print a commented configuration to start from",
     "decode": "decode one captured payload, in one protocol or in all",
@@ -62,7 +66,8 @@ class SentenceParser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(allow_abbrev=False, **options)
-        self.commands: dict[str, argparse.ArgumentParser] = {}
+        self.commands: dict[str, SentenceParser] = {}
+        """The parsers of the commands, or of the actions of one command."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see '{self.prog} --help'\n")
@@ -73,6 +78,7 @@ class SentenceParser(argparse.ArgumentParser):
         found, unknown = self.parse_known_args(args, namespace)
         if unknown:
             command = self.commands.get(found.command, self)
+            command = command.commands.get(getattr(found, "action", ""), command)
             word = unknown[0].partition("=")[0]
             known = [option for action in command._actions for option in action.option_strings]
             near = difflib.get_close_matches(word, known, n=1)
@@ -99,9 +105,10 @@ class PrintCompletion(argparse.Action):
         for name, command in parser.commands.items():
             if command.description is None:
                 command_module(name).configure(command)
-            for action in command._actions:
-                if action.dest == "file":
-                    action.complete = shtab.FILE  # type: ignore[attr-defined]
+            for each in (command, *command.commands.values()):
+                for action in each._actions:
+                    if action.dest == "file":
+                        action.complete = shtab.FILE  # type: ignore[attr-defined]
         print(shtab.complete(parser, shell=values))
         parser.exit()
 
@@ -124,7 +131,7 @@ def build_parser(argv: Sequence[str]) -> SentenceParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
-        command: argparse.ArgumentParser = commands.add_parser(name, help=summary)
+        command: SentenceParser = commands.add_parser(name, help=summary)
         parser.commands[name] = command
         if name in argv:
             command_module(name).configure(command)
@@ -189,6 +196,34 @@ def number(
         return value
 
     return parse
+
+
+def duration(text: str) -> float:
+    """Read a duration in the form of the settings, for the ``type`` of an argument.
+
+    :param text: for example ``90s``.
+    :return: the duration in seconds.
+    """
+    from fastcoord.config import read_duration
+
+    try:
+        return read_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} was given; {error}") from None
+
+
+def size(text: str) -> int:
+    """Read a size in the form of the settings, for the ``type`` of an argument.
+
+    :param text: for example ``64MB``.
+    :return: the size in bytes.
+    """
+    from fastcoord.config import size_reader
+
+    try:
+        return size_reader(0, 2**60)(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} was given; {error}") from None
 
 
 def event_kind(name: str) -> str:

@@ -10,6 +10,8 @@ from fastcoord.nats.connection import EVENTS_SID
 from fastcoord.nats.supervisor import Supervisor
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from fastcoord.config import Config
     from fastcoord.nats.connection import Connection
     from fastcoord.nats.parser import MessageSink
@@ -40,7 +42,7 @@ class Observer:
         """
         await self._ended
 
-    async def __aenter__(self) -> Observer:
+    async def __aenter__(self) -> Self:
         try:
             await self._supervisor.start()
         except BaseException:

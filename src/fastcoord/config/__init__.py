@@ -54,6 +54,8 @@ from fastcoord.config._model import (
 from fastcoord.config._secret import Secret
 from fastcoord.config._template import template
 from fastcoord.config._toml import read_toml
+from fastcoord.config._values import duration as read_duration
+from fastcoord.config._values import size as size_reader
 from fastcoord.errors import ConfigError, ConfigProblem
 
 if TYPE_CHECKING:
@@ -80,6 +82,8 @@ __all__ = [
     "load_with_sources",
     "make_config",
     "parse_config",
+    "read_duration",
+    "size_reader",
     "split_credentials",
     "template",
 ]

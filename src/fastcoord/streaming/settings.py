@@ -18,6 +18,7 @@ __all__ = [
     "NANOSECONDS",
     "StreamFinding",
     "differences",
+    "duration_text",
     "is_covered",
     "stream_advice",
     "stream_problems",
@@ -267,6 +268,8 @@ def differences(wanted: StreamSettings, found: StreamSettings) -> list[str]:
 def _value(name: str, value: object) -> str:
     if name in ("max_age", "duplicate_window") and isinstance(value, int):
         return duration_text(value)
+    if name.startswith("max_") and isinstance(value, int) and value <= 0:
+        return "unlimited"
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
     return str(value)
