@@ -9,12 +9,14 @@ STUBBED = $(subst /,.,$(patsubst src/%.pyx,%,$(filter %.pyx,$(COMPILED))))
 JOBS ?= 4
 FUZZ_SECONDS ?= 600
 SOAK_SECONDS ?= 600
+SCHEDULES ?= 1000000
 TARGET ?= codec
 VERSIONS ?= oldest newest
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo build generate test lint types check fmt bench bench-quick sanitize variants fuzz fuzz-all \
-	soak interrupts reliability handshakes foreign versions wheels wheels-bill footprint clean-wheels everything \
+	soak coherence interrupts reliability handshakes foreign versions wheels wheels-bill footprint \
+	clean-wheels everything \
 	clean distclean
 
 help: ## list the targets
@@ -29,7 +31,7 @@ $(VENV)/.tools: $(BIN)/python pyproject.toml
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.tools pyproject.toml setup.py
-	FASTCOORD_PURE=1 $(BIN)/pip install -q --no-build-isolation -e '.[server,cli,uvloop]'
+	FASTCOORD_PURE=1 $(BIN)/pip install -q --no-build-isolation -e '.[server,cli,uvloop,cache]'
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.installed $(COMPILED)
@@ -92,6 +94,9 @@ interrupts: build ## raise an exception in each callback of a node and account f
 soak: build ## run nodes under faults and account for every event; SOAK_SECONDS=600
 	$(BIN)/python tests/soak/run.py --seconds $(SOAK_SECONDS) $(ARGS)
 
+coherence: build ## judge the cache in a million random schedules; SCHEDULES=1000000
+	$(BIN)/python tests/coherence/run.py --schedules $(SCHEDULES) $(ARGS)
+
 reliability: build ## run the reliability tests with many more repetitions
 	FASTCOORD_LONG=1 $(BIN)/python -X dev -m pytest tests/reliability $(ARGS)
 
@@ -121,7 +126,7 @@ wheels-bill: $(VENV)/.wheel-tools ## check the files in wheels/dist, and write t
 clean-wheels: ## remove the wheels of all Pythons
 	rm -rf wheels/dist
 
-everything: check bench-quick sanitize variants fuzz-all soak interrupts reliability handshakes foreign versions wheels bench ## run every check; hours
+everything: check bench-quick sanitize variants fuzz-all soak coherence interrupts reliability handshakes foreign versions wheels bench ## run every check; hours
 
 clean: ## remove what was built
 	find src/fastcoord \( -name '*.c' -o -name '*.html' -o -name '*.so' \) -delete

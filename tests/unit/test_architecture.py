@@ -29,7 +29,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "node",
         "_connect",
         "__init__",
-        "server",
+        "cache server",
         "cli",
         "__main__",
     )
@@ -46,6 +46,7 @@ ALLOWED_HEADERS = re.compile(r'\*|"Python\.h"|"fastcoord/\w+/\w+\.h"')
 
 # Third-party packages, and the packages that may import them; "" means all.
 FOREIGN = {
+    "cachetools": "cache",
     "msgspec": "",
     "nats": "nats",
     "nkeys": "config nats",

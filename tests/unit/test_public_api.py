@@ -37,7 +37,7 @@ ATTRIBUTES = {
     "Batch": ("count", "index", "node_id", "received_at"),
     "Connecting": (),
     "Node": NODE,
-    "Subscription": ("batches", "close", "stats"),
+    "Subscription": ("batches", "close", "stats", "take_nowait"),
 }
 """All attributes of these classes, apart from special methods."""
 CLASSES = [name for name in fastcoord.__all__ if isinstance(getattr(fastcoord, name), type)]
@@ -234,7 +234,15 @@ def test_import_loads_no_client_library() -> None:
         "import sys, json, fastcoord; print(json.dumps(sorted(sys.modules)))",
     )
     loaded = set(json.loads(done.stdout))
-    tools = {"fastcoord.cli", "fastcoord.server", "rich", "argparse", "nats_server", "uvloop"}
+    tools = {
+        "fastcoord.cache",
+        "fastcoord.cli",
+        "fastcoord.server",
+        "rich",
+        "argparse",
+        "nats_server",
+        "uvloop",
+    }
     later = {"nats", "nkeys", "tomli", "fastcoord.node", "fastcoord.config"}
     assert loaded & (tools | later) == set()
     assert "fastcoord.events" in loaded

@@ -51,6 +51,13 @@ class Subscription:
         self._consumer.check_open()
         return self._consumer.batches()
 
+    def take_nowait(self) -> Event | Notice | None:
+        """Take the next buffered event or notice without waiting.
+
+        :return: ``None`` if nothing is buffered.
+        """
+        return self._consumer.take_event()
+
     async def __aenter__(self) -> Subscription:
         return self
 

@@ -1,0 +1,256 @@
+"""``Cache``: the cache of an asynchronous program."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import time
+from collections.abc import Awaitable, Callable, Hashable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import cachetools
+
+from fastcoord._forking import call_in_child
+from fastcoord.cache.coherence import Coherence, Keys, Load, Read
+from fastcoord.cache.settings import check_settings, make_storage
+from fastcoord.errors import ConnectionLost, FastcoordError
+
+if TYPE_CHECKING:
+    from fastcoord.cache.stats import CacheStats
+    from fastcoord.events import Event
+    from fastcoord.node import Node
+    from fastcoord.receiving.subscription import Subscription
+
+__all__ = ["Cache"]
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+ERROR_LOG_INTERVAL = 60.0
+"""Seconds between two log lines about a failing function ``keys``."""
+
+logger = logging.getLogger("fastcoord")
+
+
+class Cache(Generic[K, V]):
+    """A cache in front of an asynchronous loader. The events of other nodes drop its entries.
+
+    Use it with ``async with`` on the event loop of its node. ``docs/cache.md`` describes what is
+    promised.
+
+    :param node: the node whose events drop entries.
+    :param load: an asynchronous function that returns the value of a key. It must read what a
+        writer has committed before the writer publishes its event.
+    :param keys: a function that returns the keys that an event invalidates, or ``ALL``. If it
+        fails, everything is dropped.
+    :param kinds: the event classes for which ``keys`` is called; ``None`` for all.
+    :param max_size: the number of entries, or their total weight if ``weigh`` is given.
+    :param weigh: returns the weight of a value.
+    :param max_age: seconds after which an entry is loaded again in any case; ``None`` for no limit.
+    :param stale_limit: while the node is disconnected, entries are served only until they are so
+        many seconds old. 0 serves none.
+    :param storage: a cache class of cachetools, which decides what is evicted.
+    :raises TypeError: an argument has the wrong type.
+    :raises ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        load: Callable[[K], Awaitable[V]],
+        *,
+        keys: Keys[K],
+        kinds: Iterable[type[Event]] | None = None,
+        max_size: float = 10_000,
+        weigh: Callable[[V], float] | None = None,
+        max_age: float | None = None,
+        stale_limit: float = 0.0,
+        storage: Callable[..., Any] = cachetools.LRUCache,
+    ) -> None:
+        check_settings(load=load, keys=keys, max_age=max_age, stale_limit=stale_limit)
+        self._node = node
+        self._load = load
+        self._keys = keys
+        self._kinds = None if kinds is None else list(kinds)
+        self._stale_limit = stale_limit
+        self._max_age = max_age
+        self._make_storage = functools.partial(make_storage, storage, max_size)
+        self._make_storage()  # raises an error if the arguments do not fit
+        self._weigh = weigh
+        self._events: Subscription | None = None
+        self._coherence: Coherence[K, V] | None = None
+        self._follower: asyncio.Task[None] | None = None
+        self._is_closed = False
+        self._next_error_log = 0.0
+        call_in_child(self)
+
+    # ------------------------------------------------------------------------------ reads
+
+    async def get(self, key: K) -> V:
+        """Return the value of a key, from memory or by the loader.
+
+        Reads of one key that wait at the same time share one load. A value must not be changed in
+        place, because other reads get the same object.
+
+        :param key: a hashable key.
+        :return: what the loader returned.
+        :raises FastcoordError: the cache is not open.
+        :raises Exception: what the loader raised. Failed loads are not kept.
+        """
+        coherence = self._coherence
+        if coherence is None:
+            raise self._not_open()
+        entry = coherence.lookup(key, time.monotonic())
+        if entry is not None:
+            return entry.value
+        read = coherence.begin(key, time.monotonic())
+        while True:
+            await self._wait(coherence, read)
+            if coherence.ends(read, time.monotonic()):
+                break
+        error = read.load.error
+        if isinstance(error, asyncio.CancelledError):
+            raise FastcoordError(
+                f"the load of {key!r:.60} was cancelled: the cache was closed, or the loader"
+                " cancelled itself"
+            )
+        if error is not None:
+            raise error
+        return read.load.value
+
+    async def _wait(self, coherence: Coherence[K, V], read: Read[K, V]) -> None:
+        """Wait for the end of the load of a read, and start this load if it is new."""
+        load = read.load
+        if read.must_start:
+            load.task = asyncio.get_running_loop().create_task(self._run(coherence, load))
+        try:
+            # `wait` does not cancel the task: other reads may wait for it.
+            await asyncio.wait((load.task,))
+        except BaseException:
+            if coherence.cancel(read):
+                load.task.cancel()
+            raise
+
+    async def _run(self, coherence: Coherence[K, V], load: Load[K, V]) -> None:
+        try:
+            value = await self._load(load.key)
+            weight = 1 if self._weigh is None else self._weigh(value)
+        except BaseException as error:
+            coherence.fail(load, error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            coherence.finish(load, value, weight)
+
+    # ----------------------------------------------------------------------------- writes
+
+    async def publish(self, *events: Event) -> None:
+        """Drop the keys that own events name, then publish the events.
+
+        Call it after the write is committed. A node does not receive its own events, so that
+        ``node.publish`` alone would leave the own entries as they are.
+
+        :raises FastcoordError: the cache is not open, or what ``Node.publish`` raises.
+        """
+        coherence = self._opened()
+        for event in events:
+            coherence.apply(event, "program")
+        await self._node.publish(*events)
+
+    def invalidate(self, *keys: K) -> None:
+        """Drop keys, and do not keep their loads that run now."""
+        coherence = self._opened()
+        for key in keys:
+            coherence.drop(key, "program")
+
+    def clear(self) -> None:
+        """Drop everything, and do not keep the loads that run now."""
+        self._opened().drop_all("program")
+
+    def stats(self) -> CacheStats:
+        """Return the counters of the cache."""
+        coherence = self._opened()
+        coherence.drain()
+        return coherence.stats()
+
+    # -------------------------------------------------------------------------- life cycle
+
+    async def __aenter__(self) -> Cache[K, V]:
+        if self._coherence is not None or self._is_closed:
+            raise FastcoordError("a cache can be opened only once: create another one")
+        self._events = events = self._node.subscribe(kinds=self._kinds, connection=True)
+        self._coherence = Coherence(
+            keys=self._keys,
+            make_storage=self._make_storage,
+            take=events.take_nowait,
+            node_id=lambda: self._node.node_id,
+            is_connected=self._node.is_connected,
+            stale_limit=self._stale_limit,
+            max_age=self._max_age,
+            on_error=self._log_error,
+        )
+        self._follower = asyncio.get_running_loop().create_task(
+            self._follow(events, self._coherence),
+            name=f"fastcoord cache of node {self._node.node_id}",
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Drop everything and cancel the loads that run. Their readers get a ``FastcoordError``."""
+        coherence, self._coherence = self._coherence, None
+        self._is_closed = True
+        if coherence is None or self._events is None or self._follower is None:
+            return
+        self._events.close()
+        tasks = {load.task for load in coherence.running() if load.task is not None}
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait({self._follower, *tasks})
+
+    async def _follow(self, events: Subscription, coherence: Coherence[K, V]) -> None:
+        """Process the items of the subscription while nothing is read."""
+        try:
+            async for item in events:
+                coherence.receive(item)
+        except ConnectionLost as error:
+            logger.warning("a cache of node %d serves nothing: %s", self._node.node_id, error)
+        finally:
+            coherence.end()
+
+    def _log_error(self, event: Event, error: Exception) -> None:
+        now = time.monotonic()
+        if now >= self._next_error_log:
+            self._next_error_log = now + ERROR_LOG_INTERVAL
+            logger.error(
+                "a cache of node %d has dropped everything: the function keys failed for %s: %r",
+                self._node.node_id,
+                type(event).__name__,
+                error,
+            )
+
+    def forked(self) -> None:
+        """Close the cache in a forked child, which receives no events of the parent's node."""
+        self._coherence = None
+        self._is_closed = True
+
+    def _opened(self) -> Coherence[K, V]:
+        if self._coherence is None:
+            raise self._not_open()
+        return self._coherence
+
+    def _not_open(self) -> FastcoordError:
+        state = "is closed" if self._is_closed else "is not open: use `async with` for it"
+        return FastcoordError(f"the cache {state}")
+
+
+Cache.__module__ = "fastcoord.cache"

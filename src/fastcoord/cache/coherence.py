@@ -1,0 +1,345 @@
+"""Decide which entries of a cache may be served. Pure logic, with the time handed in.
+
+Each load has a fence: an invalidation of its key while it runs, or before its readers have taken
+the value, marks the load as stale. A stale load is not kept, no further read joins it, and its
+readers load again. After ``LOADS_PER_READ`` loads, a read takes the value of its last load, which
+began after the read itself.
+
+| item of the subscription | effect |
+| --- | --- |
+| an event | drops the keys that the function ``keys`` returns |
+| ``Missed`` | drops everything: the missing events may name any key |
+| ``Disconnected`` | entries are served only while they are younger than ``stale_limit`` |
+| ``Reconnected`` | drops everything, and entries are served again |
+| ``DuplicateNodeId`` of this node | drops everything; from then on as after ``Disconnected`` |
+"""
+
+from __future__ import annotations
+
+import collections
+import enum
+from collections.abc import Callable, Hashable, Iterable, MutableMapping
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+from fastcoord.cache.stats import CacheStats
+from fastcoord.events import Disconnected, DuplicateNodeId, Event, Missed, Notice, Reconnected
+
+__all__ = ["ALL", "AllKeys", "Coherence", "Keys", "Load", "Read"]
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+LOADS_PER_READ = 3
+"""A read whose loads are always overtaken ends after so many."""
+
+
+class AllKeys(enum.Enum):
+    """The type of ``ALL``."""
+
+    ALL = "all"
+
+    def __repr__(self) -> str:
+        return "fastcoord.cache.ALL"
+
+
+ALL: Literal[AllKeys.ALL] = AllKeys.ALL
+"""What the function ``keys`` returns for an event that invalidates every key."""
+
+AllKeys.__module__ = "fastcoord.cache"
+
+Keys: TypeAlias = Callable[[Event], Iterable[K] | AllKeys]
+"""Returns the keys that an event invalidates."""
+
+
+class Load(Generic[K, V]):
+    """One call of the loader, and afterwards the entry with its value."""
+
+    __slots__ = (
+        "began_at",
+        "epoch",
+        "error",
+        "has_ended",
+        "is_stale",
+        "key",
+        "readers",
+        "task",
+        "value",
+        "weight",
+    )
+
+    value: V
+
+    def __init__(self, key: K, epoch: int, began_at: float) -> None:
+        self.key = key
+        self.epoch = epoch
+        self.began_at = began_at
+        self.is_stale = False
+        self.has_ended = False
+        self.error: BaseException | None = None
+        self.readers = 0
+        self.weight: float = 1
+        self.task: Any = None
+        """What runs the load and wakes the readers; belongs to the user of :class:`Coherence`."""
+
+
+class Read(Generic[K, V]):
+    """One read that waits for a load.
+
+    :ivar load: the load for which the read waits.
+    :ivar must_start: whether the caller must start this load.
+    """
+
+    __slots__ = ("key", "load", "loads", "must_start")
+
+    load: Load[K, V]
+
+    def __init__(self, key: K) -> None:
+        self.key = key
+        self.loads = 0
+        self.must_start = False
+
+
+class Coherence(Generic[K, V]):
+    """The entries of a cache and the loads under way.
+
+    :param keys: returns the keys that an event invalidates.
+    :param make_storage: returns an empty, bounded mapping from keys to loads.
+    :param take: returns the next buffered item of the subscription, or ``None``. Every read takes
+        all of them first, so that no read ignores an event that the node has received.
+    :param node_id: returns this node's id.
+    :param is_connected: whether the node is connected now.
+    :param stale_limit: seconds; how old an entry may be to be served while the node is
+        disconnected.
+    :param max_age: seconds after which an entry is always loaded again; ``None`` for no limit.
+    :param on_error: called with the event and the exception if ``keys`` fails.
+    """
+
+    def __init__(
+        self,
+        *,
+        keys: Keys[K],
+        make_storage: Callable[[], MutableMapping[K, Load[K, V]]],
+        take: Callable[[], Event | Notice | None],
+        node_id: Callable[[], int],
+        is_connected: bool,
+        stale_limit: float = 0.0,
+        max_age: float | None = None,
+        on_error: Callable[[Event, Exception], None],
+    ) -> None:
+        self._keys = keys
+        self._make_storage = make_storage
+        self._take = take
+        self._node_id = node_id
+        self._stale_limit = stale_limit
+        self._max_age = max_age
+        self._on_error = on_error
+        self._is_connected = is_connected
+        self._is_duplicate = False
+        self._epoch = 0
+        self._storage = make_storage()
+        self._joinable: dict[K, Load[K, V]] = {}
+        """The loads under way that a further read may join."""
+        self._fences: dict[K, list[Load[K, V]]] = {}
+        """All loads that have not ended, or whose readers have not all taken the value."""
+        self._hits = self._joined = self._loads = self._failed = self._overtaken = 0
+        self._drops: collections.Counter[str] = collections.Counter()
+
+    # ------------------------------------------------------------------------------ reads
+
+    def lookup(self, key: K, now: float) -> Load[K, V] | None:
+        """Return the entry of a key if it may be served; ``None`` if the key must be loaded."""
+        self.drain()
+        load = self._storage.get(key)
+        if load is None:
+            return None
+        age = now - load.began_at
+        if self._max_age is not None and age >= self._max_age:
+            del self._storage[key]
+            self._drops["age"] += 1
+            return None
+        if not self.is_following and age >= self._stale_limit:
+            return None
+        self._hits += 1
+        return load
+
+    def begin(self, key: K, now: float) -> Read[K, V]:
+        """Begin a read of a key for which ``lookup`` has returned ``None``."""
+        read: Read[K, V] = Read(key)
+        self._wait_for_load(read, now)
+        return read
+
+    def ends(self, read: Read[K, V], now: float) -> bool:
+        """Check, after the load of a read has ended, whether the read ends with its result.
+
+        :return: ``False`` if the read now waits for another load.
+        """
+        self.drain()
+        load = read.load
+        is_last = load.error is not None or read.loads >= LOADS_PER_READ
+        ends = is_last or self.is_fresh(load)
+        self._leave(load)
+        if ends:
+            return True
+        entry = self.lookup(read.key, now)
+        if entry is None:
+            self._wait_for_load(read, now)
+            return False
+        read.load = entry
+        return True
+
+    def cancel(self, read: Read[K, V]) -> bool:
+        """End a read that no longer waits.
+
+        :return: whether its load has not ended and has no other readers, so that it should be
+            cancelled.
+        """
+        load = read.load
+        self._leave(load)
+        if load.has_ended or load.readers:
+            return False
+        self._close_to_reads(load)
+        return True
+
+    def is_fresh(self, load: Load[K, V]) -> bool:
+        """Whether nothing has made the load stale so far."""
+        return not load.is_stale and load.epoch == self._epoch
+
+    def _wait_for_load(self, read: Read[K, V], now: float) -> None:
+        load = self._joinable.get(read.key)
+        read.must_start = load is None
+        if load is None:
+            load = Load(read.key, self._epoch, now)
+            self._joinable[read.key] = load
+            self._fences.setdefault(read.key, []).append(load)
+            self._loads += 1
+        else:
+            self._joined += 1
+        load.readers += 1
+        read.load = load
+        read.loads += 1
+
+    def _leave(self, load: Load[K, V]) -> None:
+        load.readers -= 1
+        if load.has_ended and not load.readers:
+            self._remove_fence(load)
+
+    # ------------------------------------------------------------------------------ loads
+
+    def finish(self, load: Load[K, V], value: V, weight: float = 1) -> None:
+        """Note the value of a load, and keep it unless it has become stale."""
+        self.drain()
+        load.value = value
+        load.weight = weight
+        self._end(load)
+        if not self.is_fresh(load):
+            self._overtaken += 1
+            return
+        storage = self._storage
+        before = len(storage) + (load.key not in storage)
+        try:
+            storage[load.key] = load
+        except ValueError:
+            # cachetools: the value alone is larger than the cache.
+            before -= 1
+        self._drops["evicted"] += before - len(storage)
+
+    def fail(self, load: Load[K, V], error: BaseException) -> None:
+        """Note that a load has failed. All its readers get the error."""
+        load.error = error
+        self._failed += 1
+        self._end(load)
+
+    def running(self) -> list[Load[K, V]]:
+        """Return the loads that have not ended."""
+        return [load for loads in self._fences.values() for load in loads if not load.has_ended]
+
+    def _end(self, load: Load[K, V]) -> None:
+        load.has_ended = True
+        self._close_to_reads(load)
+        if not load.readers:
+            self._remove_fence(load)
+
+    def _close_to_reads(self, load: Load[K, V]) -> None:
+        if self._joinable.get(load.key) is load:
+            del self._joinable[load.key]
+
+    def _remove_fence(self, load: Load[K, V]) -> None:
+        fences = self._fences[load.key]
+        fences.remove(load)
+        if not fences:
+            del self._fences[load.key]
+
+    # ---------------------------------------------------------------------- invalidation
+
+    @property
+    def is_following(self) -> bool:
+        """Whether the node receives all events, as far as it knows."""
+        return self._is_connected and not self._is_duplicate
+
+    def drain(self) -> None:
+        """Process all buffered items of the subscription."""
+        while (item := self._take()) is not None:
+            self.receive(item)
+
+    def receive(self, item: Event | Notice) -> None:
+        """Process one item of the subscription."""
+        if isinstance(item, Event):
+            self.apply(item, "event")
+        elif isinstance(item, Missed):
+            self.drop_all("missed")
+        elif isinstance(item, Disconnected):
+            self._is_connected = False
+        elif isinstance(item, Reconnected):
+            self.drop_all("absence")
+            self._is_connected = True
+        elif isinstance(item, DuplicateNodeId) and item.node_id == self._node_id():
+            # This node drops the events of the other one.
+            self.drop_all("missed")
+            self._is_duplicate = True
+
+    def end(self) -> None:
+        """Note that the subscription has ended, so that nothing is known from now on."""
+        self._is_connected = False
+
+    def apply(self, event: Event, cause: str) -> None:
+        """Drop the keys that an event names; drop everything if this cannot be found out."""
+        try:
+            keys = self._keys(event)
+            if keys is ALL:
+                self.drop_all(cause)
+                return
+            if isinstance(keys, str | bytes):
+                raise TypeError(f"keys must return an iterable of keys or ALL, not {keys!r:.60}")
+            for key in keys:
+                self.drop(key, cause)
+        except Exception as error:  # noqa: BLE001  the function belongs to the program
+            self.drop_all("error")
+            self._on_error(event, error)
+
+    def drop(self, key: K, cause: str) -> None:
+        """Drop the entry of a key, and mark its loads as stale."""
+        if self._storage.pop(key, None) is not None:
+            self._drops[cause] += 1
+        for load in self._fences.get(key, ()):
+            load.is_stale = True
+        self._joinable.pop(key, None)
+
+    def drop_all(self, cause: str) -> None:
+        """Drop every entry, and mark all loads as stale."""
+        self._epoch += 1
+        self._drops[cause] += len(self._storage)
+        self._storage = self._make_storage()
+        self._joinable.clear()
+
+    def stats(self) -> CacheStats:
+        """Return the counters."""
+        return CacheStats(
+            hits=self._hits,
+            joined=self._joined,
+            loads=self._loads,
+            failed=self._failed,
+            overtaken=self._overtaken,
+            entries=len(self._storage),
+            is_following=self.is_following,
+            drops={cause: count for cause, count in self._drops.items() if count},
+        )

@@ -1,0 +1,40 @@
+"""Check the arguments of a cache, and create its storage."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+__all__ = ["check_settings", "make_storage"]
+
+
+def check_settings(
+    *, load: object, keys: object, max_age: float | None, stale_limit: float
+) -> None:
+    """Raise an error for arguments that cannot be used.
+
+    :raises TypeError: a function is not callable, or a number is not a number.
+    :raises ValueError: a number is out of range.
+    """
+    for name, function in (("load", load), ("keys", keys)):
+        if not callable(function):
+            raise TypeError(f"{name} must be a function, not {function!r:.60}")
+    if max_age is not None and not max_age > 0:
+        raise ValueError(f"max_age must be above zero seconds or None, not {max_age!r}")
+    if not stale_limit >= 0:
+        raise ValueError(f"stale_limit must be zero seconds or more, not {stale_limit!r}")
+
+
+def make_storage(
+    storage: Callable[..., MutableMapping[Any, Any]], max_size: float
+) -> MutableMapping[Any, Any]:
+    """Return an empty storage for loads.
+
+    :param storage: a class of cachetools that takes ``maxsize`` and ``getsizeof``.
+    :param max_size: the limit of the total weight.
+    :raises ValueError: ``max_size`` is not above zero.
+    """
+    if not max_size > 0:
+        raise ValueError(f"max_size must be above zero, not {max_size!r}")
+    return storage(max_size, getsizeof=operator.attrgetter("weight"))
