@@ -180,7 +180,9 @@ class Cache(Generic[K, V]):
     async def __aenter__(self) -> Cache[K, V]:
         if self._coherence is not None or self._is_closed:
             raise FastcoordError("a cache can be opened only once: create another one")
-        self._events = events = self._node.subscribe(kinds=self._kinds, connection=True)
+        self._events = events = self._node.subscribe(
+            kinds=self._kinds, connection=True, name="cache"
+        )
         self._coherence = Coherence(
             keys=self._keys,
             make_storage=self._make_storage,
