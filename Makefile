@@ -31,7 +31,7 @@ $(VENV)/.tools: $(BIN)/python pyproject.toml
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.tools pyproject.toml setup.py
-	FASTCOORD_PURE=1 $(BIN)/pip install -q --no-build-isolation -e '.[server,cli,uvloop,cache]'
+	FASTCOORD_PURE=1 $(BIN)/pip install -q --no-build-isolation -e '.[server,cli,uvloop,metrics,cache]'
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.installed $(COMPILED)

@@ -13,6 +13,7 @@ from fastcoord._liveness import Liveness
 from fastcoord._loss_log import LossLog
 from fastcoord._ping import Pings
 from fastcoord._subscriptions import Subscriptions
+from fastcoord.config import doubtful_settings
 from fastcoord.errors import ConnectionLost, NodeClosed, PermissionDenied
 from fastcoord.events import Disconnected, Missed, Reconnected
 from fastcoord.nats.connection import EVENTS_SID
@@ -104,6 +105,8 @@ class Session:
             self._end(NodeClosed(f"node {self.node_id} has not joined"))
             await self._supervisor.close()
             raise
+        for doubt in doubtful_settings(self.config):
+            logger.warning("%s: %s", self._name, doubt)
         self._has_joined = True
         self._liveness.start()
 

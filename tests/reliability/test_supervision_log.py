@@ -114,3 +114,14 @@ async def test_expired_token_is_reread(tmp_path: Path, caplog: pytest.LogCapture
             assert "expired" in lost[0].lower()
             await node.publish(ReloadSettings())
             await node.flush()
+
+
+async def test_disabled_reconnecting_is_logged_once(
+    server: LocalServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with joined(server, 1, max_reconnects=0):
+        pass
+    async with joined(server, 1):
+        pass
+    (line,) = [line for line in lines(caplog) if "max-reconnects = 0" in line]
+    assert line.startswith("node 1: max-reconnects = 0: this node ends at the first loss")

@@ -29,7 +29,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "node",
         "_connect",
         "__init__",
-        "cache server",
+        "cache metrics server",
         "cli",
         "__main__",
     )
@@ -50,6 +50,7 @@ FOREIGN = {
     "msgspec": "",
     "nats": "nats",
     "nkeys": "config nats",
+    "prometheus_client": "metrics",
     "rich": "cli",
     "shtab": "cli",
     "tomli": "config",

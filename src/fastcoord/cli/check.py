@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fastcoord.cli.arguments import add_file
 from fastcoord.cli.observer import Observer
 from fastcoord.cli.running import run_until_interrupted
-from fastcoord.config import describe, load_with_sources
+from fastcoord.config import describe, doubtful_settings, load_with_sources
 from fastcoord.nats.parser import MessageSink
 
 if TYPE_CHECKING:
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from fastcoord.config import Config
 
 __all__ = ["configure", "run"]
-
-ENDS_AT_FIRST_LOSS = (
-    "max-reconnects = 0: this node ends at the first loss of its connection, whereas Stalwart "
-    "reconnects; leave the key out to reconnect without limit"
-)
 
 DESCRIPTION = """\
 Print every setting in effect with its source: file and line, or default. If the file has problems,
@@ -56,8 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     config, sources = load_with_sources(arguments.file)
     print(describe(config, sources), flush=True)
-    if config.nats.max_reconnects == 0:
-        print(f"fastcoord: {ENDS_AT_FIRST_LOSS}", file=sys.stderr, flush=True)
+    for doubt in doubtful_settings(config):
+        print(f"fastcoord: {doubt}", file=sys.stderr, flush=True)
     return run_until_interrupted(_visit(config)) if arguments.connect else 0
 
 

@@ -37,7 +37,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from fastcoord.config._arguments import Settings, is_url, read_arguments
 from fastcoord.config._credentials import Credentials, check_credentials, split_credentials
-from fastcoord.config._describe import describe
+from fastcoord.config._describe import describe, doubtful_settings
 from fastcoord.config._json import read_json
 from fastcoord.config._model import (
     PROTOCOLS,
@@ -77,6 +77,7 @@ __all__ = [
     "default_presence_subject",
     "default_subject",
     "describe",
+    "doubtful_settings",
     "is_url",
     "load_config",
     "load_with_sources",

@@ -9,10 +9,14 @@ from fastcoord.config._model import Address, Config
 from fastcoord.config._settings import CLUSTER, STORE
 from fastcoord.config._values import BYTES, MILLISECONDS
 
-__all__ = ["describe", "value_text"]
+__all__ = ["describe", "doubtful_settings", "value_text"]
 
 MAX_VALUE_WIDTH = 40
 _NONE = "none"
+ENDS_AT_FIRST_LOSS = (
+    "max-reconnects = 0: this node ends at the first loss of its connection, whereas Stalwart"
+    " reconnects; leave the key out to reconnect without limit"
+)
 _UNSET = {"max-reconnects": "no limit", "pace": "auto"}
 """What ``None`` means, for the keys where it does not mean that there is none."""
 
@@ -39,6 +43,17 @@ def describe(config: Config, sources: Mapping[str, str] | None = None) -> str:
         f"{key:<{width}}  {value:<{value_width}}  {sources.get(key, 'default')}"
         for key, value in rows
     )
+
+
+def doubtful_settings(config: Config) -> list[str]:
+    """Describe the settings that are valid and probably not what the user wants.
+
+    :param config: the configuration.
+    :return: a sentence for each one.
+    """
+    if config.nats.max_reconnects != 0:
+        return []
+    return [ENDS_AT_FIRST_LOSS]
 
 
 def value_text(section: object, key: str) -> str:
