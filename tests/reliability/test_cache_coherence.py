@@ -1,0 +1,106 @@
+"""Workers with caches in front of one database, while servers and workers are killed."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastcoord.server import LocalServer
+from support.cluster.nodes import node_toml
+from support.scale import repeats
+from support.wait import until
+
+SCRIPT = Path(__file__).parents[1] / "support" / "processes" / "caching_process.py"
+LIMIT = 120.0
+
+
+class Worker:
+    """A running ``caching_process.py``."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    @classmethod
+    async def start(cls, folder: Path, node_id: int, seed: int) -> "Worker":
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, str(SCRIPT), str(folder / "node.toml"), str(node_id)),
+            *(str(folder / "rows.sqlite"), str(seed)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        worker = cls(process)
+        assert await worker.line() == "ready"
+        return worker
+
+    async def line(self) -> str:
+        assert self.process.stdout is not None
+        return (await asyncio.wait_for(self.process.stdout.readline(), LIMIT)).decode().strip()
+
+    async def ask(self, command: str) -> Any:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{command}\n".encode())
+        return await self.line()
+
+    async def end(self) -> None:
+        if self.process.returncode is None:
+            assert self.process.stdin is not None
+            self.process.stdin.close()
+        assert await asyncio.wait_for(self.process.wait(), LIMIT) in (0, -9)
+
+
+async def written(folder: Path, more: int) -> None:
+    """Wait until the workers have written some rows more."""
+    import sqlite3
+
+    with sqlite3.connect(folder / "rows.sqlite", timeout=60) as database:
+        count = "SELECT sum(version) FROM rows"
+        before = database.execute(count).fetchone()[0]
+        await until(lambda: database.execute(count).fetchone()[0] >= before + more)
+    database.close()
+
+
+@pytest.mark.slow
+async def test_killed_cluster_reads_nothing_stale(
+    server: LocalServer, tmp_path: Path, record_property: Any
+) -> None:
+    (tmp_path / "node.toml").write_text(node_toml(server, cluster={"heartbeat": "200ms"}))
+    workers = [await Worker.start(tmp_path, number, number) for number in (1, 2, 3)]
+    try:
+        for round_number in range(repeats(1, long=5)):
+            await written(tmp_path, 100)
+            await kill_server(server, tmp_path)
+            workers[2].process.kill()
+            await workers[2].process.wait()
+            await written(tmp_path, 50)
+            workers[2] = await Worker.start(tmp_path, 3, 10 + round_number)
+            await written(tmp_path, 50)
+            await kill_server(server, tmp_path)
+            await written(tmp_path, 100)
+        assert [await worker.ask("pause") for worker in workers] == ["paused"] * 3
+        assert await workers[0].ask("write") == "written"
+        for worker in workers:
+            await until(lambda worker=worker: reads_newest(worker))
+        reports = [json.loads(await worker.ask("report")) for worker in workers]
+    finally:
+        for worker in workers:
+            await worker.end()
+    record_property("reports", reports)
+    print(*reports, sep="\n")
+    assert [report["violations"] for report in reports] == [[], [], []]
+    for report in reports:
+        assert report["hits"] > report["loads"] > 0
+        assert {"event", "absence", "program"} <= set(report["drops"])
+
+
+async def kill_server(server: LocalServer, folder: Path) -> None:
+    server.kill()
+    # Writing goes on without the bus.
+    await written(folder, 50)
+    await server.start_async()
+
+
+async def reads_newest(worker: Worker) -> bool:
+    return await worker.ask("read") == "true"
