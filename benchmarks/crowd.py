@@ -9,8 +9,9 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import fastcoord
-from benchmarks import data, peers, ticker
+from benchmarks import data, peers
 from benchmarks.peers.fastcoord_nodes import configuration
+from fastcoord.tuning import ticker
 
 FIRST_NODE_ID = 100
 

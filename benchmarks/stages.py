@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import fastcoord
-from benchmarks import data, peers, ticker
+from benchmarks import data, peers
 from benchmarks.latency import LEAD
 from benchmarks.processes import Process
 from fastcoord.nats.transport import MessageTransport
+from fastcoord.tuning import ticker
 
 RATE = 1_000
 STAGES = (

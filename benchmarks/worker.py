@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import resource
 import sys
 import time
 from array import array
@@ -17,15 +16,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import crowd, data, peers, stages, ticker
+from benchmarks import crowd, data, peers, stages
+from fastcoord.tuning import ticker
+from fastcoord.tuning.usage import processor_seconds
 
 Job = dict[str, Any]
-
-
-def processor_seconds() -> float:
-    """Return the CPU time of this process in seconds."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
 
 
 def report(**facts: Any) -> None:

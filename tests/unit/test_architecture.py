@@ -30,6 +30,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "_connect",
         "__init__",
         "cache metrics server",
+        "tuning",
         "cli",
         "__main__",
     )
@@ -47,6 +48,7 @@ ALLOWED_HEADERS = re.compile(r'\*|"Python\.h"|"fastcoord/\w+/\w+\.h"')
 # Third-party packages, and the packages that may import them; "" means all.
 FOREIGN = {
     "cachetools": "cache",
+    "hdrh": "tuning",
     "msgspec": "",
     "nats": "nats",
     "nkeys": "config nats",
@@ -54,7 +56,7 @@ FOREIGN = {
     "rich": "cli",
     "shtab": "cli",
     "tomli": "config",
-    "uvloop": "cli",
+    "uvloop": "cli tuning",
 }
 
 CYTHON_IMPORT = re.compile(

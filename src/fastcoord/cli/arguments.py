@@ -40,6 +40,7 @@ COMMANDS = {
     "publish": "publish events given as arguments or as JSON lines",
     "init": "print a commented configuration to start from",
     "decode": "decode one captured payload, in one protocol or in all",
+    "bench": "measure throughput and latency under a load",
 }
 """The summary of each command by its name, which is also the name of its module."""
 

@@ -9,12 +9,16 @@ import asyncio
 import ctypes
 import os
 import struct
+import sys
+import time
 from typing import Any
+
+__all__ = ["Ticker"]
 
 CLOCK_MONOTONIC = 1
 TFD_TIMER_ABSTIME = 1
-TFD_NONBLOCK = os.O_NONBLOCK
-TFD_CLOEXEC = os.O_CLOEXEC
+TFD_NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+TFD_CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 
 
 class TimerSpec(ctypes.Structure):
@@ -27,13 +31,24 @@ class TimerSpec(ctypes.Structure):
 
 
 class Ticker:
-    """Tick at ``start`` and then every ``interval``; Linux only.
+    """Tick at ``start`` and then every ``interval``.
+
+    Without timerfd, which only Linux has, the ticks come from the timers of the event loop.
 
     :param start: nanoseconds on the clock of ``time.monotonic_ns``.
     :param interval: nanoseconds.
     """
 
     def __init__(self, start: int, interval: int) -> None:
+        self._start, self._interval = start, interval
+        self._file = -1
+        self._ticked = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        if sys.platform == "linux":
+            self._open(start, interval)
+
+    def _open(self, start: int, interval: int) -> None:
         self._library = ctypes.CDLL(None, use_errno=True)
         self._file = self._library.timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)
         if self._file < 0:
@@ -44,9 +59,6 @@ class Ticker:
         )
         if done < 0:
             raise OSError(ctypes.get_errno(), "timerfd_settime")
-        self._loop = asyncio.get_running_loop()
-        self._waiter: asyncio.Future[None] | None = None
-        self._ticked = 0
         self._loop.add_reader(self._file, self._readable)
 
     def _readable(self) -> None:
@@ -59,15 +71,25 @@ class Ticker:
 
         :return: the number of ticks since the last call; 1 if none was missed.
         """
+        if self._file < 0:
+            return await self._wait_by_loop()
         if not self._ticked:
             self._waiter = self._loop.create_future()
             await self._waiter
         ticked, self._ticked = self._ticked, 0
         return ticked
 
+    async def _wait_by_loop(self) -> int:
+        next_tick = self._start + self._ticked * self._interval
+        await asyncio.sleep(max(0.0, (next_tick - time.monotonic_ns()) / 1e9))
+        passed = max(next_tick, time.monotonic_ns()) - self._start
+        before, self._ticked = self._ticked, passed // self._interval + 1
+        return self._ticked - before
+
     def __enter__(self) -> Ticker:
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        self._loop.remove_reader(self._file)
-        os.close(self._file)
+        if self._file >= 0:
+            self._loop.remove_reader(self._file)
+            os.close(self._file)

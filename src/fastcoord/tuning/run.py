@@ -1,0 +1,260 @@
+"""One run: start the processes, apply the load, and collect the result."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+import tempfile
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fastcoord.tuning import histograms
+from fastcoord.tuning.job import Job
+from fastcoord.tuning.load import Load, NotMeasured, settings_of
+from fastcoord.tuning.processes import WorkerProcess
+from fastcoord.tuning.proxy import OutageProxy
+from fastcoord.tuning.result import Result, facts, now_text
+from fastcoord.tuning.summing import summed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastcoord.tuning.target import Target
+
+__all__ = ["Run", "RunState"]
+
+CONNECT_TIMEOUT = 30.0
+LEAD = 0.3
+"""Seconds between the message with the start time and that time."""
+
+MAX_SAMPLES = 100_000
+"""How many events of one subscriber are timed at most, roughly."""
+
+FLAT_OUT_STRIDE = 1009
+END_TIMEOUT = 5.0
+
+
+class RunState(msgspec.Struct, frozen=True, kw_only=True):
+    """The progress of a run.
+
+    :ivar phase: ``"connecting"``, ``"warm-up"``, ``"measuring"`` or ``"waiting for the rest"``.
+    :ivar share: the elapsed share of the load, from 0 to 1.
+    """
+
+    phase: str
+    share: float
+    sent: int
+    received: int
+    missed: int
+
+
+class Run:
+    """One run.
+
+    :param load: what publishers and subscribers do.
+    :param settings: settings other than those of the configuration.
+    :param target: the server.
+    :param on_progress: called several times a second.
+    """
+
+    def __init__(
+        self,
+        load: Load,
+        settings: dict[str, Any],
+        target: Target,
+        on_progress: Callable[[RunState], None] | None = None,
+    ) -> None:
+        self.load = load
+        self._settings = settings
+        self._target = target
+        self.on_progress = on_progress
+        self._publishers: list[WorkerProcess] = []
+        self._subscribers: list[WorkerProcess] = []
+        self._start = 0
+        self._is_sent = False
+        self._stopped = asyncio.Event()
+
+    def stop(self) -> None:
+        """End the run early; its result is then marked as interrupted."""
+        self._stopped.set()
+
+    async def measure(self) -> Result:
+        """Run, and return the result.
+
+        :raises NotMeasured: the processes could not connect.
+        """
+        histograms.check_library()
+        machine, started_at = facts(), now_text()
+        async with AsyncExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastcoord-")))
+            proxy = None
+            if self.load.outage:
+                host, port = self._target.proxied_address()
+                proxy = await stack.enter_async_context(OutageProxy(host, port))
+            self._make_processes(folder, proxy)
+            stack.push_async_callback(self._end)
+            showing = asyncio.create_task(self._show())
+            stack.callback(showing.cancel)
+            problems = await self._apply(proxy)
+            result = summed(
+                self.load,
+                [each.reply.publisher for each in self._publishers if each.reply],
+                [each.reply.subscriber for each in self._subscribers if each.reply],
+                problems,
+                self._stopped.is_set(),
+            )
+            corrected, uncorrected = await asyncio.to_thread(
+                histograms.latencies,
+                self.load,
+                self._start,
+                [Path(each.job.samples) for each in self._publishers],
+                [Path(each.job.samples) for each in self._subscribers],
+            )
+        return Result(
+            started_at=started_at,
+            command=sys.argv[1:],
+            machine=machine,
+            load=self.load,
+            settings={**settings_of(self._target.config), **self._settings},
+            server=self._target.name,
+            corrected=corrected,
+            uncorrected=uncorrected,
+            **result,
+        )
+
+    def _make_processes(self, folder: Path, proxy: OutageProxy | None) -> None:
+        load = self.load
+        subject = f"{self._target.subject_prefix}.{secrets.token_hex(6)}"
+        count = load.events_per_publisher
+        stride = FLAT_OUT_STRIDE
+        if count is not None:
+            stride = -(-count * load.publishers // MAX_SAMPLES)
+        for role, number, processes in (
+            ("subscribe", load.subscribers, self._subscribers),
+            ("publish", load.publishers, self._publishers),
+        ):
+            for index in range(number):
+                job = Job(
+                    role=role,  # type: ignore[arg-type]
+                    load=load,
+                    file=self._target.file,
+                    text=self._target.text,
+                    settings=self._settings,
+                    subject=subject,
+                    stream=self._target.stream,
+                    address=proxy.address if proxy and role == "publish" else None,
+                    index=index,
+                    samples=str(folder / f"{role}.{index}"),
+                    stride=stride,
+                )
+                processes.append(WorkerProcess(job, lambda: None))
+
+    async def _apply(self, proxy: OutageProxy | None) -> list[str]:
+        """Apply the load.
+
+        :return: what makes the run invalid.
+        """
+        for group in (self._subscribers, self._publishers):
+            for process in group:
+                await process.start()
+            await self._wait([each.ready for each in group], CONNECT_TIMEOUT)
+            for process in group:
+                if process.failure is not None:
+                    raise NotMeasured(process.failure)
+                if not process.ready.is_set() and not self._stopped.is_set():
+                    raise NotMeasured(f"a process did not connect within {CONNECT_TIMEOUT:g} s")
+        self._start = time.monotonic_ns() + int(LEAD * 1e9)
+        for process in (*self._subscribers, *self._publishers):
+            process.go(self._start)
+        cutting = asyncio.create_task(self._cut(proxy)) if proxy else None
+        load = self.load
+        try:
+            limit = (load.warm_up + load.seconds) * 1.5 + load.longest_incident + CONNECT_TIMEOUT
+            await self._wait([each.done for each in self._publishers], limit)
+        finally:
+            if cutting is not None:
+                cutting.cancel()
+        if self._stopped.is_set():
+            for process in self._publishers:
+                process.stop()
+            await self._finish(self._publishers, END_TIMEOUT)
+        self._is_sent = True
+        total = sum(
+            each.reply.publisher.sent
+            for each in self._publishers
+            if each.reply is not None and each.reply.publisher is not None
+        )
+        for process in self._subscribers:
+            process.sent(total)
+            if self._stopped.is_set():
+                process.stop()
+        await self._finish(self._subscribers, limit)
+        return self._problems()
+
+    async def _finish(self, processes: list[WorkerProcess], timeout: float) -> None:
+        done = [asyncio.create_task(each.done.wait()) for each in processes]
+        try:
+            await asyncio.wait(done, timeout=timeout)
+        finally:
+            for task in done:
+                task.cancel()
+
+    async def _wait(self, events: list[asyncio.Event], timeout: float) -> None:
+        """Wait for all events, or until the run is stopped, or until a process fails."""
+        deadline = time.monotonic() + timeout
+        everything = (*self._publishers, *self._subscribers)
+        while not all(each.is_set() for each in events):
+            if self._stopped.is_set() or time.monotonic() > deadline:
+                return
+            if any(each.failure is not None for each in everything):
+                return
+            await asyncio.sleep(0.02)
+
+    def _problems(self) -> list[str]:
+        problems = []
+        for process in (*self._publishers, *self._subscribers):
+            role = "publisher" if process.job.role == "publish" else "subscriber"
+            who = f"{role} {process.job.index + 1}"
+            if process.failure is not None:
+                problems.append(f"{who}: {process.failure}")
+            elif process.reply is None and not self._stopped.is_set():
+                problems.append(f"{who}: no result in time")
+        return problems
+
+    async def _cut(self, proxy: OutageProxy) -> None:
+        at = self._start / 1e9 + self.load.incident_at
+        await asyncio.sleep(max(0.0, at - time.monotonic()))
+        proxy.cut()
+        await asyncio.sleep(self.load.outage)
+        await proxy.listen()
+
+    async def _show(self) -> None:
+        while self.on_progress is not None:
+            self.on_progress(self._state())
+            await asyncio.sleep(0.1)
+
+    def _state(self) -> RunState:
+        load = self.load
+        elapsed = time.monotonic() - self._start / 1e9 if self._start else 0.0
+        if not self._start:
+            phase = "connecting"
+        elif self._is_sent:
+            phase = "waiting for the rest"
+        else:
+            phase = "warm-up" if elapsed < load.warm_up else "measuring"
+        return RunState(
+            phase=phase,
+            share=min(1.0, max(0.0, elapsed / (load.warm_up + load.seconds))),
+            sent=sum(each.progress.events for each in self._publishers),
+            received=sum(each.progress.events for each in self._subscribers),
+            missed=sum(each.progress.missed for each in self._subscribers),
+        )
+
+    async def _end(self) -> None:
+        everything = (*self._publishers, *self._subscribers)
+        await asyncio.gather(*(each.end(END_TIMEOUT) for each in everything))

@@ -1,0 +1,124 @@
+"""Sum up the results of the processes of a run, and judge whether the run is valid."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastcoord.tuning.job import PublisherResult, SubscriberResult
+    from fastcoord.tuning.load import Load
+
+__all__ = ["summed"]
+
+TOLERATED_DELAY = 0.2
+"""Seconds by which the last event may be late; in longer runs 2 % of the duration."""
+
+NOTED_DELAY = 0.02
+"""Seconds from which a note reports the largest delay of a publisher."""
+
+
+def summed(
+    load: Load,
+    published: Sequence[PublisherResult | None],
+    received: Sequence[SubscriberResult | None],
+    problems: list[str],
+    interrupted: bool,
+) -> dict[str, Any]:
+    """Return the sums over the processes, as fields of a ``Result``.
+
+    :param problems: what has made the run invalid so far.
+    :param interrupted: whether the run was ended early.
+    """
+    publishers = [each for each in published if each is not None]
+    subscribers = [each for each in received if each is not None]
+    sent = sum(each.sent for each in publishers)
+    distinct = [each.received - each.duplicated for each in subscribers]
+    reported: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
+    for each in subscribers:
+        reported.update(each.reported)
+        unknown.update(each.unknown_losses)
+    expected = sent * len(subscribers)
+    arrived = sum(each.received for each in subscribers)
+    messages = sum(each.messages for each in subscribers)
+    seconds = max((each.read_seconds for each in subscribers), default=0.0)
+    count = max(1, len(subscribers))
+    measured = sum(each.measured_events for each in subscribers)
+    rate = measured / seconds / count if seconds else 0.0
+    batches = sum(each.messages for each in publishers)
+    per_message = sent / batches if batches else 0.0
+    problems = [*problems, *_generator_problems(load, publishers, sent, interrupted)]
+    problems += _connection_problems(load, publishers, subscribers)
+    return {
+        "valid": not problems and not interrupted and bool(publishers and subscribers),
+        "interrupted": interrupted,
+        "problems": problems,
+        "notes": _notes(load, publishers, subscribers),
+        "sent": sent,
+        "expected": expected,
+        "received": arrived,
+        "missed": expected - sum(distinct),
+        "duplicated": sum(each.duplicated for each in subscribers),
+        "out_of_order": sum(each.out_of_order for each in subscribers),
+        "discarded": sum(each.discarded for each in publishers),
+        "reported": dict(reported),
+        "unknown_losses": dict(unknown),
+        "events_per_second": rate,
+        "messages_per_second": rate / per_message if per_message else 0.0,
+        "events_per_message": per_message,
+        "bytes_per_message": sum(each.received_bytes for each in subscribers) / max(1, messages),
+        "high_water_messages": max((each.high_water_messages for each in subscribers), default=0),
+        "publishers": publishers,
+        "subscribers": subscribers,
+    }
+
+
+def _generator_problems(
+    load: Load, publishers: list[PublisherResult], sent: int, interrupted: bool
+) -> list[str]:
+    if interrupted or load.rate is None or not publishers:
+        return []
+    wanted = (load.events_per_publisher or 0) * load.publishers
+    late = max(each.late_at_end for each in publishers)
+    if sent < wanted:
+        return [f"the publishers could not keep up: {sent:,} of {wanted:,} events were published"]
+    if late > max(TOLERATED_DELAY, 0.02 * load.seconds):
+        problem = f"the publishers could not keep up with {load.rate:,.0f} events/s"
+        return [f"{problem}: the last event was published {late:.2f} s late"]
+    return []
+
+
+def _connection_problems(
+    load: Load, publishers: list[PublisherResult], subscribers: list[SubscriberResult]
+) -> list[str]:
+    problems = []
+    broken = sum(each.reconnects for each in subscribers)
+    if not load.outage:
+        broken += sum(each.reconnects for each in publishers)
+    if broken:
+        problems.append(f"connections broke {broken} times")
+    for each in publishers:
+        if each.flush_problem is not None:
+            problems.append(f"the server did not confirm all events: {each.flush_problem}")
+    return problems
+
+
+def _notes(
+    load: Load, publishers: list[PublisherResult], subscribers: list[SubscriberResult]
+) -> list[str]:
+    notes = []
+    latest = max((each.latest for each in publishers), default=0.0)
+    if load.rate is not None and latest > NOTED_DELAY:
+        notes.append(
+            f"a publisher was up to {latest * 1000:,.0f} ms behind its schedule; the corrected"
+            " latency includes this delay"
+        )
+    foreign = sum(each.foreign for each in subscribers)
+    if foreign:
+        notes.append(f"{foreign} events that this run did not publish arrived on its subject")
+    if any(each.ended_by_silence for each in subscribers):
+        notes.append("some events neither arrived nor were reported as missed")
+    return notes

@@ -1,0 +1,276 @@
+"""``fastcoord bench`` as a process, on real servers."""
+
+import asyncio
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fastcoord.server import LocalServer
+from support.cluster.nodes import node_toml
+from support.processes.command import start
+from support.servers.certificates import Certificates
+from support.servers.unusable import unused_address
+from support.wait import until
+
+pytest.importorskip("hdrh", reason="the extra bench is not installed")
+
+SHORT = ("--seconds", "1", "--warm-up", "0.2")
+
+
+def bench(*words: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "fastcoord", "bench", *words],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The result of a short run on a bundled server."""
+    file = tmp_path_factory.mktemp("bench") / "result.json"
+    done = bench("--rate", "500", "--lone", "--json", str(file), *SHORT)
+    assert done.returncode == 0, done.stderr
+    assert "missed 0, duplicated 0, out of order 0" in done.stdout
+    assert re.search(r"^corrected +[\d.]+ ms", done.stdout, re.M)
+    assert "Traceback" not in done.stderr
+    return file
+
+
+def test_result_accounts_for_events(result: Path) -> None:
+    found = json.loads(result.read_bytes())
+    assert found["valid"] is True
+    assert found["sent"] == found["received"] == found["expected"] == 600
+    assert found["corrected"]["samples"] == 500
+    assert found["publishers"][0]["confirmed"] == 600
+    assert found["publishers"][0]["memory_peak"] > 5_000_000
+    assert found["settings"]["capacity.client"] == 2048
+
+
+def test_other_forms_are_written(tmp_path: Path) -> None:
+    files = {name: tmp_path / f"result.{name}" for name in ("csv", "hgrm")}
+    words = [word for name, file in files.items() for word in (f"--{name}", str(file))]
+    done = bench("--rate", "300", "--list", "10", "--read", "batches", *SHORT, *words)
+    assert done.returncode == 0, done.stderr
+    header, row = files["csv"].read_text().splitlines()
+    figures = dict(zip(header.split(","), row.split(","), strict=True))
+    assert (figures["sent"], figures["missed"], figures["style"]) == ("360", "0", "list")
+    assert "#[Mean    =" in files["hgrm"].read_text()
+
+
+def test_json_on_output_is_alone(result: Path) -> None:
+    mix = "StateChange=3,CacheInvalidate=1,AppEvent"
+    done = bench("--rate", "200", "--mix", mix, "--json", "-", *SHORT)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["load"]["mix"]["StateChange"] == 3
+    assert "missed 0" in done.stderr
+
+
+def test_missed_objective_exits_with_1() -> None:
+    done = bench("--rate", "200", "--objective", "p50<1us,missed=0", *SHORT)
+    assert done.returncode == 1, done.stderr
+    assert "objective p50<1us: missed" in done.stdout
+    assert "objective missed=0: met" in done.stdout
+
+
+def test_overflow_is_counted() -> None:
+    words = ("--rate", "2000", "--lone", "--stall", "0.5", "--set", "capacity.subscription=100")
+    done = bench(*words, "--seconds", "1.5", "--warm-up", "0.2", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["missed"] == found["reported"]["overflow"] > 300
+    assert found["high_water_messages"] == 100
+
+
+def test_flat_out_delivers_everything() -> None:
+    words = ("--flat-out", "--publishers", "2", "--subscribers", "2", "--json", "-")
+    done = bench(*words, "--seconds", "0.5", "--warm-up", "0")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["corrected"] is None
+    assert found["received"] == found["expected"] == 2 * found["sent"] > 2000
+
+
+# -------------------------------------------------------------------------------- wrong usage
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--rate", "5", "--flat-out"], "exclude each other"),
+        (["--mix", "ReloadSettings"], "has no field for the number"),
+        (["--mix", "StateChang"], "did you mean StateChange"),
+        (["--objective", "p98<5ms"], "is not an objective"),
+        (["--set", "capacity.client=0"], "allowed is"),
+        (["--stall", "30"], "--seconds must be at least"),
+        (["--mix", "AppEvent", "--protocol", "stalwart-0.15"], "has no AppEvent"),
+        (["missing.toml"], "there is no such file"),
+        (["compare", "one.json"], "compare takes two files"),
+        (["compare", "one.json", "two.json"], "cannot be read"),
+    ],
+)
+def test_wrong_usage_exits_with_2(words: list[str], said: str) -> None:
+    done = bench(*words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# ---------------------------------------------------------------------------- unusable servers
+
+
+def config_file(folder: Path, text: str) -> str:
+    file = folder / "node.toml"
+    file.write_text(text)
+    return str(file)
+
+
+def test_dead_server_exits_with_3(tmp_path: Path) -> None:
+    done = bench(config_file(tmp_path, node_toml(unused_address())), *SHORT)
+    assert done.returncode == 3
+    assert "the run is not valid: ConnectError" in done.stderr
+
+
+def test_wrong_certificate_exits_with_3(tmp_path: Path, certificates: Certificates) -> None:
+    with LocalServer(tls=certificates.server.tls()) as server:
+        text = node_toml(server, tls={"enable": True})
+        done = bench(config_file(tmp_path, text), *SHORT)
+    assert done.returncode == 3
+    assert "TlsError" in done.stderr
+
+
+def test_missing_right_exits_with_3(tmp_path: Path) -> None:
+    rights = """
+    authorization { users = [{
+        user: node, password: secret,
+        permissions: { publish: { deny: ["fastcoord.bench.>"] } }
+    }] }
+    """
+    with LocalServer(extra_config=rights) as server:
+        config = config_file(tmp_path, node_toml(server, user="node", password="secret"))
+        done = bench(config, *SHORT)
+        assert done.returncode == 3
+        assert "PermissionDenied" in done.stderr
+        allowed = bench(config, "--subject", "other", "--rate", "100", *SHORT)
+    assert allowed.returncode == 0, allowed.stderr
+
+
+def test_configured_subject_is_refused(tmp_path: Path, shared_server: LocalServer) -> None:
+    done = bench(config_file(tmp_path, node_toml(shared_server)), "--subject", "stwt")
+    assert done.returncode == 2
+    assert "must not use the subject of the cluster" in done.stderr
+
+
+async def test_killed_server_exits_with_3(tmp_path: Path, server: LocalServer) -> None:
+    config = config_file(tmp_path, node_toml(server, max_reconnects=0))
+    words = ("bench", config, "--rate", "200", "--seconds", "30")
+    async with start(*words, directory=tmp_path) as command:
+        await command.prints("measuring")
+        server.kill()
+        assert await command.wait() == 3
+    assert "the run is not valid" in command.err
+
+
+# ------------------------------------------------------------------------------------- Ctrl-C
+
+
+async def test_interrupt_prints_summary(tmp_path: Path) -> None:
+    words = ("bench", "--rate", "500", "--seconds", "60")
+    async with start(*words, directory=tmp_path) as command:
+        await command.prints("measuring")
+        command.process.send_signal(signal.SIGINT)
+        assert await command.wait() == 130
+    assert "interrupted: the figures are those until Ctrl-C" in command.out
+    assert re.search(r"received [1-9]", command.out)
+    assert "Traceback" not in command.err
+
+
+async def test_terminal_is_left_clean() -> None:
+    leader, follower = pty.openpty()
+    resize(follower, 24, 100)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "fastcoord", "bench", "--rate", "500", "--seconds", "60"),
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "", "LINES": ""},
+        start_new_session=True,
+    )
+    os.close(follower)
+    seen = bytearray()
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        try:
+            seen.extend(os.read(leader, 65536))
+        except OSError:  # the command has ended
+            loop.remove_reader(leader)
+
+    loop.add_reader(leader, read)
+    try:
+        await until(lambda: b"measuring" in seen)
+        resize(leader, 24, 40)
+        process.send_signal(signal.SIGWINCH)
+        narrow = len(seen)
+        await until(lambda: seen[narrow:].count(b"measuring") > 3)
+        text = seen[narrow:].decode(errors="replace")
+        lines = re.split(r"[\r\n]|\x1b\[[0-9;?]*[A-Za-z]", text)
+        assert max(len(line) for line in lines[2:]) <= 40
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(process.wait(), 60) == 130
+        await until(lambda: b"until Ctrl-C" in seen)
+    finally:
+        loop.remove_reader(leader)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        os.close(leader)
+    assert seen.count(b"\x1b[?25h") >= seen.count(b"\x1b[?25l") > 0, "the cursor stays hidden"
+
+
+def resize(terminal: int, rows: int, columns: int) -> None:
+    import fcntl
+    import struct
+    import termios
+
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+# ------------------------------------------------------------------------------------ compare
+
+
+def changed(source: Path, folder: Path, **values: Any) -> str:
+    found = json.loads(source.read_bytes())
+    for percentile in found["corrected"]["percentiles"]:
+        found["corrected"]["percentiles"][percentile] *= values.get("slower", 1.0)
+    found["valid"] = values.get("valid", True)
+    file = folder / "changed.json"
+    file.write_text(json.dumps(found))
+    return str(file)
+
+
+def test_compare_reports_changes(result: Path, tmp_path: Path) -> None:
+    slower = changed(result, tmp_path, slower=1.2)
+    assert bench("compare", str(result), slower).returncode == 0
+    assert bench("compare", str(result), slower, "--fail", "p99:30%").returncode == 0
+    done = bench("compare", str(result), slower, "--fail", "p99:10%")
+    assert done.returncode == 1
+    assert re.search(r"^p99 .*\+20.0 % +worse than allowed", done.stdout, re.M)
+    assert bench("compare", slower, str(result), "--fail", "p99:10%").returncode == 0
+
+
+def test_compare_refuses_invalid_runs(result: Path, tmp_path: Path) -> None:
+    invalid = changed(result, tmp_path, valid=False)
+    done = bench("compare", str(result), invalid, "--fail", "p99:10%")
+    assert done.returncode == 3
+    assert "is not valid" in done.stderr

@@ -1,0 +1,126 @@
+"""The parts of the benchmark that need no process: schedule, ledger, objectives, histograms."""
+
+import random
+
+import pytest
+
+import fastcoord
+from fastcoord.tuning.event_data import NUMBERED_KINDS, NumberedEvents, event_bytes
+from fastcoord.tuning.load import Load, apply_settings, default_settings, parse_setting
+from fastcoord.tuning.objectives import parse_limit, parse_objectives
+from fastcoord.tuning.subscribing import Ledger
+
+
+def test_schedule_is_even() -> None:
+    load = Load(rate=1000.0, publishers=2)
+    assert [load.due_at(0, number) for number in range(3)] == [0, 2_000_000, 4_000_000]
+    assert [load.due_at(1, number) for number in range(2)] == [1_000_000, 3_000_000]
+
+
+@pytest.mark.parametrize("load", [Load(rate=700.0), Load(rate=30_000.0, burst=50, publishers=3)])
+def test_due_count_matches_schedule(load: Load) -> None:
+    for number in range(0, 500, load.group):
+        at = load.due_at(0, number)
+        assert load.due(0, at + 2_000) >= number + load.group
+        assert load.due(0, at - 2_000) <= number
+
+
+def test_lists_are_due_together() -> None:
+    load = Load(rate=1000.0, style="list", list_size=30, burst=100)
+    assert load.group == 120
+    assert load.due_at(0, 119) == 0 < load.due_at(0, 120)
+    assert (load.events_per_publisher or 0) % 120 == 0
+
+
+def test_ledger_counts_exactly() -> None:
+    ledger = Ledger(2)
+    numbers = [n * 2 + p for p in (0, 1) for n in range(200)]
+    lost = {6, 8, 10, 101}
+    draw = random.Random(4)
+    arrived = [n for n in numbers if n not in lost]
+    repeated = draw.sample(arrived, 20)
+    for number in (*arrived, *repeated):
+        ledger.note(number)
+    assert (ledger.distinct, ledger.duplicated, ledger.out_of_order) == (396, 20, 0)
+    for number in (8, 6, 8):
+        ledger.note(number)
+    assert (ledger.distinct, ledger.duplicated, ledger.out_of_order) == (398, 21, 2)
+
+
+@pytest.mark.parametrize("kind", NUMBERED_KINDS)
+def test_every_kind_carries_number(kind: str) -> None:
+    mix = {kind: 1}
+    events = NumberedEvents(mix, payload_bytes=20, seed=3)
+    read = NumberedEvents.readers(mix)
+    for number in (0, 1, 77, (1 << 32) - 1):
+        event = events.make(number)
+        payload = fastcoord.encode_batch(
+            [event],
+            node_id=1,
+            protocol="stalwart-0.15" if kind == "ReloadPushServers" else "fastcoord-1",
+        )
+        protocol = "stalwart-0.15" if kind == "ReloadPushServers" else "fastcoord-1"
+        (decoded,) = fastcoord.decode_batch(payload, protocol=protocol)
+        assert read[type(decoded)](decoded) == number
+
+
+def test_events_are_reproducible() -> None:
+    mix = {"StateChange": 3, "CacheInvalidate": 1}
+    first, second = (NumberedEvents(mix, 40, seed=9) for _ in range(2))
+    assert [first.make(n) for n in range(600)] == [second.make(n) for n in range(600)]
+
+
+def test_average_size_is_measured() -> None:
+    assert event_bytes({"AppEvent": 1}, 1000, "fastcoord-1") == pytest.approx(1005, abs=2)
+    assert 6 < event_bytes({"StateChange": 1}, 0, "stalwart-0.15") < 12
+
+
+# ----------------------------------------------------------------------------------- settings
+
+
+def test_settings_are_applied() -> None:
+    text = '[store.n]\ntype="nats"\naddress="localhost"\n[cluster]\ncoordinator="n"'
+    settings = dict(
+        map(parse_setting, ("capacity.client=7", "capacity.batch-bytes=64KB", "max-age=2m"))
+    )
+    config = apply_settings(fastcoord.parse_config(text), settings)
+    assert config.nats.capacity.client == 7
+    assert config.nats.capacity.batch_bytes == 65536
+    assert config.cluster.max_age == 120
+    assert config.nats.capacity.subscription == default_settings()["capacity.subscription"]
+
+
+@pytest.mark.parametrize("word", ["capacity.client", "capacity.clients=4", "address=x"])
+def test_unknown_setting_is_refused(word: str) -> None:
+    with pytest.raises(ValueError, match=r"capacity\.client"):
+        parse_setting(word)
+
+
+@pytest.mark.parametrize("word", ["capacity.client=0", "capacity.batch-bytes=1", "pace=soon"])
+def test_bad_value_is_refused(word: str) -> None:
+    with pytest.raises(ValueError, match="allowed is"):
+        parse_setting(word)
+
+
+# --------------------------------------------------------------------------------- objectives
+
+
+def test_objectives_are_parsed() -> None:
+    first, second, third = parse_objectives("p99.9<=5ms, missed=0,events/s>1000")
+    assert (first.name, first.operator, first.value) == ("p99.9", "<=", 5.0)
+    assert second.is_met(0)
+    assert not second.is_met(1)
+    assert third.is_met(1001)
+
+
+@pytest.mark.parametrize("text", ["", "p98<5ms", "p99<5", "missed=0ms", "p99~5ms", "p99<5ms,"])
+def test_bad_objective_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"p9|missed|''"):
+        parse_objectives(text)
+
+
+def test_limits_are_parsed() -> None:
+    assert parse_limit("p99:10%") == ("p99", 10.0)
+    assert parse_limit("events/s:2.5") == ("events/s", 2.5)
+    with pytest.raises(ValueError, match="is not a limit"):
+        parse_limit("p99=10%")
