@@ -15,7 +15,7 @@ VERSIONS ?= oldest newest
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo build generate test lint types check fmt bench bench-quick sanitize variants fuzz fuzz-all \
-	soak coherence interrupts reliability handshakes foreign versions wheels wheels-bill footprint \
+	soak coherence examples interrupts reliability handshakes foreign versions wheels wheels-bill footprint \
 	clean-wheels everything \
 	clean distclean
 
@@ -32,6 +32,10 @@ $(VENV)/.tools: $(BIN)/python pyproject.toml
 
 $(VENV)/.installed: $(VENV)/.tools pyproject.toml setup.py
 	FASTCOORD_PURE=1 $(BIN)/pip install -q --no-build-isolation -e '.[server,cli,uvloop,metrics,cache]'
+	@touch $@
+
+$(VENV)/.examples: $(VENV)/.installed
+	$(BIN)/pip install -q --group examples
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.installed $(COMPILED)
@@ -93,6 +97,9 @@ interrupts: build ## raise an exception in each callback of a node and account f
 
 soak: build ## run nodes under faults and account for every event; SOAK_SECONDS=600
 	$(BIN)/python tests/soak/run.py --seconds $(SOAK_SECONDS) $(ARGS)
+
+examples: build $(VENV)/.examples ## install what the examples need, and test them
+	$(BIN)/python -X dev -m pytest tests/examples $(ARGS)
 
 coherence: build ## judge the cache in a million random schedules; SCHEDULES=1000000
 	$(BIN)/python tests/coherence/run.py --schedules $(SCHEDULES) $(ARGS)
