@@ -13,6 +13,8 @@ from fastcoord.server import LocalServer
 from support.cluster.nodes import joined, node_toml
 from support.cluster.plain_peer import PlainPeer
 from support.processes.command import start
+from support.servers.certificates import Certificates
+from support.servers.unusable import unused_address
 from support.wait import until
 
 # ---------------------------------------------------------------------------------- listening
@@ -75,20 +77,92 @@ async def test_listen_reports_lost_connection(tmp_path: Path, server: LocalServe
 # ---------------------------------------------------------------------------------- checking
 
 
-async def test_check_publishes_nothing(tmp_path: Path, server: LocalServer) -> None:
+def findings(text: str) -> dict[str, list[str]]:
+    """Return the states of each step of ``check --connect``."""
+    found: dict[str, list[str]] = {}
+    for step, state in re.findall(r"^  (\S.{14}) (ok|failed|warning|off) ", text, re.MULTILINE):
+        found.setdefault(step.strip(), []).append(state)
+    return found
+
+
+async def test_check_tries_each_step(tmp_path: Path, server: LocalServer) -> None:
     config = tmp_path / "node.toml"
     config.write_text(node_toml(server))
     async with PlainPeer(server.url) as peer:
         async with start("check", "--connect", str(config), directory=tmp_path) as check:
             assert await check.wait() == 0, check.err
-        assert re.search(
-            rf"^connected to 127.0.0.1:{server.port} in \d+ ms, and may subscribe to stwt.agora$",
-            check.out,
-            re.MULTILINE,
-        )
+        assert findings(check.out) == {
+            "dns": ["ok"],
+            "tcp": ["ok"],
+            "server": ["ok"],
+            "tls": ["off"],
+            "authentication": ["off"],
+            "max payload": ["ok"],
+            "round trip": ["ok"],
+            "subscribe": ["ok", "ok", "ok"],
+            "publish": ["ok", "ok"],
+            "own messages": ["ok"],
+        }
+        assert f"nats-server {server.varz()['version']}" in check.out
         await peer.flush()
-        assert peer.messages == []
+        # A node joins and leaves, and publishes no event.
+        for message in peer.messages:
+            assert list(fastcoord.decode_batch(message.payload, protocol="stalwart-0.15")) == []
     assert check.err == ""
+
+
+async def test_check_prints_json(tmp_path: Path, server: LocalServer) -> None:
+    async with start("check", "--connect", "--json", server.url, directory=tmp_path) as check:
+        assert await check.wait() == 0, check.err
+    found = {line["step"]: line for line in map(json.loads, check.out.splitlines())}
+    assert found["max payload"]["value"] == 1024 * 1024
+    assert found["round trip"]["value"] < 10
+    assert found["dns"]["address"] == f"127.0.0.1:{server.port}"
+
+
+async def test_check_tries_every_address(tmp_path: Path, server: LocalServer) -> None:
+    dead = unused_address()
+    url = f"nats://no-such-host.invalid,{dead.name},127.0.0.1:{server.port}"
+    async with start("check", "--connect", url, directory=tmp_path) as check:
+        assert await check.wait() == 1
+    assert findings(check.out)["dns"] == ["failed", "ok", "ok"]
+    assert findings(check.out)["tcp"] == ["failed", "ok"]
+    assert findings(check.out)["publish"] == ["ok", "ok"]
+    first, second = check.err.splitlines()
+    assert first.startswith("fastcoord: no-such-host.invalid:4222: dns: ")
+    assert second.startswith(f"fastcoord: {dead.name}: tcp: ")
+
+
+async def test_check_shows_certificate(tmp_path: Path, certificates: Certificates) -> None:
+    config = tmp_path / "node.toml"
+    with LocalServer(tls=certificates.server.tls()) as server:
+        config.write_text(node_toml(server, tls={"enable": True, "ca_file": certificates.ca}))
+        async with start("check", "--connect", str(config), directory=tmp_path) as check:
+            assert await check.wait() == 0, check.err
+    (line,) = [line for line in check.out.splitlines() if line.startswith("  tls  ")]
+    assert re.search(r"TLSv1\.\d, certificate of .+, expires in \d+ days \(\d{4}-", line)
+
+
+async def test_check_reports_each_right(tmp_path: Path) -> None:
+    rights = 'publish: {deny: ["stwt.agora"]}, subscribe: {deny: ["stwt.agora.fastcoord.>"]}'
+    users = f'authorization {{ users: [{{user: "a", password: "b", permissions: {{{rights}}}}}] }}'
+    with LocalServer(extra_config=users) as server:
+        url = f"nats://a:b@127.0.0.1:{server.port}"
+        async with start("check", "--connect", url, directory=tmp_path) as check:
+            assert await check.wait() == 1
+    assert findings(check.out)["subscribe"] == ["ok", "ok", "warning"]
+    assert findings(check.out)["publish"] == ["ok", "failed"]
+    (line,) = check.err.splitlines()
+    assert line.startswith("fastcoord: cluster: publish: ")
+    assert 'allow: ["stwt.agora"]' in line
+
+
+async def test_check_finds_echo(tmp_path: Path, server: LocalServer) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(node_toml(server, no_echo=False))
+    async with start("check", "--connect", str(config), directory=tmp_path) as check:
+        assert await check.wait() == 0, check.err
+    assert "come back (no-echo = false)" in check.out
 
 
 async def test_check_accepts_url(tmp_path: Path, server: LocalServer) -> None:
@@ -100,7 +174,7 @@ async def test_check_accepts_url(tmp_path: Path, server: LocalServer) -> None:
 @pytest.mark.parametrize(
     ("options", "settings", "reason"),
     [
-        ({"users": {"a": "right"}}, {"user": "a", "password": "wrong"}, "check user, password"),
+        ({"users": {"a": "right"}}, {"user": "a", "password": "wrong"}, "check user and password"),
         ({}, {"tls": {"enable": True}}, "TLS"),
         (
             {"extra_config": 'authorization { users: [{user: "a", password: "b", '
@@ -120,8 +194,7 @@ async def test_check_reports_connect_errors(
         async with start("check", "--connect", str(config), directory=tmp_path) as check:
             assert await check.wait() == 1
     assert reason in check.err
-    assert check.err.startswith("fastcoord: ")
-    assert check.err.count("\n") == 1
+    assert all(line.startswith("fastcoord: ") for line in check.err.splitlines())
     assert "wrong" not in check.out + check.err
 
 

@@ -1,27 +1,36 @@
-"""``fastcoord check``: print a configuration, and try to connect to its server."""
+"""``fastcoord check``: print a configuration, and try its servers."""
 
 from __future__ import annotations
 
+import json
 import sys
-import time
 from typing import TYPE_CHECKING
 
-from fastcoord.cli.arguments import add_file
-from fastcoord.cli.observer import Observer
-from fastcoord.cli.running import run_until_interrupted
+import fastcoord
+from fastcoord.cli.arguments import add_file, add_node_id, random_node_id
+from fastcoord.cli.running import WrongUsage, run_until_interrupted
 from fastcoord.config import describe, doubtful_settings, load_with_sources
-from fastcoord.nats.parser import MessageSink
+from fastcoord.errors import ConnectError
+from fastcoord.nats.probe import Finding, probe
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from fastcoord.config import Config
 
 __all__ = ["configure", "run"]
 
+JOINING = "cluster"
+"""The heading of the findings that are not about one address."""
+
 DESCRIPTION = """\
 Print every setting in effect with its source: file and line, or default. If the file has problems,
 print all of them instead. Secrets are never shown.
+
+With --connect, try every server address: DNS, TCP, TLS, authentication, the rights to subscribe and
+to answer, and whether own messages come back. Then join the cluster with a random node id and leave
+it again, which proves the right to publish. Other nodes see a node that joins and leaves.
 
 example: fastcoord check --connect node.toml
 """
@@ -34,35 +43,75 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--connect",
         action="store_true",
-        help="connect to a server as well; exit with 1 if that fails",
+        help="try every server as well; exit with 1 if anything fails",
+    )
+    add_node_id(parser)
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="with --connect: one JSON object for each finding, without the settings",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print every setting of a configuration; secrets are printed as ``***``.
 
-    With ``--connect``, connect to a server as well. Peers do not notice the connection.
-
     :param arguments: the parsed arguments.
     :return: the exit status.
     :raises ConfigError: with all problems of the file.
-    :raises ConnectError: no server can be joined.
-    :raises PermissionDenied: the server does not permit the node to subscribe.
+    :raises WrongUsage: ``--json`` without ``--connect``.
     """
+    if arguments.json and not arguments.connect:
+        raise WrongUsage("--json needs --connect")
     config, sources = load_with_sources(arguments.file)
-    print(describe(config, sources), flush=True)
+    if not arguments.json:
+        print(describe(config, sources), flush=True)
     for doubt in doubtful_settings(config):
         print(f"fastcoord: {doubt}", file=sys.stderr, flush=True)
-    return run_until_interrupted(_visit(config)) if arguments.connect else 0
+    if not arguments.connect:
+        return 0
+    node_id: int = random_node_id() if arguments.node_id is None else arguments.node_id
+    return run_until_interrupted(_visit(config, node_id, arguments.json))
 
 
-async def _visit(config: Config) -> int:
-    started = time.monotonic()
-    async with Observer(config, MessageSink()) as observer:
-        server = observer.server
-    milliseconds = (time.monotonic() - started) * 1000
-    print(
-        f"connected to {server} in {milliseconds:.0f} ms, and may subscribe to"
-        f" {config.cluster.subject}"
-    )
-    return 0
+async def _visit(config: Config, node_id: int, as_json: bool) -> int:
+    failures: list[str] = []
+    heading = ""
+    is_usable = False
+
+    def report(finding: Finding) -> None:
+        if finding.state == "failed":
+            failures.append(f"{heading}: {finding.step}: {finding.text}")
+        if as_json:
+            plain = {"address": heading, **finding._asdict()}
+            print(json.dumps(plain), flush=True)
+        else:
+            print(f"  {finding.step:<15} {finding.state:<8} {finding.text}", flush=True)
+
+    def begin(text: str) -> None:
+        nonlocal heading
+        heading = text
+        if not as_json:
+            print(f"\n{text}", flush=True)
+
+    for address in config.nats.address:
+        begin(str(address))
+        is_usable |= await probe(config, address, node_id, report)
+    # Without a server that can be used, joining would only repeat the reasons.
+    if is_usable:
+        begin(JOINING)
+        await _join(config, node_id, report)
+    for failure in failures:
+        print(f"fastcoord: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+async def _join(config: Config, node_id: int, report: Callable[[Finding], None]) -> None:
+    """Join the cluster and leave it; report whether the node may publish."""
+    try:
+        async with fastcoord.connect(config, node_id=node_id) as node:
+            await node.flush()
+            subject = config.cluster.subject
+            report(Finding("publish", "ok", f"{subject}, as node {node_id}", subject))
+    except ConnectError as error:
+        report(Finding("publish", "failed", str(error)))

@@ -11,7 +11,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from nats.aio.transport import Transport
 
@@ -89,6 +89,8 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         self._inheritable: InheritedSocket | None = None
         self._is_inherited = False
         self._saw_info = False
+        self.info: dict[str, Any] = {}
+        """The fields of the server's first INFO."""
         self.is_clustered = False
         """Whether the server is a member of a cluster of servers."""
         self._control = bytearray()
@@ -155,6 +157,11 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
             return 0
         waiting = self._stream.get_write_buffer_size() + unsent_bytes(self._socket)
         return self._written - waiting
+
+    @property
+    def tls(self) -> ssl.SSLObject | None:
+        """The TLS session, or ``None`` without TLS."""
+        return None if self._stream is None else self._stream.get_extra_info("ssl_object")
 
     @property
     def is_closed(self) -> bool:
@@ -324,7 +331,8 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
             self._saw_info = True
             # INFO is checked before CONNECT is written, so that no credentials are sent to a server
             # without the demanded TLS.
-            self.is_clustered = "cluster" in read_info(line)
+            self.info = read_info(line)
+            self.is_clustered = "cluster" in self.info
             line, starts_tls = checked_info(
                 line, demand_tls=self._demand_tls, is_secure=self.is_secure
             )
