@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import goals
+from benchmarks import blocking, goals
 from benchmarks.figures import number, table
 
 Results = dict[str, Any]
@@ -215,6 +215,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
     "user_loop": lambda results: exchanged(results["user_loop"]),
     "user_one_event": lambda results: exchanged(results["user_one_event"]),
     "user_many": user_many,
+    "blocking": lambda results: blocking.formatted(results["blocking"]),
     "end_to_end": lambda results: exchanged(results["end_to_end"]),
     "one_event": lambda results: exchanged(results["one_event"]),
     "latency": latency,

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import fastcoord
-from benchmarks import exchange, footprint, growth, latency, processes, report, stages
+from benchmarks import blocking, exchange, footprint, growth, latency, processes, report, stages
 from benchmarks.micro import batching, codec, hold, objects, passing
 from benchmarks.peers import MODULES
 from benchmarks.user_loop import contest as user
@@ -152,6 +152,11 @@ def path(effort: Effort, server: LocalServer, log: Log) -> list[dict[str, Any]]:
     return stages.measure(server.url, effort.seconds)
 
 
+def both_apis(effort: Effort, server: LocalServer, log: Log) -> dict[str, Any]:
+    """Measure the blocking API beside the asynchronous one."""
+    return blocking.contest(server.url, rounds=effort.runs, scale=effort.scale, log=log)
+
+
 def grown(effort: Effort, server: LocalServer, log: Log) -> dict[str, Any]:
     """Measure how costs grow with rate, size and nodes."""
     if effort.quick:
@@ -175,6 +180,7 @@ PARTS: dict[str, Callable[[Effort, LocalServer, Log], Any]] = {
     "user_loop": user_loop,
     "user_one_event": user_one_event,
     "user_many": user_many,
+    "blocking": both_apis,
     "end_to_end": end_to_end,
     "one_event": one_event,
     "latency": delays,

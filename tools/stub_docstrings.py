@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = {
     "fastcoord._codec": ("Batch", "decode_batch", "encode_batch"),
+    "fastcoord.publishing.blocking_publisher": ("BlockingPublisher",),
     "fastcoord.publishing.publisher": ("Publisher",),
 }
 SIGNATURE = re.compile(r"\A[\w.]+\(.*?\)(?: -> .*?)?\n(?:[ ]*--\n)?\s*", re.DOTALL)

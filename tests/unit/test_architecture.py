@@ -28,7 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "_session",
         "node",
         "_connect",
-        "__init__",
+        "__init__ blocking",
         "cache metrics server",
         "tuning",
         "cli",

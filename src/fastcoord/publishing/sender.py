@@ -76,6 +76,7 @@ class Sender:
         self._connection: Connection | None = None
         self._is_held = False
         self._is_refused = False
+        self._is_flush_requested = False
         self._refusals = 0
         self._waiting_since = self._clock()
         """When the last connection stopped taking batches. The age of batches that were accepted
@@ -151,11 +152,14 @@ class Sender:
     def _send_full_batches(self) -> None:
         if self._caller.is_in_loop():
             self._send_batches()
-        else:
+        elif not self._is_flush_requested:
+            # One call is enough, however many batches a thread fills before the loop runs it.
+            self._is_flush_requested = True
             self._loop.call_soon_threadsafe(self._flush)
 
     def _flush(self) -> None:
         """Seal the open batch, and send batches while the connection is writable."""
+        self._is_flush_requested = False
         self.batcher.begin_flush()
         self.batcher.seal()
         self._send_batches()

@@ -19,7 +19,7 @@ cdef class Cursor:
     cdef object get_loop
     cdef readonly uint64_t delivered
     cdef readonly uint64_t filtered
-    cdef object failure            # raised at the end of the iteration, or None
+    cdef readonly object failure   # raised at the end of the iteration, or None
     cdef object notice             # taken from the ring and not yet converted, or None
     cdef list notices              # converted, the next one last
     cdef bytes payload             # the open message: `reader` points into it

@@ -1,0 +1,64 @@
+"""``fastcoord.blocking.connect``: joins the cluster from a program without an event loop."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from fastcoord import _connect
+from fastcoord._deadline import within
+from fastcoord.blocking._loop_thread import LoopThread
+from fastcoord.blocking._node import Node
+from fastcoord.errors import ConnectTimeout
+
+if TYPE_CHECKING:
+    from fastcoord import node as asynchronous
+    from fastcoord.config import Config
+
+__all__ = ["connect"]
+
+
+def connect(
+    config: Config | str | os.PathLike[str],
+    *,
+    node_id: int | None = None,
+    protocol: str | None = None,
+    timeout: float | None = None,
+) -> Node:
+    """Join the cluster that a configuration describes.
+
+    :param config: the path of a TOML or JSON file, or the result of ``load_config`` or
+        ``parse_config``.
+    :param node_id: overrides ``cluster.node-id``, so that several nodes can share one file.
+    :param protocol: overrides ``cluster.protocol``. The default subject depends on the protocol.
+    :param timeout: the limit of the whole call, in seconds. ``timeout.connection`` of the
+        configuration limits each attempt at a server.
+    :return: the node; ``with`` closes it at the end.
+    :raises ConfigError: the configuration cannot be used.
+    :raises ValueError: an argument is out of range.
+    :raises ConnectError: no server could be joined.
+    """
+    thread = LoopThread()
+
+    async def join() -> asynchronous.Node:
+        # Set here: an interrupted call must find the node to close it.
+        thread.node = await _connect.connect(config, node_id=node_id, protocol=protocol)
+        return thread.node
+
+    async def join_in_time() -> asynchronous.Node:
+        if timeout is None:
+            return await join()
+        try:
+            return await within(join(), timeout)
+        except ConnectTimeout:
+            raise
+        except TimeoutError:
+            raise ConnectTimeout(f"no server could be joined within {timeout:g} s") from None
+
+    try:
+        node = thread.run(join_in_time)
+    except BaseException:
+        # Ends the tasks of the attempt, too, if it was interrupted.
+        thread.close(0.0)
+        raise
+    return Node(node, thread)

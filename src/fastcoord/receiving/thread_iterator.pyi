@@ -1,0 +1,19 @@
+from collections.abc import Callable, Iterator
+from threading import Lock
+from typing import final
+
+from fastcoord.events import Notice
+from fastcoord.receiving.cursor import Cursor
+from fastcoord.wire.events import Event
+
+@final
+class Bell:
+    def __init__(self, lock: Lock) -> None: ...
+    def __call__(self) -> None: ...
+    def wait(self, timeout: float) -> bool: ...
+
+@final
+class ThreadIterator(Iterator[Event | Notice]):
+    def __init__(self, cursor: Cursor, take: Callable[[], Event | Notice]) -> None: ...
+    def __iter__(self) -> ThreadIterator: ...
+    def __next__(self) -> Event | Notice: ...
