@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import threading
 import time
 import warnings
@@ -89,6 +90,7 @@ def test_events_arrive_in_order(pair: tuple[blocking.Node, blocking.Node]) -> No
         assert (events.stats().delivered, two.stats().received) == (1000, 1000)
     assert one.ping(2) < SECONDS
     assert [peer.node_id for peer in one.peers()] == [2]
+    assert one.health()
 
 
 def test_threads_share_node(pair: tuple[blocking.Node, blocking.Node]) -> None:
@@ -143,7 +145,7 @@ def test_threads_share_subscription(pair: tuple[blocking.Node, blocking.Node]) -
                 one.flush()
 
         in_threads(5, work)
-    assert sorted(sum(taken, [])) == list(range(count))
+    assert sorted(itertools.chain(*taken)) == list(range(count))
     assert all(numbers == sorted(numbers) for numbers in taken)
 
 
@@ -179,15 +181,21 @@ def test_publish_times_out(server: LocalServer, cluster: Cluster) -> None:
     with joined(server, 1, cluster=cluster, capacity=NARROW) as node:
         server.kill()
         wait_until(lambda: not node.is_connected)
+        published = 0
+
+        def fill() -> None:
+            nonlocal published
+            for published in range(10):
+                node.publish(full(published), timeout=0.05)
+
         with pytest.raises(RequestTimeout, match=r"no capacity .* within 0\.05 s"):
-            for number in range(10):
-                node.publish(full(number), timeout=0.05)
+            fill()
         accepted = node.stats().accepted
-        assert accepted == number
+        assert accepted == published
         with pytest.raises(RequestTimeout, match="flush"):
             node.flush(timeout=0.05)
+        node.publish_nowait(full(10))
         with pytest.raises(RequestTimeout, match="a part of the events"):
-            node.publish_nowait(full(10))
             node.publish_many([EmailPush(1, 2, 3)] * 1000, timeout=0.05)
         server.restart()
         node.publish(full(11), timeout=SECONDS)
@@ -222,19 +230,20 @@ def test_waiting_publishers_get_capacity(server: LocalServer, cluster: Cluster) 
         assert sorted(kinds) == list(range(80))
 
 
-def test_close_ends_waiting_iteration(pair: tuple[blocking.Node, blocking.Node]) -> None:
+@pytest.mark.parametrize("what", ["subscription", "node"])
+def test_close_ends_waiting_iteration(pair: tuple[blocking.Node, blocking.Node], what: str) -> None:
     _, two = pair
-    for close in (lambda: events.close(), two.close):
-        events = two.subscribe()
-        ended: list[list[object]] = []
-        threads = [threading.Thread(target=lambda: ended.append(list(events))) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        wait_until(lambda: events._consumer.ring.waker is not None)
-        close()
-        for thread in threads:
-            thread.join(SECONDS)
-        assert ended == [[], [], []]
+    events = two.subscribe()
+    ended: list[list[object]] = []
+    threads = [threading.Thread(target=lambda: ended.append(list(events))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: events._consumer.ring.waker is not None)
+    assert events.take_nowait() is None
+    (events if what == "subscription" else two).close()
+    for thread in threads:
+        thread.join(SECONDS)
+    assert ended == [[], [], []]
 
 
 def test_calls_after_close_raise(shared_server: LocalServer, cluster: Cluster) -> None:
@@ -321,9 +330,10 @@ def test_dropped_node_sends_events(shared_server: LocalServer, cluster: Cluster)
         one = blocking.connect(config, node_id=1)
         thread = one._thread
         one.publish(EmailPush(1, 2, 3))
+        kept = [one]
+        del one
         with pytest.warns(ResourceWarning, match="never closed: use `with`"):
-            del one
-            gc.collect()
+            kept.clear()
         while True:
             event = events.next()
             if event == EmailPush(1, 2, 3):
@@ -335,11 +345,10 @@ def test_dropped_node_sends_events(shared_server: LocalServer, cluster: Cluster)
 
 def test_dropped_subscription_is_closed(pair: tuple[blocking.Node, blocking.Node]) -> None:
     one, _ = pair
-    events = one.subscribe()
+    kept = [one.subscribe()]
     assert len(one.stats().subscriptions) == 1
     with pytest.warns(ResourceWarning, match="dropped without close"):
-        del events
-        gc.collect()
+        kept.clear()
     wait_until(lambda: not one.stats().subscriptions)
 
 

@@ -93,7 +93,7 @@ def test_interrupt_ends_waiting_publisher(
         server.restart()
         go_on(process)
         # The call that was interrupted has not published its event.
-        assert read(process) == {key: found["published"] for key in ("accepted", "confirmed")}
+        assert read(process) == dict.fromkeys(("accepted", "confirmed"), found["published"])
         assert process.wait(TIMEOUT) == 0
 
 
@@ -175,3 +175,17 @@ def test_fork_does_not_disturb_parent(config: Path, action: str) -> None:
         assert numbers == list(range(EVENTS + 1))
         assert from_child == (action == "fork_and_reconnect")
         assert receiver.stats().missed == {}
+
+
+def test_gevent_is_refused() -> None:
+    pytest.importorskip("gevent")
+    program = "from gevent import monkey; monkey.patch_all()\n"
+    program += "from fastcoord import blocking; blocking.connect('x')"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert "FastcoordError: fastcoord.blocking runs an event loop in a thread" in done.stderr

@@ -36,6 +36,7 @@ from fastcoord import (
     ReloadSpamFilter,
     StateChange,
     TaskQueueRefresh,
+    blocking,
 )
 
 
@@ -173,6 +174,24 @@ async def every_subscription(node: fastcoord.Node) -> None:
         reveal_type(await anext(aiter(events)))  # Event | Notice
     subscription: fastcoord.Subscription = node.subscribe()
     reveal_type(subscription.close())  # None
+
+
+def every_blocking_call(config: fastcoord.Config) -> None:
+    with blocking.connect(config, node_id=5, timeout=2.0) as node:
+        reveal_type(node)  # Node
+        reveal_type(node.publish(ReloadSettings(), timeout=1.0))  # None
+        reveal_type(node.publish_many(every_constructor(), timeout=1.0))  # None
+        reveal_type(node.publish_nowait(ReloadSettings()))  # None
+        reveal_type(node.flush(timeout=1.0))  # None
+        reveal_type(node.ping(7, timeout=1.0))  # float
+        reveal_type(node.stats())  # Stats
+        reveal_type(node.close())  # int
+        with node.subscribe(kinds=[StateChange], timeout=1.0) as events:
+            for event in events:
+                reveal_type(event)  # Event | Notice
+            for batch in events.batches():
+                reveal_type(batch)  # Batch | Notice
+            reveal_type(events.next(timeout=1.0))  # Event | Notice
 
 
 def every_notice(notice: Notice) -> None:

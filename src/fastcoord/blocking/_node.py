@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fastcoord.events import Event, Notice
     from fastcoord.publishing.sender import Sender
     from fastcoord.receiving.consumer import Overflow
-    from fastcoord.stats import Peer, Stats
+    from fastcoord.stats import Health, Peer, Stats
 
 __all__ = ["Node"]
 
@@ -37,9 +37,7 @@ class Node(BlockingPublisher):
 
     def __init__(self, node: asynchronous.Node, thread: LoopThread) -> None:
         session = node._session
-        super().__init__(
-            session.state, session.sender.batcher, _Waits(session.sender, thread)
-        )
+        super().__init__(session.state, session.sender.batcher, _Waits(session.sender, thread))
         self._node = node
         self._thread = thread
 
@@ -84,6 +82,7 @@ class Node(BlockingPublisher):
         overflow: Overflow = "drop-oldest",
         peers: bool = False,
         connection: bool = False,
+        name: str | None = None,
         timeout: float | None = None,
     ) -> Subscription:
         """Subscribe to the events that the other nodes publish from now on.
@@ -94,19 +93,21 @@ class Node(BlockingPublisher):
             ``"drop-newest"``. ``Missed`` reports how many were dropped.
         :param peers: whether to deliver ``PeerUp`` and ``PeerDown``.
         :param connection: whether to deliver ``Disconnected`` and ``Reconnected``.
+        :param name: a short name for stats and metrics, such as ``"cache"``.
         :param timeout: how many seconds an iteration waits for its next item before it raises
             ``RequestTimeout``; ``None`` for no limit.
         :return: the subscription, to be used with ``with`` and ``for``.
-        :raises TypeError: an item of ``kinds`` is not a class of events or notices.
+        :raises TypeError: an item of ``kinds`` is not a class of events or notices, or ``name`` is
+            not a string.
         :raises UnsupportedEvent: ``kinds`` has an event that the node's protocol does not have.
-        :raises ValueError: ``kinds`` is empty, or ``overflow`` has another value.
+        :raises ValueError: ``kinds`` or ``name`` is empty, or ``overflow`` has another value.
         :raises ConnectionLost: the connection is lost, and reconnecting was given up.
         :raises NodeClosed: the node was closed, or this process is a forked child.
         """
         self._check()
         subscription = self._thread.call(
             lambda: self._node.subscribe(
-                kinds=kinds, overflow=overflow, peers=peers, connection=connection
+                kinds=kinds, overflow=overflow, peers=peers, connection=connection, name=name
             )
         )
         return Subscription(subscription._consumer, self._thread, self, timeout)
@@ -133,6 +134,13 @@ class Node(BlockingPublisher):
     def peers(self) -> tuple[Peer, ...]:
         """Return the stats of every other node, by node id."""
         return self._thread.call(self._node.peers)
+
+    def health(self) -> Health:
+        """Return whether this node works: a true value, or a false one with the reasons.
+
+        The reasons are those of ``fastcoord.Node.health``.
+        """
+        return self._thread.call(self._node.health)
 
     def ping(self, node_id: int, timeout: float | None = None) -> float:
         """Send a ping to another fastcoord node and wait for its answer.

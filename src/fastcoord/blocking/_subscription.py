@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from fastcoord._forking import call_in_child
 from fastcoord.errors import NodeClosed, RequestTimeout
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from fastcoord.stats import SubscriptionStats
 
 __all__ = ["Subscription"]
-
-T = TypeVar("T")
 
 
 class Subscription:
@@ -82,7 +80,7 @@ class Subscription:
         """Wait for the next event or notice.
 
         :param timeout: the limit in seconds; by default the timeout of the subscription. With 0 the
-            call takes what is buffered and does not wait.
+            call does not wait.
         :raises RequestTimeout: nothing arrived in time.
         :raises SubscriptionError: the subscription was closed.
         :raises NodeClosed: the node was closed, and everything that was buffered is read.
@@ -90,17 +88,31 @@ class Subscription:
         """
         self._consumer.check_open()
         try:
-            return self._take(
+            item: Event | Notice = self._take(
                 self._consumer.take_event, self._timeout if timeout is None else timeout
             )
         except StopIteration:
             self._consumer.check_open()
             raise NodeClosed("the node is closed, and no event is buffered") from None
+        return item
+
+    def take_nowait(self) -> Event | Notice | None:
+        """Take the next buffered event or notice without waiting.
+
+        :return: ``None`` if nothing is buffered, or while another thread waits for an item.
+        """
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            return self._consumer.take_event()
+        finally:
+            self._lock.release()
 
     def _take_event(self) -> Event | Notice:
-        return self._take(self._consumer.take_event, self._timeout)
+        item: Event | Notice = self._take(self._consumer.take_event, self._timeout)
+        return item
 
-    def _take(self, take: Callable[[], T | None], timeout: float | None) -> T:
+    def _take(self, take: Callable[[], Any], timeout: float | None) -> Any:
         """Take the next item; wait while nothing is buffered.
 
         :raises StopIteration: the subscription has ended.
@@ -166,7 +178,8 @@ class _Batches(Iterator["Batch | Notice"]):
 
     def __next__(self) -> Batch | Notice:
         subscription = self._subscription
-        return subscription._take(subscription._consumer.take_batch, self._timeout)
+        item: Batch | Notice = subscription._take(subscription._consumer.take_batch, self._timeout)
+        return item
 
 
 def _seconds_until(limit: float | None) -> float:

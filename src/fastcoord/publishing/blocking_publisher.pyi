@@ -15,7 +15,55 @@ class _Waits(Protocol):
 
 @disjoint_base
 class BlockingPublisher:
+    """The publishing methods of a blocking node.
+
+    :param state: stores what has ended the node.
+    :param batcher: encodes the events.
+    :param waits: has two methods. ``publish_rest(prepared, done, timeout)`` waits until the events
+        from index ``done`` on are accepted. ``yield_to_loop()`` waits until the event loop has run
+        one iteration.
+    """
     def __init__(self, state: NodeState, batcher: Batcher, waits: _Waits) -> None: ...
-    def publish(self, *events: Event, timeout: float | None = None) -> None: ...
-    def publish_many(self, events: Iterable[Event], *, timeout: float | None = None) -> None: ...
-    def publish_nowait(self, *events: Event) -> None: ...
+    def publish(self, *events: Event, timeout: float | None = None) -> None:
+        """Publish events to every other node; wait while ``capacity.client`` is used up.
+
+        The events are accepted in their order. Accepted events are kept until the server has
+        confirmed them. After a reconnect they are sent again.
+
+        :param events: any events that the protocol has. If one of them is refused, none is sent.
+        :param timeout: the limit of the wait, in seconds; ``None`` for no limit.
+        :raises RequestTimeout: the wait exceeded the timeout. Of several events, the first ones may
+            have been accepted.
+        :raises UnsupportedEvent: the protocol does not have such an event.
+        :raises EventTooLarge: an event does not fit into a batch and cannot be split.
+        :raises TypeError: something is not an event.
+        :raises PermissionDenied: the server does not permit this node to publish.
+        :raises ConnectionLost: the connection is lost, and reconnecting was given up.
+        :raises NodeClosed: the node was closed, or this process is a forked child.
+        """
+    def publish_many(self, events: Iterable[Event], *, timeout: float | None = None) -> None:
+        """Publish a list of events, like ``publish(*events)`` but without unpacking the list.
+
+        :param events: an iterable of events.
+        :param timeout: the limit of the wait, in seconds; ``None`` for no limit.
+        :raises RequestTimeout: the wait exceeded the timeout. Of several events, the first ones may
+            have been accepted.
+        :raises UnsupportedEvent: the protocol does not have such an event.
+        :raises EventTooLarge: an event does not fit into a batch and cannot be split.
+        :raises TypeError: something is not an event.
+        :raises PermissionDenied: the server does not permit this node to publish.
+        :raises ConnectionLost: the connection is lost, and reconnecting was given up.
+        :raises NodeClosed: the node was closed, or this process is a forked child.
+        """
+    def publish_nowait(self, *events: Event) -> None:
+        """Publish events without waiting.
+
+        The state of the connection never makes this call fail. When ``capacity.client`` is used up,
+        the oldest batch that was not sent is discarded. It is counted in ``stats().discarded``, and
+        the peers receive ``Missed`` with the cause ``"discarded"``.
+
+        :raises UnsupportedEvent: the protocol does not have such an event.
+        :raises EventTooLarge: an event does not fit into a batch and cannot be split.
+        :raises TypeError: something is not an event.
+        :raises NodeClosed: the node was closed, or this process is a forked child.
+        """
