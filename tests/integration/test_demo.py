@@ -39,6 +39,19 @@ async def test_demo_accepts_options(tmp_path: Path) -> None:
         assert "100 events were published and 100 received" in demo.out
 
 
+async def test_killed_server_loses_no_count(tmp_path: Path) -> None:
+    words = ("demo", "--seconds", "2", "--plain", "--kill", "--rate", "500")
+    async with start(*words, directory=tmp_path) as demo:
+        assert await demo.wait() == 0, demo.out + demo.err
+        assert "The nats-server is killed" in demo.out
+        assert "The nats-server runs again" in demo.out
+        assert SUM_ROW.findall(demo.out) == ["adds up"] * 12
+        assert "Reported as Missed while the server was down" in demo.out
+        assert "3,000 events were published" in demo.out
+        assert "arrived once and in order, every sum adds up" in demo.out
+        assert os.listdir(tmp_path) == []
+
+
 async def test_dead_node_fails_demo(tmp_path: Path) -> None:
     async with start("demo", "--seconds", "30", "--plain", directory=tmp_path) as demo:
         await demo.prints("They publish now")

@@ -99,6 +99,19 @@ def test_wrong_sums_are_problems(change: dict[str, object], problem: str) -> Non
     assert "none is missing" not in summary.verdict
 
 
+def test_expected_losses_are_shown() -> None:
+    change = {"received": {1: 7}, "missed": {1: {"gap": 2, "overflow": 1}}, "unattributed": 1}
+    summary = add_up(two_nodes(**change), is_loss_expected=True)
+    assert summary.problems == ()
+    assert summary.tables[-1].rows == (
+        ("node 1", "none", "0"),
+        ("node 2", "gap 2, overflow 1", "1"),
+    )
+    assert "3 are reported as missing, the others arrived once and in order" in summary.verdict
+    wrong = add_up(two_nodes(**change | {"received": {1: 6}}), is_loss_expected=True)
+    assert len(wrong.problems) == 1
+
+
 def test_plain_table_aligns_columns(capsys: pytest.CaptureFixture[str]) -> None:
     PlainView().table(add_up(two_nodes()).tables[1])
     assert capsys.readouterr().out.splitlines() == [

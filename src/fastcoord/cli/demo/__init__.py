@@ -17,6 +17,7 @@ Start a nats-server and several node processes, which exchange events for some s
 that every event reached every other node once and in order.
 
 example: fastcoord demo --seconds 10 --rate 20000
+         fastcoord demo --kill
 """
 
 
@@ -56,6 +57,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
     )
     add("--server", metavar="BINARY", help="the nats-server to start (default: the bundled one)")
+    add(
+        "--kill",
+        action="store_true",
+        help="kill the server in the middle, start it again after a second, and show which events"
+        " are reported as missing",
+    )
     add("--keep", action="store_true", help="keep server and nodes running until Ctrl-C")
     add("--plain", action="store_true", help="plain lines instead of a live table")
 
@@ -79,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         protocol=arguments.protocol,
         server=arguments.server,
         keep=arguments.keep,
+        kill=arguments.kill,
         plain=arguments.plain,
     )
     return run_until_interrupted(Demo(options).run())

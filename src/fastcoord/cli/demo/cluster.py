@@ -25,6 +25,9 @@ __all__ = ["Demo", "DemoOptions"]
 PHASE_TIMEOUT = 30.0
 """Seconds within which every node must reach the next phase."""
 
+DOWN_TIME = 1.0
+"""Seconds for which a killed server is down."""
+
 GUEST_ID = 100
 """A node id that no node of the demo has, for a command that joins its cluster."""
 
@@ -45,6 +48,7 @@ NEXT_STEPS = """\
 Next steps:
   {command} demo --keep                        leave the cluster running, to join it
   {command} demo --seconds 10 --rate 20000     publish more
+  {command} demo --kill                        kill the server in the middle
   {command} init                               print a configuration to start from"""
 
 NEXT_STEPS_WHILE_RUNNING = """\
@@ -77,6 +81,7 @@ class DemoOptions:
     protocol: str = "stalwart-0.15"
     server: str | None = None
     keep: bool = False
+    kill: bool = False
     plain: bool = False
 
 
@@ -92,6 +97,7 @@ class Demo:
         self._view = make_view(plain=options.plain)
         self._nodes: list[NodeProcess] = []
         self._changed: asyncio.Event
+        self._is_server_down = False
 
     async def run(self) -> int:
         """Run the demo from start to end.
@@ -147,16 +153,37 @@ class Demo:
 
     async def _publish(self) -> None:
         self._order(Order(action="publish"))
-        await self._wait_for_phase(
-            "published", "published and flushed", extra_time=self._options.seconds
-        )
+        killing = asyncio.create_task(self._kill_server()) if self._options.kill else None
+        try:
+            await self._wait_for_phase(
+                "published", "published and flushed", extra_time=self._options.seconds
+            )
+            if killing is not None:
+                await killing
+        finally:
+            if killing is not None:
+                killing.cancel()
+                await asyncio.wait({killing})
         sent = {node.node_id: node.report.sent for node in self._nodes}
         self._order(Order(action="finish", published=sent))
         await self._wait_for_phase("done", "received the events of the others")
         self._view.end_progress()
 
+    async def _kill_server(self) -> None:
+        """Kill the server in the middle of the time of publishing, and start it again."""
+        await asyncio.sleep(self._options.seconds / 2)
+        pid = self._server.pid
+        self._is_server_down = True
+        self._server.kill()
+        self._view.line(f"The nats-server is killed (pid {pid}). The nodes keep their events.")
+        await asyncio.sleep(DOWN_TIME)
+        await self._server.start_async()
+        self._is_server_down = False
+        self._view.line(f"The nats-server runs again (pid {self._server.pid}).")
+
     def _show_sums(self) -> int:
-        summary = add_up({node.node_id: node.report for node in self._nodes})
+        reports = {node.node_id: node.report for node in self._nodes}
+        summary = add_up(reports, is_loss_expected=self._options.kill)
         for table in summary.tables:
             self._view.table(table)
         self._view.line()
@@ -200,7 +227,7 @@ class Demo:
         await self._changed.wait()
         self._changed.clear()
         self._view.progress({node.node_id: node.report for node in self._nodes})
-        if not self._server.is_running:
+        if not self._server.is_running and not self._is_server_down:
             raise CommandFailed("the nats-server ended before the demo was over")
         for node in self._nodes:
             if node.exit_code is not None:

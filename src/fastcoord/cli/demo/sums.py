@@ -26,34 +26,64 @@ class Summary:
     problems: tuple[str, ...]
 
 
-def add_up(reports: Mapping[int, NodeReport]) -> Summary:
+def add_up(reports: Mapping[int, NodeReport], *, is_loss_expected: bool = False) -> Summary:
     """Check every sum over the last reports of the nodes.
 
     :param reports: the report of each node by its id; every node has reported its totals.
+    :param is_loss_expected: whether a loss is a result and not a problem, because the server was
+        killed. The sums must add up in any case.
     :return: the tables to show, the result in one sentence, and the problems.
     """
     problems: list[str] = []
-    tables = (
-        _pairs(reports, problems),
+    losses: list[str] = []
+    tables = [
+        _pairs(reports, problems, losses),
         _senders(reports, problems),
         _subscriptions(reports, problems),
-    )
+    ]
     for node_id, report in reports.items():
         if report.wrong:
             problems.append(
                 f"node {node_id} received {report.wrong:,} events that differ from those published"
             )
         if report.unattributed:
-            problems.append(f"node {node_id} missed an unknown number of events")
+            losses.append(f"node {node_id} missed an unknown number of events")
+    if is_loss_expected:
+        tables.append(_losses(reports))
+    else:
+        problems += losses
     published = sum(report.sent for report in reports.values())
     received = sum(sum(report.received.values()) for report in reports.values())
+    missed = sum(
+        sum(each.values()) for report in reports.values() for each in report.missed.values()
+    )
     verdict = f"{published:,} events were published and {received:,} received by the other nodes"
     if not problems:
-        verdict += ": none is missing, each arrived once and in order, every sum adds up"
-    return Summary(tables, f"{verdict}.", tuple(problems))
+        result = (
+            f"{missed:,} are reported as missing, the others" if missed else "none is missing, each"
+        )
+        verdict += f": {result} arrived once and in order, every sum adds up"
+    return Summary(tuple(tables), f"{verdict}.", tuple(problems))
 
 
-def _pairs(reports: Mapping[int, NodeReport], problems: list[str]) -> Table:
+def _losses(reports: Mapping[int, NodeReport]) -> Table:
+    rows = []
+    for node_id, report in reports.items():
+        causes: dict[str, int] = {}
+        for each in report.missed.values():
+            for cause, count in each.items():
+                causes[cause] = causes.get(cause, 0) + count
+        by_cause = ", ".join(f"{cause} {count:,}" for cause, count in causes.items()) or "none"
+        rows.append((f"node {node_id}", by_cause, f"{report.unattributed:,}"))
+    return Table(
+        "Reported as Missed while the server was down",
+        ("receiver", "events, by cause", "notices without a number"),
+        tuple(rows),
+        frozenset(),
+    )
+
+
+def _pairs(reports: Mapping[int, NodeReport], problems: list[str], losses: list[str]) -> Table:
     rows = []
     for receiver, report in reports.items():
         for sender, other in reports.items():
@@ -64,7 +94,7 @@ def _pairs(reports: Mapping[int, NodeReport], problems: list[str]) -> Table:
             missed = sum(causes.values())
             if causes:
                 by_cause = ", ".join(f"{cause} {count:,}" for cause, count in causes.items())
-                problems.append(
+                losses.append(
                     f"node {receiver} missed {missed:,} events of node {sender} ({by_cause})"
                 )
             where = f"events from node {sender} to node {receiver}"
