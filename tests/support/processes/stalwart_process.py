@@ -1,0 +1,35 @@
+"""A process that plays a Stalwart node.
+
+Run as ``python stalwart_process.py URL PROTOCOL SUBJECT``. Each line of standard input is a JSON
+object: the payloads to publish, if any. The answer is one line with what was received so far.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from support.cluster.stalwart_player import StalwartPlayer
+
+
+async def play(url: str, protocol: str, subject: str) -> None:
+    async with StalwartPlayer(url, protocol=protocol, subject=subject) as player:
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            payloads = json.loads(line).get("publish")
+            if payloads is not None:
+                await player.publish(*map(bytes.fromhex, payloads))
+            await player.subscribed()
+            report = {
+                "events": player.events,
+                "dropped": player.dropped,
+                "payloads": [] if payloads is not None else [p.hex() for p in player.payloads],
+            }
+            print(json.dumps(report), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(play(*sys.argv[1:]))
