@@ -88,6 +88,7 @@ def test_events_arrive_in_order(pair: tuple[blocking.Node, blocking.Node]) -> No
         iterator = iter(events)
         assert [next(iterator) for _ in sent] == sent
         assert (events.stats().delivered, two.stats().received) == (1000, 1000)
+        assert events.sender == 1
     assert one.ping(2) < SECONDS
     assert [peer.node_id for peer in one.peers()] == [2]
     assert one.health()

@@ -165,6 +165,7 @@ async def every_subscription(node: fastcoord.Node) -> None:
         reveal_type(events.stats())  # SubscriptionStats
         async for event in events:
             reveal_type(event)  # Event | Notice
+            reveal_type(events.sender)  # int | None
             if isinstance(event, Notice):
                 every_notice(event)
             else:

@@ -305,3 +305,37 @@ def test_detached_cursor_gives_nothing() -> None:
 def test_unknown_kinds_are_refused(kinds: list[Any]) -> None:
     with pytest.raises((TypeError, ValueError)):
         Consumer(kinds=kinds)
+
+
+def test_sender_of_each_event() -> None:
+    consumer = Consumer()
+    assert consumer.cursor.sender is None
+    for node_id in (1, 2, 1):
+        consumer.put(change(1), ReloadSettings(), *[change(2)] * 40, node_id=node_id)
+    senders = []
+    while consumer.cursor.take_event() is not None:
+        senders.append(consumer.cursor.sender)
+    assert senders == [1] * 42 + [2] * 42 + [1] * 42
+    assert consumer.cursor.sender == 1
+
+
+def test_notice_has_no_sender() -> None:
+    consumer = Consumer(kinds=[StateChange])
+    consumer.put(change(1), node_id=1)
+    consumer.ring.put_notice(Missed(2, 5, "gap"))
+    consumer.put(change(2), ReloadSettings(), node_id=3)
+    found = [(consumer.cursor.take_event(), consumer.cursor.sender) for _ in range(3)]
+    assert found == [(change(1), 1), (Missed(2, 5, "gap"), None), (change(2), 3)]
+    # The rest of the message is filtered, so the last event is still that of node 3.
+    consumer.put(ReloadSettings(), node_id=4)
+    assert (consumer.cursor.take_event(), consumer.cursor.sender) == (None, 3)
+
+
+def test_sender_of_batch() -> None:
+    consumer = Consumer()
+    consumer.put(change(1), change(2), node_id=5)
+    consumer.put(change(3), node_id=6)
+    consumer.ring.put_notice(Missed(2, 5, "gap"))
+    assert (consumer.cursor.take_event(), consumer.cursor.sender) == (change(1), 5)
+    found = [(type(consumer.cursor.take_batch()), consumer.cursor.sender) for _ in range(3)]
+    assert found == [(Batch, 5), (Batch, 6), (Missed, None)]

@@ -37,7 +37,7 @@ ATTRIBUTES = {
     "Batch": ("count", "index", "node_id", "received_at"),
     "Connecting": (),
     "Node": NODE,
-    "Subscription": ("batches", "close", "stats", "take_nowait"),
+    "Subscription": ("batches", "close", "sender", "stats", "take_nowait"),
 }
 """All attributes of these classes, apart from special methods."""
 CLASSES = [name for name in fastcoord.__all__ if isinstance(getattr(fastcoord, name), type)]

@@ -136,6 +136,15 @@ class Subscription:
         finally:
             self._lock.release()
 
+    @property
+    def sender(self) -> int | None:
+        """The node that sent the event which this subscription has delivered last.
+
+        ``None`` before the first event and after a notice. If several threads iterate,
+        it may belong to the event of another thread: use ``batches`` there.
+        """
+        return self._consumer.sender
+
     def __enter__(self) -> Subscription:
         return self
 

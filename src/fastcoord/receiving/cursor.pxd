@@ -29,6 +29,7 @@ cdef class Cursor:
     cdef PyObject* ahead[EVENTS_AHEAD]   # owned references, from `ahead_at` to `ahead_end` only
     cdef Py_ssize_t ahead_at
     cdef Py_ssize_t ahead_end
+    cdef int last_sender           # of the item that was taken last; -1 if it was a notice
     cdef Py_ssize_t until_pause    # how much may still be taken in this iteration of the event loop
     cdef bint is_decoding
     cdef bint is_dropped

@@ -75,6 +75,7 @@ cdef class Cursor:
         self.as_notices = as_notices
         self.get_loop = get_loop
         self.notices = []
+        self.last_sender = -1
         self.until_pause = EVENTS_PER_ITERATION
 
     def __dealloc__(self):
@@ -86,6 +87,11 @@ cdef class Cursor:
     def buffered(self):
         """How many events are buffered: in the ring, and in the open message."""
         return self.ring.buffered + self.left + self.ahead_end - self.ahead_at
+
+    @property
+    def sender(self):
+        """The node id of the sender of the last item; ``None`` for a notice."""
+        return self.last_sender if self.last_sender >= 0 else None
 
     def resume(self):
         """Note that an iteration of the event loop has passed."""
@@ -160,6 +166,7 @@ cdef class Cursor:
                 continue
             notice = self.next_notice()
             if notice is not None:
+                self.last_sender = -1
                 return notice
             if not self.open_message():
                 return None
@@ -192,7 +199,10 @@ cdef class Cursor:
                 min(<Py_ssize_t>self.left, EVENTS_AHEAD),
                 self.mask,
             )
-            if not decoded:
+            if decoded:
+                # No notice is delivered before these events, so this holds for each of them.
+                self.last_sender = self.slot.node_id
+            else:
                 self.filter_event()
         finally:
             self.is_decoding = False
@@ -287,10 +297,12 @@ cdef class Cursor:
                 batch = make_batch(self.slot.node_id, self.slot.received_at, ())
                 batch.events = self.rest_of_message()
                 if batch.events:
+                    self.last_sender = batch.node_id
                     return batch
                 continue
             notice = self.next_notice()
             if notice is not None:
+                self.last_sender = -1
                 return notice
             if not self.open_message():
                 return None

@@ -58,6 +58,14 @@ class Subscription:
         """
         return self._consumer.take_event()
 
+    @property
+    def sender(self) -> int | None:
+        """The node that sent the event which this subscription has delivered last.
+
+        ``None`` before the first event and after a notice.
+        """
+        return self._consumer.sender
+
     async def __aenter__(self) -> Subscription:
         return self
 
