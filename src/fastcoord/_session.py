@@ -26,6 +26,8 @@ from fastcoord.receiving.receiver import Receiver
 from fastcoord.stats import Health, Peer, Stats
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastcoord.config import Config
     from fastcoord.nats.connection import Connection
     from fastcoord.nats.rights import Right
@@ -139,6 +141,15 @@ class Session:
         """The server of the open connection, or ``None``."""
         connection = self._supervisor.connection
         return None if connection is None or self.is_forked else str(connection.server)
+
+    def confirm_subscriptions(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` when the server has processed the subscriptions of this connection.
+
+        It is not called if there is no connection, or if the connection is lost before.
+        """
+        connection = self._supervisor.connection
+        if connection is not None:
+            connection.ping(callback)
 
     def stats(self) -> Stats:
         """Return the stats of the node now."""

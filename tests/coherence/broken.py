@@ -66,10 +66,25 @@ class IgnoresAbsence(Coherence[Any, Any]):
     """Goes on after an absence as if nothing had been published."""
 
     def receive(self, item: Event | Notice) -> None:
-        if isinstance(item, Reconnected):
-            self._is_connected = True
-        elif not (isinstance(item, Missed) and item.cause == "disconnect"):
+        if not isinstance(item, Reconnected) and not (
+            isinstance(item, Missed) and item.cause == "disconnect"
+        ):
             super().receive(item)
+
+    def confirmed(self) -> None:
+        self._is_confirmed = True
+
+
+class ServesBeforeConfirmation(Coherence[Any, Any]):
+    """Goes on when the node is back, though its server may not know the subscription."""
+
+    def receive(self, item: Event | Notice) -> None:
+        super().receive(item)
+        if isinstance(item, Reconnected):
+            self._is_confirmed = True
+
+    def confirmed(self) -> None:
+        self._is_confirmed = True
 
 
 class ReadsWithoutDrain(Coherence[Any, Any]):
@@ -87,5 +102,6 @@ BROKEN = (
     IgnoresMissed,
     ServesWhileDisconnected,
     IgnoresAbsence,
+    ServesBeforeConfirmation,
     ReadsWithoutDrain,
 )

@@ -98,6 +98,8 @@ class World:
         self.ring: collections.deque[tuple[Event | Notice, Fact | None]] = collections.deque()
         self.is_cut = False
         self.says_cut = False
+        self.must_confirm = False
+        """Whether the node is back, and its server has yet to process the subscription."""
         self.reads: list[OpenRead] = []
         self.running: dict[Load[int, Value], Value | None] = {}
         self.trace: list[str] = []
@@ -109,7 +111,7 @@ class World:
         self.ring.clear()
         self.reads.clear()
         self.running.clear()
-        self.is_cut = self.says_cut = False
+        self.is_cut = self.says_cut = self.must_confirm = False
         for fact in self.facts:
             # A new process has no entries, so that it need not know what came before.
             fact.is_known = True
@@ -121,10 +123,11 @@ class World:
             make_storage=lambda: cachetools.LRUCache(self.size),
             take=self.take,
             node_id=lambda: 1,
-            is_connected=True,
+            confirm=lambda: None,
             stale_limit=self.stale_limit,
             on_error=self.keys_failed,
         )
+        self.cache.confirmed()
 
     def keys_failed(self, event: Event, error: Exception) -> None:
         raise error
@@ -193,7 +196,12 @@ class World:
         self.note(f"writer {writer} ends")
 
     def change_connection(self) -> None:
-        if not self.is_cut:
+        if self.must_confirm:
+            self.must_confirm = self.is_cut = self.says_cut = False
+            self.tell_absence()
+            self.cache.confirmed()
+            self.note("the server knows the subscription")
+        elif not self.is_cut:
             self.is_cut = True
             self.note("the connection is cut")
         elif not self.says_cut:
@@ -201,15 +209,19 @@ class World:
             self.put(Disconnected("cut"))
             self.note("the node finds out")
         else:
-            self.is_cut = self.says_cut = False
+            # Until the server knows the subscription, events are lost as before.
+            self.must_confirm = True
             self.put(Reconnected("server"))
             self.put(Missed(None, None, "disconnect"))
-            for fact in self.absent:
-                fact.is_known = True
-            self.absent.clear()
-            for writer in range(3):
-                self.tell_loss(writer)
+            self.tell_absence()
             self.note("the node is back")
+
+    def tell_absence(self) -> None:
+        for fact in self.absent:
+            fact.is_known = True
+        self.absent.clear()
+        for writer in range(3):
+            self.tell_loss(writer)
 
     def restart(self) -> None:
         if self.random.random() < 0.2:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import cachetools
 
+from fastcoord._deadline import within
 from fastcoord._forking import call_in_child
 from fastcoord.cache.coherence import Coherence, Keys, Load, Read
 from fastcoord.cache.settings import check_settings, make_storage
@@ -27,6 +28,9 @@ __all__ = ["Cache"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+
+CONFIRMATION_LIMIT = 1.0
+"""Seconds for which the start of a cache waits for the server."""
 
 ERROR_LOG_INTERVAL = 60.0
 """Seconds between two log lines about a failing function ``keys``."""
@@ -82,6 +86,7 @@ class Cache(Generic[K, V]):
         self._events: Subscription | None = None
         self._coherence: Coherence[K, V] | None = None
         self._follower: asyncio.Task[None] | None = None
+        self._confirmed = asyncio.Event()
         self._is_closed = False
         self._next_error_log = 0.0
         call_in_child(self)
@@ -188,7 +193,7 @@ class Cache(Generic[K, V]):
             make_storage=self._make_storage,
             take=events.take_nowait,
             node_id=lambda: self._node.node_id,
-            is_connected=self._node.is_connected,
+            confirm=self._confirm,
             stale_limit=self._stale_limit,
             max_age=self._max_age,
             on_error=self._log_error,
@@ -197,6 +202,15 @@ class Cache(Generic[K, V]):
             self._follow(events, self._coherence),
             name=f"fastcoord cache of node {self._node.node_id}",
         )
+        # The node may have reconnected a moment ago.
+        self._confirm()
+        try:
+            await within(self._confirmed.wait(), CONFIRMATION_LIMIT)
+        except TimeoutError:
+            pass  # until the connection works, nothing is served from memory
+        except BaseException:
+            await self.close()
+            raise
         return self
 
     async def __aexit__(
@@ -228,6 +242,18 @@ class Cache(Generic[K, V]):
             logger.warning("a cache of node %d serves nothing: %s", self._node.node_id, error)
         finally:
             coherence.end()
+
+    def _confirm(self) -> None:
+        if self._node.is_connected:
+            self._node._session.confirm_subscriptions(self._on_confirmed)
+        else:
+            # ``Reconnected`` follows.
+            self._confirmed.set()
+
+    def _on_confirmed(self) -> None:
+        if self._coherence is not None:
+            self._coherence.confirmed()
+        self._confirmed.set()
 
     def _log_error(self, event: Event, error: Exception) -> None:
         now = time.monotonic()

@@ -10,7 +10,8 @@ began after the read itself.
 | an event | drops the keys that the function ``keys`` returns |
 | ``Missed`` | drops everything: the missing events may name any key |
 | ``Disconnected`` | entries are served only while they are younger than ``stale_limit`` |
-| ``Reconnected`` | drops everything, and entries are served again |
+| ``Reconnected`` | drops everything; the server may not have processed the subscription yet |
+| the server has processed the subscription | drops everything; entries are served again |
 | ``DuplicateNodeId`` of this node | drops everything; from then on as after ``Disconnected`` |
 """
 
@@ -107,7 +108,8 @@ class Coherence(Generic[K, V]):
     :param take: returns the next buffered item of the subscription, or ``None``. Every read takes
         all of them first, so that no read ignores an event that the node has received.
     :param node_id: returns this node's id.
-    :param is_connected: whether the node is connected now.
+    :param confirm: called after ``Reconnected``; it must call ``confirmed`` as soon as the server
+        has processed the subscription.
     :param stale_limit: seconds; how old an entry may be to be served while the node is
         disconnected.
     :param max_age: seconds after which an entry is always loaded again; ``None`` for no limit.
@@ -121,7 +123,7 @@ class Coherence(Generic[K, V]):
         make_storage: Callable[[], MutableMapping[K, Load[K, V]]],
         take: Callable[[], Event | Notice | None],
         node_id: Callable[[], int],
-        is_connected: bool,
+        confirm: Callable[[], None],
         stale_limit: float = 0.0,
         max_age: float | None = None,
         on_error: Callable[[Event, Exception], None],
@@ -133,7 +135,8 @@ class Coherence(Generic[K, V]):
         self._stale_limit = stale_limit
         self._max_age = max_age
         self._on_error = on_error
-        self._is_connected = is_connected
+        self._confirm = confirm
+        self._is_confirmed = False
         self._is_duplicate = False
         self._epoch = 0
         self._storage = make_storage()
@@ -274,7 +277,7 @@ class Coherence(Generic[K, V]):
     @property
     def is_following(self) -> bool:
         """Whether the node receives all events, as far as it knows."""
-        return self._is_connected and not self._is_duplicate
+        return self._is_confirmed and not self._is_duplicate
 
     def drain(self) -> None:
         """Process all buffered items of the subscription."""
@@ -288,18 +291,28 @@ class Coherence(Generic[K, V]):
         elif isinstance(item, Missed):
             self.drop_all("missed")
         elif isinstance(item, Disconnected):
-            self._is_connected = False
+            self._is_confirmed = False
         elif isinstance(item, Reconnected):
             self.drop_all("absence")
-            self._is_connected = True
+            self._confirm()
         elif isinstance(item, DuplicateNodeId) and item.node_id == self._node_id():
             # This node drops the events of the other one.
             self.drop_all("missed")
             self._is_duplicate = True
 
+    def confirmed(self) -> None:
+        """Note that the server sends all events from now on.
+
+        What was loaded before is dropped: an event may have been published after the load, and
+        before the server knew the subscription.
+        """
+        self.drain()
+        self.drop_all("absence")
+        self._is_confirmed = True
+
     def end(self) -> None:
         """Note that the subscription has ended, so that nothing is known from now on."""
-        self._is_connected = False
+        self._is_confirmed = False
 
     def apply(self, event: Event, cause: str) -> None:
         """Drop the keys that an event names; drop everything if this cannot be found out."""
