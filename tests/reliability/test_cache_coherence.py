@@ -2,12 +2,18 @@
 
 import asyncio
 import json
+import random
+import sqlite3
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import fastcoord
+from fastcoord import StateChange, blocking
+from fastcoord.cache import BlockingCache
 from fastcoord.server import LocalServer
 from support.cluster.nodes import node_toml
 from support.scale import repeats
@@ -53,8 +59,6 @@ class Worker:
 
 async def written(folder: Path, more: int) -> None:
     """Wait until the workers have written some rows more."""
-    import sqlite3
-
     with sqlite3.connect(folder / "rows.sqlite", timeout=60) as database:
         count = "SELECT sum(version) FROM rows"
         before = database.execute(count).fetchone()[0]
@@ -93,6 +97,60 @@ async def test_killed_cluster_reads_nothing_stale(
     for report in reports:
         assert report["hits"] > report["loads"] > 0
         assert {"event", "absence", "program"} <= set(report["drops"])
+
+
+@pytest.mark.slow
+async def test_threads_read_nothing_stale(server: LocalServer) -> None:
+    config = fastcoord.parse_config(node_toml(server, cluster={"heartbeat": "200ms"}))
+    with (
+        blocking.connect(config, node_id=1) as writer,
+        blocking.connect(config, node_id=2) as node,
+        node.subscribe() as watched,
+        BlockingCache(node, lambda key: rows[key], keys=lambda event: [event.account_id]) as cache,
+    ):
+        rows = dict.fromkeys(range(5), 0)
+        known = dict(rows)
+        lock = threading.Lock()
+        stale: list[str] = []
+        must_stop = threading.Event()
+
+        def write() -> None:
+            while not must_stop.wait(0.001):
+                key = random.randrange(5)
+                rows[key] += 1
+                writer.publish(StateChange(key, rows[key], 1))
+
+        def read() -> None:
+            while not must_stop.is_set():
+                with lock:
+                    while (item := watched.take_nowait()) is not None:
+                        if isinstance(item, StateChange):
+                            known[item.account_id] = item.change_id
+                key = random.randrange(5)
+                least = known[key]
+                version = cache.get(key)
+                if version < least:
+                    stale.append(f"a read of {key} gives {version}, known is {least}")
+
+        threads = [threading.Thread(target=read) for _ in range(8)]
+        threads.append(threading.Thread(target=write))
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(2):
+                reached = cache.stats().drops.get("event", 0) + 100
+                await until(lambda least=reached: cache.stats().drops.get("event", 0) >= least)
+                server.kill()
+                await until(lambda: not cache.stats().is_following)
+                await server.start_async()
+                await until(lambda: cache.stats().is_following)
+        finally:
+            must_stop.set()
+            for thread in threads:
+                thread.join()
+        assert stale == []
+        assert cache.stats().hits > cache.stats().loads > 0
+        await until(lambda: {key: cache.get(key) for key in rows} == rows)
 
 
 async def kill_server(server: LocalServer, folder: Path) -> None:

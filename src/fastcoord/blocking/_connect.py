@@ -12,29 +12,34 @@ from fastcoord.blocking._node import Node
 from fastcoord.errors import ConnectTimeout
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from fastcoord import node as asynchronous
-    from fastcoord.config import Config
+    from fastcoord.config import Config, Settings
 
 __all__ = ["connect"]
 
 
 def connect(
-    config: Config | str | os.PathLike[str],
+    config: Config | str | os.PathLike[str] | None = None,
     *,
     node_id: int | None = None,
     protocol: str | None = None,
     timeout: float | None = None,
+    **settings: Unpack[Settings],
 ) -> Node:
     """Join the cluster that a configuration describes.
 
-    :param config: the path of a TOML or JSON file, or the result of ``load_config`` or
-        ``parse_config``.
+    :param config: the path of a TOML or JSON file, or the URL of servers, or a ``Config``. Without
+        this argument, ``servers`` or the variable ``FASTCOORD_SERVERS`` names the servers.
     :param node_id: overrides ``cluster.node-id``, so that several nodes can share one file.
     :param protocol: overrides ``cluster.protocol``. The default subject depends on the protocol.
     :param timeout: the limit of the whole call, in seconds. ``timeout.connection`` of the
         configuration limits each attempt at a server.
+    :param settings: without a file, all settings, as in ``fastcoord.connect``.
     :return: the node; ``with`` closes it at the end.
     :raises ConfigError: the configuration cannot be used.
+    :raises TypeError: there is no such argument, or it is not accepted with a file.
     :raises ValueError: an argument is out of range.
     :raises ConnectError: no server could be joined.
     """
@@ -42,7 +47,7 @@ def connect(
 
     async def join() -> asynchronous.Node:
         # Set here: an interrupted call must find the node to close it.
-        thread.node = await _connect.connect(config, node_id=node_id, protocol=protocol)
+        thread.node = await _connect.connect(config, node_id=node_id, protocol=protocol, **settings)
         return thread.node
 
     async def join_in_time() -> asynchronous.Node:

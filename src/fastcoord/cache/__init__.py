@@ -18,6 +18,7 @@
         await write_account(7, ...)
         await accounts.publish(StateChange(7, 42, 1))   # drops the entry here and on other nodes
 
+``BlockingCache`` is the same for programs with threads and a node of ``fastcoord.blocking``.
 ``pip install 'fastcoord[cache]'`` installs what this package needs.
 """
 
@@ -31,7 +32,8 @@ except ModuleNotFoundError as _error:
     ) from _error
 
 from fastcoord.cache.asynchronous import Cache
+from fastcoord.cache.blocking import BlockingCache
 from fastcoord.cache.coherence import ALL, AllKeys
 from fastcoord.cache.stats import CacheStats
 
-__all__ = ["ALL", "AllKeys", "Cache", "CacheStats"]
+__all__ = ["ALL", "AllKeys", "BlockingCache", "Cache", "CacheStats"]

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable, MutableMapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -15,6 +15,7 @@ import cachetools
 from fastcoord._deadline import within
 from fastcoord._forking import call_in_child
 from fastcoord.cache.coherence import Coherence, Keys, Load, Read
+from fastcoord.cache.error_log import ErrorLog
 from fastcoord.cache.settings import check_settings, make_storage
 from fastcoord.errors import ConnectionLost, FastcoordError
 
@@ -31,9 +32,6 @@ V = TypeVar("V")
 
 CONFIRMATION_LIMIT = 1.0
 """Seconds for which the start of a cache waits for the server."""
-
-ERROR_LOG_INTERVAL = 60.0
-"""Seconds between two log lines about a failing function ``keys``."""
 
 logger = logging.getLogger("fastcoord")
 
@@ -71,7 +69,7 @@ class Cache(Generic[K, V]):
         weigh: Callable[[V], float] | None = None,
         max_age: float | None = None,
         stale_limit: float = 0.0,
-        storage: Callable[..., Any] = cachetools.LRUCache,
+        storage: Callable[..., MutableMapping[Any, Any]] = cachetools.LRUCache,
     ) -> None:
         check_settings(load=load, keys=keys, max_age=max_age, stale_limit=stale_limit)
         self._node = node
@@ -88,7 +86,7 @@ class Cache(Generic[K, V]):
         self._follower: asyncio.Task[None] | None = None
         self._confirmed = asyncio.Event()
         self._is_closed = False
-        self._next_error_log = 0.0
+        self._errors = ErrorLog(node)
         call_in_child(self)
 
     # ------------------------------------------------------------------------------ reads
@@ -196,7 +194,7 @@ class Cache(Generic[K, V]):
             confirm=self._confirm,
             stale_limit=self._stale_limit,
             max_age=self._max_age,
-            on_error=self._log_error,
+            on_error=self._errors.note,
         )
         self._follower = asyncio.get_running_loop().create_task(
             self._follow(events, self._coherence),
@@ -254,17 +252,6 @@ class Cache(Generic[K, V]):
         if self._coherence is not None:
             self._coherence.confirmed()
         self._confirmed.set()
-
-    def _log_error(self, event: Event, error: Exception) -> None:
-        now = time.monotonic()
-        if now >= self._next_error_log:
-            self._next_error_log = now + ERROR_LOG_INTERVAL
-            logger.error(
-                "a cache of node %d has dropped everything: the function keys failed for %s: %r",
-                self._node.node_id,
-                type(event).__name__,
-                error,
-            )
 
     def forked(self) -> None:
         """Close the cache in a forked child, which receives no events of the parent's node."""

@@ -1,0 +1,303 @@
+"""``BlockingCache``: the cache of a program with threads."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterable, MutableMapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import cachetools
+
+from fastcoord._forking import call_in_child
+from fastcoord.cache.coherence import Coherence, Keys, Load, Read
+from fastcoord.cache.error_log import ErrorLog
+from fastcoord.cache.settings import check_settings, make_storage
+from fastcoord.errors import FastcoordError, NodeClosed, RequestTimeout
+
+if TYPE_CHECKING:
+    from fastcoord.blocking import Node
+    from fastcoord.cache.stats import CacheStats
+    from fastcoord.events import Event
+    from fastcoord.receiving.subscription import Subscription
+
+__all__ = ["BlockingCache"]
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+CONFIRMATION_LIMIT = 1.0
+"""Seconds for which the start of a cache waits for the server."""
+
+
+class Running:
+    """What readers of a load wait for.
+
+    :ivar thread: the thread that runs the load.
+    """
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
+        self.ended = threading.Event()
+
+
+class BlockingCache(Generic[K, V]):
+    """A cache in front of a loader, for any number of threads. Events drop its entries.
+
+    Use it with ``with``. It promises what ``Cache`` promises; ``docs/cache.md`` describes it. The
+    loader runs in the thread of the first read of its key, and other reads wait for it.
+
+    :param node: the node of ``fastcoord.blocking`` whose events drop entries.
+    :param load: a function that returns the value of a key. It must read what a writer has
+        committed before the writer publishes its event. It must not read the same key of this
+        cache.
+    :param keys: a function that returns the keys that an event invalidates, or ``ALL``. It runs in
+        any thread. If it fails, everything is dropped.
+    :param kinds: the event classes for which ``keys`` is called; ``None`` for all.
+    :param max_size: the number of entries, or their total weight if ``weigh`` is given.
+    :param weigh: returns the weight of a value.
+    :param max_age: seconds after which an entry is loaded again in any case; ``None`` for no limit.
+    :param stale_limit: while the node is disconnected, entries are served only until they are so
+        many seconds old. 0 serves none.
+    :param storage: a cache class of cachetools, which decides what is evicted.
+    :raises TypeError: an argument has the wrong type.
+    :raises ValueError: an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        load: Callable[[K], V],
+        *,
+        keys: Keys[K],
+        kinds: Iterable[type[Event]] | None = None,
+        max_size: float = 10_000,
+        weigh: Callable[[V], float] | None = None,
+        max_age: float | None = None,
+        stale_limit: float = 0.0,
+        storage: Callable[..., MutableMapping[Any, Any]] = cachetools.LRUCache,
+    ) -> None:
+        check_settings(load=load, keys=keys, max_age=max_age, stale_limit=stale_limit)
+        self._node = node
+        self._load = load
+        self._keys = keys
+        self._kinds = None if kinds is None else list(kinds)
+        self._weigh = weigh
+        self._max_age = max_age
+        self._stale_limit = stale_limit
+        self._make_storage = functools.partial(make_storage, storage, max_size)
+        self._make_storage()  # raises an error if the arguments do not fit
+        # Protects the state below. Reentrant: `keys` may call `invalidate`.
+        self._lock = threading.RLock()
+        self._coherence: Coherence[K, V] | None = None
+        self._events: Subscription | None = None
+        self._confirmed = threading.Event()
+        self._ended: FastcoordError | None = None
+        self._errors = ErrorLog(node)
+        call_in_child(self)
+
+    # ------------------------------------------------------------------------------ reads
+
+    def get(self, key: K, timeout: float | None = None) -> V:
+        """Return the value of a key, from memory or by the loader.
+
+        Reads of one key that wait at the same time share one load. A value must not be changed in
+        place, because other reads get the same object.
+
+        :param key: a hashable key.
+        :param timeout: how many seconds to wait for a load that another thread runs; ``None`` for
+            no limit.
+        :return: what the loader returned.
+        :raises FastcoordError: the cache is not open, or the load was interrupted.
+        :raises RequestTimeout: the other thread has not ended the load in time.
+        :raises Exception: what the loader raised. Failed loads are not kept.
+        """
+        limit = None if timeout is None else time.monotonic() + timeout
+        with self._lock:
+            coherence = self._opened()
+            entry = coherence.lookup(key, time.monotonic())
+            if entry is not None:
+                return entry.value
+            read = self._prepared(coherence.begin(key, time.monotonic()))
+        while True:
+            if read.must_start:
+                self._run(coherence, read.load)
+            else:
+                self._wait(coherence, read, limit)
+            with self._lock:
+                if coherence.ends(read, time.monotonic()):
+                    break
+                self._prepared(read)
+        error = read.load.error
+        if error is None:
+            return read.load.value
+        if isinstance(error, Exception):
+            raise error
+        raise FastcoordError(f"the load of {key!r:.60} was interrupted in another thread")
+
+    def _prepared(self, read: Read[K, V]) -> Read[K, V]:
+        if read.must_start:
+            read.load.task = Running()
+        return read
+
+    def _wait(self, coherence: Coherence[K, V], read: Read[K, V], limit: float | None) -> None:
+        """Wait for a load that another thread runs."""
+        running: Running = read.load.task
+        seconds = None if limit is None else max(0.0, limit - time.monotonic())
+        try:
+            if running.thread == threading.get_ident() and not running.ended.is_set():
+                raise FastcoordError(f"the load of {read.key!r:.60} reads its own key")
+            if not running.ended.wait(seconds):
+                raise RequestTimeout(f"the load of {read.key!r:.60} has not ended in time")
+        except BaseException:
+            with self._lock:
+                coherence.cancel(read)
+            raise
+
+    def _run(self, coherence: Coherence[K, V], load: Load[K, V]) -> None:
+        """Call the loader in this thread."""
+        try:
+            value = self._load(load.key)
+            weight = 1 if self._weigh is None else self._weigh(value)
+        except BaseException as error:
+            with self._lock:
+                coherence.fail(load, error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            with self._lock:
+                coherence.finish(load, value, weight)
+        finally:
+            load.task.ended.set()
+
+    # ----------------------------------------------------------------------------- writes
+
+    def publish(self, *events: Event, timeout: float | None = None) -> None:
+        """Drop the keys that own events name, then publish the events.
+
+        Call it after the write is committed. A node does not receive its own events, so that
+        ``node.publish`` alone would leave the own entries as they are.
+
+        :param timeout: the limit in seconds, as in ``Node.publish``.
+        :raises FastcoordError: the cache is not open, or what ``Node.publish`` raises.
+        """
+        with self._lock:
+            coherence = self._opened()
+            for event in events:
+                coherence.apply(event, "program")
+        self._node.publish(*events, timeout=timeout)
+
+    def invalidate(self, *keys: K) -> None:
+        """Drop keys, and do not keep their loads that run now."""
+        with self._lock:
+            for key in keys:
+                self._opened().drop(key, "program")
+
+    def clear(self) -> None:
+        """Drop everything, and do not keep the loads that run now."""
+        with self._lock:
+            self._opened().drop_all("program")
+
+    def stats(self) -> CacheStats:
+        """Return the counters of the cache."""
+        with self._lock:
+            coherence = self._opened()
+            coherence.drain()
+            return coherence.stats()
+
+    # -------------------------------------------------------------------------- life cycle
+
+    def __enter__(self) -> BlockingCache[K, V]:
+        if self._coherence is not None or self._ended is not None:
+            raise FastcoordError("a cache can be opened only once: create another one")
+        self._node._thread.call(self._open)
+        # Until the server has confirmed the subscription, nothing is served from memory.
+        self._confirmed.wait(CONFIRMATION_LIMIT)
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop everything. Loads that run now end in their threads and are not kept."""
+        with self._lock:
+            events, self._events = self._events, None
+            self._coherence = None
+            self._ended = self._ended or FastcoordError("the cache is closed")
+        if events is not None:
+            self._node._thread.call(events.close)
+
+    def forked(self) -> None:
+        """Close the cache in a forked child, which receives no events of the parent's node."""
+        self._lock = threading.RLock()
+        self._coherence = None
+        self._events = None
+        self._ended = NodeClosed("forked: connect and create a cache in this process")
+
+    # The rest runs on the event loop of the node.
+
+    def _open(self) -> None:
+        node = self._node._node
+        self._events = node.subscribe(kinds=self._kinds, connection=True, name="cache")
+        self._coherence = Coherence(
+            keys=self._keys,
+            make_storage=self._make_storage,
+            take=self._events.take_nowait,
+            confirm=self._confirm,
+            node_id=lambda: node.node_id,
+            stale_limit=self._stale_limit,
+            max_age=self._max_age,
+            on_error=self._errors.note,
+        )
+        self._confirm_on_loop()
+        self._process()
+
+    def _process(self) -> None:
+        """Process what is buffered, and wait for more."""
+        with self._lock:
+            if self._coherence is None or self._events is None:
+                return
+            self._coherence.drain()
+            ring = self._events._consumer.ring
+            if ring.is_closed:
+                self._coherence.end()
+            else:
+                ring.wait(self._process_later)
+
+    def _process_later(self) -> None:
+        if not self._node._thread.submit(self._process):
+            self._process()  # the event loop has ended
+
+    def _confirm(self) -> None:
+        # `drain` calls this in any thread.
+        self._node._thread.submit(self._confirm_on_loop)
+
+    def _confirm_on_loop(self) -> None:
+        if self._node.is_connected:
+            self._node._node._session.confirm_subscriptions(self._on_confirmed)
+        else:
+            # ``Reconnected`` follows.
+            self._confirmed.set()
+
+    def _on_confirmed(self) -> None:
+        with self._lock:
+            if self._coherence is not None:
+                self._coherence.confirmed()
+        self._confirmed.set()
+
+    def _opened(self) -> Coherence[K, V]:
+        if self._coherence is not None:
+            return self._coherence
+        if self._ended is None:
+            raise FastcoordError("the cache is not open: use `with` for it")
+        raise type(self._ended)(*self._ended.args)
+
+
+BlockingCache.__module__ = "fastcoord.cache"
