@@ -70,6 +70,7 @@ def test_duplicate_window_follows_max_age() -> None:
         ({"sealed": True}, "is sealed"),
         ({"no_ack": True}, "confirms no messages"),
         ({"duplicate_window": 1}, "nats stream edit AGORA --dupe-window=1m"),
+        ({"duplicate_window": 1, "max_age": 2}, "--dupe-window=1m --max-age=1m"),
         ({"max_msg_size": 16384}, "refuses messages above 16384 bytes"),
         ({"max_consumers": 5}, "allows only 5 consumers"),
         ({"cluster": StreamCluster()}, "has no leader"),

@@ -161,7 +161,9 @@ def _storing_problems(stream: StreamSettings, config: Config) -> Iterator[Stream
             f"the duplicate window of {duration_text(stream.duplicate_window)} is shorter than"
             f" cluster.max-age ({duration_text(max_age)}), so that an event that is sent again may"
             " be stored twice",
-            f"{edit} --dupe-window={duration_text(max_age)}",
+            f"{edit} --dupe-window={duration_text(max_age)}"
+            # JetStream refuses a window that is longer than the max age of the stream.
+            + (f" --max-age={duration_text(max_age)}" if 0 < stream.max_age < max_age else ""),
         )
 
 
