@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
 import urllib.error
@@ -90,6 +91,54 @@ async def answers(url: str) -> dict[int, float]:
 
 async def all_answer(url: str, price: float) -> bool:
     return set((await answers(url)).values()) == {price}
+
+
+@pytest.mark.slow
+async def test_django_workers_share_writes(server: LocalServer, tmp_path: Path) -> None:
+    needs("django", "gunicorn")
+    async with example(
+        "django_prefork",
+        *("site_app:application", "--bind", "127.0.0.1:0"),
+        server=server,
+        module="gunicorn",
+        ACCOUNTS=tmp_path / "accounts.sqlite",
+    ) as program:
+        url = f"{await port_of(program)}/accounts/7"
+        await ask(f"{url}/alice")
+        first = await names(url)
+        assert set(first.values()) == {"alice"}
+        await ask(f"{url}/bob")
+        await until(lambda: all_are(url, "bob"))
+        os.kill(worker_pid(program), signal.SIGKILL)
+        # gunicorn starts another worker, which has another node id.
+        await until(lambda: some_not_in(url, set(first)))
+        await ask(f"{url}/carol")
+        await until(lambda: all_are(url, "carol"))
+        assert await program.end() == 0
+
+
+async def names(url: str) -> dict[int, str]:
+    """Return the name that each of four workers knows."""
+    found: dict[int, str] = {}
+    while len(found) < 4:
+        answer = await ask(url)
+        found[answer["worker"]] = answer["name"]
+    return found
+
+
+async def all_are(url: str, name: str) -> bool:
+    return set((await names(url)).values()) == {name}
+
+
+async def some_not_in(url: str, workers: set[int]) -> bool:
+    return (await ask(url))["worker"] not in workers
+
+
+def worker_pid(program: Program) -> int:
+    """Return the process of one worker of gunicorn."""
+    pid = program.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(children[0])
 
 
 async def test_aiohttp_instances_reload(server: LocalServer, tmp_path: Path) -> None:
