@@ -47,7 +47,7 @@ if _typing.TYPE_CHECKING:
     from fastcoord.config import Config, load_config, make_config, parse_config
     from fastcoord.node import Node
     from fastcoord.receiving.subscription import Subscription
-    from fastcoord.stats import Health, Peer, Stats, SubscriptionStats
+    from fastcoord.stats import Health, Peer, Stats, StreamStats, SubscriptionStats
 
 __version__ = "0.1.0"
 
@@ -75,6 +75,7 @@ __all__ = [
     "ServerNotFound",
     "Stats",
     "StreamError",
+    "StreamStats",
     "Subscription",
     "SubscriptionError",
     "SubscriptionStats",
@@ -102,6 +103,7 @@ _LOADED_LATER = {
     "Peer": "stats",
     "Stats": "stats",
     "Subscription": "receiving.subscription",
+    "StreamStats": "stats",
     "SubscriptionStats": "stats",
     "connect": "_connect",
     "load_config": "config",

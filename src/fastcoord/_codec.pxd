@@ -6,6 +6,7 @@ from fastcoord.wire.protocol cimport Protocol
 cdef class Batch:
     cdef readonly object received_at
     cdef tuple events
+    cdef readonly object sequence
     cdef readonly uint16_t node_id
     cdef bint is_made
 

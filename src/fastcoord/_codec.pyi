@@ -12,14 +12,21 @@ class Batch(Sequence[Event]):
     :ivar node_id: the node that sent the events.
     :ivar received_at: when the message arrived, in seconds since the epoch; ``None`` if the batch
         does not come from a subscription.
+    :ivar sequence: the stream sequence of the message; ``None`` without a stream.
     """
     def __init__(
-        self, node_id: int, events: Iterable[Event], received_at: float | None = None
+        self,
+        node_id: int,
+        events: Iterable[Event],
+        received_at: float | None = None,
+        sequence: int | None = None,
     ) -> None: ...
     @property
     def node_id(self) -> int: ...
     @property
     def received_at(self) -> float | None: ...
+    @property
+    def sequence(self) -> int | None: ...
     def __len__(self) -> int: ...
     @overload
     def __getitem__(self, index: int, /) -> Event: ...

@@ -36,12 +36,13 @@ cdef class Batch:
     :ivar node_id: the node that sent the events.
     :ivar received_at: when the message arrived, in seconds since the epoch; ``None`` if the batch
         does not come from a subscription.
+    :ivar sequence: the stream sequence of the message; ``None`` without a stream.
     """
 
     def __cinit__(self):
         self.events = ()
 
-    def __init__(self, node_id, events, received_at=None):
+    def __init__(self, node_id, events, received_at=None, sequence=None):
         if self.is_made:
             raise TypeError("Batch is immutable")
         if isinstance(node_id, bool) or not isinstance(node_id, int):
@@ -51,6 +52,7 @@ cdef class Batch:
         self.node_id = node_id
         self.events = tuple(events)
         self.received_at = received_at
+        self.sequence = sequence
         self.is_made = True
 
     def __len__(self):
@@ -85,7 +87,7 @@ cdef class Batch:
         return hash((self.node_id, self.events))
 
     def __reduce__(self):
-        return (Batch, (self.node_id, self.events, self.received_at))
+        return (Batch, (self.node_id, self.events, self.received_at, self.sequence))
 
     def __repr__(self):
         return f"Batch(node_id={self.node_id}, events={self.events!r})"

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from fastcoord._forking import call_in_child
@@ -14,9 +15,10 @@ from fastcoord._loss_log import LossLog
 from fastcoord._ping import Pings
 from fastcoord._subscriptions import Subscriptions
 from fastcoord.config import doubtful_settings
-from fastcoord.errors import ConnectionLost, NodeClosed, PermissionDenied
+from fastcoord.errors import ConnectionLost, NodeClosed, PermissionDenied, StreamError
 from fastcoord.events import Disconnected, Missed, Reconnected
 from fastcoord.nats.connection import EVENTS_SID
+from fastcoord.nats.jetstream import FIRST_REPLY_SID
 from fastcoord.nats.supervisor import Supervisor
 from fastcoord.publishing.hold import Hold
 from fastcoord.publishing.node_state import NodeState
@@ -24,6 +26,11 @@ from fastcoord.publishing.sender import Sender
 from fastcoord.receiving.gaps import GapDetector
 from fastcoord.receiving.receiver import Receiver
 from fastcoord.stats import Health, Peer, Stats
+from fastcoord.streaming.gap_detector import StreamGapDetector
+from fastcoord.streaming.sender import StreamSender
+from fastcoord.streaming.session import StreamSession
+from fastcoord.streaming.start import read_since
+from fastcoord.streaming.stream_receiver import StreamReceiver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
     from fastcoord.nats.connection import Connection
     from fastcoord.nats.rights import Right
     from fastcoord.receiving.consumer import Consumer, Kinds, Overflow
+    from fastcoord.streaming.start import Since
 
 __all__ = ["Session"]
 
@@ -56,10 +64,12 @@ class Session:
         self.state = NodeState()
         self._loop = loop
         self._name = f"node {cluster.node_id}"
-        self._gap_detector = GapDetector(
+        is_streaming = cluster.stream is not None
+        detector_class = StreamGapDetector if is_streaming else GapDetector
+        self._gap_detector = detector_class(
             heartbeat=cluster.heartbeat, started_at=loop.time(), watcher=self
         )
-        self._receiver = Receiver(
+        self._receiver = (StreamReceiver if is_streaming else Receiver)(
             node_id=cluster.node_id,
             incarnation=self.incarnation,
             protocol=cluster.protocol,
@@ -69,13 +79,16 @@ class Session:
         )
         self._receiver.events_sid = EVENTS_SID
         self._gap_detector.receiver = self._receiver
-        self.sender = Sender(
+        self.sender = (StreamSender if is_streaming else Sender)(
             config,
             node_id=cluster.node_id,
             protocol=cluster.protocol,
             incarnation=self.incarnation,
             state=self.state,
         )
+        self._stream: StreamSession | None = None
+        if isinstance(self._receiver, StreamReceiver) and isinstance(self.sender, StreamSender):
+            self._stream = StreamSession(config, self._receiver, self.sender, self)
         self._pings = Pings(cluster.subject, cluster.node_id, self.incarnation)
         self._supervisor = Supervisor(config, self._receiver, self)
         self._liveness = Liveness(
@@ -97,14 +110,18 @@ class Session:
         """Connect to a server and subscribe.
 
         :raises ConnectError: no server could be joined.
+        :raises StreamError: the stream of ``cluster.stream`` does not exist or cannot be used.
         """
         try:
             await self._supervisor.start()
             connection = self._supervisor.connection
             if connection is not None:
                 await self._pings.prove_join(connection)
+            if self._stream is not None:
+                await self._stream.start()
         except BaseException:
             self._end(NodeClosed(f"node {self.node_id} has not joined"))
+            await self._close_stream()
             await self._supervisor.close()
             raise
         for doubt in doubtful_settings(self.config):
@@ -122,12 +139,32 @@ class Session:
         peers: bool,
         connection: bool,
         name: str | None,
+        since: Since | None,
     ) -> Consumer:
         """Create the consumer of a new subscription."""
         self.state.check()
-        return self._subscriptions.open(
-            kinds=kinds, overflow=overflow, peers=peers, connection=connection, name=name
+        stream = self._stream
+        start = None
+        if since is not None:
+            start = read_since(since, datetime.now(timezone.utc))
+            if stream is None:
+                raise StreamError(
+                    "subscribe(since=...) needs a stream that stores the events: set cluster.stream"
+                )
+        consumer = self._subscriptions.open(
+            kinds=kinds,
+            overflow=overflow,
+            peers=peers,
+            connection=connection,
+            name=name,
+            is_live=start is None,
         )
+        if stream is not None:
+            consumer.start_behind(stream.feed.sequence)
+            if start is not None:
+                consumer.start_behind(start.sequence or 0)
+                stream.replay(consumer.ring, start)
+        return consumer
 
     # ------------------------------------------------------------------------------ stats
 
@@ -176,6 +213,7 @@ class Session:
             missed_unknown=self._losses.unknown_by_cause(),
             duplicate_node_ids=tuple(sorted(self._duplicates)),
             protocol_mismatches=dict(self._protocol_mismatches),
+            stream=None if self._stream is None else self._stream.stats(),
             subscriptions=self._subscriptions.open_stats(),
             closed_subscriptions=self._subscriptions.closed_stats(),
         )
@@ -220,6 +258,10 @@ class Session:
     # ----------------------------------------------------------- called by the receiving side
 
     def _on_request(self, sid: int, reply: bytes, payload: bytes) -> None:
+        if sid >= FIRST_REPLY_SID:
+            if self._stream is not None:
+                self._stream.take(sid, payload)
+            return
         connection = self._supervisor.connection
         if connection is not None:
             self._pings.take(connection, sid, reply, payload)
@@ -273,6 +315,8 @@ class Session:
         connection.subscribe(self.config.cluster.subject, EVENTS_SID)
         self._pings.subscribe(connection)
         now = self._loop.time()
+        if self._stream is not None:
+            self._stream.use(connection)
         self._receiver.now = now
         self._receiver.received_at = time.time()
         self._gap_detector.connected(now)
@@ -311,6 +355,8 @@ class Session:
             self._gap_detector.disconnected()
             self._receiver.notify(Disconnected(reason))
         self._hold.cancel()
+        if self._stream is not None:
+            self._stream.disconnected(reason)
         # This call is last: until the sender drops the connection, `_repair` repeats this method.
         self.sender.disconnected()
 
@@ -348,6 +394,8 @@ class Session:
 
     def _on_tick(self, now: float) -> None:
         self._repair(now)
+        if self._stream is not None:
+            self._stream.tick(now)
         self._losses.report(self._subscriptions.missed)
         self._subscriptions.tick(now)
         discarded = self.sender.discard_expired()
@@ -384,6 +432,7 @@ class Session:
 
     async def _drop_everything(self) -> int:
         self._end(NodeClosed(f"node {self.node_id} was abandoned"))
+        await self._close_stream()
         await self._supervisor.close()
         return self.sender.batcher.waiting
 
@@ -400,6 +449,10 @@ class Session:
         self._subscriptions.end(reason if isinstance(reason, ConnectionLost) else None)
         self._liveness.stop()
         self._hold.cancel()
+
+    async def _close_stream(self) -> None:
+        if self._stream is not None:
+            await self._stream.close()
 
     async def close(self, timeout: float) -> int:
         """Send waiting events and a goodbye, then disconnect; later calls wait for the first."""
@@ -420,6 +473,7 @@ class Session:
             except (TimeoutError, ConnectionLost, PermissionDenied):
                 logger.debug("%s: closing without confirmation", self._name)
         self._end(NodeClosed(f"node {self.node_id} is closed"))
+        await self._close_stream()
         await self._supervisor.close()
         unconfirmed = batcher.waiting + batcher.discarded - discarded
         if unconfirmed:

@@ -47,8 +47,12 @@ class Subscriptions:
         peers: bool,
         connection: bool,
         name: str | None,
+        is_live: bool = True,
     ) -> Consumer:
-        """Create the consumer of a new subscription."""
+        """Create the consumer of a new subscription.
+
+        :param is_live: whether the receiver feeds it from now on.
+        """
         capacity = self._config.nats.capacity
         consumer = Consumer(
             protocol=self._config.cluster.protocol,
@@ -63,7 +67,8 @@ class Subscriptions:
             loop=self._loop,
         )
         self._consumers[id(consumer.ring)] = consumer
-        self._receiver.add_ring(consumer.ring)
+        if is_live:
+            self._receiver.add_ring(consumer.ring)
         return consumer
 
     def _limited_name(self, name: str | None) -> str | None:

@@ -27,7 +27,7 @@ __all__ = [
 ]
 __all__ += _events.__all__
 
-Cause = Literal["gap", "overflow", "discarded", "disconnect", "undecodable"]
+Cause = Literal["gap", "overflow", "discarded", "disconnect", "undecodable", "retention"]
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -46,11 +46,19 @@ class Missed(Notice, frozen=True):
         ``"discarded"``: the sender discarded the events, because its queue was full or the events
         were too old. ``"disconnect"``: this node was not connected, and not every peer sends
         sequence headers. ``"undecodable"``: the events arrived, but cannot be decoded.
+        ``"retention"``: the stream had dropped the messages before this node received them.
+    :ivar messages: with the cause ``"retention"``, the number of messages that the stream has
+        dropped; ``None`` if the number is unknown, and with every other cause. A message holds
+        one event or more.
     """
 
     node_id: int | None
     events: int | None
     cause: Cause
+    messages: int | None = None
+
+    # A pattern such as ``Missed(node_id, events, cause)`` matches by position.
+    __match_args__ = ("node_id", "events", "cause")
 
 
 class PeerUp(Notice, frozen=True):

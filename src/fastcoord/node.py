@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fastcoord.events import Event, Notice
     from fastcoord.receiving.consumer import Overflow
     from fastcoord.stats import Health, Peer, Stats
+    from fastcoord.streaming.start import Since
 
 __all__ = ["Node"]
 
@@ -73,8 +74,9 @@ class Node(Publisher):
         peers: bool = False,
         connection: bool = False,
         name: str | None = None,
+        since: Since | None = None,
     ) -> Subscription:
-        """Subscribe to the events that the other nodes publish from now on.
+        """Subscribe to the events that the other nodes publish from now on, or since earlier.
 
         :param kinds: the classes of events and notices to deliver; ``None`` for all events.
             ``Missed`` is always delivered.
@@ -83,17 +85,29 @@ class Node(Publisher):
         :param peers: whether to deliver ``PeerUp`` and ``PeerDown``.
         :param connection: whether to deliver ``Disconnected`` and ``Reconnected``.
         :param name: a short name for stats and metrics, such as ``"cache"``.
+        :param since: where to begin in the stream of ``cluster.stream``. What is stored there is
+            replayed first. An integer is a stream sequence: the messages behind it are delivered,
+            so that a program continues with the ``sequence`` of its last subscription. A
+            ``timedelta`` or a float (seconds) counts back from now. A ``datetime`` with a time zone
+            is the time at which the stream stored the first message.
         :return: the subscription, to be used with ``async with`` and ``async for``.
-        :raises TypeError: an item of ``kinds`` is not a class of events or notices, or ``name`` is
-            not a string.
+        :raises TypeError: an item of ``kinds`` is not a class of events or notices, or ``name`` or
+            ``since`` has another type.
         :raises UnsupportedEvent: ``kinds`` has an event that the node's protocol does not have.
-        :raises ValueError: ``kinds`` or ``name`` is empty, or ``overflow`` has another value.
+        :raises ValueError: ``kinds`` or ``name`` is empty, or ``overflow`` has another value, or
+            ``since`` is negative or has no time zone.
+        :raises StreamError: ``since`` is given, and the node has no stream.
         :raises ConnectionLost: the connection is lost, and reconnecting was given up.
         :raises NodeClosed: the node was closed.
         """
         self._session.check_caller()
         consumer = self._session.subscribe(
-            kinds=kinds, overflow=overflow, peers=peers, connection=connection, name=name
+            kinds=kinds,
+            overflow=overflow,
+            peers=peers,
+            connection=connection,
+            name=name,
+            since=since,
         )
         # A program may refer to the subscription only. The subscription then keeps the node alive.
         consumer.node = self

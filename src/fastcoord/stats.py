@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Health", "Peer", "Stats", "SubscriptionStats"]
+__all__ = ["Health", "Peer", "Stats", "StreamStats", "SubscriptionStats"]
 
 
 class Plain(msgspec.Struct, frozen=True):
@@ -64,6 +64,36 @@ class SubscriptionStats(Plain, frozen=True, kw_only=True):
     capacity_bytes: int
 
 
+class StreamStats(Plain, frozen=True, kw_only=True):
+    """The state of the stream of ``cluster.stream``, as a node knows it.
+
+    :ivar name: the name of the stream.
+    :ivar sequence: the stream sequence of the last message that this node has processed.
+    :ivar lag: how many messages of the stream this node has not processed, as far as it knows. It
+        is catching up while this is large.
+    :ivar is_receiving: whether the server has a consumer for this node.
+    :ivar trouble: why the stream does not accept or send messages now, or ``None``.
+    :ivar consumers_made: how often a consumer was made: 1, and once more after each interruption.
+    :ivar replays: subscriptions that replay earlier messages and have not caught up.
+    :ivar duplicates: events that the stream has stored twice and that were skipped.
+    :ivar missed_messages: messages that the stream dropped before this node received them.
+    :ivar resent_batches: batches that were sent again, because their acknowledgement was missing.
+    :ivar stored_before: resent batches that the stream had stored already.
+    """
+
+    name: str
+    sequence: int
+    lag: int
+    is_receiving: bool
+    trouble: str | None
+    consumers_made: int
+    replays: int
+    duplicates: int
+    missed_messages: int
+    resent_batches: int
+    stored_before: int
+
+
 class Stats(Plain, frozen=True, kw_only=True):
     """The counters of one node. They count events, unless the name says otherwise.
 
@@ -99,6 +129,7 @@ class Stats(Plain, frozen=True, kw_only=True):
     :ivar subscriptions: the stats of each open subscription.
     :ivar closed_subscriptions: the sums of the closed subscriptions, one for each name. Their
         ``buffered`` counts the events that were dropped at the end.
+    :ivar stream: the state of the stream; ``None`` without ``cluster.stream``.
     """
 
     node_id: int
@@ -124,6 +155,7 @@ class Stats(Plain, frozen=True, kw_only=True):
     protocol_mismatches: dict[int, str]
     subscriptions: tuple[SubscriptionStats, ...]
     closed_subscriptions: tuple[SubscriptionStats, ...]
+    stream: StreamStats | None = None
 
 
 class Peer(Plain, frozen=True, kw_only=True):
@@ -149,7 +181,7 @@ class Peer(Plain, frozen=True, kw_only=True):
     round_trip: float | None
 
 
-for _kind in (Health, SubscriptionStats, Stats, Peer):
+for _kind in (Health, StreamStats, SubscriptionStats, Stats, Peer):
     # Programs and pickle import the classes from the package.
     _kind.__module__ = "fastcoord"
 del _kind

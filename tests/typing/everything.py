@@ -108,6 +108,7 @@ def every_batch(payload: bytes) -> None:
     reveal_type(batch)  # Batch
     reveal_type(batch.node_id)  # int
     reveal_type(batch.received_at)  # float | None
+    reveal_type(batch.sequence)  # int | None
     reveal_type(batch[0])  # Event
     reveal_type(batch[1:])  # tuple[Event, ...]
     reveal_type(len(batch))  # int
@@ -149,6 +150,8 @@ async def every_method(config: fastcoord.Config) -> None:
     reveal_type(stats.server)  # str | None
     reveal_type(stats.missed)  # dict[str, int]
     own: fastcoord.SubscriptionStats = stats.subscriptions[0]
+    stream: fastcoord.StreamStats | None = stats.stream
+    reveal_type(stream)  # StreamStats | None
     reveal_type(own.arrived)  # int
     peers: tuple[fastcoord.Peer, ...] = node.peers()
     reveal_type(peers[0].round_trip)  # float | None
@@ -163,6 +166,7 @@ async def every_subscription(node: fastcoord.Node) -> None:
     async with node.subscribe(kinds=kinds, overflow="drop-newest", peers=True) as events:
         reveal_type(events)  # Subscription
         reveal_type(events.stats())  # SubscriptionStats
+        reveal_type(events.sequence)  # int | None
         async for event in events:
             reveal_type(event)  # Event | Notice
             reveal_type(events.sender)  # int | None
@@ -200,8 +204,9 @@ def every_notice(notice: Notice) -> None:
         case fastcoord.Missed(node_id=sender, events=count, cause=cause):
             reveal_type(sender)  # int | None
             reveal_type(count)  # int | None
+            reveal_type(notice.messages)  # int | None
             match cause:
-                case "gap" | "overflow" | "discarded" | "disconnect" | "undecodable":
+                case "gap" | "overflow" | "discarded" | "disconnect" | "undecodable" | "retention":
                     pass
                 case _:
                     assert_never(cause)

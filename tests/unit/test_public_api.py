@@ -34,10 +34,10 @@ NODE = (
     "subscribe",
 )
 ATTRIBUTES = {
-    "Batch": ("count", "index", "node_id", "received_at"),
+    "Batch": ("count", "index", "node_id", "received_at", "sequence"),
     "Connecting": (),
     "Node": NODE,
-    "Subscription": ("batches", "close", "sender", "stats", "take_nowait"),
+    "Subscription": ("batches", "close", "sender", "sequence", "stats", "take_nowait"),
 }
 """All attributes of these classes, apart from special methods."""
 CLASSES = [name for name in fastcoord.__all__ if isinstance(getattr(fastcoord, name), type)]
@@ -194,7 +194,7 @@ def test_every_node_method_has_docstring(name: str) -> None:
 
 @pytest.mark.parametrize("kind", [fastcoord.Subscription, fastcoord.Batch])
 def test_subscription_and_batch_are_documented(kind: type) -> None:
-    fields = {"node_id", "received_at"}  # described in the docstring of their class
+    fields = {"node_id", "received_at", "sequence"}  # described in the docstring of their class
     bare = [
         name
         for name in vars(kind)

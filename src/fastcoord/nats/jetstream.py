@@ -82,6 +82,13 @@ class JetStream:
         self._next_sid = FIRST_REPLY_SID
         self._pending: dict[int, asyncio.Future[bytes]] = {}
 
+    def reply_subject(self, token: object) -> str:
+        """Return a subject that only this connection uses.
+
+        :param token: its last token.
+        """
+        return f"{self._replies}.{token}"
+
     def take(self, sid: int, payload: bytes) -> None:
         """Process the reply to a request; a reply that comes too late is dropped."""
         answered = self._pending.get(sid)
@@ -149,7 +156,7 @@ class JetStream:
         """
         sid = self._next_sid
         self._next_sid += 1
-        reply = f"{self._replies}.{sid}"
+        reply = self.reply_subject(sid)
         answered: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
         def processed() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from fastcoord.config import PROTOCOLS
 from fastcoord.nats.frames import compose
+from fastcoord.nats.stream_frames import compose_for_stream
 from fastcoord.wire.sealed_batch import SealedBatch
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class MessageWriter:
         """Subscribe to a subject for one message only."""
         self._transport.send(f"SUB {subject} {sid}\r\nUNSUB {sid} 1\r\n".encode())
 
+    def receive(self, subject: str, sid: int) -> None:
+        """Subscribe to a subject that only this connection uses."""
+        self._transport.send(f"SUB {subject} {sid}\r\n".encode())
+
     def unsubscribe(self, sid: int) -> None:
         """End a subscription."""
         self._transport.send(f"UNSUB {sid}\r\n".encode())
@@ -73,6 +78,40 @@ class MessageWriter:
             ping=ping,
         )
         self._transport.send(frames, answered)
+        return len(frames)
+
+    def publish_to_stream(
+        self,
+        incarnation: int,
+        discarded: int,
+        batches: list[SealedBatch],
+        *,
+        reply: bytes,
+        number: int,
+        attempt: int = 0,
+        connection: int = 0,
+        note: Note = None,
+    ) -> int:
+        """Send batches that a stream acknowledges.
+
+        :param reply: the subject of the acknowledgements, with a dot at the end.
+        :param number: the number of the first batch, which follows that dot.
+        :param attempt: how often the stream was asked to store the batches again.
+        :return: the number of bytes written.
+        """
+        frames = compose_for_stream(
+            self._subject,
+            reply,
+            number,
+            self._protocol,
+            incarnation,
+            discarded,
+            batches,
+            connection=connection,
+            attempt=attempt,
+            note=note,
+        )
+        self._transport.send(frames)
         return len(frames)
 
     def publish_empty(

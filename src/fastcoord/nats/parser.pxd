@@ -6,6 +6,8 @@ from fastcoord.nats.sequence_header cimport SequenceHeader
 cdef class MessageSink:
     cdef public double now             # time of the last read, on the event loop's clock
     cdef public double received_at     # the same time in seconds since the epoch
+    cdef const uint8_t* subject        # of the message; valid during `message` only
+    cdef Py_ssize_t subject_size
     # `reply`, `payload` and the header block point into the read buffer. All pointers are valid during the call only.
     cdef int message(
         self,

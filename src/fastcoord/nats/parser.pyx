@@ -287,6 +287,8 @@ cdef class Parser:
         # pointers stay valid, because only `reserve` moves the memory.
         self.start = body + total + 2 - self.buffer
         self.wanted = 0
+        self.sink.subject = tokens[0]
+        self.sink.subject_size = sizes[0]
         self.sink.message(
             sid,
             reply,

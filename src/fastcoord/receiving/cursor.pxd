@@ -25,6 +25,7 @@ cdef class Cursor:
     cdef bytes payload             # the open message: `reader` points into it
     cdef Reader reader             # valid while `payload` is set
     cdef Slot slot                 # the open message; its `item` is not owned
+    cdef uint64_t taken_sequence   # stream sequence of the message before the open one
     cdef uint32_t left             # events of the open message, neither decoded nor filtered yet
     cdef PyObject* ahead[EVENTS_AHEAD]   # owned references, from `ahead_at` to `ahead_end` only
     cdef Py_ssize_t ahead_at

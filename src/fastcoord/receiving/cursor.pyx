@@ -93,6 +93,18 @@ cdef class Cursor:
         """The node id of the sender of the last item; ``None`` for a notice."""
         return self.last_sender if self.last_sender >= 0 else None
 
+    @property
+    def sequence(self):
+        """The stream sequence up to which everything was taken; ``None`` without a stream."""
+        cdef uint64_t sequence = self.slot.sequence
+        if self.left or self.ahead_at < self.ahead_end:
+            sequence = self.taken_sequence
+        return sequence or None
+
+    def start_behind(self, uint64_t sequence):
+        """Set the stream sequence behind which this cursor begins."""
+        self.slot.sequence = self.taken_sequence = sequence
+
     def resume(self):
         """Note that an iteration of the event loop has passed."""
         self.until_pause = EVENTS_PER_ITERATION
@@ -255,6 +267,7 @@ cdef class Cursor:
     cdef bint open_message(self) except -1:
         """Take the next slot of the ring; return False if there is none."""
         self.payload = None
+        self.taken_sequence = self.slot.sequence
         if not self.ring.take(&self.slot):
             return False
         self.until_pause -= 1
@@ -295,6 +308,7 @@ cdef class Cursor:
                 # The batch is created before anything is decoded: if its creation raises
                 # MemoryError, no event is lost.
                 batch = make_batch(self.slot.node_id, self.slot.received_at, ())
+                batch.sequence = self.slot.sequence or None
                 batch.events = self.rest_of_message()
                 if batch.events:
                     self.last_sender = batch.node_id

@@ -103,11 +103,13 @@ def fold(carried: dict[object, Notice], notice: Notice | Mapping[int | None, int
     elif isinstance(notice, Missed):
         key = (notice.node_id, notice.cause)
         before = carried.get(key)
-        events = notice.events
+        events, messages = notice.events, notice.messages
         if isinstance(before, Missed):
             unknown = before.events is None or events is None
             events = None if unknown else before.events + events  # type: ignore[operator]
-        carried[key] = Missed(notice.node_id, events, notice.cause)
+            unknown = before.messages is None or messages is None
+            messages = None if unknown else before.messages + messages  # type: ignore[operator]
+        carried[key] = Missed(notice.node_id, events, notice.cause, messages)
     elif isinstance(notice, PeerUp | PeerDown):
         # Only the last state of a peer matters.
         carried.pop(("peer", notice.node_id), None)

@@ -29,7 +29,7 @@ cdef class Receiver(MessageSink):
     cdef public uint64_t reply_sid
     cdef readonly dict peers
     cdef readonly list rings
-    cdef object gap_detector
+    cdef readonly object gap_detector
     cdef object on_request
     cdef object on_question
     cdef readonly uint64_t received

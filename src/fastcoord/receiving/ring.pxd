@@ -2,10 +2,11 @@
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
-# One buffered message or notice: 32 bytes beside the payload.
+# One buffered message or notice: 40 bytes beside the payload.
 cdef struct Slot:
     PyObject* item         # owned reference: a payload (bytes), a notice, or a dict of an overflow
     double received_at     # seconds since the epoch
+    uint64_t sequence      # of the message in a stream; 0 without a stream
     uint32_t start         # offset of the first event in the payload
     uint32_t count         # events in the payload; 0 for a notice
     uint16_t node_id
@@ -16,6 +17,8 @@ cdef class Ring:
     cdef readonly bint drop_newest
     cdef readonly object waker
     cdef readonly bint is_closed
+    cdef public uint64_t sequence  # stream sequence of the message that is put next
+    cdef public bint is_stuck      # whether its consumer has taken nothing for a while
     cdef readonly uint64_t arrived
     cdef readonly uint64_t buffered
     cdef readonly uint64_t missed

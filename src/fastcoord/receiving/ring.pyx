@@ -106,6 +106,7 @@ cdef class Ring:
         slot.count = count
         slot.node_id = node_id
         slot.received_at = received_at
+        slot.sequence = self.sequence
         self.used += 1
 
     cdef void lose(self, uint32_t count, bint is_known) noexcept:

@@ -81,6 +81,16 @@ class Subscription:
         """End the subscription: drop what is buffered, and end an iteration over it."""
         self._consumer.close()
 
+    @property
+    def sequence(self) -> int | None:
+        """The stream sequence up to which the program has taken everything.
+
+        Pass it as ``since`` to the ``subscribe`` of a later run to continue there. If the program
+        has taken only a part of the events of a message, that message is delivered again. ``None``
+        without a stream.
+        """
+        return self._consumer.sequence
+
     def stats(self) -> SubscriptionStats:
         """Return the stats of this subscription now, or at its end."""
         return self._consumer.stats()

@@ -1,0 +1,355 @@
+# cython: language_level=3, embedsignature=True
+"""Put the messages of a stream into rings, in the order of the stream.
+
+A feed receives the messages of one consumer of the stream. The consumer may be made anew at any
+time: the next one begins behind the last message that was processed. ``Runs`` has the rules that
+select the batches to deliver.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp
+
+from fastcoord.nats.sequence_header cimport HEADER_ABSENT, HEADER_PRESENT, SequenceHeader
+from fastcoord.receiving.receiver cimport Receiver
+from fastcoord.receiving.ring cimport Ring
+from fastcoord.streaming.delivery cimport Delivery, read_delivery
+from fastcoord.streaming.runs cimport Judgement, Runs
+from fastcoord.wire.primitives cimport Reader, read_u16, reader_init
+from fastcoord.wire.scan cimport count_events, skip_event
+
+from fastcoord.events import Missed
+
+cdef enum:
+    STATUS_SIZE = 9    # of "NATS/1.0 ", which a status follows
+
+
+cdef class Feed:
+    """The messages of one stream from one place on.
+
+    :param receiver: the receiver of the node; it owns the rings of the live feed.
+    :param owner: receives the callbacks ``low(feed)``, ``status(feed, block)``, ``broken(feed,
+        reason)``, ``missed(feed, Missed)``, ``other_protocol(feed, node_id, protocol, count)``,
+        ``without_header(node_id, count, is_intact)`` and ``caught_up(feed)``.
+    :param subject: the subject of the events. Other messages of the stream are skipped.
+    :param ring: the only ring that is fed; by default those of the receiver.
+    :param live: the feed that this one joins when it has caught up with it.
+
+    :ivar sequence: the stream sequence of the last message that was processed.
+    :ivar number: the number of the last delivery of the present consumer.
+    :ivar pending: how many messages of the stream were behind the last one when it was sent.
+    :ivar demand: how many messages were requested and have not arrived.
+    :ivar low_demand: at this demand or less, ``low`` of the owner is called.
+    """
+
+    def __init__(self, Receiver receiver, owner, bytes subject, *, Ring ring=None, Feed live=None):
+        self.receiver = receiver
+        self.owner = owner
+        self.subject = subject
+        self.ring = ring
+        self.live = live
+        self.runs = Runs()
+        self.low_demand = -1
+
+    # ---------------------------------------------------------------------- consumers
+
+    def begin(self, sid, now):
+        """Receive from a new consumer, which begins behind ``sequence``.
+
+        :param sid: the subscription id of its messages.
+        """
+        self.sid = sid
+        self.number = 0
+        self.demand = 0
+        self.low_demand = -1
+        self.last_at = now
+
+    def stop(self):
+        """Ignore the present consumer from now on."""
+        self.sid = 0
+        self.demand = 0
+        self.low_demand = -1
+
+    def demanded(self, int64_t messages):
+        """Note that this many messages were requested; a negative number takes requests back."""
+        self.demand = max(0, self.demand + messages)
+
+    def skip_to(self, uint64_t sequence, messages):
+        """Continue behind a later message of the stream, because the messages before it are gone.
+
+        :param messages: how many messages are missing; ``None`` if that is unknown.
+        """
+        self.sequence = sequence
+        self.runs.loosen()
+        self.latest = None
+        if messages is not None:
+            self.missed_messages += messages
+        self.owner.missed(self, Missed(None, None, "retention", messages))
+
+    # ----------------------------------------------------------------------- messages
+
+    cdef int take(
+        self,
+        const uint8_t* subject,
+        Py_ssize_t subject_size,
+        const uint8_t* reply,
+        Py_ssize_t reply_size,
+        SequenceHeader* header,
+        const uint8_t* payload,
+        Py_ssize_t size,
+    ) except -1:
+        """Process one message of the present consumer. All pointers are valid during the call."""
+        cdef Delivery delivery
+        self.last_at = self.receiver.now
+        if not read_delivery(reply, reply_size, &delivery):
+            if (
+                header.block_size > STATUS_SIZE
+                and memcmp(header.block, b"NATS/1.0 ", STATUS_SIZE) == 0
+            ):
+                self.owner.status(
+                    self, PyBytes_FromStringAndSize(<char*>header.block, header.block_size)
+                )
+            return 0
+        if delivery.number != self.number + 1:
+            self.stop()
+            self.owner.broken(
+                self, f"delivery {self.number + 1} was lost before delivery {delivery.number}"
+            )
+            return 0
+        if self.is_unplaced:
+            self.is_unplaced = False
+            self.sequence = delivery.sequence - 1
+        if self.live is not None and delivery.sequence > self.live.sequence:
+            self.stop()
+            self.owner.caught_up(self)
+            return 0
+        try:
+            if delivery.sequence > self.sequence + 1:
+                # The deliveries are complete, so the stream itself has no messages in between.
+                self.skip_to(delivery.sequence - 1, delivery.sequence - 1 - self.sequence)
+            if subject_size == PyBytes_GET_SIZE(self.subject) and (
+                memcmp(subject, PyBytes_AS_STRING(self.subject), subject_size) == 0
+            ):
+                self.sequence = delivery.sequence
+                self.process(header, payload, size)
+            self.sequence = delivery.sequence
+        except:
+            # The next consumer begins with this message again.
+            self.sequence = delivery.sequence - 1
+            self.stop()
+            self.owner.broken(self, "processing a message was interrupted")
+            raise
+        self.number = delivery.number
+        self.pending = delivery.pending
+        self.demand -= 1
+        if self.live is not None and self.sequence == self.live.sequence:
+            self.stop()
+            self.owner.caught_up(self)
+        elif self.demand <= self.low_demand:
+            self.owner.low(self)
+        if self.is_wake_due:
+            self.wake()
+        return 0
+
+    cdef int process(self, SequenceHeader* header, const uint8_t* payload, Py_ssize_t size) except -1:
+        cdef Reader reader
+        cdef uint64_t sender = 0
+        cdef uint16_t node_id
+        cdef uint32_t start
+        cdef Py_ssize_t counted
+        cdef Run run = self.latest
+        self.received_batches += 1
+        self.received_bytes += size
+        reader_init(&reader, payload, size)
+        if not read_u16(&reader, &sender):
+            self.malformed += 1
+            self.owner.missed(self, Missed(None, None, "undecodable"))
+            return 0
+        node_id = <uint16_t>sender
+        if node_id == self.receiver.node_id and not self.receiver.deliver_own:
+            return 0
+        if header.state == HEADER_PRESENT and header.protocol != self.receiver.protocol_place:
+            # This payload must not be decoded: in this node's protocol its bytes mean other events.
+            if header.count:
+                self.malformed += 1
+            self.owner.other_protocol(self, node_id, header.protocol, header.count)
+            return 0
+        start = <uint32_t>(reader.position - reader.start)
+        counted = count_events(self.receiver.protocol, &reader)
+        if (
+            run is not None
+            and header.state == HEADER_PRESENT
+            and run.node_id == node_id
+            and run.incarnation == header.incarnation
+            and run.expected == header.offset
+            and run.discarded == header.discarded
+            and run.is_exact
+            and header.count == <uint64_t>counted
+            and reader.position == reader.end
+            and counted
+        ):
+            # Deliver before `expected` is advanced: if that fails, the message is received again.
+            self.deliver(node_id, payload, size, start, <uint32_t>counted)
+            run.expected += counted
+            run.behind = 0
+            if run.ahead_end <= run.expected:
+                run.ahead_end = 0
+            return 0
+        return self.process_other(
+            node_id, header, payload, size, start, <uint32_t>counted, reader.position == reader.end
+        )
+
+    cdef int process_other(
+        self,
+        uint16_t node_id,
+        SequenceHeader* header,
+        const uint8_t* payload,
+        Py_ssize_t size,
+        uint32_t start,
+        uint32_t counted,
+        bint is_intact,
+    ) except -1:
+        """Process a message that does not continue the run of the last message."""
+        cdef Judgement judgement
+        cdef Run run
+        cdef Reader reader
+        cdef uint32_t _index
+        cdef uint64_t expected, discarded
+        if header.state != HEADER_PRESENT:
+            if header.state == HEADER_ABSENT:
+                self.owner.without_header(node_id, counted, is_intact)
+            if not is_intact or header.state != HEADER_ABSENT:
+                self.malformed += 1
+            if counted:
+                self.deliver(node_id, payload, size, start, counted)
+            if not is_intact:
+                self.owner.missed(self, Missed(node_id, None, "undecodable"))
+            return 0
+        if header.count == 0:
+            return 0
+        if counted > header.count or (is_intact and counted != header.count):
+            self.malformed += 1
+            self.owner.missed(self, Missed(node_id, counted or None, "undecodable"))
+            return 0
+        run = self.runs.find(node_id, header.incarnation)
+        if run is None:
+            run = self.runs.begin(node_id, header.incarnation, header.offset, header.discarded)
+            while self.runs.ended:
+                ended, missing = self.runs.ended.pop()
+                self.owner.missed(self, Missed(ended, missing, "gap"))
+        self.latest = run
+        expected, discarded = run.expected, run.discarded
+        self.runs.judge(run, header.offset, <uint32_t>header.count, header.discarded, &judgement)
+        if judgement.is_dropped:
+            self.duplicates += counted
+            return 0
+        try:
+            if judgement.is_gap:
+                self.owner.missed(self, Missed(node_id, None, "gap"))
+            if judgement.discarded:
+                self.owner.missed(self, Missed(node_id, judgement.discarded, "discarded"))
+            if judgement.skip == 0 and is_intact:
+                self.deliver(node_id, payload, size, start, counted)
+            elif judgement.skip < counted:
+                # `count_events` has checked these events, so `skip_event` cannot fail here.
+                reader_init(&reader, payload, size)
+                reader.position += start
+                for _index in range(judgement.skip):
+                    skip_event(self.receiver.protocol, &reader)
+                start = <uint32_t>(reader.position - reader.start)
+                for _index in range(counted - judgement.skip):
+                    skip_event(self.receiver.protocol, &reader)
+                self.deliver(
+                    node_id,
+                    payload,
+                    reader.position - reader.start,
+                    start,
+                    counted - judgement.skip,
+                )
+        except:
+            # The message is received again, and must then be delivered.
+            run.expected = expected
+            run.discarded = discarded
+            raise
+        if not is_intact:
+            self.malformed += 1
+            self.owner.missed(self, Missed(node_id, header.count - counted, "undecodable"))
+        return 0
+
+    # ------------------------------------------------------------------------- rings
+
+    cdef int deliver(
+        self, uint16_t node_id, const uint8_t* payload, Py_ssize_t size, uint32_t start, uint32_t count
+    ) except -1:
+        """Put events into the rings. If this raises an exception, no ring has the events."""
+        cdef bytes content
+        cdef list rings = self.receiver.rings
+        if self.ring is not None or rings:
+            content = PyBytes_FromStringAndSize(<char*>payload, size)
+            if self.ring is not None:
+                put_into(self.ring, self.sequence, content, start, count, node_id, self)
+            else:
+                for ring in rings:
+                    put_into(<Ring>ring, self.sequence, content, start, count, node_id, self)
+        self.received += count
+        return 0
+
+    cdef int wake(self) except -1:
+        """Wake the consumers of the rings. After the last one, raise the first exception."""
+        error = None
+        self.is_wake_due = False
+        for ring in self.receiver.rings if self.ring is None else (self.ring,):
+            if (<Ring>ring).is_wake_due:
+                try:
+                    (<Ring>ring).wake()
+                except BaseException as raised:
+                    if error is None:
+                        error = raised
+                    if (<Ring>ring).is_wake_due:
+                        self.is_wake_due = True
+        if error is not None:
+            raise error
+        return 0
+
+    def notify(self, notice):
+        """Put a notice into the rings, behind everything that was delivered before."""
+        for ring in self.receiver.rings if self.ring is None else (self.ring,):
+            (<Ring>ring).store_notice(notice)
+        self.is_wake_due = True
+        self.wake()
+
+    def free(self):
+        """Return how many more messages fit into the fullest ring, and how many bytes.
+
+        Both are 0 if less than an eighth of a ring is free. Rings whose consumer is stuck do not
+        count.
+        """
+        cdef Py_ssize_t messages = 1 << 30
+        cdef Py_ssize_t size = 1 << 40
+        cdef Py_ssize_t free_messages, free_bytes
+        cdef Ring ring
+        for ring in self.receiver.rings if self.ring is None else (self.ring,):
+            if ring.is_closed or ring.is_stuck:
+                continue
+            free_messages = ring.capacity_messages - ring.buffered_messages
+            free_bytes = ring.capacity_bytes - ring.buffered_bytes
+            if free_messages * 8 < ring.capacity_messages or free_bytes * 8 < ring.capacity_bytes:
+                return 0, 0
+            messages = min(messages, free_messages)
+            size = min(size, free_bytes)
+        return messages, size
+
+
+cdef inline void put_into(
+    Ring ring,
+    uint64_t sequence,
+    bytes content,
+    uint32_t start,
+    uint32_t count,
+    uint16_t node_id,
+    Feed feed,
+) noexcept:
+    ring.sequence = sequence
+    ring.put(content, start, count, node_id, feed.receiver.received_at)
+    if ring.is_wake_due:
+        feed.is_wake_due = True

@@ -1,0 +1,355 @@
+"""Keep a consumer of a stream on the server, and request as many messages as fit into the rings."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import re
+import secrets
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from fastcoord.errors import ConnectionLost, PermissionDenied, RequestTimeout, StreamError
+from fastcoord.streaming.feed import Feed
+
+if TYPE_CHECKING:
+    from fastcoord.events import Missed
+    from fastcoord.nats.connection import Connection
+    from fastcoord.nats.jetstream import JetStream
+    from fastcoord.nats.stream_info import StreamInfo
+
+__all__ = ["ConsumerOwner", "PullConsumer", "StreamSource"]
+
+MAX_DEMAND = 8192
+"""The most messages that are requested at once."""
+MAX_DEMAND_BYTES = 8 * 1024 * 1024
+"""The most bytes of one request; a server disconnects a client that reads too slowly."""
+BLOCKED_PAUSE = 0.005
+"""Seconds until a full ring is checked again."""
+EXPIRY = 30.0
+"""Seconds after which the server ends a request that it could not complete."""
+INACTIVE_LIMIT = 30.0
+"""Seconds after which the server removes a consumer without a request."""
+HEARTBEATS_UNTIL_LOST = 3
+SHORTEST_WAIT = 0.05
+LONGEST_WAIT = 4.0
+ROLLED_BACK_AFTER = 5
+"""After this many answers in a row, a stream that ends before what was received has lost its end. A
+new leader may need a moment until it has the whole stream."""
+
+NANOSECONDS = 1_000_000_000
+STATUS = re.compile(rb"NATS/1\.0 +(\d{3}) *([^\r\n]*)")
+PENDING = re.compile(rb"\r\nNats-Pending-Messages: *(\d{1,18})\r\n", re.IGNORECASE)
+LAST_DELIVERY = re.compile(rb"\r\nNats-Last-Consumer: *(\d{1,18})\r\n", re.IGNORECASE)
+RENEWABLE = (b"Message Size Exceeds MaxBytes", b"Batch Completed")
+"""The descriptions of status 409 that end a request and not the consumer."""
+
+logger = logging.getLogger("fastcoord")
+
+
+class ConsumerInfo(msgspec.Struct):
+    """The part of JetStream's answer about a consumer that is needed here."""
+
+    name: str
+    num_pending: int = 0
+
+
+class StreamSource(Protocol):
+    """What all consumers of a node share."""
+
+    stream: str
+    jetstream: JetStream | None
+    connection: Connection | None
+    heartbeat: float
+
+    async def wait_connected(self) -> None:
+        """Wait until the node is connected."""
+
+    def next_sid(self) -> int:
+        """Return a subscription id that was not used before."""
+
+    def observe(self, info: StreamInfo) -> None:
+        """Note what is known about the stream."""
+
+
+class ConsumerOwner(Protocol):
+    """The callbacks of a consumer. They are called on the event loop."""
+
+    def missed(self, consumer: PullConsumer, missed: Missed) -> None:
+        """Report a loss to the log; the rings have the notice."""
+
+    def other_protocol(
+        self, consumer: PullConsumer, node_id: int, protocol: int, count: int
+    ) -> None:
+        """Report a node that uses another protocol."""
+
+    def without_header(self, node_id: int, count: int, is_intact: bool) -> None:
+        """Note a message of a node that sends no sequence header."""
+
+    def caught_up(self, consumer: PullConsumer) -> None:
+        """The replay has reached the live feed."""
+
+    def in_trouble(self, consumer: PullConsumer, reason: Exception | str) -> None:
+        """Receiving is interrupted; the consumer tries again."""
+
+    def receiving(self, consumer: PullConsumer) -> None:
+        """Receiving has begun, or has begun again."""
+
+
+class PullConsumer:
+    """One consumer, which is made anew behind the last message whenever it is lost.
+
+    A consumer requests messages only if all rings have space for them. So a program that reads
+    slowly makes this node fall behind the end of the stream, and loses nothing that the stream
+    retains.
+
+    :param source: the stream and the connection to it.
+    :param owner: receives the callbacks.
+    """
+
+    def __init__(self, source: StreamSource, owner: ConsumerOwner) -> None:
+        self.feed: Feed
+        """The feed; its owner is this object."""
+        self.is_open = False
+        """Whether the server has the consumer, as far as is known."""
+        self.has_started = False
+        """Whether the place in the stream is known."""
+        self.made = 0
+        """How often a consumer was made on the server."""
+        self.start_time: str | None = None
+        """The time of the first message, if the place in the stream is not known yet."""
+        self.wants_end = False
+        """Whether the first consumer begins behind the last message of the stream."""
+        self._source = source
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._created = ""
+        self._ended = asyncio.Event()
+        self._reason: Exception | str = ""
+        self._failures = 0
+        self._rolled_back = 0
+        self._name = ""
+        self._reply = ""
+        self._blocked: asyncio.TimerHandle | None = None
+        self._opened_at = 0.0
+
+    async def run(self, *, is_open: bool = False) -> None:
+        """Receive until this task is cancelled.
+
+        :param is_open: whether ``open`` has succeeded already.
+        """
+        try:
+            while True:
+                try:
+                    if not is_open:
+                        await self._source.wait_connected()
+                        await self.open()
+                    is_open = False
+                    await self._ended.wait()
+                    reason = self._reason
+                except (StreamError, RequestTimeout, PermissionDenied, ConnectionLost) as error:
+                    reason = error
+                self.stop()
+                self._owner.in_trouble(self, reason)
+                await asyncio.sleep(self._backoff())
+        finally:
+            self.stop()
+
+    def _backoff(self) -> float:
+        """Return the next wait in seconds: exponential backoff with 50 to 100 % jitter."""
+        if self.made and self._loop.time() - self._opened_at > LONGEST_WAIT:
+            self._failures = 0
+        wait = min(LONGEST_WAIT, SHORTEST_WAIT * 2.0 ** min(self._failures, 20))
+        self._failures += 1
+        return wait * random.uniform(0.5, 1.0)
+
+    # ---------------------------------------------------------------------- making
+
+    async def open(self) -> None:
+        """Make a consumer behind the last message that was processed, and request messages.
+
+        :raises StreamError: the stream cannot be used now.
+        :raises PermissionDenied: a right is missing.
+        :raises RequestTimeout: there is no answer.
+        """
+        jetstream, connection = self._source.jetstream, self._source.connection
+        if jetstream is None or connection is None:
+            raise ConnectionLost("the connection was lost")
+        self._ended.clear()
+        info = await jetstream.stream_info(self._source.stream)
+        self._source.observe(info)
+        self._place(info)
+        feed = self.feed
+        sid = self._source.next_sid()
+        self._name = f"fastcoord-{secrets.token_hex(6)}"
+        self._reply = jetstream.reply_subject(sid)
+        settings: dict[str, Any] = {
+            "name": self._name,
+            "ack_policy": "none",
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": int(INACTIVE_LIMIT * NANOSECONDS),
+        }
+        if self.start_time is not None:
+            settings |= {"deliver_policy": "by_start_time", "opt_start_time": self.start_time}
+        else:
+            settings |= {
+                "deliver_policy": "by_start_sequence",
+                "opt_start_seq": feed.sequence + 1,
+            }
+        connection.receive(self._reply, sid)
+        feed.begin(sid, self._loop.time())
+        self.registered(sid)
+        body = {"stream_name": self._source.stream, "config": settings, "action": "create"}
+        made = await jetstream.call(
+            f"CONSUMER.CREATE.{self._source.stream}.{self._name}", body, ConsumerInfo
+        )
+        self.made += 1
+        self._opened_at = self._loop.time()
+        if feed.sid != sid:
+            raise StreamError("the consumer was lost while it was made")
+        if self.start_time is not None and not made.num_pending:
+            feed.sequence = info.state.last_seq
+            feed.is_unplaced = False
+            self.start_time = None
+        self.is_open = True
+        self._owner.receiving(self)
+        if feed.sid == sid:
+            self._demand()
+
+    def registered(self, sid: int) -> None:
+        """Note the subscription id of the next messages."""
+
+    def _place(self, info: StreamInfo) -> None:
+        """Compare the place of the feed with what the stream has."""
+        feed, state = self.feed, info.state
+        first = max(1, state.first_seq)
+        if self.start_time is not None:
+            self.has_started = True
+            self._created = info.created
+            feed.is_unplaced = True
+            return
+        if feed.is_unplaced:
+            feed.is_unplaced = False
+        if not self.has_started and self.wants_end:
+            feed.sequence = state.last_seq
+        elif self._created and self._created != info.created:
+            feed.skip_to(first - 1, None)
+        elif feed.sequence > state.last_seq:
+            self._rolled_back += 1
+            if self.has_started and self._rolled_back < ROLLED_BACK_AFTER:
+                raise StreamError(
+                    f"the stream ends at sequence {state.last_seq}, and {feed.sequence} was"
+                    " received before: it may have lost messages"
+                )
+            feed.skip_to(state.last_seq if self.has_started else first - 1, None)
+        elif first > feed.sequence + 1:
+            feed.skip_to(first - 1, first - 1 - feed.sequence)
+        self._rolled_back = 0
+        self._created = info.created
+        self.has_started = True
+
+    def stop(self) -> None:
+        """Ignore the present consumer, and let the server remove it."""
+        connection = self._source.connection
+        sid = self.feed.sid
+        if self._blocked is not None:
+            self._blocked.cancel()
+            self._blocked = None
+        self.feed.stop()
+        if sid and connection is not None:
+            connection.unsubscribe(sid)
+        if self.is_open and connection is not None:
+            connection.publish_raw(
+                f"$JS.API.CONSUMER.DELETE.{self._source.stream}.{self._name}".encode(), b""
+            )
+        self.is_open = False
+
+    def interrupt(self, reason: Exception | str) -> None:
+        """End the present consumer; ``run`` makes another one."""
+        self.feed.stop()
+        self._reason = reason
+        self._ended.set()
+
+    # ------------------------------------------------------------------- requesting
+
+    def low(self, feed: Feed) -> None:
+        self._demand()
+
+    def _demand(self) -> None:
+        """Request more messages if there is space for them."""
+        feed, connection = self.feed, self._source.connection
+        self._blocked = None
+        if not feed.sid or connection is None or not self.is_open:
+            return
+        messages, size = feed.free()
+        wanted = min(MAX_DEMAND, messages) - feed.demand
+        if wanted > 0 and wanted >= feed.demand:
+            largest = connection.max_payload + 4096
+            body = {
+                "batch": wanted,
+                "max_bytes": max(largest, min(MAX_DEMAND_BYTES, size // 2)),
+                "expires": int(max(EXPIRY, 4 * self._source.heartbeat) * NANOSECONDS),
+                "idle_heartbeat": int(self._source.heartbeat * NANOSECONDS),
+            }
+            if not feed.demand:
+                feed.last_at = self._loop.time()
+            feed.demanded(wanted)
+            connection.publish_raw(
+                f"$JS.API.CONSUMER.MSG.NEXT.{self._source.stream}.{self._name}".encode(),
+                msgspec.json.encode(body),
+                self._reply.encode(),
+            )
+        if feed.demand:
+            feed.low_demand = feed.demand // 2
+        else:
+            feed.low_demand = -1
+            self._blocked = self._loop.call_later(BLOCKED_PAUSE, self._demand)
+
+    def tick(self, now: float) -> None:
+        """Detect a consumer that has sent nothing for three heartbeats."""
+        feed = self.feed
+        silent = now - feed.last_at
+        if self.is_open and feed.sid and feed.demand:
+            if silent > HEARTBEATS_UNTIL_LOST * self._source.heartbeat:
+                self.interrupt(f"the consumer has sent nothing for {silent:.1f} s")
+        elif self.is_open and feed.sid and self._blocked is None:
+            self._demand()
+
+    # ----------------------------------------------------------- called by the feed
+
+    def status(self, feed: Feed, block: bytes) -> None:
+        found = STATUS.match(block)
+        if found is None:
+            return
+        code, description = int(found[1]), found[2].strip()
+        if code == 100:
+            last = LAST_DELIVERY.search(block)
+            if last is not None and int(last[1]) > feed.number:
+                self.interrupt(f"deliveries were lost: {feed.number} of {int(last[1])} arrived")
+            return
+        pending = PENDING.search(block)
+        if code in (404, 408) or (code == 409 and description in RENEWABLE):
+            feed.demanded(-int(pending[1]) if pending is not None else -feed.demand)
+            self._demand()
+            return
+        text = description.decode("ascii", "replace") or "nobody answers requests for messages"
+        self.interrupt(f"the consumer has ended: {text} (status {code})")
+
+    def broken(self, feed: Feed, reason: str) -> None:
+        self.interrupt(reason)
+
+    def missed(self, feed: Feed, missed: Missed) -> None:
+        feed.notify(missed)
+        self._owner.missed(self, missed)
+
+    def other_protocol(self, feed: Feed, node_id: int, protocol: int, count: int) -> None:
+        self._owner.other_protocol(self, node_id, protocol, count)
+
+    def without_header(self, node_id: int, count: int, is_intact: bool) -> None:
+        self._owner.without_header(node_id, count, is_intact)
+
+    def caught_up(self, feed: Feed) -> None:
+        self._owner.caught_up(self)

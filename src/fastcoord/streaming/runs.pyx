@@ -1,0 +1,127 @@
+# cython: language_level=3, embedsignature=True
+"""The rules by which a node selects the batches of a stream that it delivers.
+
+A stream stores the messages of all nodes in one order. It may hold a batch twice, and it may hold a
+batch before its predecessor, because a server was lost between the two. The sender then stores the
+batch again, behind its predecessor. All nodes apply these rules to the same messages, so they
+deliver the same events in the same order. A run is one incarnation of one node.
+
+=====================================  =========================================================
+a batch of a run                       what is done
+=====================================  =========================================================
+at the expected offset                 it is delivered
+behind the expected offset             it is dropped: it was delivered before
+ahead, and the sender discarded the    ``Missed`` with the cause ``"discarded"``, then it is
+events in between                      delivered
+ahead, and a predecessor is missing    it is dropped: its sender stores it again
+ahead, after the stream has dropped    it is delivered: ``Missed`` with the cause ``"retention"``
+messages by its limits                 has preceded it
+the first of a run                     it is delivered, whatever its offset is
+`MAX_BEHIND` batches behind in a row   the expected offset was forged: ``Missed`` with the cause
+                                       ``"gap"``, and the run continues with this batch
+=====================================  =========================================================
+
+If a run ends, and batches of it were dropped as ahead, nobody stores their predecessor any more. They
+are reported as ``Missed`` with the cause ``"gap"``. A run ends when a new run of its node begins.
+"""
+
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
+
+cdef enum:
+    MAX_RUNS = 8192          # runs that are remembered; beyond it the oldest is forgotten
+    MAX_BEHIND = 4096        # a sender stores fewer batches again in a row
+
+
+cdef class Run:
+    """What is known about one run of one node."""
+
+
+cdef class Runs:
+    """The runs whose batches one reader of a stream has received."""
+
+    def __init__(self):
+        self.runs = {}
+        self.current = {}
+        self.ended = []
+
+    def __len__(self):
+        return len(self.runs)
+
+    cdef Run find(self, uint16_t node_id, uint64_t incarnation):
+        """Return a run, or None if no batch of it was received."""
+        return self.runs.get((node_id, incarnation))
+
+    cdef Run begin(self, uint16_t node_id, uint64_t incarnation, uint64_t offset, uint64_t discarded):
+        """Begin a run with its first batch that is received."""
+        cdef Run run = Run.__new__(Run)
+        cdef Run before = self.current.get(node_id)
+        run.node_id = node_id
+        run.incarnation = incarnation
+        run.expected = run.began_at = offset
+        run.discarded = discarded
+        run.is_exact = True
+        if len(self.runs) >= MAX_RUNS:
+            oldest = next(iter(self.runs))
+            if self.current.get(oldest[0]) is self.runs[oldest]:
+                del self.current[oldest[0]]
+            del self.runs[oldest]
+            self.forgotten += 1
+        if before is not None and before.ahead_end > before.expected:
+            self.ended.append((node_id, before.ahead_end - before.expected))
+            before.expected = before.ahead_end
+            before.ahead_end = 0
+        self.runs[(node_id, incarnation)] = run
+        self.current[node_id] = run
+        return run
+
+    def loosen(self):
+        """Allow every run to continue at a later offset: the stream has dropped messages."""
+        cdef Run run
+        for run in self.runs.values():
+            run.is_exact = False
+
+    def expire(self, node_id):
+        """End the present run of a node.
+
+        :return: how many of its events were dropped as ahead, and those missing before them.
+        """
+        cdef Run run = self.current.get(node_id)
+        cdef uint64_t missing
+        if run is None or run.ahead_end <= run.expected:
+            return 0
+        missing = run.ahead_end - run.expected
+        run.expected = run.ahead_end
+        run.ahead_end = 0
+        return missing
+
+    cdef void judge(
+        self, Run run, uint64_t offset, uint32_t count, uint64_t discarded, Judgement* judgement
+    ) noexcept:
+        """Judge a batch, and advance the run if the batch is delivered."""
+        cdef uint64_t end = offset + count
+        cdef uint64_t grown = discarded - run.discarded if discarded > run.discarded else 0
+        judgement.is_dropped = judgement.is_gap = False
+        judgement.skip = 0
+        judgement.discarded = 0
+        if end <= run.expected:
+            run.behind += 1
+            if run.behind <= MAX_BEHIND:
+                judgement.is_dropped = True
+                return
+            judgement.is_gap = True
+        elif offset < run.expected:
+            judgement.skip = <uint32_t>(run.expected - offset)
+        elif offset > run.expected and run.is_exact:
+            if offset - run.expected > grown:
+                if end > run.ahead_end:
+                    run.ahead_end = end
+                self.ahead += 1
+                judgement.is_dropped = True
+                return
+            judgement.discarded = offset - run.expected
+        run.expected = end
+        run.discarded = discarded
+        run.is_exact = True
+        run.behind = 0
+        if run.ahead_end <= end:
+            run.ahead_end = 0

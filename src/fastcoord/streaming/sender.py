@@ -1,0 +1,294 @@
+"""Publish batches to a stream, and keep them until the stream has acknowledged them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fastcoord._deadline import within
+from fastcoord.errors import RequestTimeout
+from fastcoord.nats.stream_frames import MESSAGE_ID_ALLOWANCE
+from fastcoord.publishing.sender import BYTES_PER_WRITE, Sender
+from fastcoord.streaming.acknowledgements import Acknowledgements
+
+if TYPE_CHECKING:
+    from fastcoord.errors import PermissionDenied
+    from fastcoord.nats.connection import Connection, Note
+    from fastcoord.wire.sealed_batch import SealedBatch
+
+__all__ = ["StreamSender"]
+
+MAX_UNDER_WAY = 1024
+"""No further batches are sent while this many are not acknowledged."""
+GAP_LIMIT = 0.25
+"""Seconds after which a batch is sent again if a later one was acknowledged."""
+ACKNOWLEDGEMENT_LIMIT = 2.0
+"""Seconds without an acknowledgement after which all batches are sent again."""
+SHORTEST_PAUSE = 0.05
+LONGEST_PAUSE = 4.0
+WATCH_INTERVAL = 0.1
+
+logger = logging.getLogger("fastcoord")
+
+
+class StreamSender(Sender):
+    """The sending side of a node with a stream.
+
+    Many batches are under way at once. They are confirmed in their order; see ``Acknowledgements``.
+    If a batch is lost or refused, it and all later ones are sent again with the same message ids,
+    so that the stream stores none of them twice.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.acknowledgements = Acknowledgements(self._schedule_acknowledgements)
+        self.max_message = 1 << 30
+        """The size of the largest message that the stream accepts, in bytes."""
+        self.resent = 0
+        """How many batches were sent again."""
+        self.trouble: str | None = None
+        """Why the stream does not acknowledge batches, or ``None``."""
+        self._node_name = f"node {options['node_id']}"
+        self._reply = b""
+        self._attempt = 0
+        self._attempt_end = 0
+        self._paused: asyncio.TimerHandle | None = None
+        self._pauses = 0
+        self._progress_at = 0.0
+        self._watching: asyncio.TimerHandle | None = None
+        self._is_ping_pending = False
+
+    # ---------------------------------------------------------------------- sending
+
+    def _is_idle(self) -> bool:
+        return self._paused is None and super()._is_idle()
+
+    def _send_batches(self) -> None:
+        connection, batcher = self._connection, self.batcher
+        if connection is None or self._is_held or self._is_refused or self._state.is_closed:
+            return
+        if self._paused is not None or not (batcher.queue or batcher.resend):
+            return
+        if not batcher.window:
+            self._progress_at = self._loop.time()
+        try:
+            while (
+                (batcher.queue or batcher.resend)
+                and connection.is_writable
+                and len(batcher.window) < MAX_UNDER_WAY
+            ):
+                self._write(connection)
+        except BaseException:
+            # Batches that were taken may not have been written.
+            connection.abort("sending was interrupted")
+            raise
+        self._watch()
+
+    def _write(self, connection: Connection) -> None:
+        note: Note = "resend" if self.batcher.resend else None
+        taken = self.batcher.take(BYTES_PER_WRITE)
+        if note is not None:
+            self.resent += len(taken)
+        acknowledgements = self.acknowledgements
+        for (discarded, is_again), group in groupby(taken, self._kind):
+            members = list(group)
+            number = acknowledgements.next
+            for batch in members:
+                acknowledgements.add(batch.offset + batch.count)
+            self.sent_bytes += connection.publish_to_stream(
+                self.incarnation,
+                discarded,
+                members,
+                reply=self._reply,
+                number=number,
+                attempt=self._attempt if is_again else 0,
+                note=note,
+            )
+
+    def _kind(self, batch: SealedBatch) -> tuple[int, bool]:
+        return batch.discarded, batch.offset < self._attempt_end
+
+    def _confirm_later(self) -> None:
+        self._watch()
+
+    # -------------------------------------------------------------- acknowledgements
+
+    def _schedule_acknowledgements(self) -> None:
+        # All acknowledgements of one read are processed together.
+        self._loop.call_soon(self._process_acknowledgements)
+
+    def _process_acknowledgements(self) -> None:
+        acknowledgements, batcher = self.acknowledgements, self.batcher
+        acknowledgements.seen()
+        if batcher.window and acknowledgements.confirmed > batcher.window[0].offset:
+            self._progress_at = self._loop.time()
+            self._pauses = 0
+            batcher.confirm(acknowledgements.confirmed, self._clock())
+            if self.trouble is not None:
+                self.trouble = None
+                logger.warning("%s: the stream acknowledges events again", self._node_name)
+            self._complete_flushes()
+        if acknowledgements.error is not None:
+            self._pause(describe_error(acknowledgements.error))
+        elif acknowledgements.is_misplaced:
+            # Stored again under new ids, these batches stand behind their predecessor.
+            self._attempt += 1
+            last = batcher.window[-1]
+            self._attempt_end = last.offset + last.count
+            self._go_back()
+        if batcher.open_count and not batcher.is_flush_scheduled:
+            # The batch is still open because the capacity was used up at the last flush.
+            batcher.seal()
+        self._send_batches()
+        self._wake_publisher()
+
+    def _go_back(self) -> None:
+        """Send all unconfirmed batches again, in their order."""
+        self.acknowledgements.restart()
+        self.batcher.rewind()
+        self._progress_at = self._loop.time()
+
+    def _pause(self, reason: str) -> None:
+        """Wait, then send all unconfirmed batches again."""
+        self._go_back()
+        if self.trouble is None:
+            logger.error("%s: the stream does not accept events: %s", self._node_name, reason)
+        self.trouble = reason
+        if self._paused is None:
+            if not self._is_held and not self._is_refused:
+                self._waiting_since = self._clock()
+            wait = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2.0 ** min(self._pauses, 20))
+            self._pauses += 1
+            self._paused = self._loop.call_later(wait * random.uniform(0.5, 1.0), self._unpause)
+
+    def _unpause(self) -> None:
+        if self._paused is not None:
+            self._paused.cancel()
+            self._paused = None
+        self._flush()
+
+    def _watch(self) -> None:
+        """Check the age of the oldest acknowledgement that is due, while there is one."""
+        if self._watching is None and self.batcher.window:
+            self._watching = self._loop.call_later(WATCH_INTERVAL, self._check_progress)
+
+    def _check_progress(self) -> None:
+        self._watching = None
+        if self.batcher.window:
+            waited = self._loop.time() - self._progress_at
+            if waited > ACKNOWLEDGEMENT_LIMIT:
+                self._pause(f"no acknowledgement for {waited:.1f} s")
+            elif self.acknowledgements.has_gap and waited > GAP_LIMIT:
+                self._go_back()
+                self._send_batches()
+            self._watch()
+
+    # ------------------------------------------------------------------- connections
+
+    def use_replies(self, reply: bytes) -> None:
+        """Set the subject of acknowledgements on the next connection, with a dot at the end."""
+        self._reply = reply
+
+    def connected(self, connection: Connection, *, repeat: float | None, hold: bool) -> int:
+        self._is_ping_pending = False
+        # What the stream has acknowledged is stored, so it is not sent again.
+        return super().connected(connection, repeat=None, hold=False)
+
+    def disconnected(self) -> None:
+        self.acknowledgements.restart()
+        if self._paused is not None:
+            self._paused.cancel()
+            self._paused = None
+        super().disconnected()
+
+    def refused(self, reason: PermissionDenied) -> None:
+        self.acknowledgements.restart()
+        super().refused(reason)
+
+    def limit_batches(self, max_payload: int) -> int:
+        return super().limit_batches(min(max_payload, self.max_message) - MESSAGE_ID_ALLOWANCE)
+
+    def limit_messages(self, max_message: int) -> int:
+        """Limit batches to the largest message that the stream accepts.
+
+        :return: how many events were discarded because their batch is larger.
+        """
+        self.max_message = max_message
+        return 0 if self._connection is None else self.limit_batches(self._connection.max_payload)
+
+    # ---------------------------------------------------------------------- flushing
+
+    def check_alive(self) -> None:
+        """Send a PING unless one is unanswered, so that a silent server is detected."""
+        connection = self._connection
+        if connection is not None and not self._is_ping_pending:
+            self._is_ping_pending = True
+            connection.ping(lambda: self._pong(connection))
+        self._complete_flushes()
+
+    def _pong(self, connection: Connection) -> None:
+        if connection is self._connection:
+            self._is_ping_pending = False
+
+    def _complete_flushes(self) -> None:
+        window = self.batcher.window
+        self._confirmations.answer(window[0].offset if window else self.batcher.next_offset)
+
+    async def flush(self, timeout: float | None = None) -> None:
+        try:
+            await super().flush(timeout)
+        except RequestTimeout as error:
+            if self.trouble is None:
+                raise
+            raise RequestTimeout(
+                f"{error}; the stream does not accept them: {self.trouble}"
+            ) from None
+
+    async def close(self, deadline: float) -> None:
+        self.release()
+        await self.flush(max(0.0, deadline - self._loop.time()))
+        self.beat("goodbye")
+        if self._connection is None:
+            return
+        written: asyncio.Future[None] = self._loop.create_future()
+        self._connection.ping(lambda: None if written.done() else written.set_result(None))
+        await within(written, max(0.0, deadline - self._loop.time()))
+
+    def end(self) -> None:
+        for timer in (self._paused, self._watching):
+            if timer is not None:
+                timer.cancel()
+        super().end()
+
+
+class AckFailure(msgspec.Struct):
+    """The reason for which a stream refuses a message."""
+
+    code: int = 0
+    err_code: int = 0
+    description: str = ""
+
+
+class AckAnswer(msgspec.Struct):
+    """The acknowledgement of a message that was refused."""
+
+    error: AckFailure | None = None
+
+
+def describe_error(answer: bytes) -> str:
+    """Return the reason that the body of an acknowledgement gives."""
+    if not answer:
+        return "no stream stores the subject, or the stream has no leader"
+    try:
+        failure = msgspec.json.decode(answer, type=AckAnswer).error
+    except msgspec.DecodeError:
+        failure = None
+    if failure is None:
+        return "an acknowledgement cannot be read"
+    description = "".join(each if each.isprintable() else "?" for each in failure.description)
+    return f"{description[:300] or 'no reason given'} (error {failure.err_code})"

@@ -1,0 +1,312 @@
+"""The part of a session that belongs to the stream: what is received from it, and what is known."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from fastcoord.errors import ConnectionLost, StreamError
+from fastcoord.events import Missed
+from fastcoord.nats.jetstream import JetStream
+from fastcoord.stats import StreamStats
+from fastcoord.streaming.acknowledgements import Acknowledgements
+from fastcoord.streaming.feed import Feed
+from fastcoord.streaming.pull_consumer import PullConsumer
+from fastcoord.streaming.settings import stream_problems
+from fastcoord.streaming.start import Start
+
+if TYPE_CHECKING:
+    from fastcoord.config import Config
+    from fastcoord.nats.connection import Connection
+    from fastcoord.nats.stream_info import StreamInfo
+    from fastcoord.receiving.ring import Ring
+    from fastcoord.streaming.sender import StreamSender
+    from fastcoord.streaming.stream_receiver import StreamReceiver
+
+__all__ = ["ACKNOWLEDGEMENTS_SID", "StreamSession", "StreamWatcher"]
+
+ACKNOWLEDGEMENTS_SID = 1 << 16
+"""The subscription id of the acknowledgements; those of consumers follow."""
+SHORTEST_HEARTBEAT = 0.1
+LONGEST_HEARTBEAT = 5.0
+"""Seconds between two heartbeats of an idle consumer; nats-server accepts no shorter ones."""
+STUCK_AFTER = 5.0
+"""Seconds after which the feed no longer waits for a program that takes nothing."""
+
+logger = logging.getLogger("fastcoord")
+
+
+class StreamWatcher(Protocol):
+    """Receives what the stream's part of a session finds out."""
+
+    def missed(self, missed: Missed) -> None:
+        """Log a loss that was reported to every subscription."""
+
+
+class StreamSession:
+    """Receive the events of one node from its stream.
+
+    :param config: the configuration; it names the stream.
+    :param receiver: the receiver of the node.
+    :param sender: the sender of the node.
+    :param watcher: receives losses.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        receiver: StreamReceiver,
+        sender: StreamSender,
+        watcher: StreamWatcher,
+    ) -> None:
+        self._config = config
+        self.stream = config.cluster.stream or ""
+        self.heartbeat = min(max(config.cluster.heartbeat, SHORTEST_HEARTBEAT), LONGEST_HEARTBEAT)
+        self.jetstream: JetStream | None = None
+        self.connection: Connection | None = None
+        self._receiver = receiver
+        self._sender = sender
+        self._watcher = watcher
+        self._name = f"node {config.cluster.node_id}"
+        self._loop = asyncio.get_running_loop()
+        self._next_sid = ACKNOWLEDGEMENTS_SID + 1
+        self._connected = asyncio.Event()
+        self._subject = config.cluster.subject.encode()
+        self._live = self._consumer(None)
+        self._live.wants_end = True
+        self._replays: dict[PullConsumer, asyncio.Task[None]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._taken: dict[int, tuple[int, float]] = {}
+        self._end_seen = 0
+        self.trouble: str | None = None
+        """Why nothing is received from the stream now, or ``None``."""
+        acknowledgements: Acknowledgements = sender.acknowledgements
+        receiver.acknowledgements_sid = ACKNOWLEDGEMENTS_SID
+        receiver.acknowledgements = acknowledgements
+        receiver.live = self._live.feed
+
+    def _consumer(self, ring: Ring | None) -> PullConsumer:
+        consumer = PullConsumer(self, self) if ring is None else Replay(self, self, self._receiver)
+        live = None if ring is None else self._live.feed
+        consumer.feed = Feed(self._receiver, consumer, self._subject, ring=ring, live=live)
+        return consumer
+
+    # ------------------------------------------------------------------- connections
+
+    async def start(self) -> None:
+        """Begin to receive what is stored from now on.
+
+        :raises StreamError: the stream does not exist or cannot be used.
+        :raises PermissionDenied: a right is missing.
+        :raises RequestTimeout: the stream does not answer.
+        """
+        jetstream = self.jetstream
+        if jetstream is None:
+            raise ConnectionLost("the connection was lost")
+        info = await jetstream.stream_info(self.stream)
+        problems = stream_problems(info, self._config)
+        if problems:
+            raise StreamError(
+                f"the stream {self.stream} (cluster.stream) cannot be used:"
+                f" {'; '.join(map(str, problems))}"
+            )
+        await self._live.open()
+        self._task = self._loop.create_task(
+            self._live.run(is_open=True), name=f"fastcoord {self._name} stream"
+        )
+
+    def use(self, connection: Connection) -> None:
+        """Use a new connection; call this before the sender uses it."""
+        self.connection = connection
+        self.jetstream = JetStream(connection, self._config.nats.timeout.request)
+        replies = self.jetstream.reply_subject("a")
+        connection.receive(f"{replies}.*", ACKNOWLEDGEMENTS_SID)
+        self._sender.use_replies(f"{replies}.".encode())
+        self._connected.set()
+
+    def disconnected(self, reason: str) -> None:
+        """Note that the connection was lost."""
+        self._connected.clear()
+        self.connection = None
+        jetstream, self.jetstream = self.jetstream, None
+        lost = ConnectionLost(f"the connection was lost: {reason}")
+        for consumer in self._consumers():
+            consumer.is_open = False
+            consumer.interrupt(lost)
+        if jetstream is not None:
+            jetstream.end(lost)
+
+    async def wait_connected(self) -> None:
+        await self._connected.wait()
+
+    def next_sid(self) -> int:
+        self._next_sid += 1
+        return self._next_sid
+
+    def take(self, sid: int, payload: bytes) -> None:
+        """Process the answer to a request to JetStream."""
+        if self.jetstream is not None:
+            self.jetstream.take(sid, payload)
+
+    def observe(self, info: StreamInfo) -> None:
+        self._end_seen = info.state.last_seq
+        largest = info.config.max_msg_size
+        discarded = self._sender.limit_messages(largest if largest > 0 else 1 << 30)
+        if discarded:
+            logger.error(
+                "%s: %d events discarded: the stream %s accepts no message of more than %d bytes",
+                self._name,
+                discarded,
+                self.stream,
+                largest,
+            )
+
+    # ----------------------------------------------------------------------- replays
+
+    def replay(self, ring: Ring, start: Start) -> None:
+        """Feed a ring from an earlier place of the stream until it has caught up.
+
+        :param ring: the ring of a subscription, to which the receiver feeds nothing.
+        :param start: where to begin.
+        """
+        consumer = self._consumer(ring)
+        if start.sequence is not None:
+            consumer.feed.sequence = start.sequence
+        consumer.start_time = start.time
+        self._replays[consumer] = self._loop.create_task(
+            consumer.run(), name=f"fastcoord {self._name} replay"
+        )
+
+    def end_replay(self, ring: Ring) -> None:
+        """Stop feeding a ring whose subscription has ended."""
+        for consumer, task in list(self._replays.items()):
+            if consumer.feed.ring is ring:
+                del self._replays[consumer]
+                task.cancel()
+
+    def caught_up(self, consumer: PullConsumer) -> None:
+        ring = consumer.feed.ring
+        task = self._replays.pop(consumer, None)
+        if ring is not None and task is not None:
+            # From the next message on, the live feed feeds the ring as well.
+            self._receiver.add_ring(ring)
+            task.cancel()
+
+    def receiving(self, consumer: PullConsumer) -> None:
+        feed = consumer.feed
+        if consumer is self._live:
+            if self.trouble is not None:
+                self.trouble = None
+                logger.warning("%s: receiving from stream %s again", self._name, self.stream)
+        elif not feed.is_unplaced and feed.sequence >= self._live.feed.sequence:
+            feed.stop()
+            self.caught_up(consumer)
+
+    def in_trouble(self, consumer: PullConsumer, reason: Exception | str) -> None:
+        if consumer is not self._live or self.connection is None:
+            return
+        if self.trouble is None:
+            logger.warning(
+                "%s: receiving from stream %s is interrupted: %s", self._name, self.stream, reason
+            )
+        self.trouble = str(reason)
+
+    # -------------------------------------------------------------- called by consumers
+
+    def missed(self, consumer: PullConsumer, missed: Missed) -> None:
+        if consumer is self._live:
+            self._watcher.missed(missed)
+
+    def other_protocol(
+        self, consumer: PullConsumer, node_id: int, protocol: int, count: int
+    ) -> None:
+        if consumer is self._live:
+            self._receiver.gap_detector.with_other_protocol(node_id, protocol, 0, False)
+        if count:
+            consumer.missed(consumer.feed, Missed(node_id, count, "undecodable"))
+
+    def without_header(self, node_id: int, count: int, is_intact: bool) -> None:
+        self._receiver.gap_detector.without_header(node_id, count, is_intact)
+
+    # -------------------------------------------------------------------------- time
+
+    def _consumers(self) -> list[PullConsumer]:
+        return [self._live, *self._replays]
+
+    def tick(self, now: float) -> None:
+        """Detect lost consumers and programs that take nothing. Call this periodically."""
+        for consumer in self._consumers():
+            ring = consumer.feed.ring
+            if ring is not None and ring.is_closed:
+                self.end_replay(ring)
+            else:
+                consumer.tick(now)
+        rings = [*self._receiver.rings, *(each.feed.ring for each in self._replays)]
+        taken: dict[int, tuple[int, float]] = {}
+        for ring in rings:
+            if ring is None:
+                continue
+            count = ring.arrived - ring.buffered
+            before = self._taken.get(id(ring))
+            if before is None or before[0] != count or not ring.buffered_messages:
+                before = (count, now)
+            taken[id(ring)] = before
+            ring.is_stuck = now - before[1] > STUCK_AFTER
+        self._taken = taken
+
+    def stats(self) -> StreamStats:
+        """Return the state of the stream, as this node knows it."""
+        feed = self._live.feed
+        return StreamStats(
+            name=self.stream,
+            sequence=feed.sequence,
+            lag=max(feed.pending, self._end_seen - feed.sequence, 0),
+            is_receiving=self._live.is_open,
+            trouble=self._sender.trouble or self.trouble,
+            consumers_made=self._live.made,
+            replays=len(self._replays),
+            duplicates=feed.duplicates,
+            missed_messages=feed.missed_messages,
+            resent_batches=self._sender.resent,
+            stored_before=self._sender.acknowledgements.duplicates,
+        )
+
+    @property
+    def feed(self) -> Feed:
+        """The feed of new events."""
+        return self._live.feed
+
+    async def close(self) -> None:
+        """Stop receiving."""
+        tasks = [*self._replays.values(), *([self._task] if self._task is not None else [])]
+        self._replays.clear()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if self.jetstream is not None:
+            self.jetstream.end(ConnectionLost("the node is closed"))
+
+
+class Replay(PullConsumer):
+    """The consumer of one subscription that begins in the past.
+
+    :param receiver: passes the messages of the consumer to its feed.
+    """
+
+    def __init__(
+        self, source: StreamSession, owner: StreamSession, receiver: StreamReceiver
+    ) -> None:
+        super().__init__(source, owner)
+        self._feeds = receiver.feeds
+        self._sid = 0
+
+    def registered(self, sid: int) -> None:
+        self._feeds.pop(self._sid, None)
+        self._sid = sid
+        self._feeds[sid] = self.feed
+
+    def stop(self) -> None:
+        self._feeds.pop(self._sid, None)
+        super().stop()
