@@ -55,7 +55,7 @@ def check_wheel(wheel: Path, sdist: Path, python: Python, folders: list[Path]) -
     sources = {
         name.removeprefix("src/"): content
         for name, content in files_of(sdist).items()
-        if name.startswith(f"src/{PACKAGE}/")
+        if name.startswith((f"src/{PACKAGE}/", "src/pytest_fastcoord.py"))
     }
     wanted = {
         name
