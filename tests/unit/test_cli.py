@@ -158,7 +158,7 @@ def test_completion_knows_each_command(shell: str, capsys: pytest.CaptureFixture
     pytest.importorskip("shtab")
     assert main(["--print-completion", shell]) == 0
     script = capsys.readouterr().out
-    for word in (*COMMANDS, "--connect", "--kind", "--base64"):
+    for word in (*COMMANDS, "--connect", "--kind", "--base64", "--duplicate-window"):
         assert word.strip("-") in script
 
 
