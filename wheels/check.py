@@ -13,7 +13,7 @@ from sdist import files_of
 from system import ROOT, Python, constrained_versions, run
 
 PACKAGE = "fastcoord"
-SHIPPED = {".py", ".pxd", ".pyi", ".h"}
+SHIPPED = {".py", ".pxd", ".pyi", ".h", ".css", ".htm", ".js", ".license"}
 """The suffixes of the sources that a wheel contains, in addition to ``py.typed``."""
 
 ONLY_IN_THE_CHECKOUT = (".ci/", ".github/", ".gitignore", ".gitattributes", ".pre-commit")

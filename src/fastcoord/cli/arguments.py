@@ -41,6 +41,7 @@ COMMANDS = {
     "init": "print a commented configuration to start from",
     "decode": "decode one captured payload, in one protocol or in all",
     "bench": "measure throughput and latency under a load",
+    "tune": "choose capacities for a load, by arithmetic or by measurement",
 }
 """The summary of each command by its name, which is also the name of its module."""
 

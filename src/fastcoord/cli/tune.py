@@ -1,0 +1,232 @@
+"""``fastcoord tune``: choose capacities for a load, by arithmetic or by measurement."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastcoord.cli import load_options
+from fastcoord.cli.arguments import number
+from fastcoord.cli.measuring import INVALID, MISSED_OBJECTIVE
+from fastcoord.cli.running import WrongUsage
+from fastcoord.errors import ConfigError, FastcoordError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from fastcoord.tuning.workload import Workload
+
+__all__ = ["configure", "run"]
+
+DESCRIPTION = """\
+Choose the capacities of a node for a load: how many events arrive, how long a consumer may stop to
+read (--stall), how long a publisher must bridge without a connection (--outage). Print the TOML to
+paste, the memory that it can cost, and the settings that do not matter.
+
+--arithmetic computes the answer at once; docs/sizing.md explains the formulas. Otherwise runs on a
+bundled nats-server, or on that of FILE, find the smallest values that suffice, within --minutes.
+Finished runs are kept in a file; after Ctrl-C, --resume continues.
+
+example: fastcoord tune --arithmetic --rate 30000 --lone --stall 3
+         fastcoord tune --rate 5000 --lone --nowait --nodes 4 --stall 3 --outage 3 \\
+             --objective 'p99<50ms,missed=0' --report report.html
+
+Exit status: 0 success, 1 the load cannot be carried within the limits, 2 wrong usage, 3 a run was
+not valid, 130 after Ctrl-C.
+"""
+
+DEFAULT_STATE = "fastcoord-tune.json"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the description and the arguments of the command."""
+    parser.description = DESCRIPTION
+    parser.add_argument(
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="the configuration whose server and present capacities are used"
+        " (default: a bundled server and the defaults)",
+    )
+    parser.add_argument(
+        "--rate",
+        type=number(float, 0.1, 100_000_000),
+        required=True,
+        metavar="N",
+        help="events per second that a node receives from all other nodes together",
+    )
+    parser.add_argument(
+        "--nodes",
+        type=number(int, 1, load_options.MOST_NODES),
+        default=1,
+        metavar="N",
+        help="number of nodes that publish these events (default: 1)",
+    )
+    load_options.add_load(parser)
+    needs = parser.add_argument_group("requirements")
+    for name, text in (
+        ("stall", "the longest time for which a consumer stops to read"),
+        ("outage", "the longest time without a connection that publishers bridge"),
+    ):
+        needs.add_argument(
+            f"--{name}", type=load_options.seconds, default=0.0, metavar="TIME", help=text
+        )
+    needs.add_argument(
+        "--objective",
+        type=load_options.objectives,
+        default=(),
+        metavar="LIST",
+        help="figures that the load without stall and outage must reach, for example"
+        " p99<5ms,missed=0",
+    )
+    needs.add_argument(
+        "--memory",
+        type=load_options.size,
+        metavar="SIZE",
+        help="the most memory that the queues of one node may use, for example 256MB",
+    )
+    how = parser.add_argument_group("search")
+    how.add_argument("--arithmetic", action="store_true", help="compute, do not measure")
+    how.add_argument(
+        "--minutes",
+        type=number(float, 0.1, 600),
+        default=5.0,
+        metavar="N",
+        help="time for the search; the runs that confirm the result come in addition (default: 5)",
+    )
+    how.add_argument(
+        "--seconds",
+        type=load_options.seconds,
+        default=4.0,
+        metavar="TIME",
+        help="the duration of a run without stall and outage; others are at least as long"
+        " (default: 4)",
+    )
+    how.add_argument(
+        "--state",
+        default=DEFAULT_STATE,
+        metavar="FILE",
+        help=f"the file for finished runs (default: {DEFAULT_STATE})",
+    )
+    how.add_argument(
+        "--resume", action="store_true", help="use the finished runs of an interrupted search"
+    )
+    load_options.add_server(parser)
+    output = parser.add_argument_group("output")
+    output.add_argument("--report", metavar="FILE", help="write an HTML report to FILE")
+    output.add_argument("--json", action="store_true", help="print the recommendation as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Recommend capacities.
+
+    :param arguments: the parsed arguments.
+    :return: the exit status.
+    """
+    if arguments.arithmetic and arguments.report:
+        raise WrongUsage("--report shows measured runs: leave out --arithmetic")
+    try:
+        if arguments.arithmetic:
+            return _compute(arguments)
+        return _search(arguments)
+    except WrongUsage:
+        raise
+    except ConfigError as error:
+        raise WrongUsage("; ".join(map(str, error.problems))) from None
+    except FastcoordError as error:
+        print(f"fastcoord: a run was not valid: {error}", file=sys.stderr)
+        return INVALID
+
+
+def _workload(arguments: argparse.Namespace, protocol: str) -> Workload:
+    from fastcoord.tuning.event_data import event_bytes, unsupported
+    from fastcoord.tuning.load import Load
+    from fastcoord.tuning.workload import Workload
+
+    absent = unsupported(arguments.mix, protocol)
+    if absent:
+        raise WrongUsage(f"{protocol} has no {', '.join(absent)}: choose another --mix")
+    load = Load(rate=arguments.rate, publishers=arguments.nodes, **load_options.style(arguments))
+    return Workload(
+        load=load,
+        event_bytes=round(event_bytes(load.mix, load.payload_bytes, protocol), 1),
+        stall=arguments.stall,
+        outage=arguments.outage,
+        objectives=",".join(each.text for each in arguments.objective),
+        memory=arguments.memory,
+    )
+
+
+def _compute(arguments: argparse.Namespace) -> int:
+    import fastcoord
+    from fastcoord.cli.tune_text import advice_lines, needs_lines
+    from fastcoord.tuning.load import default_settings, settings_of
+    from fastcoord.tuning.search import arithmetic_advice
+    from fastcoord.tuning.sizing import size_up
+
+    present, protocol, store = default_settings(), arguments.protocol, "nats"
+    if arguments.file is not None:
+        config = fastcoord.load_config(arguments.file)
+        present, protocol = settings_of(config), config.cluster.protocol
+        store = config.cluster.coordinator
+    workload = _workload(arguments, protocol)
+    advice = arithmetic_advice(workload, present, store)
+    if arguments.json:
+        _print_json({"workload": workload, "sizing": size_up(workload, present), "advice": advice})
+    else:
+        print("\n".join([*needs_lines(workload, size_up(workload, present)), ""]))
+        print("\n".join(advice_lines(workload, advice)))
+    return MISSED_OBJECTIVE if advice.problems else 0
+
+
+def _search(arguments: argparse.Namespace) -> int:
+    from fastcoord.cli.tune_text import advice_lines
+    from fastcoord.cli.tuning_run import TuningRun
+    from fastcoord.tuning.histograms import check_library
+    from fastcoord.tuning.report import report_html
+    from fastcoord.tuning.target import open_target
+
+    check_library()
+    try:
+        with open_target(
+            arguments.file, protocol=arguments.protocol, subject_prefix=arguments.subject
+        ) as target:
+            workload = _workload(arguments, target.config.cluster.protocol)
+            tuning = TuningRun(
+                workload,
+                target,
+                arguments.state,
+                budget=arguments.minutes * 60,
+                seconds=arguments.seconds,
+                resume=arguments.resume,
+            )
+            state = tuning.search()
+    except ValueError as error:
+        if isinstance(error, FastcoordError):
+            raise
+        raise WrongUsage(str(error)) from None
+    if state.advice is None:
+        print(
+            f"fastcoord: interrupted after {len(state.runs)} runs; continue with the same options"
+            " and --resume",
+            file=sys.stderr,
+        )
+        return 130
+    if arguments.json:
+        _print_json({"workload": workload, "sizing": state.sizing, "advice": state.advice})
+    else:
+        print("\n".join(advice_lines(workload, state.advice)))
+    if arguments.report:
+        try:
+            Path(arguments.report).write_text(report_html(state), encoding="utf-8")
+        except OSError as error:
+            raise WrongUsage(f"{arguments.report} cannot be written: {error.strerror}") from None
+        print(f"fastcoord: the report is in {arguments.report}", file=sys.stderr)
+    return MISSED_OBJECTIVE if state.advice.problems else 0
+
+
+def _print_json(what: Any) -> None:
+    import msgspec
+
+    print(msgspec.json.format(msgspec.json.encode(what), indent=2).decode())

@@ -1,0 +1,157 @@
+"""Run a search with progress, keep its runs in a file, and resume it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from fastcoord.cli.measuring import ProgressLine, until_interrupted
+from fastcoord.tuning.load import settings_of
+from fastcoord.tuning.result import facts, now_text
+from fastcoord.tuning.run import Run
+from fastcoord.tuning.search import Measured, Search, Stopped
+from fastcoord.tuning.tuning_state import TuningState, read_state, write_state
+
+if TYPE_CHECKING:
+    from fastcoord.tuning.advice import Advice
+    from fastcoord.tuning.load import Load
+    from fastcoord.tuning.result import Result
+    from fastcoord.tuning.target import Target
+    from fastcoord.tuning.workload import Workload
+
+__all__ = ["TuningRun"]
+
+
+class TuningRun:
+    """One search for the terminal.
+
+    :param workload: the load.
+    :param target: the server.
+    :param file: the file for finished runs.
+    :param budget: seconds for the search.
+    :param seconds: the duration of a run without stall and outage.
+    :param resume: whether to use the runs in the file.
+    :raises ValueError: the file cannot be used.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        target: Target,
+        file: str,
+        *,
+        budget: float,
+        seconds: float,
+        resume: bool,
+    ) -> None:
+        self._workload = workload
+        self._target = target
+        self._file = file
+        self._present = settings_of(target.config)
+        self._started_at = now_text()
+        self._machine = facts()
+        self._begun = time.monotonic()
+        self._budget = budget
+        self._step = ""
+        self._current: Run | None = None
+        self._is_stopped = False
+        self._line = ProgressLine()
+        self._finished = self._read() if resume else []
+        self._done: list[Measured] = list(self._finished)
+        self._advice: Advice | None = None
+        self._search = Search(
+            workload,
+            self._present,
+            self._measure,
+            budget=budget,
+            seconds=seconds,
+            on_step=self._begin_step,
+            store=target.config.cluster.coordinator,
+            finished=self._finished,
+        )
+
+    def search(self) -> TuningState:
+        """Search until the end or Ctrl-C.
+
+        :return: the state; it has no advice after Ctrl-C.
+        :raises NotMeasured: a run is not valid.
+        """
+        limit = f"up to {self._budget / 60:g} minutes"
+        print(f"fastcoord: {limit}; finished runs are kept in {self._file}", file=sys.stderr)
+        with self._line:
+            until_interrupted(self._work, self._stop)
+        state = self._state()
+        self._write(state)
+        return state
+
+    async def _work(self) -> None:
+        try:
+            self._advice = await self._search.run()
+        except Stopped:
+            self._advice = None
+
+    def _stop(self) -> None:
+        self._is_stopped = True
+        if self._current is not None:
+            self._current.stop()
+
+    def _begin_step(self, step: str) -> None:
+        if self._is_stopped:
+            raise Stopped
+        if len(self._search.runs) > len(self._finished):
+            self._write(self._state())
+        self._step = step
+
+    async def _measure(self, load: Load, settings: dict[str, Any]) -> Result:
+        if self._is_stopped:
+            raise Stopped
+        self._current = Run(load, settings, self._target, self._show)
+        try:
+            return await self._current.measure()
+        finally:
+            self._current = None
+
+    def _show(self, state: Any) -> None:
+        elapsed = time.monotonic() - self._begun
+        self._line.text(
+            f"run {len(self._search.runs) + 1}, {elapsed / 60:.1f} of {self._budget / 60:g} min:"
+            f" {self._step}: {state.phase} {state.share:.0%}, missed {state.missed:,}"
+        )
+
+    def _state(self) -> TuningState:
+        return TuningState(
+            started_at=self._started_at,
+            machine=self._machine,
+            server=self._target.name,
+            workload=self._workload,
+            present=self._present,
+            sizing=self._search.sizing,
+            runs=self._search.runs if self._advice else self._all_runs(),
+            advice=self._advice,
+        )
+
+    def _all_runs(self) -> list[Measured]:
+        """Return the runs of this search, and those of the file that it has not reached again."""
+        reached = {id(each) for each in self._search.runs}
+        return [*self._search.runs, *(e for e in self._finished if id(e) not in reached)]
+
+    def _read(self) -> list[Measured]:
+        try:
+            state = read_state(self._file)
+        except FileNotFoundError:
+            raise ValueError(f"there is no {self._file} to resume") from None
+        except OSError as error:
+            raise ValueError(f"{self._file} cannot be read: {error.strerror}") from None
+        if state.workload != self._workload or state.present != self._present:
+            raise ValueError(
+                f"{self._file} is of another load or other settings: repeat the options of that"
+                " search, or start without --resume"
+            )
+        return state.runs
+
+    def _write(self, state: TuningState) -> None:
+        try:
+            write_state(self._file, state)
+        except OSError as error:
+            raise ValueError(f"{self._file} cannot be written: {error.strerror}") from None

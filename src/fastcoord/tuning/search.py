@@ -1,0 +1,418 @@
+"""Search capacities by measured runs: coarse first, then closer, then a run that confirms.
+
+A capacity that has to ride something out (``capacity.subscription`` a stall, ``capacity.client`` an
+outage) has a smallest value that succeeds. The search begins at the arithmetic, finds a value that
+succeeds and one that fails, and halves the interval between them. The other capacities are tried
+at a smaller and a larger value; they matter only if a run is clearly better.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import msgspec
+
+from fastcoord.tuning.advice import Advice, Finding
+from fastcoord.tuning.load import NotMeasured
+from fastcoord.tuning.objectives import judge, parse_objectives
+from fastcoord.tuning.result import Result
+from fastcoord.tuning.sizing import MARGIN, Sizing, memory_bound, rounded_up, size_up
+from fastcoord.tuning.workload import SHORTEST_RUN
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from fastcoord.tuning.load import Load
+    from fastcoord.tuning.workload import Workload
+
+__all__ = ["Measured", "Search", "Stopped", "arithmetic_advice"]
+
+Purpose = Literal["steady", "stall", "outage"]
+
+CLOSE_ENOUGH = 1.15
+"""The search ends when the failing and the succeeding value differ by this factor."""
+
+MOST_DOUBLINGS = 4
+SWEPT = ("capacity.read-buffer", "capacity.batch-bytes")
+FACTORS = (0.25, 4)
+CLEARLY_BETTER = 0.7
+"""A swept value matters if its p99 or CPU time is below this share of the present one's."""
+
+NOISE_MS = 1.0
+"""Differences of latency below this many milliseconds are noise."""
+
+
+class Stopped(Exception):
+    """The search was interrupted; the finished runs are kept."""
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """One finished run of a search.
+
+    :ivar varied: the setting that the run tried, or an empty text.
+    :ivar is_good: whether nothing was missed or discarded and publishers did not wait.
+    """
+
+    purpose: Purpose
+    varied: str
+    settings: dict[str, Any]
+    is_good: bool
+    result: Result
+
+
+class Plan(NamedTuple):
+    """A capacity that has to ride something out."""
+
+    key: str
+    purpose: Purpose
+    what: str
+
+
+PLANS = (
+    Plan("capacity.subscription", "stall", "a stall"),
+    Plan("capacity.client", "outage", "an outage"),
+)
+
+
+def arithmetic_advice(workload: Workload, present: dict[str, Any], store: str) -> Advice:
+    """Return the recommendation without a measurement."""
+    sizing = size_up(workload, present)
+    findings = []
+    for key, value in sizing.settings.items():
+        matters = value != present[key]
+        reason = "the arithmetic needs more" if matters else "the present value suffices"
+        if matters and value < present[key]:
+            reason = "smaller, because of the memory limit"
+        findings.append(
+            Finding(
+                key=key, present=present[key], recommended=value, matters=matters, reason=reason
+            )
+        )
+    return Advice(
+        findings=findings,
+        max_age=sizing.max_age,
+        memory=sizing.memory,
+        is_confirmed=None,
+        problems=sizing.problems,
+        store=store,
+    )
+
+
+class Search:
+    """Search the capacities for a workload.
+
+    :param workload: the load and what it has to withstand.
+    :param present: the present capacities.
+    :param measure: measures one load with settings.
+    :param budget: seconds after which only the runs that confirm the result still take place.
+    :param on_step: called with a description before each run.
+    :param seconds: the duration of a run without stall and outage; others are at least as long.
+    :param store: the name of the store in the configuration.
+    :param finished: the runs of an interrupted search.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        present: dict[str, Any],
+        measure: Callable[[Load, dict[str, Any]], Awaitable[Result]],
+        *,
+        budget: float,
+        on_step: Callable[[str], None],
+        seconds: float = SHORTEST_RUN,
+        store: str = "nats",
+        finished: list[Measured] | None = None,
+    ) -> None:
+        self.runs: list[Measured] = []
+        self.sizing: Sizing = size_up(workload, present)
+        self._workload = workload
+        self._present = present
+        self._measure = measure
+        self._ends_at = time.monotonic() + budget
+        self._on_step = on_step
+        self._seconds = seconds
+        self._store = store
+        self._finished = {_key(each): each for each in finished or []}
+        self._findings: dict[str, Finding] = {}
+        self._settings = dict(present)
+        if self.sizing.max_age is not None:
+            self._settings["max-age"] = self.sizing.max_age
+
+    async def run(self) -> Advice:
+        """Search.
+
+        :return: the recommendation.
+        :raises NotMeasured: a run is not valid, even the second time.
+        :raises Stopped: the search was interrupted.
+        """
+        for plan in PLANS:
+            await self._ride_out(plan)
+        self._bound_bytes()
+        await self._sweep()
+        if self._workload.memory is not None:
+            self._reduce()
+        problems = [*self.sizing.problems, *await self._confirm()]
+        findings = [self._findings[key] for key in self._present if key in self._findings]
+        return Advice(
+            findings=findings,
+            max_age=self.sizing.max_age,
+            memory=memory_bound({each.key: each.recommended for each in findings}),
+            is_confirmed=not problems,
+            problems=problems,
+            store=self._store,
+        )
+
+    # ------------------------------------------------------------------ stalls and outages
+
+    async def _ride_out(self, plan: Plan) -> None:
+        key, present = plan.key, self._present[plan.key]
+        if not getattr(self._workload, plan.purpose):
+            self._keep(key, f"the load has no {plan.purpose} to ride out")
+            return
+        first = await self._try(plan.purpose, key, present)
+        start = self._start_of(plan, first)
+        if first.is_good:
+            failing, minimum = await self._find_failing(plan, min(start, present), present)
+        else:
+            failing, minimum = await self._find_minimum(plan, present, start)
+        failing, minimum = await self._bisect(plan, failing, minimum)
+        wanted = rounded_up(minimum * MARGIN)
+        if plan.purpose == "outage":
+            # The backoff is random: the measured runs may have reconnected sooner than others will.
+            wanted = max(wanted, rounded_up(self.sizing.needs.client))
+        matters = not first.is_good or present < minimum * MARGIN
+        if not matters:
+            margin = present / minimum
+            reason = (
+                f"the present value rides out {plan.what} of"
+                f" {getattr(self._workload, plan.purpose):g} s with a margin of {margin:,.1f}"
+            )
+        else:
+            reason = f"{plan.what} of {getattr(self._workload, plan.purpose):g} s needs {minimum:,}"
+            if wanted > rounded_up(minimum * MARGIN):
+                reason += ", and more with the longest wait to reconnect"
+            else:
+                reason += f"; {MARGIN:g} times as much is recommended"
+        self._findings[key] = Finding(
+            key=key,
+            present=present,
+            recommended=wanted if matters else present,
+            minimum=minimum,
+            failing=failing,
+            matters=matters,
+            reason=reason,
+        )
+        self._settings[key] = wanted if matters else present
+
+    def _start_of(self, plan: Plan, first: Measured) -> int:
+        """Return the value at which the search starts: measured, if it can be, or computed."""
+        if plan.purpose == "stall" and first.is_good:
+            return max(1, first.result.high_water_messages)
+        need = self.sizing.needs
+        return rounded_up(need.subscription if plan.purpose == "stall" else need.client)
+
+    async def _find_minimum(self, plan: Plan, failing: int, start: int) -> tuple[int, int]:
+        """Double a value until it succeeds.
+
+        :return: the largest value that failed, and one that succeeded.
+        """
+        value = max(start, failing + 1)
+        for _ in range(MOST_DOUBLINGS):
+            if (await self._try(plan.purpose, plan.key, value)).is_good:
+                return failing, value
+            failing, value = value, value * 2
+        raise NotMeasured(
+            f"{plan.what} of {getattr(self._workload, plan.purpose):g} s is not ridden out with"
+            f" {plan.key} = {failing:,}: another bound is reached first"
+        )
+
+    async def _find_failing(self, plan: Plan, start: int, good: int) -> tuple[int, int]:
+        """Halve a value until it fails.
+
+        :return: the value that failed (0 if none did), and the smallest that succeeded.
+        """
+        value = start
+        while value >= 1 and self._has_time():
+            if not (await self._try(plan.purpose, plan.key, value)).is_good:
+                return value, good
+            good, value = value, value // 2
+        return 0, good
+
+    async def _bisect(self, plan: Plan, failing: int, good: int) -> tuple[int, int]:
+        while good > max(failing * CLOSE_ENOUGH, failing + 1) and failing and self._has_time():
+            middle = int((failing * good) ** 0.5)
+            if middle in (failing, good):
+                break
+            if (await self._try(plan.purpose, plan.key, middle)).is_good:
+                good = middle
+            else:
+                failing = middle
+        return failing, good
+
+    # ------------------------------------------------------------------------ other bounds
+
+    def _bound_bytes(self) -> None:
+        """Set ``capacity.subscription-bytes`` from the measured size of messages."""
+        key = "capacity.subscription-bytes"
+        present = self._present[key]
+        stalls = [each.result for each in self.runs if each.purpose == "stall"]
+        if not stalls:
+            self._keep(key, "the load has no stall to ride out")
+            return
+        messages = self._findings["capacity.subscription"].minimum
+        need = int(messages * max(each.bytes_per_message for each in stalls))
+        matters = need * MARGIN > present
+        wanted = rounded_up(need * MARGIN) if matters else present
+        self._findings[key] = Finding(
+            key=key,
+            present=present,
+            recommended=wanted,
+            minimum=need,
+            matters=matters,
+            reason=f"{messages:,} waiting messages have {need:,} bytes",
+        )
+        self._settings[key] = wanted
+
+    async def _sweep(self) -> None:
+        base = await self._try("steady", "", None)
+        for key in SWEPT:
+            present = self._present[key]
+            found = [(present, base)]
+            for factor in FACTORS:
+                value = max(1024, int(present * factor))
+                if self._has_time():
+                    found.append((value, await self._try("steady", key, value)))
+            best, which = min(found, key=lambda each: _cost(each[1].result))
+            matters = best != present and _is_clearly_better(which.result, base.result)
+            if matters:  # once more, because single runs differ
+                again = await self._try("steady", key, best, repeat=1)
+                matters = _is_clearly_better(again.result, base.result)
+            tried = " and ".join(f"{value:,}" for value, _ in found[1:])
+            same = f"no clear difference with {tried}" if tried else "not tried: no time was left"
+            better = f"{best:,} was clearly better than {present:,}"
+            self._findings[key] = Finding(
+                key=key,
+                present=present,
+                recommended=best if matters else present,
+                matters=matters,
+                reason=better if matters else same,
+            )
+            self._settings[key] = best if matters else present
+
+    def _reduce(self) -> None:
+        """Use what the arithmetic has reduced because of the memory limit."""
+        for key, value in self.sizing.settings.items():
+            finding = self._findings[key]
+            if value < finding.recommended and key not in [plan.key for plan in PLANS]:
+                self._findings[key] = msgspec.structs.replace(
+                    finding,
+                    recommended=value,
+                    matters=True,
+                    reason="smaller, because of the memory limit",
+                )
+                self._settings[key] = value
+
+    def _keep(self, key: str, reason: str) -> None:
+        present = self._present[key]
+        self._findings[key] = Finding(
+            key=key, present=present, recommended=present, matters=False, reason=reason
+        )
+
+    # ------------------------------------------------------------------------- confirming
+
+    async def _confirm(self) -> list[str]:
+        """Run everything once more with the recommended settings.
+
+        :return: what is not reached.
+        """
+        problems = []
+        objectives = (
+            parse_objectives(self._workload.objectives) if self._workload.objectives else ()
+        )
+        purposes: list[Purpose] = ["steady"]
+        purposes += [plan.purpose for plan in PLANS if getattr(self._workload, plan.purpose)]
+        for purpose in purposes:
+            run = await self._try(purpose, "confirm", None)
+            if not run.is_good:
+                problems.append(f"the {purpose} run missed {run.result.missed:,} events")
+            for each in judge(run.result, objectives) if purpose == "steady" else []:
+                if not each.is_met:
+                    problems.append(
+                        f"the objective {each.objective.text} is missed: {each.measured:,.2f}"
+                        if each.measured is not None
+                        else f"the objective {each.objective.text} has no figure"
+                    )
+        return problems
+
+    # ----------------------------------------------------------------------------- running
+
+    def _has_time(self) -> bool:
+        return time.monotonic() < self._ends_at
+
+    async def _try(
+        self, purpose: Purpose, varied: str, value: int | None, repeat: int = 0
+    ) -> Measured:
+        """Measure one point, or return it from the interrupted search."""
+        settings = dict(self._settings)
+        if value is not None:
+            settings[varied] = value
+            if varied == "capacity.subscription":  # the other bound must not be reached first
+                settings["capacity.subscription-bytes"] = max(
+                    settings["capacity.subscription-bytes"],
+                    self.sizing.settings["capacity.subscription-bytes"],
+                )
+        name = f"{varied} = {value:,}" if value is not None else varied or "present settings"
+        name += f" (repeated {repeat})" if repeat else ""
+        known = self._finished.get((purpose, name, tuple(sorted(settings.items()))))
+        if known is None:
+            self._on_step(f"{purpose} run, {name}")
+            known = await self._measured(purpose, name, settings)
+        self.runs.append(known)
+        return known
+
+    async def _measured(self, purpose: Purpose, name: str, settings: dict[str, Any]) -> Measured:
+        workload = self._workload
+        load = {
+            "steady": workload.steady,
+            "stall": workload.with_stall,
+            "outage": workload.with_outage,
+        }[purpose](self._seconds)
+        for _ in range(2):
+            result = await self._measure(load, settings)
+            if result.interrupted:
+                raise Stopped
+            if result.valid:
+                break
+        else:
+            raise NotMeasured(f"{purpose} run, {name}: {'; '.join(result.problems)}")
+        return Measured(
+            purpose=purpose,
+            varied=name,
+            settings=settings,
+            is_good=_is_good(result),
+            result=result,
+        )
+
+
+def _is_good(result: Result) -> bool:
+    """Return whether nothing was lost, and publishers did not wait for an outage to end."""
+    if result.missed or result.discarded:
+        return False
+    load = result.load
+    if load.outage and not load.nowait:
+        return max(each.latest for each in result.publishers) < load.outage / 4
+    return True
+
+
+def _key(run: Measured) -> tuple[Any, ...]:
+    return run.purpose, run.varied, tuple(sorted(run.settings.items()))
+
+
+def _cost(result: Result) -> float:
+    assert result.latency is not None
+    return result.latency.percentiles["99"]
+
+
+def _is_clearly_better(result: Result, base: Result) -> bool:
+    return _cost(result) < _cost(base) * CLEARLY_BETTER and _cost(base) - _cost(result) > NOISE_MS

@@ -1,0 +1,185 @@
+"""Work out capacities by arithmetic. ``docs/sizing.md`` explains the formulas.
+
+The names of the steps are those of the page. Each capacity is the need times :data:`MARGIN`,
+rounded up, and never smaller than the present value, unless the memory limit requires it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fastcoord.tuning.workload import Workload
+
+__all__ = ["MARGIN", "Needs", "Sizing", "memory_bound", "needs", "rounded_up", "size_up"]
+
+MARGIN = 1.5
+"""By how much a recommended capacity exceeds the need."""
+
+MESSAGE_BYTES = 3
+"""The bytes of a payload that are not events: the node id."""
+
+BUFFERED_BYTES = 75
+"""The memory of a buffered message besides its payload."""
+
+QUEUED_BYTES = 250
+"""The memory of a sealed batch besides its payload."""
+
+LONGEST_BACKOFF = 4.0
+"""The longest wait between two attempts to reconnect, in seconds."""
+
+DEFAULT_MAX_AGE = 60.0
+SMALLEST_BATCH_BYTES = 1024
+SMALLEST_BYTES = 1 << 20
+SMALLEST_COUNT = 1024
+"""A memory limit reduces no capacity below these values."""
+
+
+class Needs(msgspec.Struct, frozen=True, kw_only=True):
+    """What a load needs, step by step.
+
+    :ivar events_per_message: events in a message.
+    :ivar message_bytes: bytes in the payload of a message.
+    :ivar messages_per_second: messages that a subscriber receives in a second.
+    :ivar sent_per_second: messages that one publisher sends in a second.
+    :ivar reconnect: seconds until the publishers have reconnected after the outage, at most.
+    :ivar subscription: messages that wait in a subscription at the end of the stall.
+    :ivar subscription_bytes: bytes of their payloads.
+    :ivar client: batches that wait in a publisher at the end of the outage.
+    :ivar max_age: seconds that the oldest event waits.
+    """
+
+    events_per_message: float
+    message_bytes: float
+    messages_per_second: float
+    sent_per_second: float
+    reconnect: float
+    subscription: float
+    subscription_bytes: float
+    client: float
+    max_age: float
+
+
+class Sizing(msgspec.Struct, frozen=True, kw_only=True):
+    """Capacities for a load.
+
+    :ivar settings: every capacity, by its key.
+    :ivar max_age: ``cluster.max-age`` in seconds if the default is too short, or ``None``.
+    :ivar memory: the most bytes that the queues of a node with one subscription can use.
+    :ivar problems: why the memory limit cannot be kept.
+    """
+
+    needs: Needs
+    settings: dict[str, Any]
+    max_age: float | None
+    memory: int
+    problems: list[str]
+
+
+def needs(workload: Workload, batch_bytes: int) -> Needs:
+    """Work out what a load needs.
+
+    :param batch_bytes: ``capacity.batch-bytes``.
+    """
+    load = workload.load
+    rate = load.rate or 0.0
+    size = workload.event_bytes
+    together = 1 if load.style == "lone" else load.group
+    per_message = max(1, min(together, int((batch_bytes - MESSAGE_BYTES) // size)))
+    messages = rate / per_message
+    sent = messages / load.publishers
+    # All publishers may have a burst at the same time; each burst is load.group events.
+    burst = math.ceil(load.group / per_message)
+    reconnect = min(LONGEST_BACKOFF, workload.outage)
+    waiting = messages * workload.stall + burst * load.publishers
+    message_bytes = per_message * size + MESSAGE_BYTES
+    bridged = workload.outage + reconnect
+    return Needs(
+        events_per_message=per_message,
+        message_bytes=message_bytes,
+        messages_per_second=messages,
+        sent_per_second=sent,
+        reconnect=reconnect,
+        subscription=waiting,
+        subscription_bytes=waiting * message_bytes,
+        client=sent * bridged + burst,
+        max_age=bridged,
+    )
+
+
+def size_up(workload: Workload, present: Mapping[str, Any]) -> Sizing:
+    """Work out the capacities for a load.
+
+    :param present: the present capacities; one that suffices is kept.
+    """
+    settings = dict(present)
+    need = needs(workload, settings["capacity.batch-bytes"])
+    for key, value in (
+        ("capacity.subscription", need.subscription),
+        ("capacity.subscription-bytes", need.subscription_bytes),
+        ("capacity.client", need.client),
+    ):
+        settings[key] = max(settings[key], rounded_up(value * MARGIN))
+    problems = _keep_memory_limit(workload, need, settings)
+    max_age = None
+    if need.max_age * MARGIN > DEFAULT_MAX_AGE:
+        max_age = float(math.ceil(need.max_age * MARGIN))
+    return Sizing(
+        needs=need,
+        settings=settings,
+        max_age=max_age,
+        memory=memory_bound(settings),
+        problems=problems,
+    )
+
+
+def memory_bound(settings: Mapping[str, Any]) -> int:
+    """Return the most bytes that the queues of a node with one subscription can use."""
+    return int(
+        settings["capacity.subscription-bytes"]
+        + settings["capacity.subscription"] * BUFFERED_BYTES
+        + settings["capacity.client"] * (settings["capacity.batch-bytes"] + QUEUED_BYTES)
+    )
+
+
+def rounded_up(value: float) -> int:
+    """Round up to two significant digits."""
+    whole = math.ceil(value)
+    if whole < 100:
+        return max(1, whole)
+    unit = int(10 ** (len(str(whole)) - 2))
+    return math.ceil(whole / unit) * unit
+
+
+def _keep_memory_limit(workload: Workload, need: Needs, settings: dict[str, Any]) -> list[str]:
+    """Reduce settings to what the load needs until the memory limit is kept.
+
+    :return: why it cannot be kept.
+    """
+    limit = workload.memory
+    if limit is None:
+        return []
+    # A batch with a few events does not need the default size.
+    batch = 1 << math.ceil(math.log2(max(SMALLEST_BATCH_BYTES, 2 * need.message_bytes)))
+    reductions = (
+        ("capacity.subscription-bytes", max(SMALLEST_BYTES, need.subscription_bytes * MARGIN)),
+        ("capacity.batch-bytes", batch),
+        ("capacity.client", max(SMALLEST_COUNT, need.client * MARGIN)),
+        ("capacity.subscription", max(SMALLEST_COUNT, need.subscription * MARGIN)),
+    )
+    for key, value in reductions:
+        if memory_bound(settings) <= limit:
+            return []
+        smaller = value if key == "capacity.batch-bytes" else rounded_up(value)
+        settings[key] = min(settings[key], int(smaller))
+    bound = memory_bound(settings)
+    if bound <= limit:
+        return []
+    needed = f"the queues of this load need up to {bound / 2**20:,.0f} MB"
+    ways = "allow more memory, a shorter stall or a shorter outage"
+    return [f"{needed}, the limit is {limit / 2**20:,.0f} MB: {ways}"]

@@ -1,0 +1,52 @@
+"""The description of a load for which capacities are chosen."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+from fastcoord.tuning.load import Load
+
+__all__ = ["SHORTEST_RUN", "Workload"]
+
+SHORTEST_RUN = 4.0
+
+
+class Workload(msgspec.Struct, frozen=True, kw_only=True):
+    """A load, and what the nodes have to withstand.
+
+    :ivar load: the events. Its ``rate`` is what one subscriber receives from all nodes together,
+        its ``publishers`` the number of nodes that publish.
+    :ivar event_bytes: the average size of an event on the wire.
+    :ivar stall: the longest time for which a consumer may stop to read, in seconds.
+    :ivar outage: the longest time without a connection that publishers bridge, in seconds.
+    :ivar objectives: figures to reach, as text.
+    :ivar memory: the memory that the queues of one node may use, in bytes; ``None`` for no limit.
+    """
+
+    load: Load
+    event_bytes: float
+    stall: float = 0.0
+    outage: float = 0.0
+    objectives: str = ""
+    memory: int | None = None
+
+    def steady(self, seconds: float = SHORTEST_RUN) -> Load:
+        """Return the load without stall or outage."""
+        return msgspec.structs.replace(self.load, seconds=seconds, stall=0.0, outage=0.0)
+
+    def with_stall(self, seconds: float = SHORTEST_RUN) -> Load:
+        """Return the load with the stall."""
+        seconds = _duration(seconds, self.stall)
+        return msgspec.structs.replace(self.load, seconds=seconds, stall=self.stall)
+
+    def with_outage(self, seconds: float = SHORTEST_RUN) -> Load:
+        """Return the load with the outage, and enough time to reconnect."""
+        seconds = _duration(seconds, self.outage * 2)
+        return msgspec.structs.replace(self.load, seconds=seconds, outage=self.outage)
+
+
+def _duration(seconds: float, incident: float) -> float:
+    """Return how long a run must last so that the load goes on after a stall or an outage."""
+    return math.ceil(max(seconds, incident * 1.6 + 2))

@@ -1,0 +1,220 @@
+"""The arithmetic of ``fastcoord tune``, its page, and the search on a model of a bus."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from fastcoord.config import parse_config
+from fastcoord.tuning.advice import toml_block
+from fastcoord.tuning.job import PublisherResult
+from fastcoord.tuning.load import Load, default_settings
+from fastcoord.tuning.result import Latency, Result
+from fastcoord.tuning.search import Measured, Search, Stopped, arithmetic_advice
+from fastcoord.tuning.sizing import memory_bound, needs, rounded_up, size_up
+from fastcoord.tuning.workload import Workload
+
+PAGE = Path(__file__).parents[2] / "docs" / "sizing.md"
+
+
+def workload(**values: Any) -> Workload:
+    load = {"rate": 30_000.0, "style": "lone"} | values.pop("load", {})
+    return Workload(load=Load(**load), event_bytes=8.0, **values)
+
+
+def test_stall_decides_subscription() -> None:
+    sizing = size_up(workload(stall=3.0), default_settings())
+    assert sizing.settings["capacity.subscription"] == 140_000  # 1.5 x 90,001, two digits
+    assert sizing.settings["capacity.client"] == 2048
+
+
+def test_outage_decides_client() -> None:
+    load = {"rate": 4_000.0, "publishers": 4}
+    sizing = size_up(workload(load=load, outage=3.0), default_settings())
+    assert sizing.settings["capacity.client"] == rounded_up(1.5 * (1_000 * 6 + 1))
+    assert sizing.max_age is None
+    assert size_up(workload(load=load, outage=50.0), default_settings()).max_age == 81
+
+
+def test_lists_share_messages() -> None:
+    need = needs(workload(load={"style": "list", "list_size": 100}, stall=2.0), 16_384)
+    assert (need.events_per_message, need.messages_per_second) == (100, 300)
+    assert need.subscription == 601
+    need = needs(workload(load={"style": "list", "list_size": 100}, stall=2.0), 403)
+    assert need.events_per_message == 50
+
+
+def test_small_load_changes_nothing() -> None:
+    small = workload(load={"rate": 100.0}, stall=3.0, outage=3.0)
+    advice = arithmetic_advice(small, default_settings(), "nats")
+    assert advice.defaults_suffice
+    assert toml_block(advice) == ""
+
+
+def test_memory_limit_is_kept() -> None:
+    limited = workload(load={"rate": 5_000.0}, stall=1.0, outage=3.0, memory=100 << 20)
+    sizing = size_up(limited, default_settings())
+    assert sizing.problems == []
+    assert memory_bound(sizing.settings) == sizing.memory <= 100 << 20
+    assert sizing.settings["capacity.client"] >= 1.5 * 5_000 * 6
+    assert sizing.settings["capacity.batch-bytes"] == 1024
+
+
+def test_impossible_limit_is_reported() -> None:
+    sizing = size_up(workload(outage=10.0, memory=1 << 20), default_settings())
+    assert "allow more memory" in sizing.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "rounded"), [(0.2, 1), (99.1, 100), (1001, 1100), (135_001, 140_000), (250, 250)]
+)
+def test_rounding_goes_up(value: float, rounded: int) -> None:
+    assert rounded_up(value) == rounded
+
+
+def test_block_is_valid_configuration() -> None:
+    load = workload(stall=3.0, outage=50.0, memory=1 << 30)
+    advice = arithmetic_advice(load, default_settings(), "nats")
+    block = toml_block(advice)
+    head, _, cluster = block.partition("[cluster]")
+    config = parse_config(
+        f'{head}type = "nats"\naddress = "localhost"\n[cluster]\ncoordinator = "nats"{cluster}'
+    )
+    assert config.nats.capacity.subscription == 140_000
+    assert config.cluster.max_age == 81
+
+
+# --------------------------------------------------------------------------- the worked example
+
+
+def example() -> tuple[list[str], str]:
+    text = PAGE.read_text("utf-8")
+    command, _, rest = text.partition("<!-- example: ")[2].partition(" -->")
+    return shlex.split(command), rest.partition("\n## ")[0]
+
+
+def figures(cell: str) -> list[float]:
+    return [float(found.replace(",", "")) for found in re.findall(r"\d[\d,]*(?:\.\d+)?", cell)]
+
+
+def test_worked_example_is_right() -> None:
+    command, text = example()
+    done = subprocess.run(
+        [sys.executable, "-m", "fastcoord", *command, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    need, advice = found["sizing"]["needs"], found["advice"]
+    rows = dict(re.findall(r"^\| ([a-z-]+) \| (.*) \|$", text, re.M))
+    size = round(found["workload"]["event_bytes"], 1)
+    assert figures(rows["message"])[:1] == [size]
+    assert figures(rows["message"])[-1] == pytest.approx(size + 3)
+    assert figures(rows["messages"])[-1] == need["messages_per_second"]
+    assert figures(rows["sent"])[-1] == need["sent_per_second"]
+    assert figures(rows["reconnect"]) == [need["reconnect"]]
+    for name in ("subscription", "client"):
+        assert need[name] in figures(rows[name])
+        assert round(need[name] * 1.5) in figures(rows[name])
+    assert round(need["subscription_bytes"]) in figures(rows["subscription-bytes"])
+    assert round(need["subscription_bytes"] * 1.5) in figures(rows["subscription-bytes"])
+    assert figures(rows["max-age"])[2] == need["max_age"]
+    block = re.search(r"```toml\n(.*?)```", text, re.S)
+    assert block is not None
+    changed = [each for each in advice["findings"] if each["matters"]]
+    assert [f"{each['key']} = {each['recommended']}" for each in changed] == block[1].split("\n")[
+        1:-1
+    ]
+    assert f"{advice['memory'] / 2**20:,.0f} MB" in text.partition("The memory bound")[2]
+
+
+def test_default_memory_is_documented() -> None:
+    assert f"{memory_bound(default_settings()) / 2**20:,.0f} MB with the defaults" in (
+        PAGE.read_text("utf-8")
+    )
+
+
+# ----------------------------------------------------------------- the search, on a model of a bus
+
+
+class Model:
+    """A bus on which a stall needs ``needed`` messages of capacity.subscription."""
+
+    def __init__(self, needed: int) -> None:
+        self.needed = needed
+        self.tried: list[int] = []
+        self.stop_after = 10_000
+
+    async def measure(self, load: Load, settings: dict[str, Any]) -> Result:
+        if len(self.tried) >= self.stop_after:
+            raise Stopped
+        self.tried.append(settings["capacity.subscription"])
+        missed = max(0, self.needed - settings["capacity.subscription"]) if load.stall else 0
+        return result(load, settings, missed, min(self.needed, settings["capacity.subscription"]))
+
+
+def result(load: Load, settings: dict[str, Any], missed: int, high_water: int) -> Result:
+    latency = Latency(
+        samples=1, percentiles={"50": 1.0, "99": 2.0}, mean=1.0, max=3.0, histogram=""
+    )
+    publisher = PublisherResult(
+        sent=1, accepted=1, confirmed=1, discarded=0, messages=1, sent_bytes=1, measured_events=1,
+        measured_seconds=1.0, cpu_seconds=0.1, memory_before=1, memory_peak=1, late_at_end=0.0,
+        latest=0.0, reconnects=0,
+    )  # fmt: skip
+    return Result(
+        started_at="", command=[], machine={}, load=load, settings=settings, server="", valid=True,
+        interrupted=False, problems=[], notes=[], sent=1, expected=1, received=1, missed=missed,
+        duplicated=0, out_of_order=0, discarded=0, reported={}, unknown_losses={},
+        events_per_second=1.0, messages_per_second=1.0, events_per_message=1.0,
+        bytes_per_message=10.0, high_water_messages=high_water, corrected=latency,
+        uncorrected=latency, publishers=[publisher], subscribers=[],
+    )  # fmt: skip
+
+
+def search_on(model: Model, finished: list[Measured] | None = None) -> Search:
+    return Search(
+        workload(stall=3.0),
+        default_settings(),
+        model.measure,
+        budget=60.0,
+        on_step=lambda step: None,
+        finished=finished,
+    )
+
+
+@pytest.mark.parametrize("needed", [500, 64_000, 90_000, 400_000])
+async def test_search_finds_minimum(needed: int) -> None:
+    advice = await search_on(Model(needed)).run()
+    (found,) = (each for each in advice.findings if each.key == "capacity.subscription")
+    assert needed <= found.minimum <= needed * 1.2
+    assert found.failing < needed
+    assert found.recommended >= needed * 1.4
+    assert found.matters is (needed > 60_000)
+    assert advice.is_confirmed is True
+
+
+async def test_search_resumes_finished_runs() -> None:
+    model = Model(90_000)
+    whole = search_on(model)
+    advice = await whole.run()
+    runs = len(model.tried)
+    interrupted = Model(90_000)
+    interrupted.stop_after = 3
+    first = search_on(interrupted)
+    with pytest.raises(Stopped):
+        await first.run()
+    assert len(first.runs) == 3
+    resumed = Model(90_000)
+    again = search_on(resumed, first.runs)
+    assert await again.run() == advice
+    assert len(resumed.tried) == runs - 3
+    assert msgspec.json.encode(again.runs) == msgspec.json.encode(whole.runs)
