@@ -39,7 +39,7 @@ class StalwartPlayer:
     :ivar events: the number of events in them.
     :ivar dropped: the number of messages that reached this process and that it has not read. Those
         that the server has not sent, because there was no subscription, are not counted.
-    :param url: the server's address.
+    :param url: the server's address, or several.
     :param protocol: ``stalwart-0.15`` subscribes after each message; others do not.
     :param subject: the subject to publish and subscribe.
     :param options: those of ``nats.connect``.
@@ -47,7 +47,7 @@ class StalwartPlayer:
 
     def __init__(
         self,
-        url: str,
+        url: str | list[str],
         *,
         protocol: str = "stalwart-0.15",
         subject: str = "stwt.agora",

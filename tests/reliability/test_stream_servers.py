@@ -1,0 +1,53 @@
+"""Servers fail under a stream: every node receives everything once, in the stream's order."""
+
+import asyncio
+
+import pytest
+
+from fastcoord.server import LocalCluster, LocalServer
+from support.cluster.stream_crowd import stream_crowd
+from support.scale import repeats
+from support.wait import until
+
+
+@pytest.fixture
+def jetstream_cluster() -> LocalCluster:
+    with LocalCluster(3, jetstream=True) as running:
+        yield running
+
+
+async def test_quiet_stream_delivers_everything(jetstream_server: LocalServer) -> None:
+    async with stream_crowd(jetstream_server) as crowd:
+        async with crowd.stalwart(), crowd.load():
+            await asyncio.sleep(0.5)
+        await crowd.check()
+
+
+async def test_ten_server_kills_lose_nothing(jetstream_server: LocalServer) -> None:
+    async with stream_crowd(jetstream_server) as crowd:
+        async with crowd.stalwart(), crowd.load():
+            for _ in range(repeats(10, long=30)):
+                count = len(crowd.received[1])
+                await until(lambda count=count: len(crowd.received[1]) > count + 200)
+                jetstream_server.kill()
+                await until(lambda: not any(node.is_connected for node in crowd.nodes))
+                await jetstream_server.start_async()
+                await until(lambda: all(node.is_connected for node in crowd.nodes))
+        await crowd.check()
+
+
+async def test_six_cluster_kills_lose_nothing(jetstream_cluster: LocalCluster) -> None:
+    servers = jetstream_cluster.servers
+    async with stream_crowd(servers, stream={"num_replicas": 3}) as crowd:
+        async with crowd.stalwart(), crowd.load(1000.0):
+            for number in range(6):
+                count = len(crowd.received[1])
+                await until(lambda count=count: len(crowd.received[1]) > count + 200)
+                server = servers[number % 3]
+                server.kill()
+                count = len(crowd.received[1])
+                await until(lambda count=count: len(crowd.received[1]) > count + 200)
+                await server.start_async()
+                await asyncio.to_thread(jetstream_cluster.wait_for_routes)
+                await asyncio.to_thread(jetstream_cluster.wait_for_jetstream)
+        await crowd.check()
