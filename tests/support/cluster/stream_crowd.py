@@ -134,7 +134,9 @@ class StreamCrowd:
         await node.publish(*self.next_events(node.node_id, count))
 
     @asynccontextmanager
-    async def load(self, rate: float = 2000.0, *, nodes: Iterable[Node] = ()) -> AsyncIterator[None]:
+    async def load(
+        self, rate: float = 2000.0, *, nodes: Iterable[Node] = ()
+    ) -> AsyncIterator[None]:
         """Have nodes publish at a constant rate each.
 
         :param rate: events a second.
@@ -168,9 +170,7 @@ class StreamCrowd:
     @asynccontextmanager
     async def stalwart(self, *, rate: float = 100.0) -> AsyncIterator[StalwartPlayer]:
         """Have a plain client publish and receive as Stalwart does."""
-        async with StalwartPlayer(
-            [each.url for each in self.servers], protocol=PROTOCOL
-        ) as player:
+        async with StalwartPlayer([each.url for each in self.servers], protocol=PROTOCOL) as player:
 
             async def produce() -> None:
                 while True:
