@@ -38,9 +38,30 @@ async def test_documented_rights_suffice(tmp_path: Path) -> None:
         for action in ("create", "check", "info"):
             code, text = await run(action, file)
             assert code == 0, text
-        config = fastcoord.load_config(file)
         with pytest.raises(fastcoord.PermissionDenied):
-            await fastcoord.connect(config)
+            await fastcoord.connect(fastcoord.load_config(file))
+        file = config_file(tmp_path, server, 'user = "node"\npassword = "change-me"')
+        config = fastcoord.load_config(file)
+        async with (
+            fastcoord.connect(config, node_id=1) as one,
+            fastcoord.connect(config, node_id=2) as two,
+            two.subscribe() as events,
+        ):
+            await one.publish(fastcoord.ReloadSettings())
+            await one.flush()
+            assert await anext(events) == fastcoord.ReloadSettings()
+            async with two.subscribe(since=0) as replayed:
+                assert await anext(replayed) == fastcoord.ReloadSettings()
+            stats = two.stats().stream
+            assert stats is not None
+            assert (stats.is_receiving, stats.trouble) == (True, None)
+        code, text = await run("create", file, "--max-age", "2h")
+        assert code == 1
+        assert "permit this user to publish on $JS.API.STREAM.CREATE.AGORA" in text
+    refused = [line for line in server.log.splitlines() if "Violation" in line]
+    assert [line for line in refused if "$JS" in line or "_INBOX" in line] == [
+        line for line in refused if "STREAM.CREATE" in line
+    ]
 
 
 async def test_documented_defaults_are_used(tmp_path: Path, jetstream_server: LocalServer) -> None:
