@@ -16,7 +16,8 @@ from fastcoord.cli.arguments import add_file, add_node_id, number, random_node_i
 from fastcoord.cli.running import run_until_interrupted
 from fastcoord.cli.tables import Table, has_rich_terminal, plain_lines, rich_table
 from fastcoord.config import load_with_sources
-from fastcoord.errors import RequestTimeout
+from fastcoord.errors import ConnectionLost, RequestTimeout
+from fastcoord.events import PeerDown
 
 if TYPE_CHECKING:
     import argparse
@@ -92,26 +93,52 @@ async def _list(
 
 async def _watch(config: Config, node_id: int, show: Callable[[tuple[Peer, ...]], None]) -> int:
     async with fastcoord.connect(config, node_id=node_id) as node:
-        with contextlib.ExitStack() as stack:
-            if show is _print_table and has_rich_terminal():
-                from rich.live import Live
+        tasks = {
+            asyncio.create_task(_refresh(node, show)),
+            asyncio.create_task(_wait_until_lost(node)),
+        }
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+    return 0
 
-                live = stack.enter_context(Live(auto_refresh=False))
 
-                def show(peers: tuple[Peer, ...]) -> None:
-                    live.update(rich_table(_table(peers)), refresh=True)
+async def _wait_until_lost(node: Node) -> None:
+    """Wait until the connection is lost for good.
 
-            while True:
-                await _ping_all(node)
-                show(node.peers())
-                await asyncio.sleep(REFRESH_INTERVAL)
+    :raises ConnectionLost: reconnecting was given up.
+    """
+    async with node.subscribe(kinds=[PeerDown]) as events:
+        async for _ in events:
+            pass
+
+
+async def _refresh(node: Node, show: Callable[[tuple[Peer, ...]], None]) -> None:
+    with contextlib.ExitStack() as stack:
+        if show is _print_table and has_rich_terminal():
+            from rich.live import Live
+
+            live = stack.enter_context(Live(auto_refresh=False))
+
+            def show(peers: tuple[Peer, ...]) -> None:
+                live.update(rich_table(_table(peers), live.console.width), refresh=True)
+
+        while True:
+            await _ping_all(node)
+            show(node.peers())
+            await asyncio.sleep(REFRESH_INTERVAL)
 
 
 async def _ping_all(node: Node) -> None:
     """Measure the round trip of every node that answers pings."""
 
     async def ping(node_id: int) -> None:
-        with contextlib.suppress(RequestTimeout):
+        with contextlib.suppress(ConnectionLost, RequestTimeout):
             await node.ping(node_id)
 
     await asyncio.gather(*(ping(peer.node_id) for peer in node.peers() if peer.is_up))

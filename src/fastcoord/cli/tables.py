@@ -42,17 +42,33 @@ def plain_lines(table: Table) -> list[str]:
     return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
 
 
-def rich_table(table: Table) -> Any:
-    """Convert a table to a ``rich.table.Table``."""
+def rich_table(table: Table, width: int | None = None) -> Any:
+    """Convert a table to a ``rich.table.Table``.
+
+    :param table: the table.
+    :param width: the width of the terminal. Columns that do not fit are left out, from the right: a
+        part of a number would be misread. ``None`` keeps all columns.
+    """
     from rich.table import Table as RichTable
 
     layout = RichTable(title=table.title or None, title_justify="left", title_style="bold")
-    for index, name in enumerate(table.columns):
+    shown = len(table.columns) if width is None else _fitting_columns(table, width)
+    for index, name in enumerate(table.columns[:shown]):
         is_number = _are_numbers([row[index] for row in table.rows])
         layout.add_column(name, justify="right" if is_number else "left", no_wrap=True)
     for index, row in enumerate(table.rows):
-        layout.add_row(*row, style="bold red" if index in table.wrong else None)
+        layout.add_row(*row[:shown], style="bold red" if index in table.wrong else None)
     return layout
+
+
+def _fitting_columns(table: Table, width: int) -> int:
+    """Return how many columns fit, with their borders and padding; at least one."""
+    used = 1
+    for index, name in enumerate(table.columns):
+        used += 3 + max(map(len, [name, *(row[index] for row in table.rows)]))
+        if used > width:
+            return max(1, index)
+    return len(table.columns)
 
 
 def _aligned(column: Sequence[str]) -> list[str]:
