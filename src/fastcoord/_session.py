@@ -188,6 +188,11 @@ class Session:
         if connection is not None:
             connection.ping(callback)
 
+    @property
+    def stream(self) -> StreamSession | None:
+        """What the node receives from its stream; ``None`` on plain NATS."""
+        return self._stream
+
     def stats(self) -> Stats:
         """Return the stats of the node now."""
         batcher, receiver = self.sender.batcher, self._receiver

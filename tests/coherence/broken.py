@@ -87,6 +87,14 @@ class ServesBeforeConfirmation(Coherence[Any, Any]):
         self._is_confirmed = True
 
 
+class ServesBeforeCaughtUp(Coherence[Any, Any]):
+    """Serves entries while events of the stream have yet to arrive."""
+
+    @property
+    def is_following(self) -> bool:
+        return self._is_caught_up is not None or super().is_following
+
+
 class ReadsWithoutDrain(Coherence[Any, Any]):
     """Leaves buffered events to the task of the cache."""
 
@@ -103,5 +111,6 @@ BROKEN = (
     ServesWhileDisconnected,
     IgnoresAbsence,
     ServesBeforeConfirmation,
+    ServesBeforeCaughtUp,
     ReadsWithoutDrain,
 )

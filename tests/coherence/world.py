@@ -8,12 +8,10 @@ out later.
 The judge knows every fact. When a read returns a value, it demands:
 
 1. No event in the ring, taken or not, names a newer version of the key, and no told loss contains
-one.
-   A read may return such a value only after ``LOADS_PER_READ`` loads, and only if the database had
-   this version while the read ran.
-2. If the ring says that the node is off the bus, the value is younger than the limit, or its load
-ran while
-   the read ran.
+   one. A read may return such a value only after ``LOADS_PER_READ`` loads, and only if the database
+   had this version while the read ran.
+2. If the ring says that the node is off the bus, or the node has not caught up with its stream, the
+   value is younger than the limit, or its load ran while the read ran.
 3. One load of a key runs at a time, unless an invalidation of the key arrived since it began.
 4. A read fails only if its load has failed.
 """
@@ -93,11 +91,13 @@ class World:
         self.unpublished: list[collections.deque[Fact]] = [collections.deque() for _ in range(3)]
         self.untold: list[list[Fact]] = [[] for _ in range(3)]
         """The lost events of each writer that no ``Missed`` has told."""
-        self.absent: list[Fact] = []
+        self.absent: collections.deque[Fact] = collections.deque()
         """The events that were published while the node was off the bus."""
         self.ring: collections.deque[tuple[Event | Notice, Fact | None]] = collections.deque()
         self.is_cut = False
         self.says_cut = False
+        self.is_stream = self.random.random() < 0.3
+        """Whether the node receives from a stream, which keeps what is published in an absence."""
         self.must_confirm = False
         """Whether the node is back, and its server has yet to process the subscription."""
         self.reads: list[OpenRead] = []
@@ -124,6 +124,7 @@ class World:
             take=self.take,
             node_id=lambda: 1,
             confirm=lambda: None,
+            is_caught_up=(lambda: not self.says_cut) if self.is_stream else None,
             stale_limit=self.stale_limit,
             on_error=self.keys_failed,
         )
@@ -168,7 +169,11 @@ class World:
             return
         fact = self.unpublished[writer].popleft()
         self.facts.append(fact)
-        if self.is_cut:
+        if self.is_stream:
+            self.absent.append(fact)
+            self.note(f"event {fact.key}={fact.version} is stored")
+            self.receive_stored()
+        elif self.is_cut:
             self.absent.append(fact)
             self.note(f"event {fact.key}={fact.version} is lost in the absence")
         elif self.random.random() < 0.3:
@@ -180,9 +185,27 @@ class World:
             self.put(StateChange(fact.key, fact.version, 1), fact)
             self.note(f"event {fact.key}={fact.version} arrives")
 
+    def receive_stored(self) -> None:
+        """Receive the next event of the stream, if the node is on the bus."""
+        if self.is_cut:
+            return
+        if self.absent and self.random.random() < 0.1:
+            self.put(Missed(None, None, "retention", messages=1))
+            self.absent.popleft().is_known = True
+        if self.absent:
+            fact = self.absent.popleft()
+            fact.is_known = True
+            self.put(StateChange(fact.key, fact.version, 1), fact)
+            self.note(f"event {fact.key}={fact.version} arrives")
+        if self.says_cut and not self.absent:
+            self.says_cut = False
+            self.note("the node has caught up")
+
     def beat(self) -> None:
         """A heartbeat shows the loss of the last events."""
-        if not self.is_cut:
+        if self.is_stream:
+            self.receive_stored()
+        elif not self.is_cut:
             self.tell_loss(self.random.randrange(3))
 
     def crash_writer(self) -> None:
@@ -190,7 +213,7 @@ class World:
         end."""
         writer = self.random.randrange(3)
         self.unpublished[writer].clear()
-        if not self.is_cut:
+        if not self.is_cut and not self.is_stream:
             self.tell_loss(writer)
             self.put(Missed(writer, None, "gap"))
         self.note(f"writer {writer} ends")
@@ -208,6 +231,10 @@ class World:
             self.says_cut = True
             self.put(Disconnected("cut"))
             self.note("the node finds out")
+        elif self.is_stream:
+            self.is_cut = False
+            self.put(Reconnected("server"))
+            self.note("the node is back")
         else:
             # Until the server knows the subscription, events are lost as before.
             self.must_confirm = True

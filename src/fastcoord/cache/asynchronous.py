@@ -16,7 +16,7 @@ from fastcoord._deadline import within
 from fastcoord._forking import call_in_child
 from fastcoord.cache.coherence import Coherence, Keys, Load, Read
 from fastcoord.cache.error_log import ErrorLog
-from fastcoord.cache.settings import check_settings, make_storage
+from fastcoord.cache.settings import caught_up_check, check_settings, make_storage
 from fastcoord.errors import ConnectionLost, FastcoordError
 
 if TYPE_CHECKING:
@@ -192,6 +192,7 @@ class Cache(Generic[K, V]):
             take=events.take_nowait,
             node_id=lambda: self._node.node_id,
             confirm=self._confirm,
+            is_caught_up=caught_up_check(self._node._session),
             stale_limit=self._stale_limit,
             max_age=self._max_age,
             on_error=self._errors.note,

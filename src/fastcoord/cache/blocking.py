@@ -14,7 +14,7 @@ import cachetools
 from fastcoord._forking import call_in_child
 from fastcoord.cache.coherence import Coherence, Keys, Load, Read
 from fastcoord.cache.error_log import ErrorLog
-from fastcoord.cache.settings import check_settings, make_storage
+from fastcoord.cache.settings import caught_up_check, check_settings, make_storage
 from fastcoord.errors import FastcoordError, NodeClosed, RequestTimeout
 
 if TYPE_CHECKING:
@@ -251,6 +251,7 @@ class BlockingCache(Generic[K, V]):
             make_storage=self._make_storage,
             take=self._events.take_nowait,
             confirm=self._confirm,
+            is_caught_up=caught_up_check(node._session),
             node_id=lambda: node.node_id,
             stale_limit=self._stale_limit,
             max_age=self._max_age,

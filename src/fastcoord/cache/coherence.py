@@ -13,6 +13,10 @@ began after the read itself.
 | ``Reconnected`` | drops everything; the server may not have processed the subscription yet |
 | the server has processed the subscription | drops everything; entries are served again |
 | ``DuplicateNodeId`` of this node | drops everything; from then on as after ``Disconnected`` |
+
+With a stream, everything that is published in an absence is received after it. ``Disconnected`` and
+``Reconnected`` then have no effect. Entries are not served (except within ``stale_limit``) while
+``is_caught_up`` is false, and are served again afterwards, without those that events have dropped.
 """
 
 from __future__ import annotations
@@ -110,6 +114,8 @@ class Coherence(Generic[K, V]):
     :param node_id: returns this node's id.
     :param confirm: called after ``Reconnected``; it must call ``confirmed`` as soon as the server
         has processed the subscription.
+    :param is_caught_up: with a stream, whether everything that it had after the last interruption
+        was received. ``None`` on plain NATS.
     :param stale_limit: seconds; how old an entry may be to be served while the node is
         disconnected.
     :param max_age: seconds after which an entry is always loaded again; ``None`` for no limit.
@@ -124,6 +130,7 @@ class Coherence(Generic[K, V]):
         take: Callable[[], Event | Notice | None],
         node_id: Callable[[], int],
         confirm: Callable[[], None],
+        is_caught_up: Callable[[], bool] | None = None,
         stale_limit: float = 0.0,
         max_age: float | None = None,
         on_error: Callable[[Event, Exception], None],
@@ -137,6 +144,8 @@ class Coherence(Generic[K, V]):
         self._on_error = on_error
         self._confirm = confirm
         self._is_confirmed = False
+        self._is_caught_up = is_caught_up
+        self._has_ended = False
         self._is_duplicate = False
         self._epoch = 0
         self._storage = make_storage()
@@ -277,7 +286,9 @@ class Coherence(Generic[K, V]):
     @property
     def is_following(self) -> bool:
         """Whether the node receives all events, as far as it knows."""
-        return self._is_confirmed and not self._is_duplicate
+        if self._is_duplicate or self._has_ended:
+            return False
+        return self._is_confirmed if self._is_caught_up is None else self._is_caught_up()
 
     def drain(self) -> None:
         """Process all buffered items of the subscription."""
@@ -290,15 +301,18 @@ class Coherence(Generic[K, V]):
             self.apply(item, "event")
         elif isinstance(item, Missed):
             self.drop_all("missed")
+        elif isinstance(item, DuplicateNodeId):
+            if item.node_id == self._node_id():
+                # This node drops the events of the other one.
+                self.drop_all("missed")
+                self._is_duplicate = True
+        elif self._is_caught_up is not None:
+            pass  # what was published in an absence is received after it
         elif isinstance(item, Disconnected):
             self._is_confirmed = False
         elif isinstance(item, Reconnected):
             self.drop_all("absence")
             self._confirm()
-        elif isinstance(item, DuplicateNodeId) and item.node_id == self._node_id():
-            # This node drops the events of the other one.
-            self.drop_all("missed")
-            self._is_duplicate = True
 
     def confirmed(self) -> None:
         """Note that the server sends all events from now on.
@@ -307,12 +321,13 @@ class Coherence(Generic[K, V]):
         before the server knew the subscription.
         """
         self.drain()
-        self.drop_all("absence")
+        if self._is_caught_up is None:
+            self.drop_all("absence")
         self._is_confirmed = True
 
     def end(self) -> None:
         """Note that the subscription has ended, so that nothing is known from now on."""
-        self._is_confirmed = False
+        self._has_ended = True
 
     def apply(self, event: Event, cause: str) -> None:
         """Drop the keys that an event names; drop everything if this cannot be found out."""

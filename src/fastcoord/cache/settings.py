@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["check_settings", "make_storage"]
+if TYPE_CHECKING:
+    from fastcoord._session import Session
+
+__all__ = ["caught_up_check", "check_settings", "make_storage"]
 
 
 def check_settings(
@@ -38,3 +41,12 @@ def make_storage(
     if not max_size > 0:
         raise ValueError(f"max_size must be above zero, not {max_size!r}")
     return storage(max_size, getsizeof=operator.attrgetter("weight"))
+
+
+def caught_up_check(session: Session) -> Callable[[], bool] | None:
+    """Return a function that tells whether the node has caught up with its stream.
+
+    :return: ``None`` on plain NATS.
+    """
+    stream = session.stream
+    return None if stream is None else lambda: stream.is_caught_up

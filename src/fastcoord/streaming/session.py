@@ -255,6 +255,15 @@ class StreamSession:
             ring.is_stuck = now - before[1] > STUCK_AFTER
         self._taken = taken
 
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether everything was received that the stream had when it was last asked.
+
+        The stream is asked whenever a consumer is made, that is, after each interruption.
+        """
+        live = self._live
+        return live.is_open and bool(live.feed.sid) and live.feed.sequence >= self._end_seen
+
     def stats(self) -> StreamStats:
         """Return the state of the stream, as this node knows it."""
         feed = self._live.feed

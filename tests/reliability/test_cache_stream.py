@@ -1,0 +1,80 @@
+"""With a stream, a cache keeps its entries in an absence, except those that events name."""
+
+import asyncio
+from typing import Any
+
+from fastcoord import StateChange
+from fastcoord.cache import Cache
+from fastcoord.server import LocalServer
+from support.cluster.nodes import joined
+from support.cluster.plain_peer import PlainPeer
+from support.faults.proxy import Proxy
+from support.wait import until
+
+SUBJECT = "cached"
+CLUSTER = {"subject": SUBJECT, "stream": "CACHED", "heartbeat": "200ms"}
+
+
+async def test_absence_drops_only_named_keys() -> None:
+    with LocalServer(jetstream=True) as server:
+        async with PlainPeer(server.url) as peer:
+            await peer.client.jetstream().add_stream(
+                name="CACHED", subjects=[SUBJECT], duplicate_window=120
+            )
+        rows: dict[int, Any] = dict.fromkeys(range(10), "old")
+        loads: list[int] = []
+
+        async def load(key: int) -> Any:
+            loads.append(key)
+            return rows[key]
+
+        async with (
+            Proxy(server.host, server.port) as proxy,
+            joined(proxy, 1, cluster=CLUSTER) as node,
+            joined(server, 2, cluster=CLUSTER) as writer,
+            Cache(node, load, keys=lambda event: [event.account_id]) as cache,
+        ):
+            for key in rows:
+                await cache.get(key)
+            proxy.refuse()
+            proxy.cut()
+            await until(lambda: not cache.stats().is_following)
+            assert not node.is_connected
+            rows[7] = "new"
+            await writer.publish(StateChange(7, 1, 1))
+            await writer.flush()
+            loads.clear()
+            # An entry of which nothing is known is not served.
+            assert await cache.get(3) == "old"
+            assert loads == [3]
+            await proxy.accept()
+            await until(lambda: cache.stats().is_following)
+            loads.clear()
+            assert [await cache.get(key) for key in rows] == list(rows.values())
+            assert loads == [7]
+            assert cache.stats().drops == {"event": 1}
+
+
+async def test_lost_consumer_stops_serving() -> None:
+    with LocalServer(jetstream=True) as server:
+        async with PlainPeer(server.url) as peer:
+            jetstream = peer.client.jetstream()
+            await jetstream.add_stream(name="CACHED", subjects=[SUBJECT], duplicate_window=120)
+            rows = {7: "old"}
+
+            async def load(key: int) -> str:
+                return rows[key]
+
+            async with (
+                joined(server, 1, cluster=CLUSTER) as node,
+                Cache(node, load, keys=lambda event: [event.account_id]) as cache,
+            ):
+                await cache.get(7)
+                assert (await cache.get(7), cache.stats().hits) == ("old", 1)
+                await jetstream.delete_stream("CACHED")
+                # The connection stays; what is published meanwhile does not arrive.
+                await until(lambda: not cache.stats().is_following)
+                assert node.is_connected
+                rows[7] = "new"
+                assert await asyncio.wait_for(cache.get(7), 60) == "new"
+                assert cache.stats().hits == 1
