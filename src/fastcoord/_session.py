@@ -250,6 +250,8 @@ class Session:
             reasons.append(f"not connected to a server: {self._loss_reason}")
         else:
             reasons += [str(right.denied()) for right in connection.refused]
+            if self._stream is not None and self._stream.any_trouble is not None:
+                reasons.append(f"the stream {self._stream.stream}: {self._stream.any_trouble}")
         reasons += self._subscriptions.slow(self._loop.time(), self.config.cluster.heartbeat)
         return Health(reasons=tuple(reasons))
 

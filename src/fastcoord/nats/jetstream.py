@@ -19,7 +19,7 @@ from fastcoord.nats.stream_info import StreamInfo, StreamSettings
 if TYPE_CHECKING:
     from fastcoord.nats.connection import Connection
 
-__all__ = ["FIRST_REPLY_SID", "JetStream"]
+__all__ = ["FIRST_REPLY_SID", "ApiAnswer", "JetStream", "refusal"]
 
 API = "$JS.API"
 REPLIES = "_INBOX"

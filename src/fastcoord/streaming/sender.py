@@ -12,6 +12,7 @@ import msgspec
 
 from fastcoord._deadline import within
 from fastcoord.errors import RequestTimeout
+from fastcoord.nats.jetstream import ApiAnswer, refusal
 from fastcoord.nats.stream_frames import MESSAGE_ID_ALLOWANCE
 from fastcoord.publishing.sender import BYTES_PER_WRITE, Sender
 from fastcoord.streaming.acknowledgements import Acknowledgements
@@ -266,29 +267,14 @@ class StreamSender(Sender):
         super().end()
 
 
-class AckFailure(msgspec.Struct):
-    """The reason for which a stream refuses a message."""
-
-    code: int = 0
-    err_code: int = 0
-    description: str = ""
-
-
-class AckAnswer(msgspec.Struct):
-    """The acknowledgement of a message that was refused."""
-
-    error: AckFailure | None = None
-
-
 def describe_error(answer: bytes) -> str:
     """Return the reason that the body of an acknowledgement gives."""
     if not answer:
         return "no stream stores the subject, or the stream has no leader"
     try:
-        failure = msgspec.json.decode(answer, type=AckAnswer).error
+        failure = msgspec.json.decode(answer, type=ApiAnswer).error
     except msgspec.DecodeError:
         failure = None
     if failure is None:
         return "an acknowledgement cannot be read"
-    description = "".join(each if each.isprintable() else "?" for each in failure.description)
-    return f"{description[:300] or 'no reason given'} (error {failure.err_code})"
+    return str(refusal(failure))

@@ -272,7 +272,7 @@ class StreamSession:
             sequence=feed.sequence,
             lag=max(feed.pending, self._end_seen - feed.sequence, 0),
             is_receiving=self._live.is_open,
-            trouble=self._sender.trouble or self.trouble,
+            trouble=self.any_trouble,
             consumers_made=self._live.made,
             replays=len(self._replays),
             duplicates=feed.duplicates,
@@ -280,6 +280,11 @@ class StreamSession:
             resent_batches=self._sender.resent,
             stored_before=self._sender.acknowledgements.duplicates,
         )
+
+    @property
+    def any_trouble(self) -> str | None:
+        """Why the stream does not accept or send messages now, or ``None``."""
+        return self._sender.trouble or self.trouble
 
     @property
     def feed(self) -> Feed:
