@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastcoord.cache.coherence import Coherence, Load
+from fastcoord.cache.coherence import Coherence
+from fastcoord.cache.loads import Load
 from fastcoord.events import Disconnected, Event, Missed, Notice, Reconnected
 
 __all__ = ["BROKEN"]

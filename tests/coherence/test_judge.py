@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from coherence.broken import BROKEN
-from coherence.world import Unjust, judge
+from coherence.facts import Unjust
+from coherence.world import judge
 from fastcoord.cache.coherence import Coherence
 
 SCHEDULES = 10_000

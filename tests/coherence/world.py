@@ -21,52 +21,16 @@ from __future__ import annotations
 import collections
 import random
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import cachetools
 
-from fastcoord.cache.coherence import LOADS_PER_READ, Coherence, Load, Read
+from coherence.facts import Fact, LoadFailed, OpenRead, Unjust, Value
+from fastcoord.cache.coherence import LOADS_PER_READ, Coherence
+from fastcoord.cache.loads import Load
 from fastcoord.events import Disconnected, Event, Missed, Notice, Reconnected, StateChange
 
 STALE_LIMITS = (0.0, 0.0, 2.0)
 RING_CAPACITY = 6
-
-
-class Unjust(AssertionError):
-    """A read returned what its node could have known to be stale."""
-
-
-class LoadFailed(Exception):
-    """The loader of the world fails."""
-
-
-class Value:
-    """What the database has returned to one load."""
-
-    def __init__(self, version: int, load: Load[Any, Any]) -> None:
-        self.version = version
-        self.load = load
-        self.ended_at_step = -1
-
-
-class Fact:
-    """An event, and what the node could know of it."""
-
-    def __init__(self, key: int, version: int, writer: int) -> None:
-        self.key = key
-        self.version = version
-        self.writer = writer
-        self.is_known = False
-        """Whether the event, or the ``Missed`` that tells its loss, has been put into the ring."""
-
-
-class OpenRead:
-    """A read that has not returned."""
-
-    def __init__(self, key: int, step: int) -> None:
-        self.key = key
-        self.began_at_step = step
-        self.read: Read[int, Value] | None = None
 
 
 class World:

@@ -12,7 +12,7 @@ import pytest
 
 import fastcoord
 from fastcoord import StateChange, blocking
-from fastcoord.cache import BlockingCache
+from fastcoord.cache import BlockingCache, Cache
 from fastcoord.server import LocalServer
 from support.cluster.nodes import node_toml
 
@@ -187,6 +187,17 @@ def test_closed_node_ends_blocking_caching(shared_server: LocalServer) -> None:
             assert database.loads == 2
         with pytest.raises(fastcoord.FastcoordError, match="the cache is closed"):
             cache.get(7)
+
+
+def test_asynchronous_loader_is_refused(shared_server: LocalServer) -> None:
+    async def load(key: int) -> int:
+        return key
+
+    with connected(shared_server, 1, "blocking-refused") as node:
+        with pytest.raises(TypeError, match="load must be an ordinary function"):
+            BlockingCache(node, load, keys=keys_of)
+        with pytest.raises(TypeError, match=r"Cache takes a node of fastcoord\.connect"):
+            Cache(node, load, keys=keys_of)  # type: ignore[arg-type]
 
 
 # Python 3.12 warns of a fork in a process with threads, which is what this test is about.

@@ -1,7 +1,6 @@
 """The cache on real nodes and servers."""
 
 import asyncio
-import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,7 +9,7 @@ import pytest
 
 import fastcoord
 from fastcoord import ReloadSettings, StateChange
-from fastcoord.cache import ALL, Cache
+from fastcoord.cache import ALL, BlockingCache, Cache
 from fastcoord.server import LocalServer
 from support.cluster.nodes import joined
 from support.wait import until
@@ -267,6 +266,7 @@ async def test_unopened_cache_is_refused(shared_server: LocalServer) -> None:
     ("settings", "error"),
     [
         ({"load": 7}, TypeError),
+        ({"kinds": "StateChange"}, TypeError),
         ({"keys": "account_id"}, TypeError),
         ({"max_age": 0}, ValueError),
         ({"stale_limit": -1}, ValueError),
@@ -278,8 +278,20 @@ async def test_wrong_argument_is_refused(
 ) -> None:
     async with joined(shared_server, 1, cluster={"subject": "wrong"}) as node:
         with pytest.raises(error, match=next(iter(settings))):
-            Cache(node, **{"load": Database().load, "keys": keys_of, **settings})
-    gc.collect()
+            async with Cache(node, **{"load": Database().load, "keys": keys_of, **settings}):
+                pass
+
+
+async def test_ordinary_loader_is_refused(shared_server: LocalServer) -> None:
+    async with (
+        joined(shared_server, 1, cluster={"subject": "ordinary"}) as node,
+        Cache(node, lambda key: key, keys=keys_of) as cache,  # type: ignore[arg-type]
+    ):
+        with pytest.raises(TypeError, match="load must be an asynchronous function"):
+            await cache.get(7)
+        with pytest.raises(TypeError, match=r"BlockingCache takes a node of fastcoord\.blocking"):
+            BlockingCache(node, lambda key: key, keys=keys_of)
+        assert repr(cache) == "<fastcoord.cache.Cache of node 1: 0 entries>"
 
 
 async def test_kinds_filter_events(shared_server: LocalServer) -> None:

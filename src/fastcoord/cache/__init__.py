@@ -33,7 +33,7 @@ except ModuleNotFoundError as _error:
 
 from fastcoord.cache.asynchronous import Cache
 from fastcoord.cache.blocking import BlockingCache
-from fastcoord.cache.coherence import ALL, AllKeys
+from fastcoord.cache.keys import ALL, AllKeys
 from fastcoord.cache.stats import CacheStats
 
 __all__ = ["ALL", "AllKeys", "BlockingCache", "Cache", "CacheStats"]

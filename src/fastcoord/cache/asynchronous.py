@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, Hashable, Iterable, MutableMapping
@@ -14,15 +15,17 @@ import cachetools
 
 from fastcoord._deadline import within
 from fastcoord._forking import call_in_child
-from fastcoord.cache.coherence import Coherence, Keys, Load, Read
+from fastcoord.cache.coherence import Coherence
 from fastcoord.cache.error_log import ErrorLog
-from fastcoord.cache.settings import caught_up_check, check_settings, make_storage
+from fastcoord.cache.keys import Keys
+from fastcoord.cache.loads import Load, Read
+from fastcoord.cache.settings import caught_up_check, check_settings, describe, make_storage
 from fastcoord.errors import ConnectionLost, FastcoordError
+from fastcoord.node import Node
 
 if TYPE_CHECKING:
     from fastcoord.cache.stats import CacheStats
     from fastcoord.events import Event
-    from fastcoord.node import Node
     from fastcoord.receiving.subscription import Subscription
 
 __all__ = ["Cache"]
@@ -71,11 +74,13 @@ class Cache(Generic[K, V]):
         stale_limit: float = 0.0,
         storage: Callable[..., MutableMapping[Any, Any]] = cachetools.LRUCache,
     ) -> None:
+        if not isinstance(node, Node):
+            raise TypeError(f"Cache takes a node of fastcoord.connect, not {node!r:.60}")
         check_settings(load=load, keys=keys, max_age=max_age, stale_limit=stale_limit)
         self._node = node
         self._load = load
         self._keys = keys
-        self._kinds = None if kinds is None else list(kinds)
+        self._kinds = kinds
         self._stale_limit = stale_limit
         self._max_age = max_age
         self._make_storage = functools.partial(make_storage, storage, max_size)
@@ -88,6 +93,9 @@ class Cache(Generic[K, V]):
         self._is_closed = False
         self._errors = ErrorLog(node)
         call_in_child(self)
+
+    def __repr__(self) -> str:
+        return describe("Cache", self._node.node_id, self._coherence)
 
     # ------------------------------------------------------------------------------ reads
 
@@ -138,7 +146,13 @@ class Cache(Generic[K, V]):
 
     async def _run(self, coherence: Coherence[K, V], load: Load[K, V]) -> None:
         try:
-            value = await self._load(load.key)
+            loading = self._load(load.key)
+            if not inspect.isawaitable(loading):
+                raise TypeError(
+                    f"load must be an asynchronous function, and it returned {loading!r:.60}:"
+                    " BlockingCache takes ordinary functions; asyncio.to_thread runs one in a thread"
+                )
+            value = await loading
             weight = 1 if self._weigh is None else self._weigh(value)
         except BaseException as error:
             coherence.fail(load, error)

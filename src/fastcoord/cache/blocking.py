@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, MutableMapping
@@ -12,13 +13,15 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import cachetools
 
 from fastcoord._forking import call_in_child
-from fastcoord.cache.coherence import Coherence, Keys, Load, Read
+from fastcoord.blocking import Node
+from fastcoord.cache.coherence import Coherence
 from fastcoord.cache.error_log import ErrorLog
-from fastcoord.cache.settings import caught_up_check, check_settings, make_storage
+from fastcoord.cache.keys import Keys
+from fastcoord.cache.loads import Load, Read
+from fastcoord.cache.settings import caught_up_check, check_settings, describe, make_storage
 from fastcoord.errors import FastcoordError, NodeClosed, RequestTimeout
 
 if TYPE_CHECKING:
-    from fastcoord.blocking import Node
     from fastcoord.cache.stats import CacheStats
     from fastcoord.events import Event
     from fastcoord.receiving.subscription import Subscription
@@ -79,11 +82,15 @@ class BlockingCache(Generic[K, V]):
         stale_limit: float = 0.0,
         storage: Callable[..., MutableMapping[Any, Any]] = cachetools.LRUCache,
     ) -> None:
+        if not isinstance(node, Node):
+            raise TypeError(f"BlockingCache takes a node of fastcoord.blocking, not {node!r:.60}")
+        if inspect.iscoroutinefunction(load):
+            raise TypeError("load must be an ordinary function: BlockingCache does not await it")
         check_settings(load=load, keys=keys, max_age=max_age, stale_limit=stale_limit)
         self._node = node
         self._load = load
         self._keys = keys
-        self._kinds = None if kinds is None else list(kinds)
+        self._kinds = kinds
         self._weigh = weigh
         self._max_age = max_age
         self._stale_limit = stale_limit
@@ -97,6 +104,9 @@ class BlockingCache(Generic[K, V]):
         self._ended: FastcoordError | None = None
         self._errors = ErrorLog(node)
         call_in_child(self)
+
+    def __repr__(self) -> str:
+        return describe("BlockingCache", self._node.node_id, self._coherence)
 
     # ------------------------------------------------------------------------------ reads
 

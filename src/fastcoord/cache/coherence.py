@@ -22,86 +22,21 @@ With a stream, everything that is published in an absence is received after it. 
 from __future__ import annotations
 
 import collections
-import enum
-from collections.abc import Callable, Hashable, Iterable, MutableMapping
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from collections.abc import Callable, Hashable, MutableMapping
+from typing import Generic, TypeVar
 
+from fastcoord.cache.keys import ALL, Keys
+from fastcoord.cache.loads import Load, Read
 from fastcoord.cache.stats import CacheStats
 from fastcoord.events import Disconnected, DuplicateNodeId, Event, Missed, Notice, Reconnected
 
-__all__ = ["ALL", "AllKeys", "Coherence", "Keys", "Load", "Read"]
+__all__ = ["Coherence"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 LOADS_PER_READ = 3
 """A read whose loads are always overtaken ends after so many."""
-
-
-class AllKeys(enum.Enum):
-    """The type of ``ALL``."""
-
-    ALL = "all"
-
-    def __repr__(self) -> str:
-        return "fastcoord.cache.ALL"
-
-
-ALL: Literal[AllKeys.ALL] = AllKeys.ALL
-"""What the function ``keys`` returns for an event that invalidates every key."""
-
-AllKeys.__module__ = "fastcoord.cache"
-
-Keys: TypeAlias = Callable[[Event], Iterable[K] | AllKeys]
-"""Returns the keys that an event invalidates."""
-
-
-class Load(Generic[K, V]):
-    """One call of the loader, and afterwards the entry with its value."""
-
-    __slots__ = (
-        "began_at",
-        "epoch",
-        "error",
-        "has_ended",
-        "is_stale",
-        "key",
-        "readers",
-        "task",
-        "value",
-        "weight",
-    )
-
-    value: V
-
-    def __init__(self, key: K, epoch: int, began_at: float) -> None:
-        self.key = key
-        self.epoch = epoch
-        self.began_at = began_at
-        self.is_stale = False
-        self.has_ended = False
-        self.error: BaseException | None = None
-        self.readers = 0
-        self.weight: float = 1
-        self.task: Any = None
-        """What runs the load and wakes the readers; belongs to the user of :class:`Coherence`."""
-
-
-class Read(Generic[K, V]):
-    """One read that waits for a load.
-
-    :ivar load: the load for which the read waits.
-    :ivar must_start: whether the caller must start this load.
-    """
-
-    __slots__ = ("key", "load", "loads", "must_start")
-
-    load: Load[K, V]
-
-    def __init__(self, key: K) -> None:
-        self.key = key
-        self.loads = 0
-        self.must_start = False
 
 
 class Coherence(Generic[K, V]):

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastcoord._session import Session
+    from fastcoord.cache.coherence import Coherence
 
-__all__ = ["caught_up_check", "check_settings", "make_storage"]
+__all__ = ["caught_up_check", "check_settings", "describe", "make_storage"]
 
 
 def check_settings(
@@ -41,6 +42,15 @@ def make_storage(
     if not max_size > 0:
         raise ValueError(f"max_size must be above zero, not {max_size!r}")
     return storage(max_size, getsizeof=operator.attrgetter("weight"))
+
+
+def describe(name: str, node_id: int, coherence: Coherence[Any, Any] | None) -> str:
+    """Return the repr of a cache.
+
+    :param coherence: ``None`` if the cache is not open.
+    """
+    state = "not open" if coherence is None else f"{coherence.stats().entries} entries"
+    return f"<fastcoord.cache.{name} of node {node_id}: {state}>"
 
 
 def caught_up_check(session: Session) -> Callable[[], bool] | None:
