@@ -150,7 +150,7 @@ class Cache(Generic[K, V]):
             if not inspect.isawaitable(loading):
                 raise TypeError(
                     f"load must be an asynchronous function, and it returned {loading!r:.60}:"
-                    " BlockingCache takes ordinary functions; asyncio.to_thread runs one in a thread"
+                    " BlockingCache takes ordinary functions"
                 )
             value = await loading
             weight = 1 if self._weigh is None else self._weigh(value)
