@@ -1,0 +1,59 @@
+"""The permissions of docs/permissions.md, pasted into the configuration of a real server."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import fastcoord
+from fastcoord import ReloadBlockedIps
+from fastcoord.server import LocalServer
+from support.cluster.plain_peer import PlainPeer
+from support.processes.command import start
+from support.wait import until
+
+PAGE = (Path(__file__).parents[2] / "docs" / "permissions.md").read_text("utf-8")
+(CONFIG,) = re.findall(r"```\n(authorization .*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture
+def server() -> Iterator[LocalServer]:
+    with LocalServer(extra_config=CONFIG) as running:
+        yield running
+
+
+def url(server: LocalServer, user: str) -> str:
+    return f"nats://{user}:change-me@127.0.0.1:{server.port}"
+
+
+async def test_documented_rights_are_enough(tmp_path: Path, server: LocalServer) -> None:
+    async with start("check", "--connect", url(server, "node"), directory=tmp_path) as check:
+        assert await check.wait() == 0, check.out + check.err
+    assert " warning " not in check.out
+    async with (
+        fastcoord.connect(url(server, "node"), node_id=1) as first,
+        fastcoord.connect(url(server, "node"), node_id=2) as second,
+        PlainPeer(url(server, "stalwart")) as stalwart,
+        first.subscribe() as events,
+    ):
+        await second.publish(ReloadBlockedIps())
+        await second.flush()
+        assert await anext(aiter(events)) == ReloadBlockedIps()
+        payload = fastcoord.encode_batch([ReloadBlockedIps()], node_id=3, protocol="stalwart-0.15")
+        await stalwart.publish(payload)
+        assert await anext(aiter(events)) == ReloadBlockedIps()
+        await until(lambda: {peer.node_id for peer in first.peers()} == {2, 3})
+        assert first.health()
+
+
+async def test_observer_reads_only(tmp_path: Path, server: LocalServer) -> None:
+    with pytest.raises(fastcoord.PermissionDenied, match=r"publish on stwt\.agora"):
+        await fastcoord.connect(url(server, "observer"))
+    async with (
+        start("listen", "--raw", url(server, "observer"), directory=tmp_path) as listener,
+        fastcoord.connect(url(server, "node"), node_id=1) as node,
+    ):
+        await listener.prints("raw messages on stwt.agora")
+        await node.publish(ReloadBlockedIps())
+        await until(lambda: "ReloadBlockedIps" in listener.out)
