@@ -15,7 +15,7 @@ VERSIONS ?= oldest newest
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo build generate test lint types check fmt bench bench-quick sanitize variants fuzz fuzz-all \
-	soak coherence examples interrupts reliability handshakes foreign versions wheels wheels-bill footprint \
+	soak coherence examples interrupts reliability tune-proof handshakes foreign versions wheels wheels-bill footprint \
 	clean-wheels everything \
 	clean distclean
 
@@ -113,6 +113,9 @@ foreign: $(VENV)/.tools ## test the codec under qemu-user; MACHINES="aarch64 s39
 versions: $(VENV)/.tools ## test with the VERSIONS="oldest newest prerelease" of nats-py, msgspec and Cython
 	$(BIN)/python tests/versions/run.py $(VERSIONS) $(ARGS)
 
+tune-proof: build ## check known answers of `fastcoord tune` by runs; FASTCOORD_PROOF_RATE=30000
+	$(BIN)/python -X dev -m pytest -o python_files=proof.py tests/tuning/proof.py $(ARGS)
+
 handshakes: build ## stop a server at every byte of a handshake; disturb TLS nodes for five minutes
 	FASTCOORD_HANDSHAKES=all $(BIN)/python -X dev -m pytest tests/reliability/test_interrupted_handshakes.py $(ARGS)
 	FASTCOORD_TLS_SECONDS=300 $(BIN)/python -X dev -m pytest tests/reliability/test_tls_recovery.py $(ARGS)
@@ -133,7 +136,7 @@ wheels-bill: $(VENV)/.wheel-tools ## check the files in wheels/dist, and write t
 clean-wheels: ## remove the wheels of all Pythons
 	rm -rf wheels/dist
 
-everything: check bench-quick sanitize variants fuzz-all soak coherence interrupts reliability handshakes foreign versions wheels bench ## run every check; hours
+everything: check bench-quick sanitize variants fuzz-all soak coherence interrupts reliability tune-proof handshakes foreign versions wheels bench ## run every check; hours
 
 clean: ## remove what was built
 	find src/fastcoord \( -name '*.c' -o -name '*.html' -o -name '*.so' \) -delete

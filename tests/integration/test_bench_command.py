@@ -101,6 +101,27 @@ def test_flat_out_delivers_everything() -> None:
     assert found["received"] == found["expected"] == 2 * found["sent"] > 2000
 
 
+# ----------------------------------------------------------------- latency from the schedule
+
+
+def p99(*words: str) -> tuple[float, float]:
+    """Return the corrected and the uncorrected p99 in milliseconds; stalls last 8 % of the run."""
+    done = bench("--rate", "500", "--seconds", "6", *words, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    return tuple(found[name]["percentiles"]["99"] for name in ("corrected", "uncorrected"))
+
+
+def test_generator_stall_shows_in_corrected() -> None:
+    corrected, uncorrected = p99("--generator-stall", "500ms")
+    assert corrected > 300
+    assert corrected >= 10 * uncorrected
+
+
+def test_consumer_stall_shows_in_both() -> None:
+    assert min(p99("--stall", "500ms")) > 300
+
+
 # -------------------------------------------------------------------------------- wrong usage
 
 

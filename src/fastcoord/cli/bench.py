@@ -31,6 +31,7 @@ that delays of the publisher count as well. "Uncorrected" latency counts from th
 example: fastcoord bench --rate 30000 --lone --seconds 10
          fastcoord bench node.toml --flat-out --list 100 --read batches
          fastcoord bench --rate 5000 --objective 'p99<5ms,missed=0' --json result.json
+         fastcoord bench --rate 5000 --sweep capacity.batch-bytes=1KB,4KB,16KB
          fastcoord bench compare before.json after.json --fail p99:10%
 
 Exit status: 0 success, 1 an objective or a limit was missed, 2 wrong usage, 3 the run is not valid
@@ -94,6 +95,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="another setting for all nodes, for example capacity.client=4096; may be repeated",
+    )
+    parser.add_argument(
+        "--sweep",
+        type=load_options.sweep,
+        metavar="KEY=V1,V2,…",
+        help="one run for each value of a setting, and a table of all; with --csv, one line each",
     )
     load_options.add_server(parser)
     output = parser.add_argument_group("output")
@@ -184,6 +191,7 @@ def _load(arguments: argparse.Namespace) -> Load:
 
 
 def _measure(arguments: argparse.Namespace, file: str | None, load: Load) -> int:
+    from fastcoord.cli.bench_sweep import measure_sweep
     from fastcoord.tuning.event_data import unsupported
     from fastcoord.tuning.run import Run
     from fastcoord.tuning.target import open_target
@@ -196,6 +204,8 @@ def _measure(arguments: argparse.Namespace, file: str | None, load: Load) -> int
             absent = unsupported(load.mix, protocol)
             if absent:
                 raise WrongUsage(f"{protocol} has no {', '.join(absent)}: choose another --mix")
+            if arguments.sweep is not None:
+                return measure_sweep(arguments, load, target)
             run = Run(load, dict(arguments.set), target)
             result = measure_until_interrupted(run)
     except ValueError as error:

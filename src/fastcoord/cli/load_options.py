@@ -14,7 +14,17 @@ if TYPE_CHECKING:
 
     from fastcoord.tuning.objectives import Objective
 
-__all__ = ["add_load", "add_server", "mix", "objectives", "seconds", "setting", "size", "style"]
+__all__ = [
+    "add_load",
+    "add_server",
+    "mix",
+    "objectives",
+    "seconds",
+    "setting",
+    "size",
+    "style",
+    "sweep",
+]
 
 MOST_NODES = 64
 
@@ -69,6 +79,13 @@ def setting(text: str) -> tuple[str, Any]:
     from fastcoord.tuning.load import parse_setting
 
     return _checked(parse_setting, text)  # type: ignore[no-any-return]
+
+
+def sweep(text: str) -> tuple[str, list[Any]]:
+    """Read several values of a setting such as ``capacity.client=64,256,1024``."""
+    key, _, values = text.partition("=")
+    read = [setting(f"{key}={value}") for value in values.split(",")]
+    return read[0][0], [value for _, value in read]
 
 
 def _checked(parse: Callable[[str], Any], text: str) -> Any:

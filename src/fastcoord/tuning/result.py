@@ -130,8 +130,18 @@ def _cpu(sides: Any) -> float:
     return sum(each.cpu_seconds for each in sides) * 1e6 / events if events else 0.0
 
 
-def csv_text(result: Result) -> str:
-    """Return a result as CSV: a header and one line."""
+def csv_text(*results: Result) -> str:
+    """Return results as CSV: a header, and one line for each."""
+    rows = [_csv_row(result) for result in results]
+    output = io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(output, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return output.getvalue()
+
+
+def _csv_row(result: Result) -> dict[str, Any]:
     row: dict[str, Any] = {
         "started_at": result.started_at,
         "valid": result.valid,
@@ -147,11 +157,7 @@ def csv_text(result: Result) -> str:
     }
     if result.uncorrected is not None:
         row |= {f"uncorrected_p{k}": v for k, v in result.uncorrected.percentiles.items()}
-    output = io.StringIO()
-    writer = csv.DictWriter(output, row, lineterminator="\n")
-    writer.writeheader()
-    writer.writerow(row)
-    return output.getvalue()
+    return row
 
 
 def facts() -> dict[str, Any]:

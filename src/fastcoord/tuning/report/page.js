@@ -16,6 +16,8 @@
 
   const cell = (row, value, isNumber, tone) => {
     const made = document.createElement("td");
+    const header = row.closest("table").tHead.rows[0].cells[row.cells.length];
+    made.dataset.label = header.textContent;
     made.textContent = isNumber ? number(value) : value;
     if (isNumber) made.classList.add("n");
     if (tone) made.classList.add(tone);
@@ -180,7 +182,7 @@
       },
       axes: [
         axis({
-          splits: () => shown,
+          splits: (plot) => (plot.width < 600 ? shown.filter((each) => each !== 1) : shown),
           filter: (plot, splits) => splits,
           values: (plot, splits) => splits.map((each) => `${+(100 - 100 / each).toFixed(3)}%`),
         }),
