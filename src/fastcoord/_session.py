@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from fastcoord.nats.connection import Connection
     from fastcoord.nats.rights import Right
     from fastcoord.receiving.consumer import Consumer, Kinds, Overflow
+    from fastcoord.streaming.feed import Feed
     from fastcoord.streaming.start import Since
 
 __all__ = ["Session"]
@@ -196,6 +197,10 @@ class Session:
     def stats(self) -> Stats:
         """Return the stats of the node now."""
         batcher, receiver = self.sender.batcher, self._receiver
+        # With a stream, events arrive at its feed, and everything else at the receiver.
+        sides: list[Receiver | Feed] = [receiver]
+        if self._stream is not None:
+            sides.append(self._stream.feed)
         return Stats(
             node_id=self.node_id,
             incarnation=self.incarnation,
@@ -209,11 +214,11 @@ class Session:
             waiting_batches=batcher.unconfirmed_batches,
             sent_batches=batcher.sealed_batches,
             sent_bytes=self.sender.sent_bytes,
-            received=receiver.received,
-            received_batches=receiver.received_batches,
-            received_bytes=receiver.received_bytes,
+            received=sum(each.received for each in sides),
+            received_batches=sum(each.received_batches for each in sides),
+            received_bytes=sum(each.received_bytes for each in sides),
             duplicates=receiver.duplicates,
-            malformed=receiver.malformed,
+            malformed=sum(each.malformed for each in sides),
             missed=self._losses.by_cause(self._subscriptions.missed),
             missed_unknown=self._losses.unknown_by_cause(),
             duplicate_node_ids=tuple(sorted(self._duplicates)),

@@ -101,6 +101,34 @@ def test_flat_out_delivers_everything() -> None:
     assert found["received"] == found["expected"] == 2 * found["sent"] > 2000
 
 
+def test_stream_delivers_everything(tmp_path: Path) -> None:
+    words = ("--stream", "--rate", "300", "--lone", "--seconds", "2", "--warm-up", "0.2")
+    with LocalServer(jetstream=True) as server:
+        config = config_file(tmp_path, node_toml(server))
+        done = bench(config, *words, "--json", "-")
+        assert done.returncode == 0, done.stderr
+        assert server.monitor("jsz")["streams"] == 0, "the stream was not deleted"
+    found = json.loads(done.stdout)
+    assert (found["stream"], found["missed"]) == (True, 0)
+    assert found["received"] == found["expected"] == 660
+    assert 5 < found["bytes_per_message"] < 20
+
+
+def test_stream_needs_jetstream(tmp_path: Path, shared_server: LocalServer) -> None:
+    done = bench(config_file(tmp_path, node_toml(shared_server)), "--stream", *SHORT)
+    assert done.returncode == 3
+    assert "JetStream" in done.stderr
+
+
+def test_sweep_prints_each_value(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.csv"
+    words = ("--rate", "300", "--sweep", "capacity.batch-bytes=1KB,16KB", "--csv", str(file))
+    done = bench(*words, *SHORT)
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"^ +([\d,]+) +\d+ ", done.stdout, re.M) == ["1,024", "16,384"]
+    assert len(file.read_text().splitlines()) == 3
+
+
 # ----------------------------------------------------------------- latency from the schedule
 
 

@@ -191,6 +191,7 @@ def _load(arguments: argparse.Namespace) -> Load:
 
 
 def _measure(arguments: argparse.Namespace, file: str | None, load: Load) -> int:
+    from fastcoord.cli.bench_stream import stream_maker
     from fastcoord.cli.bench_sweep import measure_sweep
     from fastcoord.tuning.event_data import unsupported
     from fastcoord.tuning.run import Run
@@ -198,7 +199,10 @@ def _measure(arguments: argparse.Namespace, file: str | None, load: Load) -> int
 
     try:
         with open_target(
-            file, protocol=arguments.protocol, subject_prefix=arguments.subject
+            file,
+            protocol=arguments.protocol,
+            subject_prefix=arguments.subject,
+            jetstream=arguments.stream,
         ) as target:
             protocol = target.config.cluster.protocol
             absent = unsupported(load.mix, protocol)
@@ -206,7 +210,7 @@ def _measure(arguments: argparse.Namespace, file: str | None, load: Load) -> int
                 raise WrongUsage(f"{protocol} has no {', '.join(absent)}: choose another --mix")
             if arguments.sweep is not None:
                 return measure_sweep(arguments, load, target)
-            run = Run(load, dict(arguments.set), target)
+            run = Run(load, dict(arguments.set), target, make_stream=stream_maker(arguments.stream))
             result = measure_until_interrupted(run)
     except ValueError as error:
         if isinstance(error, FastcoordError):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastcoord.cli.bench_stream import stream_maker
 from fastcoord.cli.bench_text import load_text, milliseconds
 from fastcoord.cli.measuring import (
     INVALID,
@@ -41,7 +42,11 @@ def measure_sweep(arguments: argparse.Namespace, load: Load, target: Target) -> 
     if arguments.json or arguments.hgrm:
         raise WrongUsage("--sweep writes no --json and no --hgrm: use --csv")
     key, values = arguments.sweep
-    runs = [Run(load, {**dict(arguments.set), key: value}, target) for value in values]
+    make_stream = stream_maker(arguments.stream)
+    runs = [
+        Run(load, {**dict(arguments.set), key: value}, target, make_stream=make_stream)
+        for value in values
+    ]
     results: list[Result] = []
     is_stopped = False
 

@@ -51,7 +51,7 @@ def result_lines(result: Result) -> list[str]:
     lost = f"missed {result.missed:,}, duplicated {result.duplicated:,}"
     counts = f"sent {result.sent:,}, expected {result.expected:,}, received {result.received:,}"
     lines = [
-        f"{load_text(result.load)}; {result.server}",
+        f"{load_text(result.load)}; {result.server}{', with a stream' if result.stream else ''}",
         "",
         f"{counts}, {lost}, out of order {result.out_of_order:,}",
     ]

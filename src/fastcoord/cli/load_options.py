@@ -169,6 +169,12 @@ def add_server(parser: argparse.ArgumentParser) -> None:
         help="the protocol on the bundled server (default: fastcoord-1)",
     )
     server.add_argument(
+        "--stream",
+        action="store_true",
+        help="stream mode: a JetStream stream, made for each run and deleted after it, stores the"
+        " events",
+    )
+    server.add_argument(
         "--subject",
         default="",
         metavar="PREFIX",

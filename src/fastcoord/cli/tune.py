@@ -155,6 +155,7 @@ def _workload(arguments: argparse.Namespace, protocol: str) -> Workload:
         outage=arguments.outage,
         objectives=",".join(each.text for each in arguments.objective),
         memory=arguments.memory,
+        stream=arguments.stream,
     )
 
 
@@ -181,6 +182,7 @@ def _compute(arguments: argparse.Namespace) -> int:
 
 
 def _search(arguments: argparse.Namespace) -> int:
+    from fastcoord.cli.bench_stream import stream_maker
     from fastcoord.cli.tune_text import advice_lines
     from fastcoord.cli.tuning_run import TuningRun
     from fastcoord.tuning.histograms import check_library
@@ -190,7 +192,10 @@ def _search(arguments: argparse.Namespace) -> int:
     check_library()
     try:
         with open_target(
-            arguments.file, protocol=arguments.protocol, subject_prefix=arguments.subject
+            arguments.file,
+            protocol=arguments.protocol,
+            subject_prefix=arguments.subject,
+            jetstream=arguments.stream,
         ) as target:
             workload = _workload(arguments, target.config.cluster.protocol)
             tuning = TuningRun(
@@ -200,6 +205,7 @@ def _search(arguments: argparse.Namespace) -> int:
                 budget=arguments.minutes * 60,
                 seconds=arguments.seconds,
                 resume=arguments.resume,
+                make_stream=stream_maker(arguments.stream),
             )
             state = tuning.search()
     except ValueError as error:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fastcoord.tuning.advice import Advice
     from fastcoord.tuning.load import Load
     from fastcoord.tuning.result import Result
+    from fastcoord.tuning.run import StreamMaker
     from fastcoord.tuning.target import Target
     from fastcoord.tuning.workload import Workload
 
@@ -32,6 +33,7 @@ class TuningRun:
     :param budget: seconds for the search.
     :param seconds: the duration of a run without stall and outage.
     :param resume: whether to use the runs in the file.
+    :param make_stream: makes the stream of each run; ``None`` on plain NATS.
     :raises ValueError: the file cannot be used.
     """
 
@@ -44,9 +46,11 @@ class TuningRun:
         budget: float,
         seconds: float,
         resume: bool,
+        make_stream: StreamMaker | None = None,
     ) -> None:
         self._workload = workload
         self._target = target
+        self._make_stream = make_stream
         self._file = file
         self._present = settings_of(target.config)
         self._started_at = now_text()
@@ -106,7 +110,7 @@ class TuningRun:
     async def _measure(self, load: Load, settings: dict[str, Any]) -> Result:
         if self._is_stopped:
             raise Stopped
-        self._current = Run(load, settings, self._target, self._show)
+        self._current = Run(load, settings, self._target, self._show, self._make_stream)
         try:
             return await self._current.measure()
         finally:

@@ -40,6 +40,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one run.
 
+    :ivar stream: whether a JetStream stream stored the events.
     :ivar valid: whether the figures may be used; if not, ``problems`` says why.
     :ivar notes: what a reader should know about a valid run.
     :ivar sent: events that the publishers published.
@@ -60,6 +61,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     load: Load
     settings: dict[str, Any]
     server: str
+    stream: bool = False
     valid: bool
     interrupted: bool
     problems: list[str]
@@ -145,6 +147,7 @@ def _csv_row(result: Result) -> dict[str, Any]:
     row: dict[str, Any] = {
         "started_at": result.started_at,
         "valid": result.valid,
+        "stream": result.stream,
         **{key: value for key, value in msgspec.to_builtins(result.load).items() if key != "mix"},
         "mix": " ".join(f"{kind}={weight}" for kind, weight in result.load.mix.items()),
         **result.settings,

@@ -23,8 +23,12 @@ from fastcoord.tuning.summing import summed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
 
+    from fastcoord.config import Config
     from fastcoord.tuning.target import Target
+
+    StreamMaker = Callable[[Config, str], AbstractAsyncContextManager[str]]
 
 __all__ = ["Run", "RunState"]
 
@@ -60,6 +64,8 @@ class Run:
     :param settings: settings other than those of the configuration.
     :param target: the server.
     :param on_progress: called several times a second.
+    :param make_stream: makes the stream for a subject, and deletes it at the end; ``None`` on plain
+        NATS.
     """
 
     def __init__(
@@ -68,11 +74,13 @@ class Run:
         settings: dict[str, Any],
         target: Target,
         on_progress: Callable[[RunState], None] | None = None,
+        make_stream: StreamMaker | None = None,
     ) -> None:
         self.load = load
         self._settings = settings
         self._target = target
         self.on_progress = on_progress
+        self._make_stream = make_stream
         self._publishers: list[WorkerProcess] = []
         self._subscribers: list[WorkerProcess] = []
         self._start = 0
@@ -96,7 +104,12 @@ class Run:
             if self.load.outage:
                 host, port = self._target.proxied_address()
                 proxy = await stack.enter_async_context(OutageProxy(host, port))
-            self._make_processes(folder, proxy)
+            subject = f"{self._target.subject_prefix}.{secrets.token_hex(6)}"
+            stream = None
+            if self._make_stream is not None:
+                making = self._make_stream(self._target.config, subject)
+                stream = await stack.enter_async_context(making)
+            self._make_processes(folder, proxy, subject, stream)
             stack.push_async_callback(self._end)
             showing = asyncio.create_task(self._show())
             stack.callback(showing.cancel)
@@ -122,14 +135,16 @@ class Run:
             load=self.load,
             settings={**settings_of(self._target.config), **self._settings},
             server=self._target.name,
+            stream=self._make_stream is not None,
             corrected=corrected,
             uncorrected=uncorrected,
             **result,
         )
 
-    def _make_processes(self, folder: Path, proxy: OutageProxy | None) -> None:
+    def _make_processes(
+        self, folder: Path, proxy: OutageProxy | None, subject: str, stream: str | None
+    ) -> None:
         load = self.load
-        subject = f"{self._target.subject_prefix}.{secrets.token_hex(6)}"
         count = load.events_per_publisher
         stride = FLAT_OUT_STRIDE
         if count is not None:
@@ -146,7 +161,7 @@ class Run:
                     text=self._target.text,
                     settings=self._settings,
                     subject=subject,
-                    stream=self._target.stream,
+                    stream=stream,
                     address=proxy.address if proxy and role == "publish" else None,
                     index=index,
                     samples=str(folder / f"{role}.{index}"),

@@ -29,7 +29,6 @@ class Target:
     def __init__(self, *, file: str = "", text: str = "", subject_prefix: str = "") -> None:
         self.file = file
         self.text = text
-        self.stream: str | None = None
         self.subject_prefix = subject_prefix or DEFAULT_PREFIX
         self.config = fastcoord.parse_config(text) if text else fastcoord.load_config(file)
         configured = self.config.cluster.subject
@@ -58,13 +57,18 @@ class Target:
 
 @contextmanager
 def open_target(
-    file: str | None, *, protocol: str = "fastcoord-1", subject_prefix: str = ""
+    file: str | None,
+    *,
+    protocol: str = "fastcoord-1",
+    subject_prefix: str = "",
+    jetstream: bool = False,
 ) -> Iterator[Target]:
     """Use the server of a configuration, or start a bundled one.
 
     :param file: the configuration file; ``None`` for a bundled server.
     :param protocol: the protocol on the bundled server.
     :param subject_prefix: see :class:`Target`.
+    :param jetstream: whether the bundled server has JetStream.
     :raises ConfigError: the configuration has a problem.
     :raises ServerError: the bundled server cannot be started.
     """
@@ -73,7 +77,7 @@ def open_target(
         return
     from fastcoord.server import LocalServer
 
-    with LocalServer() as server:
+    with LocalServer(jetstream=jetstream) as server:
         text = (
             f'[store."nats"]\ntype = "nats"\naddress = ["{server.url}"]\n'
             f'[cluster]\ncoordinator = "nats"\nprotocol = "{protocol}"\n'

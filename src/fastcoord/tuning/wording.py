@@ -24,6 +24,8 @@ def workload_text(workload: Workload) -> str:
         words.append("publish_nowait")
     if load.burst > 1:
         words.append(f"bursts of {load.burst:,}")
+    if workload.stream:
+        words.append("with a stream")
     if workload.stall:
         words.append(f"a stall of {workload.stall:g} s")
     if workload.outage:

@@ -23,6 +23,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     :ivar outage: the longest time without a connection that publishers bridge, in seconds.
     :ivar objectives: figures to reach, as text.
     :ivar memory: the memory that the queues of one node may use, in bytes; ``None`` for no limit.
+    :ivar stream: whether a JetStream stream stores the events.
     """
 
     load: Load
@@ -31,6 +32,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     outage: float = 0.0
     objectives: str = ""
     memory: int | None = None
+    stream: bool = False
 
     def steady(self, seconds: float = SHORTEST_RUN) -> Load:
         """Return the load without stall or outage."""

@@ -1,0 +1,58 @@
+"""The JetStream stream of one run of ``fastcoord bench --stream``."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from fastcoord.cli.administrator import Administrator
+from fastcoord.errors import FastcoordError
+from fastcoord.streaming.settings import stream_settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from fastcoord import Config
+    from fastcoord.tuning.run import StreamMaker
+
+__all__ = ["stream_maker", "temporary_stream"]
+
+MAX_BYTES = 256 * 1024 * 1024
+MAX_AGE = 3600.0
+
+
+def stream_maker(is_wanted: bool) -> StreamMaker | None:
+    """Return what makes the stream of a run, or ``None`` for plain NATS."""
+    return temporary_stream if is_wanted else None
+
+
+@asynccontextmanager
+async def temporary_stream(config: Config, subject: str) -> AsyncIterator[str]:
+    """Make a stream for the subject of one run, and delete it afterwards.
+
+    :param config: the configuration of the server.
+    :param subject: the subject of the run.
+    :return: a context that gives the name of the stream.
+    :raises StreamError: JetStream refuses the stream.
+    """
+    name = f"FASTCOORD_BENCH_{secrets.token_hex(6)}"
+    replace = msgspec.structs.replace
+    cluster = replace(
+        config.cluster, subject=subject, presence_subject=f"{subject}.fastcoord", stream=name
+    )
+    own = replace(config, cluster=cluster)
+    async with Administrator(own) as admin:
+        await admin.jetstream.create_stream(
+            stream_settings(own, max_age=MAX_AGE, max_bytes=MAX_BYTES)
+        )
+    try:
+        yield name
+    finally:
+        # Without a server the stream cannot be deleted, and the run has failed for this reason.
+        with contextlib.suppress(FastcoordError):
+            async with Administrator(own) as admin:
+                await admin.jetstream.call(f"STREAM.DELETE.{name}", None, dict[str, Any])
