@@ -241,7 +241,10 @@ cdef class Feed:
         expected, discarded = run.expected, run.discarded
         self.runs.judge(run, header.offset, <uint32_t>header.count, header.discarded, &judgement)
         if judgement.is_dropped:
-            self.duplicates += counted
+            if judgement.missing:
+                self.owner.missed(self, Missed(node_id, judgement.missing, "gap"))
+            else:
+                self.duplicates += counted
             return 0
         try:
             if judgement.is_gap:

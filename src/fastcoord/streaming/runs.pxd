@@ -17,6 +17,7 @@ cdef struct Judgement:
     uint32_t skip              # how many events at its start were delivered before
     uint64_t discarded         # how many events before it the sender discarded
     bint is_gap                # whether events before it may be missing, their number unknown
+    uint32_t missing           # events of the batch that are dropped and were not delivered
 
 cdef class Runs:
     cdef dict runs             # (node id, incarnation) -> Run

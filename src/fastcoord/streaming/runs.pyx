@@ -11,6 +11,7 @@ a batch of a run                       what is done
 =====================================  =========================================================
 at the expected offset                 it is delivered
 behind the expected offset             it is dropped: it was delivered before
+behind the first of its run            it is dropped: ``Missed`` with the cause ``"gap"``
 ahead, and the sender discarded the    ``Missed`` with the cause ``"discarded"``, then it is
 events in between                      delivered
 ahead, and a predecessor is missing    it is dropped: its sender stores it again
@@ -101,12 +102,15 @@ cdef class Runs:
         cdef uint64_t end = offset + count
         cdef uint64_t grown = discarded - run.discarded if discarded > run.discarded else 0
         judgement.is_dropped = judgement.is_gap = False
-        judgement.skip = 0
+        judgement.skip = judgement.missing = 0
         judgement.discarded = 0
         if end <= run.expected:
             run.behind += 1
             if run.behind <= MAX_BEHIND:
                 judgement.is_dropped = True
+                if offset < run.began_at:
+                    judgement.missing = <uint32_t>(min(end, run.began_at) - offset)
+                    run.began_at = offset
                 return
             judgement.is_gap = True
         elif offset < run.expected:

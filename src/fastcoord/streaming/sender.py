@@ -42,7 +42,9 @@ class StreamSender(Sender):
 
     Many batches are under way at once. They are confirmed in their order; see ``Acknowledgements``.
     If a batch is lost or refused, it and all later ones are sent again with the same message ids,
-    so that the stream stores none of them twice.
+    so that the stream stores none of them twice. After that, and on each new connection, the first
+    batch is sent alone until it is acknowledged. So the first batch of a node is the first one that
+    the stream stores.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -63,6 +65,8 @@ class StreamSender(Sender):
         self._progress_at = 0.0
         self._watching: asyncio.TimerHandle | None = None
         self._is_ping_pending = False
+        self._is_proven = False
+        """Whether a batch was acknowledged since all batches were sent again."""
 
     # ---------------------------------------------------------------------- sending
 
@@ -78,21 +82,25 @@ class StreamSender(Sender):
         if not batcher.window:
             self._progress_at = self._loop.time()
         try:
-            while (
-                (batcher.queue or batcher.resend)
-                and connection.is_writable
-                and len(batcher.window) < MAX_UNDER_WAY
-            ):
-                self._write(connection)
+            if not self._is_proven:
+                if not batcher.window:
+                    self._write(connection, 1)
+            else:
+                while (
+                    (batcher.queue or batcher.resend)
+                    and connection.is_writable
+                    and len(batcher.window) < MAX_UNDER_WAY
+                ):
+                    self._write(connection)
         except BaseException:
             # Batches that were taken may not have been written.
             connection.abort("sending was interrupted")
             raise
         self._watch()
 
-    def _write(self, connection: Connection) -> None:
+    def _write(self, connection: Connection, max_bytes: int = BYTES_PER_WRITE) -> None:
         note: Note = "resend" if self.batcher.resend else None
-        taken = self.batcher.take(BYTES_PER_WRITE)
+        taken = self.batcher.take(max_bytes)
         if note is not None:
             self.resent += len(taken)
         acknowledgements = self.acknowledgements
@@ -128,6 +136,7 @@ class StreamSender(Sender):
         acknowledgements.seen()
         if batcher.window and acknowledgements.confirmed > batcher.window[0].offset:
             self._progress_at = self._loop.time()
+            self._is_proven = True
             self._pauses = 0
             batcher.confirm(acknowledgements.confirmed, self._clock())
             if self.trouble is not None:
@@ -150,7 +159,7 @@ class StreamSender(Sender):
 
     def _go_back(self) -> None:
         """Send all unconfirmed batches again, in their order."""
-        self.acknowledgements.restart()
+        self._restart()
         self.batcher.rewind()
         self._progress_at = self._loop.time()
 
@@ -200,15 +209,19 @@ class StreamSender(Sender):
         # What the stream has acknowledged is stored, so it is not sent again.
         return super().connected(connection, repeat=None, hold=False)
 
-    def disconnected(self) -> None:
+    def _restart(self) -> None:
         self.acknowledgements.restart()
+        self._is_proven = False
+
+    def disconnected(self) -> None:
+        self._restart()
         if self._paused is not None:
             self._paused.cancel()
             self._paused = None
         super().disconnected()
 
     def refused(self, reason: PermissionDenied) -> None:
-        self.acknowledgements.restart()
+        self._restart()
         super().refused(reason)
 
     def limit_batches(self, max_payload: int) -> int:

@@ -1,8 +1,8 @@
 """Nodes with a stream, and a ledger that reads the stream itself.
 
-The ledger knows nothing of fastcoord's offsets. Each event carries its sender and its number. At the
-end a plain client reads the whole stream, and takes of each sender the events 0, 1, 2, … in the order
-in which the stream has them. Every node must have received exactly these, without its own.
+The ledger knows nothing of fastcoord's offsets. Each event carries its sender and its number. At
+the end a plain client reads the whole stream, and takes of each sender the events 0, 1, 2, … in the
+order in which the stream has them. Every node must have received exactly these, without its own.
 """
 
 from __future__ import annotations
