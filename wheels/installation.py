@@ -33,7 +33,8 @@ from pathlib import Path
 inside = Path(sys.prefix).resolve()
 compiled = 0
 for module in pkgutil.walk_packages(fastcoord.__path__, "fastcoord."):
-    if module.name.endswith(".__main__") or not WITH_EXTRAS and ".cli." in module.name:
+    needs_extra = ".cli." in module.name or ".cache" in module.name
+    if module.name.endswith(".__main__") or not WITH_EXTRAS and needs_extra:
         continue
     found = importlib.import_module(module.name)
     assert Path(found.__file__).resolve().is_relative_to(inside), found.__file__
@@ -168,9 +169,9 @@ def try_sources(sdist: Path, python: Python) -> None:
         if "there is no C compiler" not in said or "apt install gcc" not in said:
             raise problem(f"an installation without a compiler does not report that:\n{said}")
         from_sdist = Installation(python, Path(scratch, "sdist"), compiler=True)
-        from_sdist.run("pip", "install", "-q", f"fastcoord[server,cli] @ {sdist.as_uri()}")
+        from_sdist.run("pip", "install", "-q", f"fastcoord[server,cli,cache] @ {sdist.as_uri()}")
         from_sdist.try_out()
         from_git = Installation(python, Path(scratch, "git"), compiler=True)
         url = f"git+{ROOT.as_uri()}"
-        from_git.run("pip", "install", "-q", f"fastcoord[server,cli] @ {url}")
+        from_git.run("pip", "install", "-q", f"fastcoord[server,cli,cache] @ {url}")
         from_git.try_out()
