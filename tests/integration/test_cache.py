@@ -241,6 +241,35 @@ async def test_closed_node_ends_caching(shared_server: LocalServer) -> None:
             await cache.get(7)
 
 
+async def test_abandoned_connection_ends_caching(server: LocalServer) -> None:
+    database = Database()
+    async with (
+        joined(server, 1, max_reconnects=0) as node,
+        Cache(node, database.load, keys=keys_of) as cache,
+    ):
+        await cache.get(7)
+        server.kill()
+        await until(lambda: not cache.stats().is_following)
+        assert [await cache.get(7), await cache.get(7)] == [None, None]
+        assert database.loads == 3
+
+
+async def test_duplicate_node_serves_nothing(shared_server: LocalServer) -> None:
+    database = Database()
+    cluster = {"subject": "duplicate", "heartbeat": "200ms"}
+    async with (
+        joined(shared_server, 1, cluster=cluster) as node,
+        Cache(node, database.load, keys=keys_of) as cache,
+    ):
+        await cache.get(7)
+        async with joined(shared_server, 1, cluster=cluster):
+            # Both drop the events of the other one.
+            await until(lambda: not cache.stats().is_following)
+        assert cache.stats().drops == {"missed": 1}
+        assert [await cache.get(7), await cache.get(7)] == [None, None]
+        assert database.loads == 3
+
+
 async def test_close_ends_waiting_reads(shared_server: LocalServer) -> None:
     async with two_caches(shared_server, "closing") as (database, cache, _):
         database.gate.clear()
