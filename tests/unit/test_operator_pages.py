@@ -10,7 +10,7 @@ from fastcoord.cli.arguments import build_parser
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = ("monitoring.md", "permissions.md", "stalwart.md", "troubleshooting.md")
+PAGES = ("monitoring.md", "permissions.md", "stalwart.md", "start.md", "troubleshooting.md")
 SYMPTOMS = re.findall(
     r"^\| `([^`]+)`[^|]*\|", (DOCS / "troubleshooting.md").read_text("utf-8"), re.MULTILINE
 )
@@ -36,7 +36,7 @@ def test_symptom_is_text_of_code(text: str, source: str) -> None:
 
 
 COMMANDS = [
-    line.partition(" > ")[0]
+    re.split(r" [>|&]", line)[0]
     for page in PAGES
     for block in re.findall(r"```sh\n(.*?)```", (DOCS / page).read_text("utf-8"), re.DOTALL)
     for line in block.splitlines()
