@@ -289,10 +289,10 @@ class World:
             assert opened.read is not None
             self.reads.remove(opened)
             load = opened.read.load
-            if self.cache.cancel(opened.read):
+            if self.cache.cancel(opened.read, LoadFailed()):
                 assert all(each.read is None or each.read.load is not load for each in self.reads)
                 del self.running[load]
-                self.cache.fail(load, LoadFailed())
+                assert load.has_ended
             self.note(f"read of {opened.key} is cancelled")
 
     def process(self) -> None:
@@ -377,6 +377,8 @@ class World:
             self.finish()
         if self.reads:
             raise Unjust("a read waits for a load that has ended")
+        if self.cache.fail_all(LoadFailed()) or self.cache._fences or self.cache._joinable:
+            raise Unjust("the cache remembers loads that have ended")
 
 
 def judge(seeds: Iterable[int], make_cache: Callable[..., Coherence[int, Value]]) -> int:

@@ -280,6 +280,16 @@ async def test_close_ends_waiting_reads(shared_server: LocalServer) -> None:
             await read
 
 
+async def test_close_ends_load_that_has_not_begun(shared_server: LocalServer) -> None:
+    async with two_caches(shared_server, "early") as (database, cache, _):
+        read = asyncio.create_task(cache.get(7))
+        await asyncio.sleep(0)  # the read runs, and creates the task of the load
+        await cache.close()
+        with pytest.raises(fastcoord.FastcoordError, match="the load of 7 was cancelled"):
+            await read
+        assert database.loads == 0
+
+
 async def test_unopened_cache_is_refused(shared_server: LocalServer) -> None:
     async with joined(shared_server, 1, cluster={"subject": "unopened"}) as node:
         cache = Cache(node, Database().load, keys=keys_of)

@@ -173,4 +173,4 @@ async def test_stalwart_receives_events(jetstream_server: LocalServer) -> None:
         await crowd.publish(crowd.nodes[0], 100)
         await crowd.nodes[0].flush()
         await until(lambda: stalwart.events >= 100)
-        assert SUBJECT == stalwart.subject
+        assert stalwart.subject == SUBJECT

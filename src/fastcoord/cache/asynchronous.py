@@ -139,10 +139,12 @@ class Cache(Generic[K, V]):
         try:
             # `wait` does not cancel the task: other reads may wait for it.
             await asyncio.wait((load.task,))
-        except BaseException:
-            if coherence.cancel(read):
+        except BaseException as error:
+            if coherence.cancel(read, error):
                 load.task.cancel()
             raise
+        # A task that is cancelled before its first step runs nothing.
+        coherence.fail(load, asyncio.CancelledError())
 
     async def _run(self, coherence: Coherence[K, V], load: Load[K, V]) -> None:
         try:
@@ -241,7 +243,7 @@ class Cache(Generic[K, V]):
         if coherence is None or self._events is None or self._follower is None:
             return
         self._events.close()
-        tasks = {load.task for load in coherence.running() if load.task is not None}
+        tasks = {load.task for load in coherence.fail_all(asyncio.CancelledError())}
         for task in tasks:
             task.cancel()
         await asyncio.wait({self._follower, *tasks})

@@ -131,20 +131,24 @@ class BlockingCache(Generic[K, V]):
             if entry is not None:
                 return entry.value
             read = self._prepared(coherence.begin(key, time.monotonic()))
-        while True:
-            if read.must_start:
-                self._run(coherence, read.load)
-            else:
-                self._wait(coherence, read, limit)
-            with self._lock:
-                if coherence.ends(read, time.monotonic()):
-                    break
-                self._prepared(read)
-        error = read.load.error
-        if error is None:
+        try:
+            while True:
+                if read.must_start:
+                    self._run(coherence, read.load)
+                else:
+                    self._wait(read, limit)
+                with self._lock:
+                    if coherence.ends(read, time.monotonic()):
+                        break
+                    self._prepared(read)
+        except BaseException as error:
+            self._leave(coherence, read, error)
+            raise
+        failure = read.load.error
+        if failure is None:
             return read.load.value
-        if isinstance(error, Exception):
-            raise error
+        if isinstance(failure, Exception):
+            raise failure
         raise FastcoordError(f"the load of {key!r:.60} was interrupted in another thread")
 
     def _prepared(self, read: Read[K, V]) -> Read[K, V]:
@@ -152,19 +156,24 @@ class BlockingCache(Generic[K, V]):
             read.load.task = Running()
         return read
 
-    def _wait(self, coherence: Coherence[K, V], read: Read[K, V], limit: float | None) -> None:
+    def _leave(self, coherence: Coherence[K, V], read: Read[K, V], error: BaseException) -> None:
+        """End a read that was interrupted or has waited too long."""
+        with self._lock:
+            if read.must_start:
+                # The interruption came before or after the loader ran.
+                coherence.fail(read.load, error)
+            coherence.cancel(read, error)
+        if read.must_start:
+            read.load.task.ended.set()
+
+    def _wait(self, read: Read[K, V], limit: float | None) -> None:
         """Wait for a load that another thread runs."""
         running: Running = read.load.task
         seconds = None if limit is None else max(0.0, limit - time.monotonic())
-        try:
-            if running.thread == threading.get_ident() and not running.ended.is_set():
-                raise FastcoordError(f"the load of {read.key!r:.60} reads its own key")
-            if not running.ended.wait(seconds):
-                raise RequestTimeout(f"the load of {read.key!r:.60} has not ended in time")
-        except BaseException:
-            with self._lock:
-                coherence.cancel(read)
-            raise
+        if running.thread == threading.get_ident() and not running.ended.is_set():
+            raise FastcoordError(f"the load of {read.key!r:.60} reads its own key")
+        if not running.ended.wait(seconds):
+            raise RequestTimeout(f"the load of {read.key!r:.60} has not ended in time")
 
     def _run(self, coherence: Coherence[K, V], load: Load[K, V]) -> None:
         """Call the loader in this thread."""

@@ -134,17 +134,16 @@ class Coherence(Generic[K, V]):
         read.load = entry
         return True
 
-    def cancel(self, read: Read[K, V]) -> bool:
-        """End a read that no longer waits.
+    def cancel(self, read: Read[K, V], error: BaseException) -> bool:
+        """End a read that no longer waits. If its load has no other readers, the load has failed.
 
-        :return: whether its load has not ended and has no other readers, so that it should be
-            cancelled.
+        :return: whether this has ended the load, which should then be cancelled.
         """
         load = read.load
         self._leave(load)
         if load.has_ended or load.readers:
             return False
-        self._close_to_reads(load)
+        self.fail(load, error)
         return True
 
     def is_fresh(self, load: Load[K, V]) -> bool:
@@ -174,6 +173,8 @@ class Coherence(Generic[K, V]):
 
     def finish(self, load: Load[K, V], value: V, weight: float = 1) -> None:
         """Note the value of a load, and keep it unless it has become stale."""
+        if load.has_ended:
+            return
         self.drain()
         load.value = value
         load.weight = weight
@@ -191,24 +192,26 @@ class Coherence(Generic[K, V]):
         self._drops["evicted"] += before - len(storage)
 
     def fail(self, load: Load[K, V], error: BaseException) -> None:
-        """Note that a load has failed. All its readers get the error."""
+        """Note that a load has failed, unless it has ended. All its readers get the error."""
+        if load.has_ended:
+            return
         load.error = error
         self._failed += 1
         self._end(load)
 
-    def running(self) -> list[Load[K, V]]:
-        """Return the loads that have not ended."""
-        return [load for loads in self._fences.values() for load in loads if not load.has_ended]
+    def fail_all(self, error: BaseException) -> list[Load[K, V]]:
+        """Note that all loads under way have failed, and return them."""
+        running = [load for loads in self._fences.values() for load in loads if not load.has_ended]
+        for load in running:
+            self.fail(load, error)
+        return running
 
     def _end(self, load: Load[K, V]) -> None:
         load.has_ended = True
-        self._close_to_reads(load)
-        if not load.readers:
-            self._remove_fence(load)
-
-    def _close_to_reads(self, load: Load[K, V]) -> None:
         if self._joinable.get(load.key) is load:
             del self._joinable[load.key]
+        if not load.readers:
+            self._remove_fence(load)
 
     def _remove_fence(self, load: Load[K, V]) -> None:
         fences = self._fences[load.key]
