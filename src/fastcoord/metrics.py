@@ -60,6 +60,18 @@ SUBSCRIPTION_COUNTERS = {
 """The same for each field of ``SubscriptionStats``."""
 
 
+STREAM_COUNTERS = {
+    "consumers_made": ("consumers_made", "Consumers made: one at the start and after each loss."),
+    "missed_messages": (
+        "missed_messages",
+        "Messages that the stream dropped too early.",
+    ),
+    "duplicates": ("duplicate_events", "Events that the stream has stored twice; skipped."),
+    "resent_batches": ("resent_batches", "Batches sent again: their acknowledgement was missing."),
+}
+"""The same for each field of ``StreamStats``."""
+
+
 class Reading(NamedTuple):
     """What a scrape reads from one node, all at the same moment."""
 
@@ -126,6 +138,7 @@ class NodeCollector(Collector):
         yield from node_metrics(readings)
         yield from loss_metrics(readings)
         yield from subscription_metrics(readings)
+        yield from stream_metrics(readings)
 
     def _read(self) -> list[Reading]:
         return [
@@ -234,6 +247,31 @@ def subscription_metrics(readings: Iterable[Reading]) -> Iterator[Metric]:
         size.add_metric(label, sum(each.buffered_bytes for each in opened))
         fill.add_metric(label, max(map(fill_ratio, opened), default=0.0))
     yield from (unread, messages, size, fill)
+
+
+def stream_metrics(readings: Iterable[Reading]) -> Iterator[Metric]:
+    """Yield the metrics of streams; none for nodes without ``cluster.stream``."""
+    labels = ["node_id"]
+    streams = [([str(each.stats.node_id)], each.stats.stream) for each in readings]
+    working = GaugeMetricFamily(
+        "fastcoord_stream_working", "Whether the stream accepts and sends messages.", labels=labels
+    )
+    lag = GaugeMetricFamily(
+        "fastcoord_stream_lag_messages",
+        "Messages of the stream that the node has not processed.",
+        labels=labels,
+    )
+    counters = {
+        field: CounterMetricFamily(f"fastcoord_stream_{name}", text, labels=labels)
+        for field, (name, text) in STREAM_COUNTERS.items()
+    }
+    for label, stream in streams:
+        if stream is not None:
+            working.add_metric(label, stream.is_receiving and stream.trouble is None)
+            lag.add_metric(label, stream.lag)
+            for field, counter in counters.items():
+                counter.add_metric(label, getattr(stream, field))
+    yield from (working, lag, *counters.values())
 
 
 def fill_ratio(stats: SubscriptionStats) -> float:

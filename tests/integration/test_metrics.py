@@ -20,6 +20,7 @@ from fastcoord import ReloadBlockedIps, ReloadSettings
 from fastcoord.metrics import NodeCollector
 from fastcoord.server import LocalServer
 from support.cluster.nodes import joined
+from support.cluster.stream_crowd import STREAM, SUBJECT, make_stream
 from support.wait import until
 
 Cluster = dict[str, Any]
@@ -200,18 +201,28 @@ FUNCTIONS = {"by", "increase", "max", "rate", "sum", "topk"}
 QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
 
 
+FOUND: dict[str, set[str]] = {}
+
+
 @pytest.fixture
 async def labels_of(shared_server: LocalServer, cluster: Cluster) -> dict[str, set[str]]:
     """The labels of each sample name that the collector yields."""
-    async with (
-        joined(shared_server, 1, cluster=cluster) as node,
-        node.subscribe(),
-        scraping(node) as scraper,
-    ):
-        found: dict[str, set[str]] = {}
-        for name, labels in await scraper.scrape():
-            found.setdefault(name, set()).update(label for label, _ in labels)
-        return found
+    if FOUND:
+        return FOUND
+    with LocalServer(jetstream=True) as stored:
+        await make_stream([stored], subjects=[SUBJECT])
+        stream = {"stream": STREAM, "subject": SUBJECT}
+        async with (
+            joined(shared_server, 1, cluster=cluster) as node,
+            joined(stored, 2, cluster=stream) as with_stream,
+            node.subscribe(),
+            scraping(node, with_stream) as scraper,
+        ):
+            await until(lambda: with_stream.stats().stream.is_receiving)
+            for (name, labels), number in (await scraper.scrape()).items():
+                FOUND.setdefault(name, set()).update(label for label, _ in labels)
+                assert name != "fastcoord_stream_working" or number == 1
+    return FOUND
 
 
 def test_page_has_rules_and_dashboard_has_queries() -> None:
