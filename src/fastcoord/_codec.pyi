@@ -3,6 +3,7 @@ from typing import Any, overload
 
 from typing_extensions import Buffer, disjoint_base
 
+from fastcoord.wire.event_classes import Publishable
 from fastcoord.wire.events import Event
 
 @disjoint_base
@@ -42,10 +43,10 @@ class Batch(Sequence[Event]):
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
-def encode_batch(events: Iterable[Event], *, node_id: int, protocol: str) -> bytes:
+def encode_batch(events: Iterable[Publishable], *, node_id: int, protocol: str) -> bytes:
     """Encode events into the bytes of one message.
 
-    :param events: an iterable of events.
+    :param events: an iterable of events, instances of the program's event classes included.
     :param node_id: the sender, 0 to 65535.
     :param protocol: the name of a protocol, such as ``"stalwart-0.16"`` or ``"fastcoord-1"``.
     :return: the payload of a NATS message.
@@ -56,6 +57,8 @@ def encode_batch(events: Iterable[Event], *, node_id: int, protocol: str) -> byt
 
 def decode_batch(payload: Buffer, *, protocol: str) -> Batch:
     """Decode the bytes of one message.
+
+    Instances of the program's event classes stay ``AppEvent``: a subscription converts them.
 
     :param payload: an object with a buffer, such as ``bytes``, ``bytearray`` or ``memoryview``.
     :param protocol: the name of a protocol, such as ``"stalwart-0.16"`` or ``"fastcoord-1"``.

@@ -16,6 +16,7 @@ from fastcoord.wire.encode cimport encode_event, encode_run
 from fastcoord.wire.events cimport Event, is_event
 from fastcoord.wire.protocol cimport ALL_KINDS, Protocol, get_protocol, knows
 from fastcoord.wire.primitives cimport *
+from fastcoord.wire.typed cimport as_app_event
 
 import collections.abc
 
@@ -110,7 +111,10 @@ cdef Batch make_batch(uint16_t node_id, received_at, tuple events):
 cdef int encode_checked(Protocol tables, Writer* writer, object event) except -1:
     """Encode the event at which ``encode_run`` stopped, or raise why that is impossible."""
     if not is_event(event):
-        raise TypeError(f"not an event: {type(event).__name__} ({event!r:.60})")
+        converted = as_app_event(event, tables)
+        if converted is None:
+            raise TypeError(f"not an event: {type(event).__name__} ({event!r:.60})")
+        event = converted
     if not knows(tables, <Event>event):
         tables.refuse(<Event>event)
     return encode_event(tables, writer, <Event>event)
@@ -179,7 +183,7 @@ cdef bytes encode(events, uint16_t node_id, Protocol protocol):
 def encode_batch(events, *, node_id, protocol):
     """Encode events into the bytes of one message.
 
-    :param events: an iterable of events.
+    :param events: an iterable of events, instances of the program's event classes included.
     :param node_id: the sender, 0 to 65535.
     :param protocol: the name of a protocol, such as ``"stalwart-0.16"`` or ``"fastcoord-1"``.
     :return: the payload of a NATS message.
@@ -287,6 +291,8 @@ cdef Batch decode(payload, Protocol protocol):
 
 def decode_batch(payload, *, protocol):
     """Decode the bytes of one message.
+
+    Instances of the program's event classes stay ``AppEvent``: a subscription converts them.
 
     :param payload: an object with a buffer, such as ``bytes``, ``bytearray`` or ``memoryview``.
     :param protocol: the name of a protocol, such as ``"stalwart-0.16"`` or ``"fastcoord-1"``.

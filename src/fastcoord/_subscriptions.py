@@ -18,7 +18,7 @@ __all__ = ["Subscriptions"]
 
 MAX_NAMES = 100
 OTHER_NAMES = "other"
-SUMMED = ("arrived", "delivered", "buffered", "filtered", "missed")
+SUMMED = ("arrived", "delivered", "buffered", "filtered", "mismatched", "missed")
 """The fields of the stats that are sums of events."""
 
 

@@ -6,10 +6,12 @@ from typing import Any, Literal
 import msgspec
 
 from fastcoord.wire import events as _events
+from fastcoord.wire.event_classes import Publishable, event
 from fastcoord.wire.events import *  # noqa: F403  every class of the table
 from fastcoord.wire.events import EVENT_TYPES as _EVENT_TYPES
 from fastcoord.wire.events import AppEvent, Event
 from fastcoord.wire.names import DataType, ObjectType
+from fastcoord.wire.typed import class_of, class_of_kind
 
 __all__ = [
     "DataType",
@@ -22,6 +24,7 @@ __all__ = [
     "PeerUp",
     "ProtocolMismatch",
     "Reconnected",
+    "event",
     "from_builtins",
     "to_builtins",
 ]
@@ -116,17 +119,23 @@ for _kind in (DataType, ObjectType, Notice, *Notice.__subclasses__()):
 _TYPES: dict[str, type[Event]] = {kind.__name__: kind for kind in _EVENT_TYPES if kind is not None}
 
 
-def to_builtins(event: Event) -> dict[str, Any]:
+def to_builtins(event: Publishable) -> dict[str, Any]:
     """Convert an event to plain values that any JSON encoder accepts.
 
     :param event: any event.
     :return: a dict such as ``{"type": "StateChange", "account_id": 7, …}``, with the names of the
         event's fields. Tuples become lists: an item of ``CacheInvalidate`` is ``["Domain", 5]``.
-        The payload of ``AppEvent`` becomes base64 text.
+        The payload of ``AppEvent`` becomes base64 text. An instance of the program's event classes
+        becomes ``{"type": "OrderShipped", "kind": 7, "fields": {…}}``, with the fields as by
+        ``msgspec.to_builtins``.
     :raises TypeError: the argument is not an event.
     """
     if not isinstance(event, Event):
-        raise TypeError(f"not an event: {type(event).__name__} ({event!r:.60})")
+        found = class_of(type(event))
+        if found is None:
+            raise TypeError(f"not an event: {type(event).__name__} ({event!r:.60})")
+        fields = msgspec.to_builtins(event, str_keys=True)
+        return {"type": type(event).__name__, "kind": found.kind, "fields": fields}
     plain: dict[str, Any] = {"type": type(event).__name__}
     for name in type(event).__match_args__:
         value = getattr(event, name)
@@ -138,11 +147,11 @@ def to_builtins(event: Event) -> dict[str, Any]:
     return plain
 
 
-def from_builtins(plain: dict[str, Any]) -> Event:
+def from_builtins(plain: dict[str, Any]) -> Publishable:
     """Convert a result of ``to_builtins`` back to the event.
 
     :param plain: a dict with ``type`` and exactly the fields of that event type.
-    :return: the event.
+    :return: the event: an ``Event``, or an instance of the program's event class of the kind.
     :raises TypeError: ``plain`` is not a dict, or a field is missing, unknown or of the wrong type.
     :raises ValueError: the event type is unknown, or a value is out of range.
     """
@@ -150,6 +159,8 @@ def from_builtins(plain: dict[str, Any]) -> Event:
         raise TypeError(f"an event must be a mapping with a type, not {type(plain).__name__}")
     fields = dict(plain)
     name = fields.pop("type", None)
+    if set(fields) == {"kind", "fields"} and isinstance(fields["kind"], int):
+        return _typed_from_builtins(name, fields["kind"], fields["fields"])
     kind = _TYPES.get(name) if isinstance(name, str) else None
     if kind is None:
         raise ValueError(f"there is no event type {name!r}; there are {', '.join(sorted(_TYPES))}")
@@ -168,3 +179,14 @@ def from_builtins(plain: dict[str, Any]) -> Event:
         except ValueError as error:
             raise ValueError(f"AppEvent.payload must be base64 text: {error}") from None
     return kind(**fields)
+
+
+def _typed_from_builtins(name: object, kind: int, fields: Any) -> Publishable:
+    found = class_of_kind(kind)
+    if found is None or found.type.__name__ != name:
+        raise ValueError(f"there is no event class {name!r} with kind {kind} in this program")
+    try:
+        converted: Publishable = msgspec.convert(fields, found.type)
+    except msgspec.ValidationError as error:
+        raise TypeError(f"{name}: {error}") from None
+    return converted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from fastcoord.publishing.publisher import Publisher
 from fastcoord.receiving.subscription import Subscription
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["Node"]
 
 DEFAULT_CLOSE_TIMEOUT = 5.0
+
+T = TypeVar("T")
 
 
 class Node(Publisher):
@@ -66,16 +68,40 @@ class Node(Publisher):
         self._session.check_caller()
         await self._session.sender.flush()
 
+    @overload
     def subscribe(
         self,
         *,
-        kinds: Iterable[type[Event] | type[Notice]] | None = None,
+        kinds: Iterable[type[Event] | type[Notice]] | None = ...,
+        overflow: Overflow = ...,
+        peers: bool = ...,
+        connection: bool = ...,
+        name: str | None = ...,
+        since: Since | None = ...,
+    ) -> Subscription[Event]: ...
+
+    @overload
+    def subscribe(
+        self,
+        *,
+        kinds: Iterable[type[T]],
+        overflow: Overflow = ...,
+        peers: bool = ...,
+        connection: bool = ...,
+        name: str | None = ...,
+        since: Since | None = ...,
+    ) -> Subscription[T]: ...
+
+    def subscribe(
+        self,
+        *,
+        kinds: Iterable[type[Any]] | None = None,
         overflow: Overflow = "drop-oldest",
         peers: bool = False,
         connection: bool = False,
         name: str | None = None,
         since: Since | None = None,
-    ) -> Subscription:
+    ) -> Subscription[Any]:
         """Subscribe to the events that the other nodes publish from now on, or since earlier.
 
         :param kinds: the classes of events and notices to deliver; ``None`` for all events.

@@ -42,6 +42,8 @@ class SubscriptionStats(Plain, frozen=True, kw_only=True):
     :ivar delivered: arrived events that were returned to the program.
     :ivar buffered: arrived events that wait in the ring.
     :ivar filtered: arrived events whose class ``kinds`` excludes.
+    :ivar mismatched: delivered events whose payload did not fit the class of their kind. They were
+        delivered as ``AppEvent``.
     :ivar missed: arrived events that were dropped because the program was too slow.
     :ivar buffered_messages: messages that wait in the ring. Each one is a batch of events.
     :ivar buffered_bytes: bytes of payload that wait in the ring.
@@ -56,6 +58,7 @@ class SubscriptionStats(Plain, frozen=True, kw_only=True):
     delivered: int
     buffered: int
     filtered: int
+    mismatched: int
     missed: int
     buffered_messages: int
     buffered_bytes: int

@@ -6,6 +6,9 @@ without the names of modules.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import msgspec
 from typing_extensions import assert_never, reveal_type
 
 import fastcoord
@@ -73,7 +76,7 @@ def every_event(event: Event) -> None:
             reveal_type(event)  # Event
     reveal_type(event.__match_args__)  # tuple[str, ...]
     reveal_type(fastcoord.to_builtins(event))  # dict[str, Any]
-    reveal_type(fastcoord.from_builtins({"type": "ReloadSettings"}))  # Event
+    reveal_type(fastcoord.from_builtins({"type": "ReloadSettings"}))  # Event | Struct | _Dataclass
 
 
 def every_constructor() -> list[Event]:
@@ -164,7 +167,7 @@ async def every_method(config: fastcoord.Config) -> None:
 async def every_subscription(node: fastcoord.Node) -> None:
     kinds = [StateChange, fastcoord.PeerUp]
     async with node.subscribe(kinds=kinds, overflow="drop-newest", peers=True) as events:
-        reveal_type(events)  # Subscription
+        reveal_type(events)  # Subscription[Event]
         reveal_type(events.stats())  # SubscriptionStats
         reveal_type(events.sequence)  # int | None
         async for event in events:
@@ -177,8 +180,43 @@ async def every_subscription(node: fastcoord.Node) -> None:
         async for batch in events.batches():
             reveal_type(batch)  # Batch | Notice
         reveal_type(await anext(aiter(events)))  # Event | Notice
-    subscription: fastcoord.Subscription = node.subscribe()
+    subscription: fastcoord.Subscription[Event] = node.subscribe()
     reveal_type(subscription.close())  # None
+
+
+@fastcoord.event(kind=7)
+class OrderShipped(msgspec.Struct, frozen=True):
+    order: int
+
+
+@fastcoord.event(kind=8)
+@dataclass(frozen=True)
+class PriceChanged:
+    article: str
+
+
+async def every_typed_event(node: fastcoord.Node) -> None:
+    reveal_type(OrderShipped(5))  # OrderShipped
+    reveal_type(PriceChanged("tea"))  # PriceChanged
+    await node.publish(OrderShipped(5), PriceChanged("tea"), ReloadSettings())
+    await node.publish_many([OrderShipped(5), PriceChanged("tea")])
+    node.publish_nowait(PriceChanged("tea"))
+    async with node.subscribe(kinds=[OrderShipped]) as shipped:
+        reveal_type(shipped)  # Subscription[OrderShipped]
+        async for event in shipped:
+            reveal_type(event)  # OrderShipped | Notice
+    kinds: list[type[OrderShipped | PriceChanged]] = [OrderShipped, PriceChanged]
+    async with node.subscribe(kinds=kinds) as several:
+        async for one in several:
+            reveal_type(one)  # OrderShipped | PriceChanged | Notice
+            match one:
+                case OrderShipped():
+                    reveal_type(one.order)  # int
+                case PriceChanged():
+                    reveal_type(one.article)  # str
+                case _:
+                    pass
+    reveal_type(fastcoord.to_builtins(PriceChanged("tea")))  # dict[str, Any]
 
 
 def every_blocking_call(config: fastcoord.Config) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Coroutine, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from fastcoord._deadline import within
 from fastcoord.blocking._loop_thread import LoopThread
@@ -75,16 +75,40 @@ class Node(BlockingPublisher):
             sender = self._node._session.sender
             self._thread.run(lambda: sender.flush(timeout))
 
+    @overload
     def subscribe(
         self,
         *,
-        kinds: Iterable[type[Event] | type[Notice]] | None = None,
+        kinds: Iterable[type[Event] | type[Notice]] | None = ...,
+        overflow: Overflow = ...,
+        peers: bool = ...,
+        connection: bool = ...,
+        name: str | None = ...,
+        timeout: float | None = ...,
+    ) -> Subscription[Event]: ...
+
+    @overload
+    def subscribe(
+        self,
+        *,
+        kinds: Iterable[type[T]],
+        overflow: Overflow = ...,
+        peers: bool = ...,
+        connection: bool = ...,
+        name: str | None = ...,
+        timeout: float | None = ...,
+    ) -> Subscription[T]: ...
+
+    def subscribe(
+        self,
+        *,
+        kinds: Iterable[type[Any]] | None = None,
         overflow: Overflow = "drop-oldest",
         peers: bool = False,
         connection: bool = False,
         name: str | None = None,
         timeout: float | None = None,
-    ) -> Subscription:
+    ) -> Subscription[Any]:
         """Subscribe to the events that the other nodes publish from now on.
 
         :param kinds: the classes of events and notices to deliver; ``None`` for all events.

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
+import typing
 import warnings
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from fastcoord._forking import call_in_child
 from fastcoord.errors import NodeClosed, RequestTimeout
 from fastcoord.receiving.thread_iterator import Bell, ThreadIterator
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
     from fastcoord._codec import Batch
     from fastcoord.blocking._loop_thread import LoopThread
     from fastcoord.events import Event, Notice
@@ -22,8 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Subscription"]
 
+if TYPE_CHECKING:
+    # Without an argument, as in an annotation, a subscription is one of `Event`.
+    T_co = TypeVar("T_co", covariant=True, default=Event)
+else:
+    T_co = typing.TypeVar("T_co", covariant=True)
 
-class Subscription:
+
+class Subscription(Generic[T_co]):
     """The events of the other nodes, from the call of ``Node.subscribe`` on.
 
     Iterate over a subscription with ``for``. It yields events in each sender's order, and notices
@@ -58,9 +67,10 @@ class Subscription:
         self._make_locks()
         self._consumer.end(NodeClosed("forked: connect again in this process"))
 
-    def __iter__(self) -> Iterator[Event | Notice]:
+    def __iter__(self) -> Iterator[T_co | Notice]:
         self._consumer.check_open()
-        return ThreadIterator(self._consumer, self._take_event)
+        iterator: Iterator[Any] = ThreadIterator(self._consumer, self._take_event)
+        return iterator
 
     def batches(self, timeout: float | None = None) -> Iterator[Batch | Notice]:
         """Iterate over notices and whole batches, each with the events of one message.
@@ -76,7 +86,7 @@ class Subscription:
         self._consumer.check_open()
         return _Batches(self, self._timeout if timeout is None else timeout)
 
-    def next(self, timeout: float | None = None) -> Event | Notice:
+    def next(self, timeout: float | None = None) -> T_co | Notice:
         """Wait for the next event or notice.
 
         :param timeout: the limit in seconds; by default the timeout of the subscription. With 0 the
@@ -88,7 +98,7 @@ class Subscription:
         """
         self._consumer.check_open()
         try:
-            item: Event | Notice = self._take(
+            item: T_co | Notice = self._take(
                 self._consumer.take_event, self._timeout if timeout is None else timeout
             )
         except StopIteration:
@@ -96,7 +106,7 @@ class Subscription:
             raise NodeClosed("the node is closed, and no event is buffered") from None
         return item
 
-    def take_nowait(self) -> Event | Notice | None:
+    def take_nowait(self) -> T_co | Notice | None:
         """Take the next buffered event or notice without waiting.
 
         :return: ``None`` if nothing is buffered, or while another thread waits for an item.
@@ -104,13 +114,13 @@ class Subscription:
         if not self._lock.acquire(blocking=False):
             return None
         try:
-            return self._consumer.take_event()
+            item: Any = self._consumer.take_event()
         finally:
             self._lock.release()
+        return item  # type: ignore[no-any-return]
 
-    def _take_event(self) -> Event | Notice:
-        item: Event | Notice = self._take(self._consumer.take_event, self._timeout)
-        return item
+    def _take_event(self) -> Any:
+        return self._take(self._consumer.take_event, self._timeout)
 
     def _take(self, take: Callable[[], Any], timeout: float | None) -> Any:
         """Take the next item; wait while nothing is buffered.
@@ -145,7 +155,7 @@ class Subscription:
         """
         return self._consumer.sender
 
-    def __enter__(self) -> Subscription:
+    def __enter__(self) -> Subscription[T_co]:
         return self
 
     def __exit__(
@@ -181,7 +191,7 @@ class Subscription:
 class _Batches(Iterator["Batch | Notice"]):
     """Iterate over the batches of a subscription."""
 
-    def __init__(self, subscription: Subscription, timeout: float | None) -> None:
+    def __init__(self, subscription: Subscription[Any], timeout: float | None) -> None:
         self._subscription = subscription
         self._timeout = timeout
 

@@ -6,14 +6,16 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from fastcoord.events import DataType, ObjectType, to_builtins
+import msgspec
+
+from fastcoord.events import AppEvent, DataType, ObjectType, to_builtins
 
 if TYPE_CHECKING:
     import enum
 
     from fastcoord.events import Event
 
-__all__ = ["DATA_TYPES", "OBJECTS", "event_text"]
+__all__ = ["DATA_TYPES", "OBJECTS", "event_text", "payload_comment"]
 
 
 def event_text(event: Event) -> str:
@@ -28,6 +30,24 @@ def event_text(event: Event) -> str:
     words = [plain.pop("type")]
     words += [f"{name}={shlex.quote(_value(name, value))}" for name, value in plain.items()]
     return " ".join(words)
+
+
+def payload_comment(event: Event) -> str:
+    """Return the MessagePack map in the payload of an ``AppEvent``, as a shell comment.
+
+    Programs define such events with ``fastcoord.event``; the command does not know their classes.
+
+    :return: for example ``  # {"order":5}``; empty for any other event or payload.
+    """
+    if not isinstance(event, AppEvent):
+        return ""
+    try:
+        fields = msgspec.msgpack.decode(event.payload)
+        if not isinstance(fields, dict):
+            return ""
+        return f"  # {msgspec.json.encode(fields).decode()}"
+    except (msgspec.MsgspecError, TypeError, ValueError):
+        return ""
 
 
 def names_of(kind: type[enum.Enum]) -> dict[str, int]:

@@ -14,7 +14,7 @@ import msgspec
 
 import fastcoord
 from fastcoord.cli.arguments import add_file, add_node_id, event_kind, number, random_node_id
-from fastcoord.cli.event_text import event_text
+from fastcoord.cli.event_text import event_text, payload_comment
 from fastcoord.cli.observer import Observer
 from fastcoord.cli.raw import RawSink
 from fastcoord.cli.running import WrongUsage, run_until_interrupted
@@ -194,7 +194,9 @@ class Writer:
     def _line(self, received_at: float, node_id: int | None, what: Event | Notice) -> str:
         if not self._as_json:
             sender = "all nodes" if node_id is None else f"node {node_id}"
-            text = repr(what) if isinstance(what, Notice) else event_text(what)
+            text = (
+                repr(what) if isinstance(what, Notice) else event_text(what) + payload_comment(what)
+            )
             return f"{_clock(received_at)}  {sender}  {text}"
         line: dict[str, Any] = {"received_at": round(received_at, 6), "node_id": node_id}
         if isinstance(what, Notice):

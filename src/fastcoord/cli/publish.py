@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from fastcoord import Config, Event, Node
+    from fastcoord.wire.event_classes import Publishable
 
 __all__ = ["configure", "run"]
 
@@ -114,7 +115,7 @@ async def _publish_lines(node: Node) -> str | None:
     return None
 
 
-def _from_json(line: bytes) -> Event | None:
+def _from_json(line: bytes) -> Publishable | None:
     plain: Any = json.loads(line)
     if not isinstance(plain, dict):
         raise TypeError("a JSON object is needed")

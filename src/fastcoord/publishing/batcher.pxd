@@ -33,6 +33,7 @@ cdef class Batcher(BatchQueue):
     cdef uint8_t state_change_tag
     cdef int check(self, object event) except -1
     cdef tuple split(self, Event event)
+    cdef tuple convert(self, tuple events)
     cdef tuple prepare_tuple(self, tuple events)
     cdef bint add_one(self, object event) except -1
     cdef bint add_prepared(self, Event event) except -1

@@ -32,8 +32,10 @@ from fastcoord.wire.primitives cimport (
 )
 from fastcoord.wire.protocol cimport get_protocol, knows
 from fastcoord.wire.sealed_batch cimport make_sealed_batch
+from fastcoord.wire.typed cimport as_app_event
 
 from fastcoord.errors import EventTooLarge
+from fastcoord.wire.typed import class_of
 
 cdef extern from "Python.h":
     PyObject** PySequence_Fast_ITEMS(object) noexcept
@@ -122,12 +124,18 @@ cdef class Batcher(BatchQueue):
     cdef int check(self, object event) except -1:
         """Raise an error unless this is an event that the protocol has."""
         if not is_event(event):
-            if isinstance(event, type) and issubclass(event, Event):
+            if isinstance(event, type) and (issubclass(event, Event) or class_of(event)):
+                arguments = "..." if getattr(event, "__match_args__", ()) else ""
                 raise TypeError(
                     f"only events can be published, and {event.__name__} is a class of events: write"
-                    f" {event.__name__}({'...' if event.__match_args__ else ''})"
+                    f" {event.__name__}({arguments})"
                 )
-            hint = "; publish_many takes lists" if isinstance(event, (list, tuple)) else ""
+            if isinstance(event, (list, tuple)):
+                hint = "; publish_many takes lists"
+            elif hasattr(event, "__struct_fields__") or hasattr(event, "__dataclass_fields__"):
+                hint = ": decorate the class with @fastcoord.event(kind=...)"
+            else:
+                hint = ""
             raise TypeError(
                 f"only events can be published, such as StateChange, not {type(event).__name__}"
                 f" ({event!r:.60}){hint}"
@@ -169,13 +177,26 @@ cdef class Batcher(BatchQueue):
         """
         return self.prepare_tuple(tuple(events))
 
+    cdef tuple convert(self, tuple events):
+        """Replace instances of the program's event classes by their ``AppEvent``."""
+        converted = []
+        for event in events:
+            if not is_event(event):
+                converted_event = as_app_event(event, self.protocol)
+                if converted_event is None:
+                    self.check(event)
+                event = converted_event
+            converted.append(event)
+        return tuple(converted)
+
     cdef tuple prepare_tuple(self, tuple events):
         cdef bint all_fit = True
         cdef Py_ssize_t max_size = self.limit - self.prefix
         for event in events:
+            if not is_event(event):
+                return self.prepare_tuple(self.convert(events))
             if (
-                is_event(event)
-                and code_of(<Event>event) == STATE_CHANGE
+                code_of(<Event>event) == STATE_CHANGE
                 and self.has_state_change
                 and max_size >= FIXED_SIZE
             ):
@@ -200,7 +221,9 @@ cdef class Batcher(BatchQueue):
         cdef uint8_t* position
         cdef const Field* fields
         if not is_event(event):
-            return False
+            event = as_app_event(event, self.protocol)
+            if event is None:
+                return False
         if code_of(<Event>event) == STATE_CHANGE:
             if (
                 self.has_state_change

@@ -5,6 +5,7 @@ from typing_extensions import disjoint_base
 
 from fastcoord.publishing.batcher import Batcher
 from fastcoord.publishing.node_state import NodeState
+from fastcoord.wire.event_classes import Publishable
 from fastcoord.wire.events import Event
 
 class _Waits(Protocol):
@@ -24,7 +25,7 @@ class BlockingPublisher:
         one iteration.
     """
     def __init__(self, state: NodeState, batcher: Batcher, waits: _Waits) -> None: ...
-    def publish(self, *events: Event, timeout: float | None = None) -> None:
+    def publish(self, *events: Publishable, timeout: float | None = None) -> None:
         """Publish events to every other node; wait while ``capacity.client`` is used up.
 
         The events are accepted in their order. Accepted events are kept until the server has
@@ -41,7 +42,7 @@ class BlockingPublisher:
         :raises ConnectionLost: the connection is lost, and reconnecting was given up.
         :raises NodeClosed: the node was closed, or this process is a forked child.
         """
-    def publish_many(self, events: Iterable[Event], *, timeout: float | None = None) -> None:
+    def publish_many(self, events: Iterable[Publishable], *, timeout: float | None = None) -> None:
         """Publish a list of events, like ``publish(*events)`` but without unpacking the list.
 
         :param events: an iterable of events.
@@ -55,7 +56,7 @@ class BlockingPublisher:
         :raises ConnectionLost: the connection is lost, and reconnecting was given up.
         :raises NodeClosed: the node was closed, or this process is a forked child.
         """
-    def publish_nowait(self, *events: Event) -> None:
+    def publish_nowait(self, *events: Publishable) -> None:
         """Publish events without waiting.
 
         The state of the connection never makes this call fail. When ``capacity.client`` is used up,

@@ -5,6 +5,7 @@ from typing_extensions import disjoint_base
 
 from fastcoord.publishing.batcher import Batcher
 from fastcoord.publishing.node_state import NodeState
+from fastcoord.wire.event_classes import Publishable
 from fastcoord.wire.events import Event
 
 class _Sender(Protocol):
@@ -24,7 +25,7 @@ class Publisher:
         ``WrongLoop`` if the call comes from another event loop or thread.
     """
     def __init__(self, state: NodeState, batcher: Batcher, sender: _Sender) -> None: ...
-    def publish(self, *events: Event) -> Coroutine[Any, Any, None]:
+    def publish(self, *events: Publishable) -> Coroutine[Any, Any, None]:
         """Publish events to every other node; wait while ``capacity.client`` is used up.
 
         The events are accepted in their order. If there is capacity, they are accepted as soon as
@@ -40,7 +41,7 @@ class Publisher:
         :raises NodeClosed: the node was closed.
         :raises WrongLoop: the call comes from another event loop or thread.
         """
-    def publish_many(self, events: Iterable[Event]) -> Coroutine[Any, Any, None]:
+    def publish_many(self, events: Iterable[Publishable]) -> Coroutine[Any, Any, None]:
         """Publish a list of events, like ``publish(*events)`` but without unpacking the list.
 
         :param events: an iterable of events.
@@ -52,7 +53,7 @@ class Publisher:
         :raises NodeClosed: the node was closed.
         :raises WrongLoop: the call comes from another event loop or thread.
         """
-    def publish_nowait(self, *events: Event) -> None:
+    def publish_nowait(self, *events: Publishable) -> None:
         """Publish events without waiting, from any thread.
 
         The state of the connection never makes this call fail. When ``capacity.client`` is used up,

@@ -144,6 +144,7 @@ class Consumer(Cursor):
             delivered=self.delivered,
             buffered=self.buffered,
             filtered=self.filtered,
+            mismatched=self.mismatched,
             missed=ring.missed,
             buffered_messages=ring.buffered_messages,
             buffered_bytes=ring.buffered_bytes,

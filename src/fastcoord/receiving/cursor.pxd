@@ -6,15 +6,26 @@ from fastcoord._awaitable cimport Waiter
 from fastcoord.wire.protocol cimport Protocol
 from fastcoord.receiving.ring cimport Ring, Slot
 from fastcoord.wire.primitives cimport Reader
+from fastcoord.wire.typed cimport TypedKinds
 
 cdef enum:
     # Events are decoded in runs of at most this length. So many events fit into the L1 cache.
     EVENTS_AHEAD = 32
 
+# Which AppEvents become instances of the program's event classes.
+cdef enum Typing:
+    TYPING_NEVER
+    TYPING_SOME   # of the classes in `typed`
+    TYPING_ALL    # of every registered class
+
 cdef class Cursor:
     cdef readonly Ring ring
     cdef Protocol protocol
     cdef uint64_t mask
+    cdef uint64_t app_event_bit    # in `mask`
+    cdef Typing typing
+    cdef TypedKinds typed          # the program's event classes, or None if none is delivered
+    cdef readonly uint64_t mismatched
     cdef object as_notices
     cdef object get_loop
     cdef readonly uint64_t delivered

@@ -26,7 +26,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT
 from cpython.tuple cimport PyTuple_New
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastcoord._awaitable cimport Waiter, raise_thrown, set_slots
@@ -37,10 +37,12 @@ from fastcoord.wire.protocol cimport get_protocol, kinds_mask
 from fastcoord.receiving.ring cimport Ring
 from fastcoord.wire.scan cimport skip_event
 from fastcoord.wire.primitives cimport reader_init
+from fastcoord.wire.typed cimport TypedKinds, app_event_code, registered_count, take_app_event
 
 import collections.abc
 
 from fastcoord.errors import SubscriptionError
+from fastcoord.wire.typed import split_typed
 
 cdef extern from "Python.h":
     PyObject** PySequence_Fast_ITEMS(object) noexcept
@@ -56,13 +58,37 @@ cdef enum:
     EVENTS_PER_ITERATION = 4096
 
 
+cdef inline uint64_t run_mask(Cursor cursor) noexcept:
+    """Return the kinds that are decoded in runs.
+
+    AppEvent is not among them if its events may become instances of the program's classes.
+    """
+    if cursor.typing == TYPING_NEVER or (
+        cursor.typing == TYPING_ALL and registered_count[0] == 0
+    ):
+        return cursor.mask
+    return cursor.mask & ~cursor.app_event_bit
+
+
+cdef inline bint is_at_app_event(Cursor cursor, uint64_t mask) noexcept:
+    """Return whether an AppEvent follows that is not decoded in runs.
+
+    :param mask: the result of ``run_mask``.
+    """
+    return (
+        mask != cursor.mask
+        and cursor.reader.position < cursor.reader.end
+        and cursor.protocol.code_of_tag[cursor.reader.position[0]] == app_event_code()
+    )
+
+
 cdef class Cursor:
     """Take the events, batches and notices of one ring.
 
     :param ring: the ring.
     :param protocol: the name of a protocol.
     :param kinds: a list of the event classes to deliver, or ``None`` for all. Other events are
-        counted and never become objects.
+        counted and never become objects. The program's event classes may be among them.
     :param as_notices: called with a dict from node id to the number of dropped events; returns the
         list of notices that report them.
     :param get_loop: returns the running event loop; called when a task has to wait.
@@ -71,7 +97,12 @@ cdef class Cursor:
     def __init__(self, Ring ring, *, protocol, kinds, as_notices, get_loop):
         self.ring = ring
         self.protocol = get_protocol(protocol)
-        self.mask = kinds_mask(kinds)
+        self.typed, others = split_typed(kinds)
+        self.mask = kinds_mask(others)
+        self.app_event_bit = <uint64_t>1 << app_event_code()
+        if self.typed is not None:
+            self.mask |= self.app_event_bit
+            self.typing = TYPING_ALL if self.typed.by_kind is None else TYPING_SOME
         self.as_notices = as_notices
         self.get_loop = get_loop
         self.notices = []
@@ -198,19 +229,26 @@ cdef class Cursor:
         """
         # Keeps the memory of `reader` alive while events are created.
         cdef bytes _payload = self.payload
+        cdef Py_ssize_t count = min(<Py_ssize_t>self.left, EVENTS_AHEAD)
         cdef Py_ssize_t decoded = 0
+        cdef uint64_t mask = run_mask(self)
         # `ahead` is empty here. `ahead_end` is set only after decoding: until then `left` still
         # counts these events, and `buffered` must not count them twice.
         self.ahead_at = self.ahead_end = 0
         self.enter_decoding()
         try:
-            decoded = decode_run(
-                self.protocol,
-                &self.reader,
-                self.ahead,
-                min(<Py_ssize_t>self.left, EVENTS_AHEAD),
-                self.mask,
-            )
+            while decoded < count:
+                decoded += decode_run(
+                    self.protocol, &self.reader, self.ahead + decoded, count - decoded, mask
+                )
+                if decoded == count or not is_at_app_event(self, mask):
+                    break
+                event = take_app_event(self.protocol, &self.reader, self.typed, &self.mismatched)
+                if event is None:
+                    break
+                Py_INCREF(event)
+                self.ahead[decoded] = <PyObject*>event
+                decoded += 1
             if decoded:
                 # No notice is delivered before these events, so this holds for each of them.
                 self.last_sender = self.slot.node_id
@@ -347,12 +385,23 @@ cdef class Cursor:
         # Nothing is taken before everything is decoded: if decoding raises MemoryError, the next
         # call starts here again.
         cdef const uint8_t* start = self.reader.position
+        cdef uint64_t mask = run_mask(self)
+        cdef uint64_t mismatched = 0
         try:
             while taken + skipped < size:
                 taken += decode_run(
-                    self.protocol, &self.reader, items + taken, size - skipped - taken, self.mask
+                    self.protocol, &self.reader, items + taken, size - skipped - taken, mask
                 )
                 if taken + skipped < size:
+                    if is_at_app_event(self, mask):
+                        event = take_app_event(
+                            self.protocol, &self.reader, self.typed, &mismatched
+                        )
+                        if event is not None:
+                            Py_INCREF(event)
+                            items[taken] = <PyObject*>event
+                            taken += 1
+                            continue
                     if self.reader.position == self.reader.end:
                         raise AssertionError(
                             "a message holds fewer events than were counted when it arrived"
@@ -381,6 +430,7 @@ cdef class Cursor:
         self.left = 0
         self.filtered += skipped
         self.delivered += taken
+        self.mismatched += mismatched
         self.until_pause -= taken + skipped
         return chosen
 

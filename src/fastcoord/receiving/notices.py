@@ -17,7 +17,9 @@ from fastcoord.events import (
     ProtocolMismatch,
     Reconnected,
 )
+from fastcoord.wire.event_classes import EventClass
 from fastcoord.wire.table import PROTOCOLS, TAGS
+from fastcoord.wire.typed import class_of
 
 __all__ = [
     "Kinds",
@@ -28,7 +30,7 @@ __all__ = [
     "unwanted_notices",
 ]
 
-Kinds = Iterable[type[Event] | type[Notice]]
+Kinds = Iterable[EventClass]
 
 
 def split_kinds(
@@ -69,11 +71,13 @@ def refuse_missing(kinds: Iterable[type[Event]], protocol: str) -> None:
     :raises UnsupportedEvent: one of them would never arrive.
     """
     for kind in kinds:
-        if kind is Event or kind.__name__ in TAGS[protocol]:
+        sent_as = kind.__name__ if class_of(kind) is None else "AppEvent"
+        if kind is Event or sent_as in TAGS[protocol]:
             continue
-        having = [name for name in PROTOCOLS if kind.__name__ in TAGS[name]]
+        having = [name for name in PROTOCOLS if sent_as in TAGS[name]]
+        what = "it" if sent_as == kind.__name__ else f"it is sent as {sent_as}, which"
         raise UnsupportedEvent(
-            f"{kind.__name__} in kinds would never arrive: it does not exist in the protocol"
+            f"{kind.__name__} in kinds would never arrive: {what} does not exist in the protocol"
             f" {protocol} (cluster.protocol); {' and '.join(having)}"
             f" {'has' if len(having) == 1 else 'have'} it"
         )

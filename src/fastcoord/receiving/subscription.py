@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import AsyncIterator, Awaitable
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
     from fastcoord._codec import Batch
     from fastcoord.events import Event, Notice
     from fastcoord.receiving.consumer import Consumer
@@ -14,8 +17,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Subscription"]
 
+if TYPE_CHECKING:
+    # Without an argument, as in an annotation, a subscription is one of `Event`.
+    T_co = TypeVar("T_co", covariant=True, default=Event)
+else:
+    T_co = typing.TypeVar("T_co", covariant=True)
 
-class Subscription:
+
+class Subscription(Generic[T_co]):
     """The events of the other nodes, from the call of ``Node.subscribe`` on.
 
     Iterate over a subscription with ``async for``. It yields events in each sender's order, and
@@ -32,13 +41,15 @@ class Subscription:
     def __init__(self, consumer: Consumer) -> None:
         self._consumer = consumer
 
-    def __aiter__(self) -> AsyncIterator[Event | Notice]:
+    def __aiter__(self) -> AsyncIterator[T_co | Notice]:
         self._consumer.check_open()
         # Return the compiled cursor itself, so that no Python code runs for each event.
-        return self._consumer
+        cursor: AsyncIterator[Any] = self._consumer
+        return cursor
 
-    def __anext__(self) -> Awaitable[Event | Notice]:
-        return self._consumer.__anext__()
+    def __anext__(self) -> Awaitable[T_co | Notice]:
+        step: Awaitable[Any] = self._consumer.__anext__()
+        return step
 
     def batches(self) -> AsyncIterator[Batch | Notice]:
         """Iterate over notices and whole batches, each with the events of one message.
@@ -51,12 +62,13 @@ class Subscription:
         self._consumer.check_open()
         return self._consumer.batches()
 
-    def take_nowait(self) -> Event | Notice | None:
+    def take_nowait(self) -> T_co | Notice | None:
         """Take the next buffered event or notice without waiting.
 
         :return: ``None`` if nothing is buffered.
         """
-        return self._consumer.take_event()
+        item: Any = self._consumer.take_event()
+        return item  # type: ignore[no-any-return]
 
     @property
     def sender(self) -> int | None:
@@ -66,7 +78,7 @@ class Subscription:
         """
         return self._consumer.sender
 
-    async def __aenter__(self) -> Subscription:
+    async def __aenter__(self) -> Subscription[T_co]:
         return self
 
     async def __aexit__(

@@ -60,7 +60,8 @@ cdef uint64_t kinds_mask(kinds) except? 0:
             return ALL_KINDS
         if kind not in EVENT_TYPES or kind is None:
             raise TypeError(
-                f"kinds must hold event classes such as StateChange, not {kind!r:.60}"
+                f"kinds must hold event classes such as StateChange, not {kind!r:.60}; a class of"
+                " the program needs @fastcoord.event(kind=...)"
             )
         mask |= <uint64_t>1 << <int>EVENT_TYPES.index(kind)
     return mask
