@@ -55,6 +55,7 @@ SUBSCRIPTION_COUNTERS = {
     "arrived": ("arrived_events", "Events that reached the subscriptions of this name."),
     "delivered": ("delivered_events", "Arrived events that were returned to the program."),
     "filtered": ("filtered_events", "Arrived events whose class the subscription excludes."),
+    "mismatched": ("mismatched_events", "Delivered events that did not fit their class."),
     "missed": ("missed_events", "Arrived events that were dropped: the program was too slow."),
 }
 """The same for each field of ``SubscriptionStats``."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fastcoord.publishing.sender import Sender
     from fastcoord.receiving.consumer import Overflow
     from fastcoord.stats import Health, Peer, Stats
+    from fastcoord.streaming.start import Since
 
 __all__ = ["Node"]
 
@@ -84,6 +85,7 @@ class Node(BlockingPublisher):
         peers: bool = ...,
         connection: bool = ...,
         name: str | None = ...,
+        since: Since | None = ...,
         timeout: float | None = ...,
     ) -> Subscription[Event]: ...
 
@@ -96,6 +98,7 @@ class Node(BlockingPublisher):
         peers: bool = ...,
         connection: bool = ...,
         name: str | None = ...,
+        since: Since | None = ...,
         timeout: float | None = ...,
     ) -> Subscription[T]: ...
 
@@ -107,6 +110,7 @@ class Node(BlockingPublisher):
         peers: bool = False,
         connection: bool = False,
         name: str | None = None,
+        since: Since | None = None,
         timeout: float | None = None,
     ) -> Subscription[Any]:
         """Subscribe to the events that the other nodes publish from now on.
@@ -118,20 +122,29 @@ class Node(BlockingPublisher):
         :param peers: whether to deliver ``PeerUp`` and ``PeerDown``.
         :param connection: whether to deliver ``Disconnected`` and ``Reconnected``.
         :param name: a short name for stats and metrics, such as ``"cache"``.
+        :param since: where to begin in the stream of ``cluster.stream``: a stream sequence, a
+            ``timedelta`` or seconds before now, or a ``datetime``; see ``fastcoord.Node.subscribe``.
         :param timeout: how many seconds an iteration waits for its next item before it raises
             ``RequestTimeout``; ``None`` for no limit.
         :return: the subscription, to be used with ``with`` and ``for``.
-        :raises TypeError: an item of ``kinds`` is not a class of events or notices, or ``name`` is
-            not a string.
+        :raises TypeError: an item of ``kinds`` is not a class of events or notices, or ``name`` or
+            ``since`` has another type.
         :raises UnsupportedEvent: ``kinds`` has an event that the node's protocol does not have.
-        :raises ValueError: ``kinds`` or ``name`` is empty, or ``overflow`` has another value.
+        :raises ValueError: ``kinds`` or ``name`` is empty, or ``overflow`` has another value, or
+            ``since`` is negative or has no time zone.
+        :raises StreamError: ``since`` is given, and the node has no stream.
         :raises ConnectionLost: the connection is lost, and reconnecting was given up.
         :raises NodeClosed: the node was closed, or this process is a forked child.
         """
         self._check()
         subscription = self._thread.call(
             lambda: self._node.subscribe(
-                kinds=kinds, overflow=overflow, peers=peers, connection=connection, name=name
+                kinds=kinds,
+                overflow=overflow,
+                peers=peers,
+                connection=connection,
+                name=name,
+                since=since,
             )
         )
         return Subscription(subscription._consumer, self._thread, self, timeout)

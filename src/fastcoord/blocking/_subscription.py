@@ -155,6 +155,15 @@ class Subscription(Generic[T_co]):
         """
         return self._consumer.sender
 
+    @property
+    def sequence(self) -> int | None:
+        """The stream sequence up to which the program has taken everything.
+
+        Pass it as ``since`` to the ``subscribe`` of a later run to continue there. ``None`` without
+        a stream.
+        """
+        return self._consumer.sequence
+
     def __enter__(self) -> Subscription[T_co]:
         return self
 
