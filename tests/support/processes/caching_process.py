@@ -9,7 +9,8 @@ Beside the cache, a second subscription receives the same items. Before each rea
 that the process knows what the read must not contradict:
 
 - an event of another node: no version below that of the event;
-- a ``Missed`` or ``Reconnected``: no version below what the database had before the item arrived;
+- a ``Missed``, or ``Reconnected`` without a stream: no version below what the database had before
+  the item arrived;
 - ``Disconnected``: only values whose load ended after the read began.
 """
 
@@ -74,6 +75,7 @@ class Worker:
         self.reads = 0
         self.at_least = dict.fromkeys(range(KEYS), 0)
         self.is_disconnected = False
+        self.has_stream = node.config.cluster.stream is not None
         self.violations: list[str] = []
         self.must_stop = asyncio.Event()
         self.watched = node.subscribe(connection=True)
@@ -94,10 +96,12 @@ class Worker:
                 case StateChange(account_id=key, change_id=version):
                     self.at_least[key] = max(self.at_least[key], version)
                 case Missed() | Reconnected():
-                    for key, version in self.before.items():
-                        self.at_least[key] = max(self.at_least[key], version)
                     if isinstance(item, Reconnected):
                         self.is_disconnected = False
+                        if self.has_stream:
+                            continue
+                    for key, version in self.before.items():
+                        self.at_least[key] = max(self.at_least[key], version)
                 case Disconnected():
                     self.is_disconnected = True
         self.before = self.database.versions()
