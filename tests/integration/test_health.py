@@ -68,6 +68,20 @@ async def test_slow_subscription_is_unhealthy(server: LocalServer, cluster: Clus
         assert receiver.health()
 
 
+async def test_short_backlog_is_healthy(shared_server: LocalServer, cluster: Cluster) -> None:
+    settings = {"capacity": {"subscription": 10}, "cluster": {**cluster, "heartbeat": "1h"}}
+    async with (
+        joined(shared_server, 1, **settings) as receiver,
+        joined(shared_server, 2, **settings) as sender,
+        receiver.subscribe(),
+    ):
+        for _ in range(8):
+            await sender.publish(ReloadBlockedIps())
+            await sender.flush()
+        await until(lambda: receiver.stats().subscriptions[0].buffered_messages == 8)
+        assert receiver.health()
+
+
 async def test_half_full_subscription_is_healthy(server: LocalServer, cluster: Cluster) -> None:
     settings = {"capacity": {"subscription": 10}, "cluster": {**cluster, **FAST}}
     async with (

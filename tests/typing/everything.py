@@ -136,6 +136,12 @@ def every_configuration(text: str) -> fastcoord.Config:
     return config
 
 
+def every_way_to_configure() -> fastcoord.Connecting:
+    fastcoord.make_config("nats://nats1", node_id=5, heartbeat="1s", pace=0)
+    fastcoord.make_config(servers=["nats1"], user="node", password="word", max_reconnects=None)
+    return fastcoord.connect(servers="nats1", tls_enable=True, timeout_request="3s")
+
+
 async def every_method(config: fastcoord.Config) -> None:
     connecting = fastcoord.connect(config, node_id=5, protocol="fastcoord-1")
     reveal_type(connecting)  # Connecting
@@ -151,6 +157,9 @@ async def every_method(config: fastcoord.Config) -> None:
     stats: fastcoord.Stats = node.stats()
     reveal_type(stats.accepted)  # int
     reveal_type(stats.server)  # str | None
+    reveal_type(stats.to_dict())  # dict[str, Any]
+    health: fastcoord.Health = node.health()
+    reveal_type(health.reasons)  # tuple[str, ...]
     reveal_type(stats.missed)  # dict[str, int]
     own: fastcoord.SubscriptionStats = stats.subscriptions[0]
     stream: fastcoord.StreamStats | None = stats.stream
