@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from fastcoord import DataType, ReloadBlockedIps, StateChange
+from fastcoord import AppEvent, DataType, ReloadBlockedIps, StateChange
 from fastcoord.server import LocalServer
 from support.cluster.nodes import joined, node_toml
 from support.processes.example import EXAMPLES, Program, example
@@ -247,6 +247,47 @@ async def test_anyio_tasks_end_in_time(server: LocalServer) -> None:
     ):
         assert [await one.line("seen:"), await two.line("seen:")] == ["seen: 2", "seen: 1"]
         assert [await one.process.wait(), await two.process.wait()] == [0, 0]
+
+
+async def test_jobs_report_results(server: LocalServer) -> None:
+    async with example("sync_jobs/jobs.py", "watch", 2, 20, server=server) as watcher:
+        await watcher.line("watching")
+        async with example("sync_jobs/jobs.py", "work", 1, 20, server=server) as worker:
+            assert await worker.line() == "20 results confirmed"
+            assert await worker.process.wait() == 0
+        assert await watcher.line() == "worker 1 has ended"
+        assert await watcher.line() == "20 of 20 jobs done"
+        assert await watcher.process.wait() == 0
+
+
+async def test_interrupted_jobs_are_reported(server: LocalServer) -> None:
+    async with example("sync_jobs/jobs.py", "watch", 2, 100_000, server=server) as watcher:
+        await watcher.line("watching")
+        async with (
+            joined(server, 3, cluster={"protocol": "fastcoord-1"}) as peer,
+            peer.subscribe(kinds=[AppEvent]) as events,
+            example("sync_jobs/jobs.py", "work", 1, 100_000, server=server) as worker,
+        ):
+            await anext(aiter(events))
+            assert await worker.end(signal.SIGINT) != 0
+        assert await watcher.line("worker 1") == "worker 1 has ended"
+        found = re.match(r"(\d+) of 100000 jobs done", await watcher.line())
+        assert found is not None
+        assert 0 < int(found[1]) <= 100_000
+
+
+async def test_shop_events_reach_warehouse(server: LocalServer) -> None:
+    page = (PAGES / "typed-events.md").read_text("utf-8")
+    shown = page.split("```text\n")[1].split("```")[0].splitlines()
+    async with example("typed_events/warehouse.py", 2, server=server) as warehouse:
+        assert await warehouse.line() == shown[0] == "ready"
+        async with example("typed_events/shop.py", 1, server=server) as shop:
+            assert await shop.process.wait() == 0
+        lines = [await warehouse.line() for _ in range(len(shown))]
+        logged = [line for line in lines if "does not fit" in line]
+        assert [line for line in lines if line not in logged] == shown[1:]
+        assert len(logged) == 1
+        assert await warehouse.process.wait() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

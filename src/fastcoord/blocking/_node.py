@@ -123,7 +123,7 @@ class Node(BlockingPublisher):
         :param connection: whether to deliver ``Disconnected`` and ``Reconnected``.
         :param name: a short name for stats and metrics, such as ``"cache"``.
         :param since: where to begin in the stream of ``cluster.stream``: a stream sequence, a
-            ``timedelta`` or seconds before now, or a ``datetime``; see ``fastcoord.Node.subscribe``.
+            ``timedelta`` or seconds before now, or a ``datetime``, as for ``fastcoord.Node``.
         :param timeout: how many seconds an iteration waits for its next item before it raises
             ``RequestTimeout``; ``None`` for no limit.
         :return: the subscription, to be used with ``with`` and ``for``.
