@@ -293,5 +293,7 @@ async def every_error(node: fastcoord.Node) -> None:
         raise
     except (fastcoord.ServerNotFound, fastcoord.ServerError, fastcoord.PermissionDenied):
         raise
+    except fastcoord.StreamError:
+        raise
     except fastcoord.FastcoordError:
         raise
