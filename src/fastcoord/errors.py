@@ -14,6 +14,7 @@
     │   └── TlsError
     ├── ConnectionLost (ConnectionError)  the connection is lost and reconnecting was given up
     ├── RequestTimeout (TimeoutError)     no answer within ``timeout.request``
+    ├── PeersUnconfirmed (TimeoutError)   a peer does not have all events of this node
     ├── StreamError (RuntimeError)        JetStream, or the stream of a node, cannot be used
     ├── NodeClosed (RuntimeError)         the node is closed, or this process is a forked child
     ├── WrongLoop (RuntimeError)          the call is from another event loop or thread
@@ -23,7 +24,7 @@
         └── ServerNotFound (FileNotFoundError)
 
 A class also inherits the built-in exception in parentheses. For example, ``except TimeoutError``
-catches ``ConnectTimeout`` and ``RequestTimeout``.
+catches ``ConnectTimeout``, ``RequestTimeout`` and ``PeersUnconfirmed``.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ __all__ = [
     "FastcoordError",
     "IncompatibleNatsPy",
     "NodeClosed",
+    "PeersUnconfirmed",
     "PermissionDenied",
     "RequestTimeout",
     "ServerError",
@@ -184,6 +186,21 @@ class StreamError(FastcoordError, RuntimeError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (functools.partial(type(self), code=self.code), (self.message,))
+
+
+class PeersUnconfirmed(FastcoordError, TimeoutError):
+    """``flush(peers=True)``: a peer did not confirm all events in time, or has missed some.
+
+    :ivar missing: the ids of these peers.
+    """
+
+    def __init__(self, message: str, *, missing: frozenset[int]) -> None:
+        super().__init__(message)
+        self.message = message
+        self.missing = missing
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (functools.partial(type(self), missing=self.missing), (self.message,))
 
 
 class NodeClosed(FastcoordError, RuntimeError):

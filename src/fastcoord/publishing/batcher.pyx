@@ -99,6 +99,11 @@ cdef class Batcher(BatchQueue):
         return self.queue[0].offset if self.queue else self.accepted - self.open_count
 
     @property
+    def first_unsent(self):
+        """The offset of the first event that no connection has taken."""
+        return self.queue[0].offset if self.queue else self.accepted - self.open_count
+
+    @property
     def next_discarded(self):
         """How many events before ``next_offset`` were discarded."""
         if self.resend:

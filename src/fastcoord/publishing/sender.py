@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from itertools import groupby
 from math import inf
 from operator import attrgetter
@@ -14,16 +13,19 @@ from typing import TYPE_CHECKING
 from fastcoord._deadline import within
 from fastcoord.errors import RequestTimeout
 from fastcoord.nats.frames import HEADER_ALLOWANCE
+from fastcoord.publishing.batch_age import BatchAge
 from fastcoord.publishing.batcher import Batcher
 from fastcoord.publishing.caller import CallerCheck
 from fastcoord.publishing.confirmation import CONFIRMATION_PAUSE, Confirmations
+from fastcoord.publishing.empty_batches import EmptyBatches
+from fastcoord.publishing.pace import Pace
+from fastcoord.publishing.waiting_publishers import WaitingPublishers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fastcoord.config import Config
     from fastcoord.errors import PermissionDenied
-    from fastcoord.events import Event
     from fastcoord.nats.connection import Connection, Note
     from fastcoord.publishing.node_state import NodeState
     from fastcoord.wire.sealed_batch import SealedBatch
@@ -59,7 +61,6 @@ class Sender:
         self._clock = time.monotonic
         self._request_timeout = config.nats.timeout.request
         self._batch_bytes = config.nats.capacity.batch_bytes
-        self._max_age = config.cluster.max_age
         capacity = config.nats.capacity.client
         self.batcher = Batcher(
             node_id=node_id,
@@ -72,18 +73,23 @@ class Sender:
         )
         self._confirmations = Confirmations(self.batcher, capacity)
         self._confirmation_timer: asyncio.TimerHandle | None = None
-        self._empty_payload = self.batcher.empty_payload()
+        self.empty_batches = EmptyBatches(
+            self.batcher, config.cluster.presence_subject, incarnation
+        )
+        self.pace = Pace(config.cluster.pace, protocol)
+        self._pace_timer: asyncio.TimerHandle | None = None
+        self._waiting = WaitingPublishers(state, self.batcher)
+        self.publish_rest = self._waiting.accept
+        self._age = BatchAge(self.batcher, config.cluster.max_age, self._clock)
+        self.seconds_to_expiry = self._age.seconds_to_expiry
         self._connection: Connection | None = None
+        self._has_connected = False
         self._is_held = False
         self._is_refused = False
         self._is_flush_requested = False
         self._refusals = 0
-        self._waiting_since = self._clock()
-        """When the last connection stopped taking batches. The age of batches that were accepted
-        before is counted from this time."""
         self._silent_since = 0.0
         """When the lost connection last showed that its server was alive."""
-        self._waiters: deque[asyncio.Future[None]] = deque()
 
     # ----------------------------------------------------------------------- publishing
 
@@ -93,30 +99,6 @@ class Sender:
         Otherwise a task that publishes without ever waiting would stop the loop from sending.
         """
         await asyncio.sleep(0)
-
-    async def publish_rest(self, prepared: tuple[Event, ...], done: int) -> None:
-        """Wait until the events from index ``done`` on are accepted.
-
-        Waiting publishers get capacity in the order of their calls.
-        """
-        while done < len(prepared):
-            waiter = self._loop.create_future()
-            self._waiters.append(waiter)
-            try:
-                self._state.set_waiting(len(self._waiters))
-                self._wake_publisher()
-                await waiter
-                self._state.check_publishing()
-                done = self.batcher.add_from(prepared, done)
-            finally:
-                self._waiters.remove(waiter)
-                self._state.set_waiting(len(self._waiters))
-                # If this task was cancelled, the next publisher gets the capacity.
-                self._wake_publisher()
-
-    def _wake_publisher(self) -> None:
-        if self._waiters and not self.batcher.is_full and not self._waiters[0].done():
-            self._waiters[0].set_result(None)
 
     # ---------------------------------------------------------------- sealing and sending
 
@@ -160,6 +142,8 @@ class Sender:
     def _flush(self) -> None:
         """Seal the open batch, and send batches while the connection is writable."""
         self._is_flush_requested = False
+        if self.pace.is_on and self._waits_for_pace():
+            return
         self.batcher.begin_flush()
         self.batcher.seal()
         self._send_batches()
@@ -171,9 +155,17 @@ class Sender:
             return
         if not (batcher.queue or batcher.resend):
             return
+        pace = self.pace
+        if pace.is_on and self._waits_for_pace():
+            return
         try:
-            while (batcher.queue or batcher.resend) and connection.is_writable:
-                self._write(connection)
+            if pace.is_on:
+                if connection.is_writable:
+                    pace.sent(self._write(connection, 1), self._loop.time())
+                    self._waits_for_pace()
+            else:
+                while (batcher.queue or batcher.resend) and connection.is_writable:
+                    self._write(connection, BYTES_PER_WRITE)
         except BaseException:
             # A signal handler raised an exception, or there is no memory. Batches that were taken
             # may not have been written, so no PONG of this connection may confirm them.
@@ -181,25 +173,48 @@ class Sender:
             raise
         self._confirm_later()
 
-    def _write(self, connection: Connection) -> None:
-        """Take the batches of one write from the batcher and write them to a connection."""
+    def _waits_for_pace(self) -> bool:
+        """Return whether the next message must wait, and schedule the end of its wait.
+
+        Meanwhile the open batch takes further events.
+        """
+        ready_at = self.pace.ready_at
+        if ready_at <= self._loop.time() or self._connection is None:
+            return False
+        timer = self._pace_timer
+        if timer is None or timer.cancelled() or timer.when() < self._loop.time():
+            self._pace_timer = self._loop.call_at(ready_at, self._end_pace)
+        return True
+
+    def _end_pace(self) -> None:
+        self._pace_timer = None
+        self._flush()
+
+    def _write(self, connection: Connection, max_bytes: int) -> int:
+        """Take the batches of one write from the batcher and write them to a connection.
+
+        :return: how many events the batches hold.
+        """
         note: Note = "resend" if self.batcher.resend else None
-        taken = self.batcher.take(BYTES_PER_WRITE)
+        taken = self.batcher.take(max_bytes)
         now = self._loop.time()
         self._confirmations.count_sent(len(taken))
-        last = taken[-1]
+        first, last = taken[0], taken[-1]
+        end = last.offset + last.count
         answered = None
         if self._confirmations.is_due(now):
-            answered = self._expect_pong(connection, last.offset + last.count, now)
+            answered = self._expect_pong(connection, end, now)
         for members in _split_where_discarded(taken):
             self.sent_bytes += connection.publish(
                 self.incarnation,
                 members[0].discarded,
                 members,
+                connection=self.empty_batches.number,
                 note=note,
                 answered=answered if members[-1] is last else None,
             )
         self.last_sent = now
+        return end - first.offset
 
     def resume(self) -> None:
         """Continue sending when the socket is writable again."""
@@ -211,7 +226,7 @@ class Sender:
         The node calls this method at each tick. A step that was not skipped is harmless to repeat.
         """
         self._flush()
-        self._wake_publisher()
+        self._waiting.wake()
         self._confirm_later()
 
     # ---------------------------------------------------------------------- confirmations
@@ -258,7 +273,7 @@ class Sender:
             # The batch is still open because the capacity was used up at the last flush.
             batcher.seal()
         self._send_batches()
-        self._wake_publisher()
+        self._waiting.wake()
         if not confirmations.is_pinging:
             if confirmations.has_flushes and batcher.next_offset > up_to:
                 self._ping(connection, batcher.next_offset)
@@ -267,22 +282,12 @@ class Sender:
             else:
                 self._confirm_later()
 
-    def beat(self, note: Note = None) -> None:
+    def beat(self, note: Note = None, *, reply: bytes = b"", question: bytes = b"") -> None:
         """Send an empty batch with the present offset: a heartbeat, a hello or a goodbye."""
-        if self._connection is None or self._state.is_closed:
-            return
-        batcher = self.batcher
-        if note is None and batcher.resend:
-            # The offset of this batch is smaller than offsets that peers may have received before.
-            note = "resend"
-        self._connection.publish_empty(
-            self._empty_payload,
-            self.incarnation,
-            batcher.next_offset,
-            batcher.next_discarded,
-            note=note,
-        )
-        self.last_sent = self._loop.time()
+        if not self._state.is_closed and self.empty_batches.send(
+            note, reply=reply, question=question
+        ):
+            self.last_sent = self._loop.time()
 
     # -------------------------------------------------------------------------------- age
 
@@ -291,27 +296,13 @@ class Sender:
 
         :return: how many events were discarded.
         """
-        deadline = self._clock() - self._max_age
-        if self._waiting_since >= deadline:
-            return 0
         if self._connection is not None and not self._is_refused:
             return 0
-        discarded = self.batcher.discard_before(deadline)
+        discarded = self._age.discard_expired()
         if discarded:
             self._flush()
-            self._wake_publisher()
+            self._waiting.wake()
         return discarded
-
-    def seconds_to_expiry(self) -> float:
-        """Return how long the oldest batch that no connection has taken may still wait."""
-        batcher = self.batcher
-        now = self._clock()
-        accepted_at = now
-        if batcher.queue:
-            accepted_at = batcher.queue[0].accepted_at
-        elif batcher.open_count:
-            accepted_at = batcher.opened_at
-        return max(accepted_at, self._waiting_since) + self._max_age - now
 
     # ---------------------------------------------------------------------- connections
 
@@ -335,13 +326,14 @@ class Sender:
         batcher.repeat(inf if repeat is None else self._silent_since - repeat)
         discarded = self.limit_batches(connection.max_payload)
         self._is_held = hold
-        self._connection = connection
-        # The hello tells the peers the offset of this node. Each peer answers with its own offset.
-        self.beat("hello")
+        if self._has_connected:
+            self.empty_batches.number += 1
+        self._has_connected = True
+        self._connection = self.empty_batches.connection = connection
         self._flush()
         if self._confirmations.has_flushes:
             self.check_alive()
-        self._wake_publisher()
+        self._waiting.wake()
         return discarded
 
     def refused(self, reason: PermissionDenied) -> None:
@@ -355,14 +347,12 @@ class Sender:
         self._state.refuse(reason)
         self._refusals += 1
         if not self._is_refused and not self._is_held:
-            self._waiting_since = self._clock()
+            self._age.restart()
         self._is_refused = True
         self._confirmations.clear_pings()
         self.batcher.rewind()
         self._confirmations.end(reason)
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._waiting.wake_all()
 
     def permitted(self) -> None:
         """Send the waiting batches when the server permits publishing again."""
@@ -370,7 +360,7 @@ class Sender:
             self._is_refused = False
             self._state.permit()
             self._flush()
-            self._wake_publisher()
+            self._waiting.wake()
 
     def limit_batches(self, max_payload: int) -> int:
         """Limit batches to the largest message that the server accepts.
@@ -394,7 +384,7 @@ class Sender:
         if connection is not None:
             now = self._clock()
             if not self._is_held and not self._is_refused:
-                self._waiting_since = now
+                self._age.restart()
             self._silent_since = now - max(0.0, self._loop.time() - connection.last_activity)
         # The next connection may have the right to publish.
         self._is_refused = False
@@ -403,6 +393,7 @@ class Sender:
         self.batcher.rewind()
         # Reset last: while this is set, the caller calls ``disconnected`` again if an exception
         # interrupted it.
+        self.empty_batches.connection = None
         self._connection = None
 
     # -------------------------------------------------------------------------- flushing
@@ -452,11 +443,10 @@ class Sender:
 
     def end(self) -> None:
         """Wake every waiting publisher and flush. Each raises the exception that ended the node."""
-        if self._confirmation_timer is not None:
-            self._confirmation_timer.cancel()
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        for timer in (self._confirmation_timer, self._pace_timer):
+            if timer is not None:
+                timer.cancel()
+        self._waiting.wake_all()
         if self._state.ended is not None:
             self._confirmations.end(self._state.ended)
 
