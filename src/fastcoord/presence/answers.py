@@ -29,7 +29,11 @@ class Answers:
     """
 
     def __init__(
-        self, node_id: int, *, chance: random.Random | None = None, bucket: TokenBucket | None = None
+        self,
+        node_id: int,
+        *,
+        chance: random.Random | None = None,
+        bucket: TokenBucket | None = None,
     ) -> None:
         self._node_id = node_id
         self._chance = random.Random() if chance is None else chance
@@ -45,6 +49,7 @@ class Answers:
         asker: int,
         numbers: tuple[int, ...],
         up: Sequence[tuple[int, int]],
+        peers: int,
         now: float,
     ) -> tuple[int, ...] | None:
         """Answer a node that has just connected, with the peers that are up.
@@ -54,18 +59,17 @@ class Answers:
         :param asker: the node id of the newcomer.
         :param numbers: of its question: token, ``EVERYBODY``, and how many answers it wants; 0 if
             everybody is to answer.
-        :param up: node id and incarnation of each peer that is up.
+        :param up: node id and incarnation of each peer that was received on this connection.
+        :param peers: how many peers are up. After an outage this includes those that have not
+            connected again yet, so that the first ones to return do not all answer.
         :param now: the time in seconds.
         :return: the numbers of the answer, or ``None`` for no answer.
         """
         if len(numbers) < 3 or numbers[1] != EVERYBODY:
             return None
         wanted = numbers[2]
-        if wanted:
-            # The newcomer may count as one of the peers.
-            others = max(1, len(up))
-            if self._chance.random() * others >= min(wanted, MAX_ANSWERS_WANTED):
-                return None
+        if wanted and self._chance.random() * peers >= min(wanted, MAX_ANSWERS_WANTED):
+            return None
         if not self._bucket.take(now):
             return None
         named = up if len(up) <= MAX_ROSTER else self._chance.sample(up, MAX_ROSTER)

@@ -73,9 +73,13 @@ class Questions:
 
         :return: the token of the question. No other node can guess it.
         """
-        token = secrets.randbits(TOKEN_BITS)
+        token = self.new_token()
         self._handlers[token] = handler
         return token
+
+    def new_token(self) -> int:
+        """Return a token for a question whose answers the caller recognizes by itself."""
+        return secrets.randbits(TOKEN_BITS)
 
     def close(self, token: int) -> None:
         """Drop further answers to a question."""
@@ -171,7 +175,8 @@ class Questions:
         def take(answer: Answer) -> None:
             if len(answer.numbers) >= 3:
                 joined_at = joined.of(answer.node_id, answer.incarnation)
-                progress.answered(answer.node_id, *answer.numbers[:3], joined_at)
+                expected, gap_end, began_at = answer.numbers[:3]
+                progress.answered(answer.node_id, expected, gap_end, began_at, joined_at)
                 if progress.is_decided and not decided.done():
                     decided.set_result(None)
 

@@ -15,20 +15,20 @@ class Verifications:
     """Ask each node at most once a heartbeat, and report the nodes that do not answer.
 
     :param heartbeat: ``cluster.heartbeat``, in seconds. So long a node may take to answer.
-    :param ask: sends the question to the node with this id.
+    :param ask: sends the question to the node with this id, and returns its token.
     :param unanswered: called with the id of a node that has not answered in time.
     """
 
     def __init__(
         self,
         heartbeat: float,
-        ask: Callable[[int], object],
+        ask: Callable[[int], int],
         unanswered: Callable[[int], object],
     ) -> None:
         self._heartbeat = heartbeat
         self._ask = ask
         self._unanswered = unanswered
-        self._asked: dict[int, tuple[float, bool]] = {}
+        self._asked: dict[int, tuple[float, int, bool]] = {}
         self.refused = 0
         """How many questions were dropped because too many were under way."""
 
@@ -42,22 +42,21 @@ class Verifications:
         if len(self._asked) >= MAX_OPEN:
             self.refused += 1
             return
-        self._asked[node_id] = (now, False)
-        self._ask(node_id)
+        self._asked[node_id] = (now, self._ask(node_id), False)
 
-    def answered(self, node_id: int) -> bool:
-        """Note an answer of this node, and return whether it was asked."""
-        asked = self._asked.get(node_id)
-        if asked is None:
+    def answered(self, node_id: int, token: int) -> bool:
+        """Note an answer of a node, and return whether it belongs to the question."""
+        asked_at, asked_token, _ = self._asked.get(node_id, (0.0, None, False))
+        if asked_token != token:
             return False
-        self._asked[node_id] = (asked[0], True)
+        self._asked[node_id] = (asked_at, token, True)
         return True
 
     def tick(self, now: float) -> None:
         """End the questions that are older than a heartbeat."""
         ended = {
             node_id: is_answered
-            for node_id, (asked_at, is_answered) in self._asked.items()
+            for node_id, (asked_at, _, is_answered) in self._asked.items()
             if now - asked_at >= self._heartbeat
         }
         for node_id, is_answered in ended.items():

@@ -1,0 +1,339 @@
+"""The presence of one node on its connection: hellos, heartbeats, questions and answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from fastcoord._deadline import within
+from fastcoord.presence.answers import Answers, read_roster
+from fastcoord.presence.heartbeats import Heartbeats
+from fastcoord.presence.progress import JoinOffsets, Progress
+from fastcoord.presence.question_line import EVERYBODY, read_line, write_line
+from fastcoord.presence.questions import Answer, Questions
+from fastcoord.presence.verifications import Verifications
+
+if TYPE_CHECKING:
+    from fastcoord.config import Config
+    from fastcoord.nats.connection import Connection, Note
+    from fastcoord.publishing.sender import Sender
+
+__all__ = ["PRESENCE_SID", "REPLY_SID", "KnownPeers", "Presence"]
+
+PRESENCE_SID = 2
+REPLY_SID = 3
+
+JOIN_LIMIT = 0.5
+"""The most seconds that a new node waits for answers to its hello."""
+
+QUIET_TIME = 0.02
+"""After this many seconds without another answer, all peers are considered to have answered. If the
+first answer took longer, its time is used instead."""
+
+ANSWERS_WANTED = 4
+ANSWERS_WANTED_OF_CLUSTER = 16
+"""How many peers answer a hello on average. In a cluster of servers an answer proves that the
+peer's server knows the subscriptions of the newcomer, so that peers on all servers should answer.
+"""
+
+MAX_HELLOS = 3
+"""How often a node asks for a roster on one connection, half a heartbeat apart. The last hello asks
+everybody."""
+
+
+class KnownPeers(Protocol):
+    """What the receiving side knows of the peers."""
+
+    def up(self) -> Sequence[tuple[int, int]]:
+        """Return node id and incarnation of each peer that is up."""
+
+    def up_now(self) -> Sequence[tuple[int, int]]:
+        """Return those peers that were received on the present connection."""
+
+    def has_left(self, node_id: int) -> bool:
+        """Return whether a peer has said goodbye."""
+
+    def roster(self, pairs: Sequence[tuple[int, int]]) -> None:
+        """Process the peers that an answer to this node's hello names."""
+
+    def own_word(
+        self,
+        node_id: int,
+        incarnation: int,
+        connection: int,
+        offset: int,
+        discarded: int,
+        now: float,
+    ) -> None:
+        """Process the answer of a node that was asked for its own word."""
+
+    def unanswered(self, node_id: int) -> None:
+        """Process that a node did not answer."""
+
+    def received_by(self, node_id: int, incarnation: int) -> tuple[int, int, int] | None:
+        """Return how far a run was received: expected offset, end of the last gap, first offset."""
+
+
+class Presence:
+    """Send and answer what is not an event.
+
+    :param config: the configuration.
+    :param incarnation: this run of the node.
+    :param sender: sends the empty batches of the node.
+    :param peers: what the receiving side knows.
+    """
+
+    def __init__(
+        self, config: Config, *, incarnation: int, sender: Sender, peers: KnownPeers
+    ) -> None:
+        cluster = config.cluster
+        self._loop = asyncio.get_running_loop()
+        self._node_id = cluster.node_id
+        self._incarnation = incarnation
+        self._heartbeat = cluster.heartbeat
+        self._subject = cluster.presence_subject
+        self._events_subject = cluster.subject
+        self._sender = sender
+        self._peers = peers
+        self._connection: Connection | None = None
+        self._reply = reply_subject(cluster.presence_subject, cluster.node_id, incarnation)
+        self._subject_bytes = cluster.presence_subject.encode()
+        self._answers = Answers(cluster.node_id)
+        self.questions = Questions(cluster.node_id, self._ask)
+        self._verifications = Verifications(cluster.heartbeat, self._ask_who, peers.unanswered)
+        self.heartbeats = Heartbeats(cluster.heartbeat)
+        self._joined = JoinOffsets()
+        self._confirmed_up_to = 0
+        self._hello: int | None = None
+        self._hellos = 0
+        self._hello_at = 0.0
+        self._answered = asyncio.Event()
+        self._is_alone = False
+        self.ignored = 0
+        """How many questions were ignored because their reply subject is not allowed, or because
+        they cannot be read."""
+        self._resize()
+
+    @property
+    def unanswered(self) -> int:
+        """How many questions of other nodes this node has not answered."""
+        return self.ignored + self._answers.refused
+
+    # ------------------------------------------------------------------------ connections
+
+    def subscribe(self, connection: Connection) -> None:
+        """Subscribe on a new connection, before anything is published there."""
+        self._connection = connection
+        if self._subject != self._events_subject:
+            connection.subscribe(self._subject, PRESENCE_SID)
+        connection.subscribe(self._reply.decode(), REPLY_SID)
+
+    def connected(self) -> None:
+        """Greet the peers on a new connection."""
+        if self._hello is not None:
+            self.questions.close(self._hello)
+        self._answered.clear()
+        self._is_alone = False
+        self._hello = self.questions.open(self._take_roster)
+        self._hellos = 0
+        self._say_hello()
+
+    def disconnected(self) -> None:
+        """Forget the questions of a lost connection."""
+        self._connection = None
+        self._verifications.clear()
+
+    def _say_hello(self) -> None:
+        connection, token = self._connection, self._hello
+        if connection is None or token is None:
+            return
+        self._hellos += 1
+        self._hello_at = self._loop.time()
+        wanted = ANSWERS_WANTED_OF_CLUSTER if connection.is_clustered else ANSWERS_WANTED
+        if self._hellos == MAX_HELLOS:
+            wanted = 0
+        self._sender.beat(
+            "hello", reply=self._own_reply(), question=write_line((token, EVERYBODY, wanted))
+        )
+        self.heartbeats.sent(self._hello_at)
+
+    async def prove_join(self) -> None:
+        """Wait until peers have answered the hello; at most 0.5 s.
+
+        A server forwards the subscriptions of this node to other servers before it forwards the
+        hello. If a peer answers, its server therefore knows the subscriptions. If there is no
+        peer, the server itself answers at once. If the server refuses the hello, this method
+        returns without proof.
+        """
+        connection = self._connection
+        if connection is None or not connection.is_clustered:
+            # There is only one server, and its PONG has confirmed the subscriptions.
+            return
+        started = self._loop.time()
+        timeout = JOIN_LIMIT
+        quiet = None
+        try:
+            while timeout > 0 and not self._is_alone:
+                await within(self._answered.wait(), timeout)
+                self._answered.clear()
+                if quiet is None:
+                    quiet = max(QUIET_TIME, self._loop.time() - started)
+                timeout = min(quiet, started + JOIN_LIMIT - self._loop.time())
+        except TimeoutError:
+            return
+
+    # ------------------------------------------------------------------------------- time
+
+    def tick(self, now: float, *, must_beat: bool = False) -> None:
+        """Send what is due. Call this twice a heartbeat while there is a connection.
+
+        :param must_beat: whether to send a heartbeat in any case.
+        """
+        self._resize()
+        self._verifications.tick(now)
+        if (
+            self._hello is not None
+            and self._hellos < MAX_HELLOS
+            and now - self._hello_at >= 0.45 * self._heartbeat
+        ):
+            self._say_hello()
+        elif must_beat or self.heartbeats.is_due(self._sender.last_sent, now):
+            self.beat()
+
+    def beat(self) -> None:
+        """Send a heartbeat."""
+        self._sender.beat()
+        self.heartbeats.sent(self._loop.time())
+
+    def _resize(self) -> None:
+        self.heartbeats.resize(len(self._peers.up()) + 1)
+        self._sender.empty_batches.silence = round(self.heartbeats.interval * 1000)
+
+    # -------------------------------------------------------------------------- questions
+
+    def _own_reply(self) -> bytes:
+        """Return the subject for answers to this node's questions."""
+        connection = self._connection
+        if connection is None or connection.has_refused(self._reply.decode()):
+            # Every node receives such an answer, and all but this one ignore it.
+            return self._subject_bytes
+        return self._reply
+
+    def _ask(self, note: Note, question: bytes) -> bool:
+        return self._sender.empty_batches.send(note, reply=self._own_reply(), question=question)
+
+    def verify(self, node_id: int) -> None:
+        """Ask a node for its own word, because received messages of its id disagree."""
+        self._verifications.request(node_id, self._loop.time())
+
+    def _ask_who(self, node_id: int) -> int:
+        token = self.questions.new_token()
+        self.questions.ask("who", token, node_id)
+        return token
+
+    async def confirm(self, up_to: int, deadline: float) -> frozenset[int]:
+        """Wait until all peers that are up have received the events of this node.
+
+        :param up_to: the offset behind these events.
+        :param deadline: a time on the event loop's clock.
+        :return: the ids of these peers.
+        :raises PeersUnconfirmed: a peer has not received all of them.
+        """
+        progress = Progress(
+            self._confirmed_up_to, up_to, [node_id for node_id, _ in self._peers.up()]
+        )
+        try:
+            return await self.questions.confirm(
+                progress, self._joined, self._peers.has_left, deadline
+            )
+        finally:
+            if progress.is_decided or self._loop.time() >= deadline:
+                self._confirmed_up_to = max(self._confirmed_up_to, up_to)
+
+    # ------------------------------------------------------------------ received messages
+
+    def take(
+        self,
+        note: str,
+        node_id: int,
+        incarnation: int,
+        offset: int,
+        discarded: int,
+        connection: int,
+        reply: bytes,
+        header_block: bytes,
+    ) -> None:
+        """Process a question or an answer of another node.
+
+        The parameters are those of ``Receiver.on_question``.
+        """
+        if note == "nobody":
+            # The server has delivered the hello to no other node.
+            self._is_alone = True
+            self._answered.set()
+            return
+        numbers = read_line(header_block)
+        if numbers is None or (node_id, incarnation) == (self._node_id, self._incarnation):
+            self.ignored += numbers is None
+            return
+        now = self._loop.time()
+        if note == "answer":
+            if numbers[1] == self._node_id:
+                answer = Answer(node_id, incarnation, offset, discarded, connection, numbers[2:])
+                self._take_answer(numbers[0], answer, now)
+            return
+        if reply not in (self._subject_bytes, reply_subject(self._subject, node_id, incarnation)):
+            self.ignored += 1
+            return
+        response: tuple[int, ...] | None
+        if note == "hello":
+            if connection == 0:
+                self._joined.note(node_id, incarnation, self._sender.batcher.accepted)
+            response = self._answers.to_hello(
+                node_id, numbers, self._peers.up_now(), len(self._peers.up()), now
+            )
+        elif note == "who":
+            response = self._answers.to_who(node_id, numbers, now)
+        else:
+            received = self._peers.received_by(node_id, incarnation)
+            response = self._answers.to_progress(node_id, numbers, received, now)
+        if response is not None:
+            self._answer(reply, write_line(response))
+
+    def _answer(self, reply: bytes, question: bytes) -> None:
+        connection = self._connection
+        if connection is not None and connection.has_refused_below(f"{self._subject}."):
+            reply = self._subject_bytes
+        self._sender.empty_batches.send_word(reply, question)
+
+    def _take_answer(self, token: int, answer: Answer, now: float) -> None:
+        if self.questions.take(token, answer):
+            return
+        if self._verifications.answered(answer.node_id, token):
+            self._peers.own_word(
+                answer.node_id,
+                answer.incarnation,
+                answer.connection,
+                answer.offset,
+                answer.discarded,
+                now,
+            )
+
+    def _take_roster(self, answer: Answer) -> None:
+        self._hellos = MAX_HELLOS
+        self._peers.roster([(answer.node_id, answer.incarnation), *read_roster(answer.numbers)])
+        self._answered.set()
+
+    def end(self, reason: Exception) -> None:
+        """Raise ``reason`` in every call that waits for an answer."""
+        self.questions.end(reason)
+
+
+def reply_subject(presence_subject: str, node_id: int, incarnation: int) -> bytes:
+    """Return the only subject, beside the presence subject, on which a node receives answers.
+
+    Whoever may publish on the presence subject chooses the reply subject of a message. So a node
+    answers only if it is exactly this one, which names the sender of the question.
+    """
+    return f"{presence_subject}.{node_id}.{incarnation}".encode()
