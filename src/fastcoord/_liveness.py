@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fastcoord.nats.connection import Connection
     from fastcoord.nats.pending_pings import PendingPing
     from fastcoord.nats.supervisor import Supervisor
+    from fastcoord.presence.presence import Presence
     from fastcoord.publishing.sender import Sender
     from fastcoord.receiving.gaps import GapDetector
 
@@ -84,12 +85,14 @@ class Liveness:
         heartbeat: float,
         supervisor: Supervisor,
         sender: Sender,
+        presence: Presence,
         gap_detector: GapDetector,
         on_tick: Callable[[float], None],
     ) -> None:
         self._heartbeat = heartbeat
         self._supervisor = supervisor
         self._sender = sender
+        self._presence = presence
         self._gap_detector = gap_detector
         self._on_tick = on_tick
         self._loop = asyncio.get_running_loop()
@@ -116,11 +119,10 @@ class Liveness:
         self._last_tick = now
         connection = self._supervisor.connection
         if connection is not None:
+            self._presence.tick(now, must_beat=bool(connection.refused))
             if connection.refused:
-                self._sender.beat()
+                self._presence.probe()
                 connection.try_refused()
-            elif now - self._sender.last_sent >= self._heartbeat * 0.75:
-                self._sender.beat()
             if self._pong_timeout.tick(connection):
                 connection.abort(
                     f"no PONG from the server for {TICKS_UNTIL_DEAD / TICKS_PER_HEARTBEAT:g}"

@@ -7,12 +7,11 @@ import logging
 import secrets
 import time
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastcoord._forking import call_in_child
 from fastcoord._liveness import Liveness
 from fastcoord._loss_log import LossLog
-from fastcoord._ping import Pings
 from fastcoord._subscriptions import Subscriptions
 from fastcoord.config import doubtful_settings
 from fastcoord.errors import ConnectionLost, NodeClosed, PermissionDenied, StreamError
@@ -20,8 +19,11 @@ from fastcoord.events import Disconnected, Missed, Reconnected
 from fastcoord.nats.connection import EVENTS_SID
 from fastcoord.nats.jetstream import FIRST_REPLY_SID
 from fastcoord.nats.supervisor import Supervisor
+from fastcoord.presence.known_peers import PeersOfReceiver
+from fastcoord.presence.presence import PRESENCE_SID, REPLY_SID, Presence
 from fastcoord.publishing.hold import Hold
 from fastcoord.publishing.node_state import NodeState
+from fastcoord.publishing.pace import SECONDS_PRESENT
 from fastcoord.publishing.sender import Sender
 from fastcoord.receiving.gaps import GapDetector
 from fastcoord.receiving.receiver import Receiver
@@ -77,8 +79,11 @@ class Session:
             deliver_own=not config.nats.no_echo,
             gap_detector=self._gap_detector,
             on_request=self._on_request,
+            on_question=self._on_question,
         )
         self._receiver.events_sid = EVENTS_SID
+        self._receiver.presence_sid = PRESENCE_SID
+        self._receiver.reply_sid = REPLY_SID
         self._gap_detector.receiver = self._receiver
         self.sender = (StreamSender if is_streaming else Sender)(
             config,
@@ -90,10 +95,20 @@ class Session:
         self._stream: StreamSession | None = None
         if isinstance(self._receiver, StreamReceiver) and isinstance(self.sender, StreamSender):
             self._stream = StreamSession(config, self._receiver, self.sender, self)
-        self._pings = Pings(cluster.subject, cluster.node_id, self.incarnation)
+        self._presence = Presence(
+            config,
+            incarnation=self.incarnation,
+            sender=self.sender,
+            peers=PeersOfReceiver(self._receiver, self._gap_detector),
+        )
         self._supervisor = Supervisor(config, self._receiver, self)
         self._liveness = Liveness(
-            cluster.heartbeat, self._supervisor, self.sender, self._gap_detector, self._on_tick
+            cluster.heartbeat,
+            self._supervisor,
+            self.sender,
+            self._presence,
+            self._gap_detector,
+            self._on_tick,
         )
         self._subscriptions = Subscriptions(config, self._receiver)
         self._loss_reason = ""
@@ -104,8 +119,8 @@ class Session:
         self.is_forked = False
         call_in_child(self)
         self._hold = Hold(cluster.heartbeat, self.peers_are_back)
-        self._greeting_answer: asyncio.Handle | None = None
         self._has_joined = False
+        self._stalwart_received_at: float | None = None
 
     async def start(self) -> None:
         """Connect to a server and subscribe.
@@ -115,9 +130,7 @@ class Session:
         """
         try:
             await self._supervisor.start()
-            connection = self._supervisor.connection
-            if connection is not None:
-                await self._pings.prove_join(connection)
+            await self._presence.prove_join()
             if self._stream is not None:
                 await self._stream.start()
         except BaseException:
@@ -127,7 +140,7 @@ class Session:
             raise
         for doubt in doubtful_settings(self.config):
             logger.warning("%s: %s", self._name, doubt)
-        self._has_joined = True
+        self._has_joined = self.sender.has_joined = True
         self._liveness.start()
 
     # ---------------------------------------------------------------------- subscriptions
@@ -214,11 +227,13 @@ class Session:
             waiting_batches=batcher.unconfirmed_batches,
             sent_batches=batcher.sealed_batches,
             sent_bytes=self.sender.sent_bytes,
+            pace=self.sender.pace.seconds,
             received=sum(each.received for each in sides),
             received_batches=sum(each.received_batches for each in sides),
             received_bytes=sum(each.received_bytes for each in sides),
             duplicates=receiver.duplicates,
             malformed=sum(each.malformed for each in sides),
+            unanswered=self._presence.unanswered,
             missed=self._losses.by_cause(self._subscriptions.missed),
             missed_unknown=self._losses.unknown_by_cause(),
             duplicate_node_ids=tuple(sorted(self._duplicates)),
@@ -239,7 +254,7 @@ class Session:
                 last_heard=since_epoch + state.last_received_at,
                 received=state.received,
                 missed=state.missed,
-                round_trip=self._pings.round_trips.get(state.node_id),
+                round_trip=self._presence.questions.round_trips.get(state.node_id),
             )
             for _, state in sorted(self._receiver.peers.items())
             if state.history is not None and state.node_id != self.node_id
@@ -263,20 +278,28 @@ class Session:
     async def ping(self, node_id: int) -> float:
         """Send a ping to another node and return the round-trip time in seconds."""
         self.state.check()
-        return await self._pings.ping(
-            self._supervisor.connection, node_id, self.config.nats.timeout.request
-        )
+        return await self._presence.questions.ping(node_id, self.config.nats.timeout.request)
+
+    async def flush_peers(self) -> frozenset[int]:
+        """Wait until every peer that is up has received all events accepted before this call.
+
+        :return: the ids of these peers.
+        :raises PeersUnconfirmed: a peer has not received all of them.
+        """
+        accepted = self.sender.batcher.accepted
+        deadline = self._loop.time() + self.config.nats.timeout.request
+        await self.sender.flush()
+        return await self._presence.confirm(accepted, deadline)
 
     # ----------------------------------------------------------- called by the receiving side
 
     def _on_request(self, sid: int, reply: bytes, payload: bytes) -> None:
-        if sid >= FIRST_REPLY_SID:
-            if self._stream is not None:
-                self._stream.take(sid, payload)
-            return
-        connection = self._supervisor.connection
-        if connection is not None:
-            self._pings.take(connection, sid, reply, payload)
+        """Pass a message of another subscription to the stream."""
+        if sid >= FIRST_REPLY_SID and self._stream is not None:
+            self._stream.take(sid, payload)
+
+    def _on_question(self, *question: Any) -> None:
+        self._presence.take(*question)
 
     def missed(self, missed: Missed) -> None:
         self._losses.note(missed)
@@ -304,14 +327,21 @@ class Session:
             self.config.cluster.protocol,
         )
 
-    def greeted(self) -> None:
-        # One heartbeat answers all nodes that join at the same time.
-        if self._greeting_answer is None:
-            self._greeting_answer = self._loop.call_soon(self._answer_greeting)
+    def stalwart_received(self, now: float) -> None:
+        self._stalwart_received_at = now
+        if not self.sender.pace.is_on:
+            self._update_pace(now)
 
-    def _answer_greeting(self) -> None:
-        self._greeting_answer = None
-        self.sender.beat()
+    def _update_pace(self, now: float) -> None:
+        pace = self.sender.pace
+        if pace.update(self._stalwart_received_at, now):
+            logger.warning(
+                "%s: a Stalwart node of version 0.14 or 0.15 is on %s: from now on, messages with"
+                " events are sent at least %g ms apart (cluster.pace); Stalwart 0.16 needs no pace",
+                self._name,
+                self.config.cluster.subject,
+                pace.seconds * 1000,
+            )
 
     def peers_are_back(self) -> None:
         self._hold.cancel()
@@ -325,16 +355,17 @@ class Session:
 
     def connection_up(self, connection: Connection) -> None:
         connection.subscribe(self.config.cluster.subject, EVENTS_SID)
-        self._pings.subscribe(connection)
+        self._presence.subscribe(connection)
         now = self._loop.time()
         if self._stream is not None:
             self._stream.use(connection)
         self._receiver.now = now
         self._receiver.received_at = time.time()
         self._gap_detector.connected(now)
-        # Stalwart nodes cannot recognise a resend. While one is a peer, confirmed batches are not
+        # Stalwart nodes cannot recognise a resend. While one is present, confirmed batches are not
         # sent again.
-        repeats = not self._gap_detector.has_peers_without_header
+        stalwart_at = self._stalwart_received_at
+        repeats = stalwart_at is None or now - stalwart_at > SECONDS_PRESENT
         if self._has_joined:
             self._receiver.notify(Reconnected(str(connection.server)))
         else:
@@ -345,7 +376,12 @@ class Session:
             hold=bool(self._gap_detector.awaited)
             and self._hold.begin(self.sender.seconds_to_expiry()),
         )
+        self._presence.connected()
+        self._presence.probe()
         self._report_too_large(connection, discarded)
+
+    def connection_reprobed(self) -> bool:
+        return self._presence.reprobe()
 
     def connection_limited(self, connection: Connection) -> None:
         self._report_too_large(connection, self.sender.limit_batches(connection.max_payload))
@@ -369,22 +405,25 @@ class Session:
         self._hold.cancel()
         if self._stream is not None:
             self._stream.disconnected(reason)
+        self._presence.disconnected()
         # This call is last: until the sender drops the connection, `_repair` repeats this method.
         self.sender.disconnected()
 
     def connection_refused(self, right: Right) -> None:
+        if right.events_subject:
+            return
         if right.direction == "publish":
             self.sender.refused(right.denied())
         else:
             self._gap_detector.disconnected()
 
     def connection_granted(self, right: Right) -> None:
-        if right.direction == "publish":
-            self.sender.permitted()
-        else:
-            self._gap_detector.connected(self._loop.time())
-        # The peers answer with their current offsets.
-        self.sender.beat("hello")
+        if not right.events_subject:
+            if right.direction == "publish":
+                self.sender.permitted()
+            else:
+                self._gap_detector.connected(self._loop.time())
+        self._presence.connected()
 
     def connection_given_up(self, reason: str) -> None:
         self._end(ConnectionLost(f"the connection is lost: {reason}"))
@@ -400,14 +439,13 @@ class Session:
         if current is not None and self.sender.connection is None:
             current.abort("setting up the connection was interrupted")
         self._hold.check(now)
-        if self._greeting_answer is not None:
-            self._answer_greeting()
         self.sender.repair()
 
     def _on_tick(self, now: float) -> None:
         self._repair(now)
         if self._stream is not None:
             self._stream.tick(now)
+        self._update_pace(now)
         self._losses.report(self._subscriptions.missed)
         self._subscriptions.tick(now)
         discarded = self.sender.discard_expired()
@@ -457,7 +495,7 @@ class Session:
     def _end(self, reason: Exception) -> None:
         self.state.end(reason)
         self.sender.end()
-        self._pings.end(reason)
+        self._presence.end(reason)
         self._subscriptions.end(reason if isinstance(reason, ConnectionLost) else None)
         self._liveness.stop()
         self._hold.cancel()

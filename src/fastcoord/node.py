@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from fastcoord.publishing.publisher import Publisher
 from fastcoord.receiving.subscription import Subscription
@@ -54,11 +54,26 @@ class Node(Publisher):
         state = "closed" if session.is_closing else (session.server or "not connected")
         return f"<fastcoord.Node {self.node_id} on {self.config.cluster.subject}: {state}>"
 
-    async def flush(self) -> None:
+    @overload
+    async def flush(self, *, peers: Literal[False] = False) -> None: ...
+
+    @overload
+    async def flush(self, *, peers: Literal[True]) -> frozenset[int]: ...
+
+    @overload
+    async def flush(self, *, peers: bool) -> frozenset[int] | None: ...
+
+    async def flush(self, *, peers: bool = False) -> frozenset[int] | None:
         """Wait until the server has confirmed all events that were accepted before this call.
 
         Discarded events (``stats().discarded``) cannot be confirmed.
 
+        :param peers: whether to wait as well until every peer that is up has received these events,
+            as far as they were published after it joined. Received means stored for each of its
+            subscriptions. Peers that send no sequence headers, such as Stalwart, are not asked.
+        :return: with ``peers``, the ids of these peers; else ``None``.
+        :raises PeersUnconfirmed: a peer did not confirm all events within ``timeout.request``, or
+            has missed some of those accepted since the last call with ``peers``.
         :raises RequestTimeout: the confirmation took longer than ``timeout.request``, or some of
             the events were discarded during this call.
         :raises PermissionDenied: the server does not permit this node to publish.
@@ -66,7 +81,10 @@ class Node(Publisher):
         :raises NodeClosed: the node was closed.
         """
         self._session.check_caller()
+        if peers:
+            return await self._session.flush_peers()
         await self._session.sender.flush()
+        return None
 
     @overload
     def subscribe(

@@ -118,11 +118,15 @@ class Stats(Plain, frozen=True, kw_only=True):
         ``capacity.client``.
     :ivar sent_batches: batches sealed so far.
     :ivar sent_bytes: bytes written to connections, resent batches included.
+    :ivar pace: seconds that this node leaves between two messages with events now, because a
+        Stalwart node of version 0.14 or 0.15 listens or ``cluster.pace`` is set; else 0.
     :ivar received: events of other nodes that were delivered to the subscriptions.
     :ivar received_batches: messages that arrived on the subject.
     :ivar received_bytes: bytes of their payloads.
     :ivar duplicates: events that arrived again in a resend and were skipped.
     :ivar malformed: messages that could not be decoded completely.
+    :ivar unanswered: questions of other nodes, such as pings, that this node has not answered:
+        there were too many, or the reply subject was not that of their sender.
     :ivar missed: events reported as ``Missed``, by cause. For the cause ``"overflow"``, the sum
         over all subscriptions, open and closed. Losses of unknown number do not count.
     :ivar missed_unknown: losses of unknown number (``Missed`` with ``events=None``), by cause.
@@ -147,11 +151,13 @@ class Stats(Plain, frozen=True, kw_only=True):
     waiting_batches: int
     sent_batches: int
     sent_bytes: int
+    pace: float
     received: int
     received_batches: int
     received_bytes: int
     duplicates: int
     malformed: int
+    unanswered: int
     missed: dict[str, int]
     missed_unknown: dict[str, int]
     duplicate_node_ids: tuple[int, ...]

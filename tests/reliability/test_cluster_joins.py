@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from fastcoord._ping import JOIN_LIMIT
 
 from fastcoord import AppEvent, Missed
-from fastcoord._ping import JOIN_LIMIT
 from fastcoord.server import LocalCluster, LocalServer
 from support.cluster.accounting import collect
 from support.cluster.nodes import joined

@@ -65,6 +65,9 @@ class Observer:
 
     def connection_writable(self) -> None: ...
 
+    def connection_reprobed(self) -> bool:
+        return False
+
     def connection_down(self, reason: str) -> None: ...
 
     def connection_limited(self, connection: Connection) -> None: ...

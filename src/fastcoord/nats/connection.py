@@ -102,10 +102,7 @@ class Connection(MessageWriter):
         self._is_client_started = False
         self._reason: str | None = None
         self._gone: asyncio.Future[None] = self._loop.create_future()
-        subject = config.cluster.subject
-        self._rights = Rights(
-            frozenset({Right("publish", subject), Right("subscribe", subject)}),
-        )
+        self._rights = Rights(needed_rights(config))
         self.was_proven = False
         """Whether ``prove`` has succeeded."""
         self.is_suspected = False
@@ -215,8 +212,8 @@ class Connection(MessageWriter):
     async def prove(self) -> None:
         """Wait until the server has processed everything that was written since ``open``.
 
-        The owner subscribes and publishes an empty batch before this call. Afterwards ``refused``
-        lists the rights that the server refuses.
+        The owner subscribes, and tests the rights to publish, before this call. Afterwards
+        ``refused`` lists the rights that the server refuses.
 
         :raises ConnectError: the connection was lost, or the server did not answer in time.
             ``connection_lost`` of the owner was called.
@@ -302,6 +299,10 @@ class Connection(MessageWriter):
         """Return whether the server has refused an operation on a subject."""
         return subject in self._rights.subjects
 
+    def has_refused_below(self, prefix: str) -> bool:
+        """Return whether the server has refused an operation on a subject with this beginning."""
+        return self._rights.has_refused_below(prefix)
+
     def take_refusal(self, subject: str) -> bool:
         """Return whether the server has refused an operation on a subject, and forget it."""
         if subject not in self._rights.subjects:
@@ -312,7 +313,8 @@ class Connection(MessageWriter):
     def try_refused(self) -> None:
         """Repeat refused subscriptions, and find out which refused rights are granted now.
 
-        The caller publishes an empty batch before this call, to test the right to publish.
+        The caller publishes an empty batch and calls ``probe`` before this call, to test the rights
+        to publish.
         """
         if self._rights.is_being_proven:
             return
@@ -386,8 +388,9 @@ class Connection(MessageWriter):
         if right is None:
             self._reason = server_error(line)
             return False
-        if self._rights.refuse(right) and self.is_up:
-            self._owner.connection_refused(self, right)
+        refused = self._rights.refuse(right)
+        if refused is not None and self.is_up:
+            self._owner.connection_refused(self, refused)
         return True
 
     def transport_lost(self, error: Exception | None) -> None:
@@ -411,6 +414,15 @@ class Connection(MessageWriter):
     async def _on_discovered(self) -> None:
         if self.is_up:
             self._owner.connection_servers(self)
+
+
+def needed_rights(config: Config) -> list[Right]:
+    """Return the rights without which a node does not work."""
+    events, presence = config.cluster.subject, config.cluster.presence_subject
+    rights = [Right("publish", events), Right("subscribe", events)]
+    if presence != events:
+        rights += [Right("publish", presence, events), Right("subscribe", presence, events)]
+    return rights
 
 
 def ignore_failure(task: asyncio.Task[None]) -> None:

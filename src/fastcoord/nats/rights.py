@@ -7,6 +7,7 @@ The server processes commands in their order, and answers a refused operation wi
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from fastcoord.errors import PermissionDenied
@@ -23,17 +24,28 @@ VIOLATION = re.compile(
 
 
 class Right(NamedTuple):
-    """The right to publish or to subscribe on one subject."""
+    """The right to publish or to subscribe on one subject.
+
+    :ivar events_subject: the subject of the events, for a right on the presence subject; else
+        empty.
+    """
 
     direction: Direction
     subject: str
+    events_subject: str = ""
 
     def denied(self) -> PermissionDenied:
         """Return the exception for a server that refuses this right."""
+        way_out = ""
+        if self.events_subject:
+            way_out = (
+                ", or let presence use the subject of the events: set cluster.presence-subject ="
+                f' "{self.events_subject}" on every node of the cluster'
+            )
         return PermissionDenied(
             f"the server does not permit this user to {self.direction}"
             f" {'on' if self.direction == 'publish' else 'to'} {self.subject}: grant it with"
-            f' permissions: {{ {self.direction}: {{ allow: ["{self.subject}"] }} }}',
+            f' permissions: {{ {self.direction}: {{ allow: ["{self.subject}"] }} }}{way_out}',
             subject=self.subject,
             direction=self.direction,
         )
@@ -54,27 +66,32 @@ class Rights:
     :param needed: the rights that the node needs.
     """
 
-    def __init__(self, needed: frozenset[Right]) -> None:
-        self.needed = needed
+    def __init__(self, needed: Iterable[Right]) -> None:
+        self._needed = {(right.direction, right.subject): right for right in needed}
         self.refused: dict[Right, None] = {}
         """The needed rights that are refused, in the order of the server's reports."""
         self.subjects: set[str] = set()
         """The subjects of refused operations. At most ``MAX_SUBJECTS`` are stored."""
         self._unproven: list[set[Right]] = []
 
-    def refuse(self, right: Right) -> bool:
+    def refuse(self, reported: Right) -> Right | None:
         """Process the report that an operation was refused.
 
-        :return: whether the right is needed and was not refused until now.
+        :return: the right if it is needed and was not refused until now.
         """
+        right = self._needed.get((reported.direction, reported.subject), reported)
         if len(self.subjects) < MAX_SUBJECTS:
             self.subjects.add(right.subject)
         for proof in self._unproven:
             proof.discard(right)
-        if right not in self.needed or right in self.refused:
-            return False
+        if (right.direction, right.subject) not in self._needed or right in self.refused:
+            return None
         self.refused[right] = None
-        return True
+        return right
+
+    def has_refused_below(self, prefix: str) -> bool:
+        """Return whether an operation was refused on a subject that begins with ``prefix``."""
+        return any(subject.startswith(prefix) for subject in self.subjects)
 
     def begin_proof(self) -> None:
         """Begin a proof: all refused rights were used again, and a PING follows."""

@@ -45,8 +45,13 @@ class SupervisorOwner(Protocol):
     def connection_up(self, connection: Connection) -> None:
         """A new connection is authenticated; the owner uses it from now on.
 
-        The owner subscribes and publishes an empty batch, to test whether the server grants both
-        rights.
+        The owner subscribes and publishes, to test whether the server grants all rights.
+        """
+
+    def connection_reprobed(self) -> bool:
+        """Test the right to publish events again if the first test has no result.
+
+        :return: whether it was tested again.
         """
 
     def connection_down(self, reason: str) -> None:
@@ -153,6 +158,8 @@ class Supervisor:
             self.connection_servers(connection)
             self._owner.connection_up(connection)
             await connection.prove()
+            if self._owner.connection_reprobed():
+                await connection.prove()
         except BaseException:
             # The connection is lost already, or an exception has interrupted its setup.
             connection.abort("setting up the connection was interrupted")

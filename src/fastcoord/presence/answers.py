@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fastcoord.presence.question_line import EVERYBODY
 from fastcoord.presence.token_bucket import TokenBucket
@@ -48,7 +48,7 @@ class Answers:
         self,
         asker: int,
         numbers: tuple[int, ...],
-        up: Sequence[tuple[int, int]],
+        roster: Callable[[], Sequence[tuple[int, int]]],
         peers: int,
         now: float,
     ) -> tuple[int, ...] | None:
@@ -59,7 +59,8 @@ class Answers:
         :param asker: the node id of the newcomer.
         :param numbers: of its question: token, ``EVERYBODY``, and how many answers it wants; 0 if
             everybody is to answer.
-        :param up: node id and incarnation of each peer that was received on this connection.
+        :param roster: returns node id and incarnation of each peer that was received on this
+            connection.
         :param peers: how many peers are up. After an outage this includes those that have not
             connected again yet, so that the first ones to return do not all answer.
         :param now: the time in seconds.
@@ -72,9 +73,10 @@ class Answers:
             return None
         if not self._bucket.take(now):
             return None
-        named = up if len(up) <= MAX_ROSTER else self._chance.sample(up, MAX_ROSTER)
-        roster = [number for pair in named for number in pair]
-        return (numbers[0], asker, *roster)
+        named = roster()
+        if len(named) > MAX_ROSTER:
+            named = self._chance.sample(named, MAX_ROSTER)
+        return (numbers[0], asker, *(number for pair in named for number in pair))
 
     def to_who(self, asker: int, numbers: tuple[int, ...], now: float) -> tuple[int, ...] | None:
         """Answer a node that asks whether the node with this id runs.

@@ -103,6 +103,8 @@ class Presence:
         self.questions = Questions(cluster.node_id, self._ask)
         self._verifications = Verifications(cluster.heartbeat, self._ask_who, peers.unanswered)
         self.heartbeats = Heartbeats(cluster.heartbeat)
+        self._up = 0
+        """How many peers were up at the last tick."""
         self._joined = JoinOffsets()
         self._confirmed_up_to = 0
         self._hello: int | None = None
@@ -138,6 +140,21 @@ class Presence:
         self._hello = self.questions.open(self._take_roster)
         self._hellos = 0
         self._say_hello()
+
+    def probe(self) -> None:
+        """Test the right to publish events."""
+        self._sender.empty_batches.probe(self._own_reply().decode())
+
+    def reprobe(self) -> bool:
+        """Test that right once more if the server has refused the subject of the trace.
+
+        :return: whether it was tested.
+        """
+        connection = self._connection
+        if connection is None or not connection.has_refused(self._reply.decode()):
+            return False
+        self.probe()
+        return True
 
     def disconnected(self) -> None:
         """Forget the questions of a lost connection."""
@@ -207,7 +224,8 @@ class Presence:
         self.heartbeats.sent(self._loop.time())
 
     def _resize(self) -> None:
-        self.heartbeats.resize(len(self._peers.up()) + 1)
+        self._up = len(self._peers.up())
+        self.heartbeats.resize(self._up + 1)
         self._sender.empty_batches.silence = round(self.heartbeats.interval * 1000)
 
     # -------------------------------------------------------------------------- questions
@@ -290,9 +308,7 @@ class Presence:
         if note == "hello":
             if connection == 0:
                 self._joined.note(node_id, incarnation, self._sender.batcher.accepted)
-            response = self._answers.to_hello(
-                node_id, numbers, self._peers.up_now(), len(self._peers.up()), now
-            )
+            response = self._answers.to_hello(node_id, numbers, self._peers.up_now, self._up, now)
         elif note == "who":
             response = self._answers.to_who(node_id, numbers, now)
         else:

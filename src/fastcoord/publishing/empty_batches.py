@@ -20,13 +20,17 @@ class EmptyBatches:
 
     :param batcher: knows the offsets of the node's events.
     :param subject: the presence subject.
+    :param events_subject: the subject of the events.
     :param incarnation: this run of the node.
     """
 
-    def __init__(self, batcher: Batcher, subject: str, incarnation: int) -> None:
+    def __init__(
+        self, batcher: Batcher, subject: str, events_subject: str, incarnation: int
+    ) -> None:
         self._batcher = batcher
         self._payload = batcher.empty_payload()
         self._subject = subject.encode()
+        self._events_subject = events_subject.encode()
         self._incarnation = incarnation
         self.connection: Connection | None = None
         """The connection in use."""
@@ -57,6 +61,18 @@ class EmptyBatches:
         return self._send(
             note, batcher.next_offset, batcher.next_discarded, subject, reply, question
         )
+
+    def probe(self, trace: str) -> None:
+        """Test the right to publish events, without a message to any subscriber.
+
+        The server checks the right and publishes a trace of the message instead of the message.
+        Servers older than 2.11 deliver it: it is an empty batch.
+
+        :param trace: the subject of the trace, on which the node may publish.
+        """
+        # The lines that request the trace follow the line of a question.
+        lines = f"0\r\nNats-Trace-Dest:{trace}\r\nNats-Trace-Only:true"
+        self.send(subject=self._events_subject, question=lines.encode())
 
     def send_word(self, subject: bytes, question: bytes) -> bool:
         """Send an answer that shows the offset behind every event that was ever sent.

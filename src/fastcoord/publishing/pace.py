@@ -6,7 +6,7 @@ every message that arrives in between. Pace leaves them this time.
 
 from __future__ import annotations
 
-__all__ = ["DEFAULT_PACE", "SECONDS_PER_EVENT", "Pace"]
+__all__ = ["DEFAULT_PACE", "SECONDS_PER_EVENT", "SECONDS_PRESENT", "Pace"]
 
 DEFAULT_PACE = 0.020
 """Seconds between two messages, beside the time for the events of the first one."""

@@ -73,17 +73,20 @@ class Sender:
         )
         self._confirmations = Confirmations(self.batcher, capacity)
         self._confirmation_timer: asyncio.TimerHandle | None = None
+        cluster = config.cluster
         self.empty_batches = EmptyBatches(
-            self.batcher, config.cluster.presence_subject, incarnation
+            self.batcher, cluster.presence_subject, cluster.subject, incarnation
         )
-        self.pace = Pace(config.cluster.pace, protocol)
+        self.pace = Pace(cluster.pace, protocol)
         self._pace_timer: asyncio.TimerHandle | None = None
         self._waiting = WaitingPublishers(state, self.batcher)
         self.publish_rest = self._waiting.accept
-        self._age = BatchAge(self.batcher, config.cluster.max_age, self._clock)
+        self._age = BatchAge(self.batcher, cluster.max_age, self._clock)
         self.seconds_to_expiry = self._age.seconds_to_expiry
         self._connection: Connection | None = None
-        self._has_connected = False
+        self.has_joined = False
+        """Whether the node has joined its cluster. Before, it has published nothing, so that the
+        connections until then are not counted."""
         self._is_held = False
         self._is_refused = False
         self._is_flush_requested = False
@@ -326,9 +329,8 @@ class Sender:
         batcher.repeat(inf if repeat is None else self._silent_since - repeat)
         discarded = self.limit_batches(connection.max_payload)
         self._is_held = hold
-        if self._has_connected:
+        if self.has_joined:
             self.empty_batches.number += 1
-        self._has_connected = True
         self._connection = self.empty_batches.connection = connection
         self._flush()
         if self._confirmations.has_flushes:

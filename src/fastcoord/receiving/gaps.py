@@ -82,8 +82,8 @@ class Watcher(Protocol):
     def duplicate_node_id(self, node_id: int) -> None:
         """Log that two running nodes use this id."""
 
-    def greeted(self) -> None:
-        """Answer a peer that has just joined and asks which nodes are up."""
+    def stalwart_received(self, now: float) -> None:
+        """Note that a message without the sequence header was received."""
 
     def peers_are_back(self) -> None:
         """Release held events: every peer that was up before the outage was received again."""
@@ -164,8 +164,6 @@ class GapDetector:
         history.track.batches += 1
         self.mark_up(peer, history)
         self.no_longer_await(node_id)
-        if note == "hello":
-            self.watcher.greeted()
         grown = max(0, discarded - peer.discarded)
         if offset >= peer.expected:
             # ``discarded`` of a batch before the expected offset may be older than the stored one.
@@ -250,6 +248,7 @@ class GapDetector:
         peer = self.receiver.peer(node_id)
         history = self.received(peer)
         self.has_peers_without_header = True
+        self.watcher.stalwart_received(self.receiver.now)
         if self.has_unreported_absence:
             self.has_unreported_absence = False
             self.report(None, None, "disconnect")
@@ -288,8 +287,6 @@ class GapDetector:
             protocol = PROTOCOLS[place] if known else f"unknown, letter {chr(ord('a') + place)}"
             self.watcher.protocol_mismatch(node_id, protocol)
             self.receiver.notify(ProtocolMismatch(node_id, protocol))
-            # Answer at once, so that the peer detects the mismatch as well.
-            self.watcher.greeted()
         if count:
             self.report(node_id, count, "undecodable")
         return Verdict(is_malformed=count > 0)

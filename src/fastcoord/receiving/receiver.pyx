@@ -57,7 +57,8 @@ cdef class Receiver(MessageSink):
         subscription than ``events_sid``, ``presence_sid`` and ``reply_sid``.
     :param on_question: called with ``(note, node_id, incarnation, offset, discarded, connection,
         reply, header_block)`` for a question or an answer of another node: a message with the note
-        ``"who"``, ``"progress"`` or ``"answer"``, or a hello with a reply subject.
+        ``"who"``, ``"progress"`` or ``"answer"``, or a hello with a reply subject. The note
+        ``"nobody"`` means that the server has delivered a question to no other node.
 
     :ivar events_sid: the subscription to the cluster's subject.
     :ivar presence_sid: the subscription to the presence subject. It may equal ``events_sid``.
@@ -138,6 +139,9 @@ cdef class Receiver(MessageSink):
         if is_presence:
             # Only empty batches with a header travel here.
             if header.state != HEADER_PRESENT or header.count:
+                if sid == self.reply_sid and header.state == HEADER_ABSENT and size == 0:
+                    # The server answers a question that it has delivered to no other node.
+                    self.on_question("nobody", 0, 0, 0, 0, 0, b"", b"")
                 return 0
         elif sid != self.events_sid:
             self.on_request(

@@ -36,7 +36,7 @@ class Watcher:
         self.losses: list[Missed] = []
         self.duplicate_ids: list[int] = []
         self.mismatches: list[tuple[int, str]] = []
-        self.greetings = 0
+        self.stalwart_received_at: float | None = None
         self.returns = 0
 
     def missed(self, missed: Missed) -> None:
@@ -48,8 +48,8 @@ class Watcher:
     def duplicate_node_id(self, node_id: int) -> None:
         self.duplicate_ids.append(node_id)
 
-    def greeted(self) -> None:
-        self.greetings += 1
+    def stalwart_received(self, now: float) -> None:
+        self.stalwart_received_at = now
 
     def peers_are_back(self) -> None:
         self.returns += 1
