@@ -349,7 +349,7 @@ class Presence:
 def reply_subject(presence_subject: str, node_id: int, incarnation: int) -> bytes:
     """Return the only subject, beside the presence subject, on which a node receives answers.
 
-    Whoever may publish on the presence subject chooses the reply subject of a message. So a node
+    The sender of a message chooses its reply subject, and anybody may be its sender. So a node
     answers only if it is exactly this one, which names the sender of the question.
     """
     return f"{presence_subject}.{node_id}.{incarnation}".encode()

@@ -52,8 +52,8 @@ def write_number(number: int) -> bytes:
 def read_line(header_block: bytes) -> tuple[int, ...] | None:
     """Return the numbers of the line, or ``None`` if there is no valid line.
 
-    :param header_block: the header block of a NATS message. Whoever may publish on the subject
-        chooses its bytes.
+    :param header_block: the header block of a NATS message. Anybody may be its sender,
+        so that it may hold any bytes.
     :return: at least two numbers, token and node id.
     """
     start = header_block.find(START)
