@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from fastcoord._ping import JOIN_LIMIT
+from fastcoord.presence.presence import JOIN_LIMIT
 
 from fastcoord import AppEvent, Missed
 from fastcoord.server import LocalCluster, LocalServer
@@ -94,7 +94,7 @@ async def test_join_without_answer_is_bounded() -> None:
     async with (
         distant_servers() as (near, far),
         joined(near, 1, cluster=CLUSTER),
-        PlainPeer(near.url, subject=f"{SUBJECT}.join"),
+        PlainPeer(near.url, subject=f"{SUBJECT}.fastcoord"),
     ):
         started = time.monotonic()
         async with joined(far, 2, cluster=CLUSTER):
@@ -111,17 +111,22 @@ async def test_join_without_peers_does_not_wait() -> None:
         assert min(times) < 0.4
 
 
-async def test_join_without_right_to_ask_is_bounded() -> None:
-    denied = {"publish": {"deny": [f"{SUBJECT}.join"]}, "subscribe": ">"}
-    user = {"user": "a", "password": "b", "permissions": denied}
+async def test_join_without_reply_subject_is_proven() -> None:
+    granted = [SUBJECT, f"{SUBJECT}.fastcoord"]
+    user = {
+        "user": "a",
+        "password": "b",
+        "permissions": {"publish": {"allow": granted}, "subscribe": {"allow": granted}},
+    }
     config = f"authorization {{ users: {json.dumps([user])} }}\ngateway {{ name: g, port: -1 }}"
     with LocalServer(extra_config=config) as server:
         async with joined(server, 1, cluster=CLUSTER, user="a", password="b"):
             times = []
             for _ in range(3):
                 started = time.monotonic()
-                async with joined(server, 2, cluster=CLUSTER, user="a", password="b"):
+                async with joined(server, 2, cluster=CLUSTER, user="a", password="b") as node:
                     times.append(time.monotonic() - started)
+                    assert await node.ping(1) < 10
             assert min(times) < 0.4
 
 
