@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from fastcoord.presence.presence import JOIN_LIMIT
 
 from fastcoord import AppEvent, Missed
+from fastcoord.presence.presence import JOIN_LIMIT
 from fastcoord.server import LocalCluster, LocalServer
 from support.cluster.accounting import collect
 from support.cluster.nodes import joined
