@@ -10,22 +10,25 @@ import pytest
 
 import fastcoord
 from fastcoord import CalendarAlert, ConfigError, ReloadSettings, parse_config
+from fastcoord.presence.presence import PRESENCE_SID
 from fastcoord.server import LocalServer
 from support.cluster.accounting import accounted, collect
 from support.cluster.nodes import node_toml
 from support.cluster.plain_peer import PlainPeer
+from support.inputs.questions import header, hmsg, who
 from support.servers.scripted import ScriptedServer
 from support.servers.unusable import refused
 from support.servers.users import Operator, creds, make_pair, public
 from support.wait import until
 
-TOKEN = b"0123456789abcdef"
 EXPECTED_LINE = re.compile(
-    rb"(CONNECT \{.*\}|PING|PONG|SUB stwt\.agora(\.ping\.1|\.pong\.1\.\d+|\.join)? \d+"
-    rb"|HPUB stwt\.agora \d+ \d+|PUB stwt\.agora\.pong\.\d+\.\d+ 16"
-    rb"|NATS/1\.0|F: ?\S+"
-    rb"|[\x01\x06]*|" + TOKEN + rb")\r\n"
+    rb"(CONNECT \{.*\}|PING|PONG|SUB stwt\.agora(\.fastcoord(\.1\.\d+)?)? \d+"
+    rb"|HPUB stwt\.agora(\.fastcoord(\.\d+\.\d+)?)?( stwt\.agora\.fastcoord(\.1\.\d+)?)? \d+ \d+"
+    rb"|NATS/1\.0|F: ?\S+|Q:[\w.-]+"
+    rb"|Nats-Trace-Dest:stwt\.agora\.fastcoord(\.1\.\d+)?|Nats-Trace-Only:true"
+    rb"|[\x01\x06]*)\r\n"
 )
+PRESENCE = b"stwt.agora.fastcoord"
 SEQUENCES = ["\x1b[2J\x1b[31m", "\r", "\x00", "\x85", "\u2028", "\u202e", "\x7f"]
 """Each ends a line, moves the cursor or reverses text on some terminal."""
 
@@ -53,29 +56,31 @@ def assert_log_is_printable(log: pytest.LogCaptureFixture) -> None:
         b"stwt.agora",
         b"attack",
         b"$SYS.REQ.SERVER.PING",
-        b"stwt.agora.pong.2.7.more",
-        b"stwt.agora.pong.*.>",
-        b"stwt.agora.pong.2.7\rPUB",
-        b"stwt.agora.pong.2.7\tattack",
-        b"stwt.agora.pong.2.7\nPUB attack 0",
-        b"stwt.agora.pong.2.7\x00",
+        b"stwt.agora.fastcoord.2.8",
+        b"stwt.agora.fastcoord.3.7",
+        b"stwt.agora.fastcoord.2.7.more",
+        b"stwt.agora.fastcoord.*.>",
+        b"stwt.agora.fastcoord.2.7\rPUB",
+        b"stwt.agora.fastcoord.2.7\tattack",
+        b"stwt.agora.fastcoord.2.7\nPUB attack 0",
+        b"stwt.agora.fastcoord.2.7\x00",
         b"\xff\xfe",
-        b"stwt.agora.pong.2.7 attack",
+        b"stwt.agora.fastcoord.2.7 attack",
         b"x" * 3_000,
-        b"stwt.agora.pong.2." + b"9" * 400,
+        b"stwt.agora.fastcoord.2." + b"9" * 400,
     ],
 )
 async def test_hostile_reply_subject_is_dropped(reply: bytes) -> None:
     async with ScriptedServer() as server:
         async with accounted(server, 1) as node:
             await until(lambda: server.lines)
-            server.send(b"MSG stwt.agora.ping.1 2 " + reply + b" 16\r\n" + TOKEN + b"\r\n")
-            # A valid request after it is answered, on this connection or on the next.
-            answer = b"PUB stwt.agora.pong.2.7 16\r\n"
+            server.send(hmsg(PRESENCE_SID, PRESENCE, reply, *who(1)))
+            # A valid question after it is answered, on this connection or on the next.
+            answer = b"HPUB stwt.agora.fastcoord.2.7 "
 
             def is_answered() -> bool:
-                server.send(b"MSG stwt.agora.ping.1 2 stwt.agora.pong.2.7 16\r\n" + TOKEN + b"\r\n")
-                return answer in server.lines
+                server.send(hmsg(PRESENCE_SID, PRESENCE, b"stwt.agora.fastcoord.2.7", *who(1)))
+                return any(line.startswith(answer) for line in server.lines)
 
             await until(is_answered)
             assert node.is_connected
@@ -84,18 +89,20 @@ async def test_hostile_reply_subject_is_dropped(reply: bytes) -> None:
         assert not any(b"attack" in line or b"$SYS" in line for line in server.lines)
 
 
-async def test_malformed_ping_gets_no_answer(
-    shared_server: LocalServer, cluster: dict[str, Any]
-) -> None:
-    subject = cluster["subject"]
-    async with (
-        PlainPeer(shared_server.url, f"{subject}.pong.9.9") as requester,
-        accounted(shared_server, 1, cluster=cluster),
-    ):
-        for payload in (b"", TOKEN + b"0", TOKEN.upper(), b"x" * 16, TOKEN[:-1] + b"\n", TOKEN):
-            await requester.client.publish(f"{subject}.ping.1", payload, reply=requester.subject)
-        await until(lambda: requester.messages)
-        assert requester.payloads == [TOKEN]
+@pytest.mark.parametrize(
+    "question",
+    [b"", b"1", b"1.", b".1", b"1.2", b"1.1.?", b"x" * 20 + b".1", b"1.1" + b".1" * 200],
+)
+async def test_malformed_question_gets_no_answer(question: bytes) -> None:
+    reply = b"stwt.agora.fastcoord.2.7"
+    async with ScriptedServer() as server, accounted(server, 1) as node:
+        await until(lambda: server.lines)
+        server.send(hmsg(PRESENCE_SID, PRESENCE, reply, header("w", question), b"\x02"))
+        server.send(hmsg(PRESENCE_SID, PRESENCE, reply, *who(1, token=b"valid")))
+        await until(lambda: any(line.startswith(b"Q:valid.") for line in server.lines))
+        answers = [line for line in server.lines if line.startswith(b"HPUB " + reply)]
+        assert len(answers) == 1
+        assert node.stats().unanswered == (question != b"1.2")
 
 
 # -------------------------------------------------------------------------------------------- logs

@@ -86,13 +86,6 @@ def test_last_returning_peer_completes_return() -> None:
     assert receiver.watcher.returns == 1
 
 
-def test_hello_reaches_watcher() -> None:
-    receiver = ReceivingSide()
-    receiver.receive(0, 0, note="hello")
-    receiver.receive(0, 0)
-    assert receiver.watcher.greetings == 1
-
-
 # ----------------------------------------------------------------------------- duplicate node ids
 
 
