@@ -158,23 +158,25 @@ class Sender:
             return
         if not (batcher.queue or batcher.resend):
             return
-        pace = self.pace
-        if pace.is_on and self._waits_for_pace():
-            return
         try:
-            if pace.is_on:
-                if connection.is_writable:
-                    pace.sent(self._write(connection, 1), self._loop.time())
-                    self._waits_for_pace()
+            if self.pace.is_on:
+                self._write_paced(connection)
             else:
                 while (batcher.queue or batcher.resend) and connection.is_writable:
-                    self._write(connection, BYTES_PER_WRITE)
+                    self._write(connection)
         except BaseException:
             # A signal handler raised an exception, or there is no memory. Batches that were taken
             # may not have been written, so no PONG of this connection may confirm them.
             connection.abort("sending was interrupted")
             raise
         self._confirm_later()
+
+    def _write_paced(self, connection: Connection) -> None:
+        """Write one batch, unless it must wait."""
+        if connection.is_writable and not self._waits_for_pace():
+            self.pace.sent(self._write(connection, 1), self._loop.time())
+            if self.batcher.queue or self.batcher.resend:
+                self._waits_for_pace()
 
     def _waits_for_pace(self) -> bool:
         """Return whether the next message must wait, and schedule the end of its wait.
@@ -193,7 +195,7 @@ class Sender:
         self._pace_timer = None
         self._flush()
 
-    def _write(self, connection: Connection, max_bytes: int) -> int:
+    def _write(self, connection: Connection, max_bytes: int = BYTES_PER_WRITE) -> int:
         """Take the batches of one write from the batcher and write them to a connection.
 
         :return: how many events the batches hold.

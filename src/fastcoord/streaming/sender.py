@@ -82,9 +82,13 @@ class StreamSender(Sender):
         if not batcher.window:
             self._progress_at = self._loop.time()
         try:
-            if not self._is_proven:
-                if not batcher.window:
-                    self._write(connection, 1)
+            if not self._is_proven and batcher.window:
+                pass
+            elif self.pace.is_on:
+                if len(batcher.window) < MAX_UNDER_WAY:
+                    self._write_paced(connection)
+            elif not self._is_proven:
+                self._write(connection, 1)
             else:
                 while (
                     (batcher.queue or batcher.resend)
@@ -98,7 +102,7 @@ class StreamSender(Sender):
             raise
         self._watch()
 
-    def _write(self, connection: Connection, max_bytes: int = BYTES_PER_WRITE) -> None:
+    def _write(self, connection: Connection, max_bytes: int = BYTES_PER_WRITE) -> int:
         note: Note = "resend" if self.batcher.resend else None
         taken = self.batcher.take(max_bytes)
         if note is not None:
@@ -118,6 +122,7 @@ class StreamSender(Sender):
                 attempt=self._attempt if is_again else 0,
                 note=note,
             )
+        return taken[-1].offset + taken[-1].count - taken[0].offset
 
     def _kind(self, batch: SealedBatch) -> tuple[int, bool]:
         return batch.discarded, batch.offset < self._attempt_end
@@ -155,7 +160,7 @@ class StreamSender(Sender):
             # The batch is still open because the capacity was used up at the last flush.
             batcher.seal()
         self._send_batches()
-        self._wake_publisher()
+        self._waiting.wake()
 
     def _go_back(self) -> None:
         """Send all unconfirmed batches again, in their order."""
@@ -171,7 +176,7 @@ class StreamSender(Sender):
         self.trouble = reason
         if self._paused is None:
             if not self._is_held and not self._is_refused:
-                self._waiting_since = self._clock()
+                self._age.restart()
             wait = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2.0 ** min(self._pauses, 20))
             self._pauses += 1
             self._paused = self._loop.call_later(wait * random.uniform(0.5, 1.0), self._unpause)
