@@ -375,10 +375,13 @@ class Session:
             repeat=self.config.cluster.heartbeat if repeats else None,
             hold=bool(self._gap_detector.awaited)
             and self._hold.begin(self.sender.seconds_to_expiry()),
+            greet=self._greet,
         )
+        self._report_too_large(connection, discarded)
+
+    def _greet(self) -> None:
         self._presence.connected()
         self._presence.probe()
-        self._report_too_large(connection, discarded)
 
     def connection_reprobed(self) -> bool:
         return self._presence.reprobe()

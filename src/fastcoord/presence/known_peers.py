@@ -43,6 +43,10 @@ class PeersOfReceiver:
 
     def roster(self, pairs: Sequence[tuple[int, int]]) -> None:
         """Process the peers that an answer to this node's hello names."""
+        for node_id, _ in pairs:
+            state = self._receiver.peer(node_id)
+            if state.history is None and node_id != self._receiver.node_id:
+                self._gap_detector.mark_up(state, self._gap_detector.received(state))
 
     def own_word(
         self,

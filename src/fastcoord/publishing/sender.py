@@ -316,12 +316,21 @@ class Sender:
         """The connection in use."""
         return self._connection
 
-    def connected(self, connection: Connection, *, repeat: float | None, hold: bool) -> int:
+    def connected(
+        self,
+        connection: Connection,
+        *,
+        repeat: float | None,
+        hold: bool,
+        greet: Callable[[], object],
+    ) -> int:
         """Use a new connection, and first send what the last connection left unconfirmed.
 
         :param repeat: how many seconds of confirmed batches are sent again, too, counted back from
             the time at which the last connection became silent; ``None`` for no such batches.
         :param hold: whether to send no events before ``release``.
+        :param greet: called when empty batches can be sent, before the first event is sent: if the
+            server refuses the event, the hello has not shown its offset.
         :return: how many events were discarded because their batch is too large for this server.
         """
         batcher = self.batcher
@@ -334,6 +343,7 @@ class Sender:
         if self.has_joined:
             self.empty_batches.number += 1
         self._connection = self.empty_batches.connection = connection
+        greet()
         self._flush()
         if self._confirmations.has_flushes:
             self.check_alive()

@@ -18,6 +18,8 @@ from fastcoord.publishing.sender import BYTES_PER_WRITE, Sender
 from fastcoord.streaming.acknowledgements import Acknowledgements
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastcoord.errors import PermissionDenied
     from fastcoord.nats.connection import Connection, Note
     from fastcoord.wire.sealed_batch import SealedBatch
@@ -209,10 +211,17 @@ class StreamSender(Sender):
         """Set the subject of acknowledgements on the next connection, with a dot at the end."""
         self._reply = reply
 
-    def connected(self, connection: Connection, *, repeat: float | None, hold: bool) -> int:
+    def connected(
+        self,
+        connection: Connection,
+        *,
+        repeat: float | None,
+        hold: bool,
+        greet: Callable[[], object],
+    ) -> int:
         self._is_ping_pending = False
         # What the stream has acknowledged is stored, so it is not sent again.
-        return super().connected(connection, repeat=None, hold=False)
+        return super().connected(connection, repeat=None, hold=False, greet=greet)
 
     def _restart(self) -> None:
         self.acknowledgements.restart()
