@@ -21,7 +21,7 @@ pytest.importorskip("hdrh", reason="the extra bench is not installed")
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 LOAD = ("--rate", "400", "--lone", "--stall", "0.5")
-QUICK = ("--seconds", "1", "--minutes", "0.2")
+QUICK = ("--seconds", "1", "--minutes", "0.1")
 
 
 def tune(*words: str, timeout: float = 240, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -39,7 +39,9 @@ def test_outage_decides_client() -> None:
     sizing = size_up(workload(load=load, outage=3.0), default_settings())
     assert sizing.settings["capacity.client"] == rounded_up(1.5 * (1_000 * 6 + 1))
     assert sizing.max_age is None
-    assert size_up(workload(load=load, outage=50.0), default_settings()).max_age == 81
+    long = workload(load=load, outage=50.0)
+    assert size_up(long, default_settings()).max_age == 81
+    assert size_up(long, default_settings(), present_max_age=90.0).max_age is None
 
 
 def test_lists_share_messages() -> None:
@@ -50,9 +52,15 @@ def test_lists_share_messages() -> None:
     assert need.events_per_message == 50
 
 
+def test_many_nodes_share_processes() -> None:
+    many = workload(load={"rate": 800.0, "publishers": 40}, stall=1.0, outage=1.0)
+    assert (many.with_stall().publishers, many.with_stall().rate) == (8, 800.0)
+    assert (many.with_outage().publishers, many.with_outage().rate) == (8, 160.0)
+
+
 def test_small_load_changes_nothing() -> None:
     small = workload(load={"rate": 100.0}, stall=3.0, outage=3.0)
-    advice = arithmetic_advice(small, default_settings(), "nats")
+    advice = arithmetic_advice(default_settings(), size_up(small, default_settings()), "nats")
     assert advice.defaults_suffice
     assert toml_block(advice) == ""
 
@@ -80,7 +88,8 @@ def test_rounding_goes_up(value: float, rounded: int) -> None:
 
 def test_block_is_valid_configuration() -> None:
     load = workload(stall=3.0, outage=50.0, memory=1 << 30)
-    advice = arithmetic_advice(load, default_settings(), "nats")
+    present = default_settings()
+    advice = arithmetic_advice(present, size_up(load, present), "nats")
     block = toml_block(advice)
     head, _, cluster = block.partition("[cluster]")
     config = parse_config(
@@ -181,9 +190,11 @@ def result(load: Load, settings: dict[str, Any], missed: int, high_water: int) -
 
 
 def search_on(model: Model, finished: list[Measured] | None = None) -> Search:
+    load, present = workload(stall=3.0), default_settings()
     return Search(
-        workload(stall=3.0),
-        default_settings(),
+        load,
+        present,
+        size_up(load, present),
         model.measure,
         budget=60.0,
         on_step=lambda step: None,

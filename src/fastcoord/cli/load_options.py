@@ -37,8 +37,10 @@ def seconds(text: str) -> float:
         pass
     try:
         value: Any = _values.duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a time such as 3 or 3s (seconds), 500ms or 2m"
+        ) from None
     return float(value)
 
 

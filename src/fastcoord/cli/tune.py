@@ -104,6 +104,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         " (default: 4)",
     )
     how.add_argument(
+        "--keep",
+        choices=("capacity.read-buffer", "capacity.batch-bytes"),
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="do not vary this setting: capacity.read-buffer or capacity.batch-bytes; may be"
+        " repeated",
+    )
+    how.add_argument(
         "--state",
         default=DEFAULT_STATE,
         metavar="FILE",
@@ -164,20 +173,21 @@ def _compute(arguments: argparse.Namespace) -> int:
     from fastcoord.cli.tune_text import advice_lines, needs_lines
     from fastcoord.tuning.load import default_settings, settings_of
     from fastcoord.tuning.search import arithmetic_advice
-    from fastcoord.tuning.sizing import size_up
+    from fastcoord.tuning.sizing import DEFAULT_MAX_AGE, size_up
 
     present, protocol, store = default_settings(), arguments.protocol, "nats"
+    max_age = DEFAULT_MAX_AGE
     if arguments.file is not None:
         config = fastcoord.load_config(arguments.file)
         present, protocol = settings_of(config), config.cluster.protocol
-        store = config.cluster.coordinator
+        store, max_age = config.cluster.coordinator, config.cluster.max_age
     workload = _workload(arguments, protocol)
-    advice = arithmetic_advice(workload, present, store)
+    sizing = size_up(workload, present, max_age)
+    advice = arithmetic_advice(present, sizing, store)
     if arguments.json:
-        _print_json({"workload": workload, "sizing": size_up(workload, present), "advice": advice})
+        _print_json({"workload": workload, "sizing": sizing, "advice": advice})
     else:
-        print("\n".join([*needs_lines(workload, size_up(workload, present)), ""]))
-        print("\n".join(advice_lines(workload, advice)))
+        print("\n".join([*needs_lines(workload, sizing), "", *advice_lines(workload, advice)]))
     return MISSED_OBJECTIVE if advice.problems else 0
 
 
@@ -205,6 +215,7 @@ def _search(arguments: argparse.Namespace) -> int:
                 budget=arguments.minutes * 60,
                 seconds=arguments.seconds,
                 resume=arguments.resume,
+                kept=arguments.keep,
                 make_stream=stream_maker(arguments.stream),
             )
             state = tuning.search()

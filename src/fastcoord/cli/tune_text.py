@@ -39,7 +39,8 @@ def advice_lines(workload: Workload, advice: Advice) -> list[str]:
     if advice.defaults_suffice:
         lines += ["The present settings suffice. There is nothing to change.", ""]
     else:
-        lines += [toml_block(advice), ""]
+        where = "Put these lines into the sections of the configuration"
+        lines += [f"{where}, instead of lines with the same keys:", "", toml_block(advice), ""]
     rows = tuple(
         (
             each.key,
@@ -57,6 +58,10 @@ def advice_lines(workload: Workload, advice: Advice) -> list[str]:
     lines += plain_lines(Table("", tuple(columns[index] for index in used), shown))
     bound = f"at most {advice.memory / MB:,.0f} MB"
     lines += ["", f"Memory of the queues of one node with one subscription: {bound}."]
+    if advice.max_age is not None:
+        lines.append(
+            "Without cluster.max-age, events that wait longer than the present value are discarded."
+        )
     idle = [each.key for each in advice.findings if not each.matters]
     if idle and not advice.defaults_suffice:
         lines.append(f"These settings did not matter: {', '.join(idle)}.")

@@ -11,9 +11,12 @@ from fastcoord.tuning.load import settings_of
 from fastcoord.tuning.result import facts, now_text
 from fastcoord.tuning.run import Run
 from fastcoord.tuning.search import Measured, Search, Stopped
+from fastcoord.tuning.sizing import size_up
 from fastcoord.tuning.tuning_state import TuningState, read_state, write_state
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastcoord.tuning.advice import Advice
     from fastcoord.tuning.load import Load
     from fastcoord.tuning.result import Result
@@ -33,6 +36,7 @@ class TuningRun:
     :param budget: seconds for the search.
     :param seconds: the duration of a run without stall and outage.
     :param resume: whether to use the runs in the file.
+    :param kept: settings that are not to be varied.
     :param make_stream: makes the stream of each run; ``None`` on plain NATS.
     :raises ValueError: the file cannot be used.
     """
@@ -46,6 +50,7 @@ class TuningRun:
         budget: float,
         seconds: float,
         resume: bool,
+        kept: Sequence[str] = (),
         make_stream: StreamMaker | None = None,
     ) -> None:
         self._workload = workload
@@ -67,12 +72,14 @@ class TuningRun:
         self._search = Search(
             workload,
             self._present,
+            size_up(workload, self._present, target.config.cluster.max_age),
             self._measure,
             budget=budget,
             seconds=seconds,
             on_step=self._begin_step,
             store=target.config.cluster.coordinator,
             finished=self._finished,
+            kept=kept,
         )
 
     def search(self) -> TuningState:

@@ -39,7 +39,7 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     """The recommendation.
 
     :ivar findings: one for each capacity.
-    :ivar max_age: ``cluster.max-age`` in seconds if the default is too short.
+    :ivar max_age: ``cluster.max-age`` in seconds if the present one is too short.
     :ivar memory: the most bytes that the queues of a node with one subscription can use.
     :ivar is_confirmed: whether runs with the recommendation met everything; ``None`` if nothing was
         measured.

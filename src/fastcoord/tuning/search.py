@@ -17,16 +17,16 @@ from fastcoord.tuning.advice import Advice, Finding
 from fastcoord.tuning.load import NotMeasured
 from fastcoord.tuning.objectives import judge, parse_objectives
 from fastcoord.tuning.result import Result
-from fastcoord.tuning.sizing import MARGIN, Sizing, memory_bound, rounded_up, size_up
+from fastcoord.tuning.sizing import MARGIN, Sizing, memory_bound, rounded_up
 from fastcoord.tuning.workload import SHORTEST_RUN
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from fastcoord.tuning.load import Load
     from fastcoord.tuning.workload import Workload
 
-__all__ = ["Measured", "Search", "Stopped", "arithmetic_advice"]
+__all__ = ["SWEPT", "Measured", "Search", "Stopped", "arithmetic_advice"]
 
 Purpose = Literal["steady", "stall", "outage"]
 
@@ -75,9 +75,13 @@ PLANS = (
 )
 
 
-def arithmetic_advice(workload: Workload, present: dict[str, Any], store: str) -> Advice:
-    """Return the recommendation without a measurement."""
-    sizing = size_up(workload, present)
+def arithmetic_advice(present: dict[str, Any], sizing: Sizing, store: str) -> Advice:
+    """Return the recommendation without a measurement.
+
+    :param present: the present capacities.
+    :param sizing: the computed ones.
+    :param store: the name of the store in the configuration.
+    """
     findings = []
     for key, value in sizing.settings.items():
         matters = value != present[key]
@@ -104,18 +108,21 @@ class Search:
 
     :param workload: the load and what it has to withstand.
     :param present: the present capacities.
+    :param sizing: the computed capacities.
     :param measure: measures one load with settings.
     :param budget: seconds after which only the runs that confirm the result still take place.
     :param on_step: called with a description before each run.
     :param seconds: the duration of a run without stall and outage; others are at least as long.
     :param store: the name of the store in the configuration.
     :param finished: the runs of an interrupted search.
+    :param kept: the keys of :data:`SWEPT` that are not to be varied.
     """
 
     def __init__(
         self,
         workload: Workload,
         present: dict[str, Any],
+        sizing: Sizing,
         measure: Callable[[Load, dict[str, Any]], Awaitable[Result]],
         *,
         budget: float,
@@ -123,9 +130,10 @@ class Search:
         seconds: float = SHORTEST_RUN,
         store: str = "nats",
         finished: list[Measured] | None = None,
+        kept: Sequence[str] = (),
     ) -> None:
         self.runs: list[Measured] = []
-        self.sizing: Sizing = size_up(workload, present)
+        self.sizing = sizing
         self._workload = workload
         self._present = present
         self._measure = measure
@@ -133,6 +141,7 @@ class Search:
         self._on_step = on_step
         self._seconds = seconds
         self._store = store
+        self._kept = kept
         self._finished = {_key(each): each for each in finished or []}
         self._findings: dict[str, Finding] = {}
         self._settings = dict(present)
@@ -277,6 +286,9 @@ class Search:
     async def _sweep(self) -> None:
         base = await self._try("steady", "", None)
         for key in SWEPT:
+            if key in self._kept:
+                self._keep(key, "not to be varied")
+                continue
             present = self._present[key]
             found = [(present, base)]
             for factor in FACTORS:

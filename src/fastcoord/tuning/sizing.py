@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 
     from fastcoord.tuning.workload import Workload
 
-__all__ = ["MARGIN", "Needs", "Sizing", "memory_bound", "needs", "rounded_up", "size_up"]
+__all__ = [
+    "DEFAULT_MAX_AGE",
+    "MARGIN",
+    "Needs",
+    "Sizing",
+    "memory_bound",
+    "needs",
+    "rounded_up",
+    "size_up",
+]
 
 MARGIN = 1.5
 """By how much a recommended capacity exceeds the need."""
@@ -69,7 +78,7 @@ class Sizing(msgspec.Struct, frozen=True, kw_only=True):
     """Capacities for a load.
 
     :ivar settings: every capacity, by its key.
-    :ivar max_age: ``cluster.max-age`` in seconds if the default is too short, or ``None``.
+    :ivar max_age: ``cluster.max-age`` in seconds if the present one is too short, or ``None``.
     :ivar memory: the most bytes that the queues of a node with one subscription can use.
     :ivar problems: why the memory limit cannot be kept.
     """
@@ -112,10 +121,13 @@ def needs(workload: Workload, batch_bytes: int) -> Needs:
     )
 
 
-def size_up(workload: Workload, present: Mapping[str, Any]) -> Sizing:
+def size_up(
+    workload: Workload, present: Mapping[str, Any], present_max_age: float = DEFAULT_MAX_AGE
+) -> Sizing:
     """Work out the capacities for a load.
 
     :param present: the present capacities; one that suffices is kept.
+    :param present_max_age: the present ``cluster.max-age`` in seconds.
     """
     settings = dict(present)
     need = needs(workload, settings["capacity.batch-bytes"])
@@ -127,7 +139,7 @@ def size_up(workload: Workload, present: Mapping[str, Any]) -> Sizing:
         settings[key] = max(settings[key], rounded_up(value * MARGIN))
     problems = _keep_memory_limit(workload, need, settings)
     max_age = None
-    if need.max_age * MARGIN > DEFAULT_MAX_AGE:
+    if need.max_age * MARGIN > present_max_age:
         max_age = float(math.ceil(need.max_age * MARGIN))
     return Sizing(
         needs=need,

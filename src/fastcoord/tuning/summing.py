@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["summed"]
 
-TOLERATED_DELAY = 0.2
+TOLERATED_DELAY = 0.5
 """Seconds by which the last event may be late; in longer runs 2 % of the duration."""
 
 NOTED_DELAY = 0.02

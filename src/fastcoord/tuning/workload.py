@@ -11,6 +11,9 @@ from fastcoord.tuning.load import Load
 __all__ = ["SHORTEST_RUN", "Workload"]
 
 SHORTEST_RUN = 4.0
+MOST_PUBLISHERS = 8
+"""Measured runs have at most so many publishing processes; :meth:`Workload.with_outage` keeps the
+rate of each of them, the other runs keep the rate of all together."""
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,17 +39,29 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
 
     def steady(self, seconds: float = SHORTEST_RUN) -> Load:
         """Return the load without stall or outage."""
-        return msgspec.structs.replace(self.load, seconds=seconds, stall=0.0, outage=0.0)
+        return self._changed(seconds, seconds)
 
     def with_stall(self, seconds: float = SHORTEST_RUN) -> Load:
         """Return the load with the stall."""
-        seconds = _duration(seconds, self.stall)
-        return msgspec.structs.replace(self.load, seconds=seconds, stall=self.stall)
+        return self._changed(seconds, _duration(seconds, self.stall), stall=self.stall)
 
     def with_outage(self, seconds: float = SHORTEST_RUN) -> Load:
         """Return the load with the outage, and enough time to reconnect."""
-        seconds = _duration(seconds, self.outage * 2)
-        return msgspec.structs.replace(self.load, seconds=seconds, outage=self.outage)
+        return self._changed(seconds, _duration(seconds, self.outage * 2), outage=self.outage)
+
+    def _changed(self, steady: float, seconds: float, **incident: float) -> Load:
+        load = self.load
+        assert load.rate is not None
+        publishers = min(load.publishers, MOST_PUBLISHERS)
+        share = publishers / load.publishers if incident.get("outage") else 1.0
+        return msgspec.structs.replace(
+            load,
+            rate=load.rate * share,
+            publishers=publishers,
+            seconds=seconds,
+            warm_up=min(1.0, steady / 4),
+            **incident,
+        )
 
 
 def _duration(seconds: float, incident: float) -> float:
