@@ -136,7 +136,7 @@ wheels-bill: $(VENV)/.wheel-tools ## check the files in wheels/dist, and write t
 clean-wheels: ## remove the wheels of all Pythons
 	rm -rf wheels/dist
 
-everything: check bench-quick sanitize variants fuzz-all soak coherence interrupts reliability tune-proof handshakes foreign versions wheels bench ## run every check; hours
+everything: check examples bench-quick sanitize variants fuzz-all soak coherence interrupts reliability tune-proof handshakes foreign versions wheels bench ## run every check; hours
 
 clean: ## remove what was built
 	find src/fastcoord \( -name '*.c' -o -name '*.html' -o -name '*.so' \) -delete
