@@ -9,34 +9,38 @@ anyio must run on asyncio: fastcoord does not support Trio.
 import sys
 
 import anyio
+import msgspec
 from anyio.abc import TaskStatus
 
 import fastcoord
-from fastcoord import AppEvent, Missed, Node
+from fastcoord import Missed, Node
 
-HERE_I_AM = 1
+
+@fastcoord.event(kind=1)
+class HereIAm(msgspec.Struct, frozen=True):
+    node_id: int
 
 
 async def announce(node: Node) -> None:
     while True:
-        await node.publish(AppEvent(HERE_I_AM, str(node.node_id).encode()))
+        await node.publish(HereIAm(node.node_id))
         await anyio.sleep(1.0)
 
 
-async def count(node: Node, seen: set[str], *, task_status: TaskStatus[None]) -> None:
+async def count(node: Node, seen: set[int], *, task_status: TaskStatus[None]) -> None:
     async with node.subscribe() as events:
         # Nothing that is published from now on is missed without notice.
         task_status.started()
         async for event in events:
             match event:
-                case AppEvent(payload=payload):
-                    seen.add(payload.decode())
+                case HereIAm(node_id=node_id):
+                    seen.add(node_id)
                 case Missed():
                     print("some announcements are missing", flush=True)
 
 
 async def main(node_id: int, seconds: float) -> None:
-    seen: set[str] = set()
+    seen: set[int] = set()
     async with fastcoord.connect(node_id=node_id, protocol="fastcoord-1") as node:
         with anyio.move_on_after(seconds):
             async with anyio.create_task_group() as tasks:

@@ -9,17 +9,23 @@ import asyncio
 import signal
 import sys
 
+import msgspec
+
 import fastcoord
-from fastcoord import AppEvent
 
 CLOSE_TIMEOUT = 5.0
 """Seconds; less than what the process manager waits (10 s in Docker, 30 s in Kubernetes)."""
 
 
+@fastcoord.event(kind=1)
+class Numbered(msgspec.Struct, frozen=True):
+    number: int
+
+
 async def work(node: fastcoord.Node) -> None:
     number = 0
     while True:
-        await node.publish(AppEvent(1, str(number).encode()))
+        await node.publish(Numbered(number))
         number += 1
         await asyncio.sleep(0.001)
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import django
+import msgspec
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.db import connection, transaction
@@ -17,10 +18,9 @@ from django.http import HttpRequest, JsonResponse
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
-from fastcoord import AppEvent, Event, blocking
+import fastcoord
+from fastcoord import blocking
 from fastcoord.cache import BlockingCache
-
-ACCOUNT_CHANGED = 1
 
 settings.configure(
     ALLOWED_HOSTS=["127.0.0.1"],
@@ -37,6 +37,11 @@ settings.configure(
 django.setup()
 
 
+@fastcoord.event(kind=1)
+class AccountChanged(msgspec.Struct, frozen=True):
+    account: int
+
+
 def load_account(account: int) -> str | None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT name FROM accounts WHERE id = %s", [account])
@@ -44,11 +49,8 @@ def load_account(account: int) -> str | None:
     return row[0] if row else None
 
 
-def keys_of(event: Event) -> Iterable[int]:
-    match event:
-        case AppEvent(kind=kind, payload=payload) if kind == ACCOUNT_CHANGED:
-            return [int(payload)]
-    return []
+def keys_of(event: AccountChanged) -> Iterable[int]:
+    return [event.account]
 
 
 class Bus:
@@ -58,7 +60,7 @@ class Bus:
         self._open = ExitStack()
         self.node = self._open.enter_context(blocking.connect(protocol="fastcoord-1"))
         self.accounts = self._open.enter_context(
-            BlockingCache(self.node, load_account, keys=keys_of, kinds=[AppEvent])
+            BlockingCache(self.node, load_account, keys=keys_of, kinds=[AccountChanged])
         )
 
     def close(self) -> None:
@@ -93,7 +95,7 @@ def read_account(request: HttpRequest, account: int) -> JsonResponse:
 @csrf_exempt
 def write_account(request: HttpRequest, account: int, name: str) -> JsonResponse:
     def tell() -> None:
-        bus().accounts.publish(AppEvent(ACCOUNT_CHANGED, str(account).encode()))
+        bus().accounts.publish(AccountChanged(account))
 
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("REPLACE INTO accounts VALUES (%s, %s)", [account, name])

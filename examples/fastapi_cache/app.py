@@ -10,15 +10,19 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, closing
 from typing import Any
 
+import msgspec
 from fastapi import FastAPI, HTTPException, Request
 from worker_id import worker_id
 
 import fastcoord
-from fastcoord import AppEvent, Event
 from fastcoord.cache import Cache
 
-PRICE_CHANGED = 1
 DATABASE = os.environ.get("PRICES", "prices.sqlite")
+
+
+@fastcoord.event(kind=1)
+class PriceChanged(msgspec.Struct, frozen=True):
+    product: str
 
 
 def query(sql: str, *values: Any) -> list[Any]:
@@ -31,11 +35,8 @@ async def load_price(product: str) -> float | None:
     return rows[0][0] if rows else None
 
 
-def keys_of(event: Event) -> Iterable[str]:
-    match event:
-        case AppEvent(kind=kind, payload=payload) if kind == PRICE_CHANGED:
-            return [payload.decode()]
-    return []
+def keys_of(event: PriceChanged) -> Iterable[str]:
+    return [event.product]
 
 
 @asynccontextmanager
@@ -43,7 +44,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     query("CREATE TABLE IF NOT EXISTS prices (product TEXT PRIMARY KEY, price REAL)")
     async with (
         fastcoord.connect(node_id=worker_id(), protocol="fastcoord-1") as node,
-        Cache(node, load_price, keys=keys_of, kinds=[AppEvent], max_size=1_000) as prices,
+        Cache(node, load_price, keys=keys_of, kinds=[PriceChanged], max_size=1_000) as prices,
     ):
         app.state.node = node
         app.state.prices = prices
@@ -67,5 +68,5 @@ async def write_price(product: str, price: float, request: Request) -> dict[str,
     state = request.app.state
     # First commit, then publish: an event before the commit would let others load the old price.
     await asyncio.to_thread(query, "INSERT OR REPLACE INTO prices VALUES (?, ?)", product, price)
-    await state.prices.publish(AppEvent(PRICE_CHANGED, product.encode()))
+    await state.prices.publish(PriceChanged(product))
     return {"worker": state.node.node_id}

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import msgspec
 import pytest
 
 from fastcoord import AppEvent, DataType, ReloadBlockedIps, StateChange
@@ -302,13 +303,13 @@ async def test_signal_ends_service_cleanly(server: LocalServer, number: int) -> 
         numbers = []
         while len(numbers) < 100:
             item = await anext(items)
-            if hasattr(item, "payload"):
-                numbers.append(int(item.payload))
+            if isinstance(item, AppEvent):
+                numbers.append(msgspec.msgpack.decode(item.payload)["number"])
         assert await service.end(number) == 0
         found = re.fullmatch(r"accepted (\d+), unconfirmed 0", service.printed[-1])
         assert found is not None, service.printed
         while len(numbers) < int(found[1]):
             item = await anext(items)
-            if hasattr(item, "payload"):
-                numbers.append(int(item.payload))
+            if isinstance(item, AppEvent):
+                numbers.append(msgspec.msgpack.decode(item.payload)["number"])
         assert numbers == list(range(int(found[1])))

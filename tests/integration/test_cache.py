@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 
 import fastcoord
-from fastcoord import ReloadSettings, StateChange
+from fastcoord import AppEvent, ReloadSettings, StateChange
 from fastcoord.cache import ALL, BlockingCache, Cache
 from fastcoord.server import LocalServer
 from support.cluster.nodes import joined
@@ -183,12 +184,35 @@ async def test_failing_keys_drop_everything(
             await until(lambda: cache.stats().entries == 0)
         assert cache.stats().drops == {"error": 2}
     # One line a minute.
-    assert [record.message for record in caplog.records if "keys failed" in record.message] == [
+    assert [record.message for record in caplog.records if "are unknown" in record.message] == [
         (
-            "a cache of node 1 has dropped everything: the function keys failed for StateChange:"
-            " TypeError(\"keys must return an iterable of keys or ALL, not '7'\")"
+            "a cache of node 1 has dropped everything: the keys of an event are unknown:"
+            " StateChange: TypeError(\"keys must return an iterable of keys or ALL, not '7'\")"
         )
     ]
+
+
+@fastcoord.event(kind=4711)
+class RowChanged(msgspec.Struct, frozen=True):
+    key: int
+
+
+async def test_own_event_drops_entry(shared_server: LocalServer) -> None:
+    cluster = {"subject": "own-events", "protocol": "fastcoord-1"}
+    async with (
+        joined(shared_server, 1, cluster=cluster) as one,
+        joined(shared_server, 2, cluster=cluster) as two,
+        Cache(one, Database().load, keys=lambda event: [event.key], kinds=[RowChanged]) as cache,
+    ):
+        for key in range(10):
+            await cache.get(key)
+        await two.publish(RowChanged(7))
+        await until(lambda: cache.stats().entries == 9)
+        assert cache.stats().drops == {"event": 1}
+        # The other node has another class for this kind.
+        await two.publish(AppEvent(4711, msgspec.msgpack.encode({"row": 8})))
+        await until(lambda: cache.stats().entries == 0)
+        assert cache.stats().drops == {"event": 1, "error": 9}
 
 
 async def test_size_is_bounded(shared_server: LocalServer) -> None:

@@ -19,14 +19,15 @@ from fastcoord.cache.coherence import Coherence
 from fastcoord.cache.error_log import ErrorLog
 from fastcoord.cache.keys import Keys
 from fastcoord.cache.loads import Load, Read
-from fastcoord.cache.settings import caught_up_check, check_settings, describe, make_storage
+from fastcoord.cache.settings import caught_up_check, check_settings, describe, listed, make_storage
 from fastcoord.errors import ConnectionLost, FastcoordError
+from fastcoord.events import AppEvent
 from fastcoord.node import Node
 
 if TYPE_CHECKING:
     from fastcoord.cache.stats import CacheStats
-    from fastcoord.events import Event
     from fastcoord.receiving.subscription import Subscription
+    from fastcoord.wire.event_classes import EventClass, Publishable
 
 __all__ = ["Cache"]
 
@@ -67,7 +68,7 @@ class Cache(Generic[K, V]):
         load: Callable[[K], Awaitable[V]],
         *,
         keys: Keys[K],
-        kinds: Iterable[type[Event]] | None = None,
+        kinds: Iterable[EventClass] | None = None,
         max_size: float = 10_000,
         weigh: Callable[[V], float] | None = None,
         max_age: float | None = None,
@@ -80,13 +81,13 @@ class Cache(Generic[K, V]):
         self._node = node
         self._load = load
         self._keys = keys
-        self._kinds = kinds
+        self._kinds = listed(kinds)
         self._stale_limit = stale_limit
         self._max_age = max_age
         self._make_storage = functools.partial(make_storage, storage, max_size)
         self._make_storage()  # raises an error if the arguments do not fit
         self._weigh = weigh
-        self._events: Subscription | None = None
+        self._events: Subscription[Any] | None = None
         self._coherence: Coherence[K, V] | None = None
         self._follower: asyncio.Task[None] | None = None
         self._confirmed = asyncio.Event()
@@ -165,7 +166,7 @@ class Cache(Generic[K, V]):
 
     # ----------------------------------------------------------------------------- writes
 
-    async def publish(self, *events: Event) -> None:
+    async def publish(self, *events: Publishable) -> None:
         """Drop the keys that own events name, then publish the events.
 
         Call it after the write is committed. A node does not receive its own events, so that
@@ -211,6 +212,7 @@ class Cache(Generic[K, V]):
             is_caught_up=caught_up_check(self._node._session),
             stale_limit=self._stale_limit,
             max_age=self._max_age,
+            takes_app_events=self._kinds is not None and AppEvent in self._kinds,
             on_error=self._errors.note,
         )
         self._follower = asyncio.get_running_loop().create_task(
@@ -248,7 +250,7 @@ class Cache(Generic[K, V]):
             task.cancel()
         await asyncio.wait({self._follower, *tasks})
 
-    async def _follow(self, events: Subscription, coherence: Coherence[K, V]) -> None:
+    async def _follow(self, events: Subscription[Any], coherence: Coherence[K, V]) -> None:
         """Process the items of the subscription while nothing is read."""
         try:
             async for item in events:

@@ -18,13 +18,14 @@ from fastcoord.cache.coherence import Coherence
 from fastcoord.cache.error_log import ErrorLog
 from fastcoord.cache.keys import Keys
 from fastcoord.cache.loads import Load, Read
-from fastcoord.cache.settings import caught_up_check, check_settings, describe, make_storage
+from fastcoord.cache.settings import caught_up_check, check_settings, describe, listed, make_storage
 from fastcoord.errors import FastcoordError, NodeClosed, RequestTimeout
+from fastcoord.events import AppEvent
 
 if TYPE_CHECKING:
     from fastcoord.cache.stats import CacheStats
-    from fastcoord.events import Event
     from fastcoord.receiving.subscription import Subscription
+    from fastcoord.wire.event_classes import EventClass, Publishable
 
 __all__ = ["BlockingCache"]
 
@@ -75,7 +76,7 @@ class BlockingCache(Generic[K, V]):
         load: Callable[[K], V],
         *,
         keys: Keys[K],
-        kinds: Iterable[type[Event]] | None = None,
+        kinds: Iterable[EventClass] | None = None,
         max_size: float = 10_000,
         weigh: Callable[[V], float] | None = None,
         max_age: float | None = None,
@@ -90,7 +91,7 @@ class BlockingCache(Generic[K, V]):
         self._node = node
         self._load = load
         self._keys = keys
-        self._kinds = kinds
+        self._kinds: Any = listed(kinds)
         self._weigh = weigh
         self._max_age = max_age
         self._stale_limit = stale_limit
@@ -99,7 +100,7 @@ class BlockingCache(Generic[K, V]):
         # Protects the state below. Reentrant: `keys` may call `invalidate`.
         self._lock = threading.RLock()
         self._coherence: Coherence[K, V] | None = None
-        self._events: Subscription | None = None
+        self._events: Subscription[Any] | None = None
         self._confirmed = threading.Event()
         self._ended: FastcoordError | None = None
         self._errors = ErrorLog(node)
@@ -193,7 +194,7 @@ class BlockingCache(Generic[K, V]):
 
     # ----------------------------------------------------------------------------- writes
 
-    def publish(self, *events: Event, timeout: float | None = None) -> None:
+    def publish(self, *events: Publishable, timeout: float | None = None) -> None:
         """Drop the keys that own events name, then publish the events.
 
         Call it after the write is committed. A node does not receive its own events, so that
@@ -274,6 +275,7 @@ class BlockingCache(Generic[K, V]):
             node_id=lambda: node.node_id,
             stale_limit=self._stale_limit,
             max_age=self._max_age,
+            takes_app_events=self._kinds is not None and AppEvent in self._kinds,
             on_error=self._errors.note,
         )
         self._confirm_on_loop()

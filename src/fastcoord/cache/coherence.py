@@ -8,6 +8,7 @@ began after the read itself.
 | item of the subscription | effect |
 | --- | --- |
 | an event | drops the keys that the function ``keys`` returns |
+| an event that does not fit its class | drops everything |
 | ``Missed`` | drops everything: the missing events may name any key |
 | ``Disconnected`` | entries are served only while they are younger than ``stale_limit`` |
 | ``Reconnected`` | drops everything; the server may not have processed the subscription yet |
@@ -23,12 +24,20 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Callable, Hashable, MutableMapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from fastcoord.cache.keys import ALL, Keys
 from fastcoord.cache.loads import Load, Read
 from fastcoord.cache.stats import CacheStats
-from fastcoord.events import Disconnected, DuplicateNodeId, Event, Missed, Notice, Reconnected
+from fastcoord.events import (
+    AppEvent,
+    Disconnected,
+    DuplicateNodeId,
+    Missed,
+    Notice,
+    Reconnected,
+)
+from fastcoord.wire.typed import class_of_kind
 
 __all__ = ["Coherence"]
 
@@ -54,6 +63,8 @@ class Coherence(Generic[K, V]):
     :param stale_limit: seconds; how old an entry may be to be served while the node is
         disconnected.
     :param max_age: seconds after which an entry is always loaded again; ``None`` for no limit.
+    :param takes_app_events: whether ``keys`` expects ``AppEvent`` also for kinds that have a class.
+        Otherwise such an ``AppEvent`` is one that does not fit its class, and drops everything.
     :param on_error: called with the event and the exception if ``keys`` fails.
     """
 
@@ -62,13 +73,14 @@ class Coherence(Generic[K, V]):
         *,
         keys: Keys[K],
         make_storage: Callable[[], MutableMapping[K, Load[K, V]]],
-        take: Callable[[], Event | Notice | None],
+        take: Callable[[], Any],
         node_id: Callable[[], int],
         confirm: Callable[[], None],
         is_caught_up: Callable[[], bool] | None = None,
         stale_limit: float = 0.0,
         max_age: float | None = None,
-        on_error: Callable[[Event, Exception], None],
+        takes_app_events: bool = False,
+        on_error: Callable[[Any, Exception], None],
     ) -> None:
         self._keys = keys
         self._make_storage = make_storage
@@ -77,6 +89,7 @@ class Coherence(Generic[K, V]):
         self._stale_limit = stale_limit
         self._max_age = max_age
         self._on_error = on_error
+        self._takes_app_events = takes_app_events
         self._confirm = confirm
         self._is_confirmed = False
         self._is_caught_up = is_caught_up
@@ -233,10 +246,10 @@ class Coherence(Generic[K, V]):
         while (item := self._take()) is not None:
             self.receive(item)
 
-    def receive(self, item: Event | Notice) -> None:
-        """Process one item of the subscription."""
-        if isinstance(item, Event):
-            self.apply(item, "event")
+    def receive(self, item: Any) -> None:
+        """Process one item of the subscription: an event or a notice."""
+        if not isinstance(item, Notice):
+            self._receive_event(item)
         elif isinstance(item, Missed):
             self.drop_all("missed")
         elif isinstance(item, DuplicateNodeId):
@@ -251,6 +264,17 @@ class Coherence(Generic[K, V]):
         elif isinstance(item, Reconnected):
             self.drop_all("absence")
             self._confirm()
+
+    def _receive_event(self, event: Any) -> None:
+        if (
+            isinstance(event, AppEvent)
+            and not self._takes_app_events
+            and class_of_kind(event.kind) is not None
+        ):
+            self.drop_all("error")
+            self._on_error(event, ValueError(f"kind {event.kind} does not fit its class"))
+        else:
+            self.apply(event, "event")
 
     def confirmed(self) -> None:
         """Note that the server sends all events from now on.
@@ -267,7 +291,7 @@ class Coherence(Generic[K, V]):
         """Note that the subscription has ended, so that nothing is known from now on."""
         self._has_ended = True
 
-    def apply(self, event: Event, cause: str) -> None:
+    def apply(self, event: Any, cause: str) -> None:
         """Drop the keys that an event names; drop everything if this cannot be found out."""
         try:
             keys = self._keys(event)

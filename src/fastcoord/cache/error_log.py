@@ -6,8 +6,6 @@ import logging
 import time
 from typing import Protocol
 
-from fastcoord.events import Event
-
 __all__ = ["ErrorLog"]
 
 INTERVAL = 60.0
@@ -33,14 +31,14 @@ class ErrorLog:
         self._node = node
         self._next_line_at = 0.0
 
-    def note(self, event: Event, error: Exception) -> None:
+    def note(self, event: object, error: Exception) -> None:
         """Log the failure, unless the last line is less than a minute old."""
         now = time.monotonic()
         if now < self._next_line_at:
             return
         self._next_line_at = now + INTERVAL
         logger.error(
-            "a cache of node %d has dropped everything: the function keys failed for %s: %r",
+            "a cache of node %d has dropped everything: the keys of an event are unknown: %s: %r",
             self._node.node_id,
             type(event).__name__,
             error,

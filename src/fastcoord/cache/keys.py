@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Hashable, Iterable
-from typing import Literal, TypeAlias, TypeVar
-
-from fastcoord.events import Event
+from typing import Any, Literal, TypeAlias, TypeVar
 
 __all__ = ["ALL", "AllKeys", "Keys"]
 
@@ -27,5 +25,5 @@ ALL: Literal[AllKeys.ALL] = AllKeys.ALL
 
 AllKeys.__module__ = "fastcoord.cache"
 
-Keys: TypeAlias = Callable[[Event], Iterable[K] | AllKeys]
+Keys: TypeAlias = Callable[[Any], Iterable[K] | AllKeys]
 """Returns the keys that an event invalidates."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fastcoord._session import Session
     from fastcoord.cache.coherence import Coherence
+    from fastcoord.wire.event_classes import EventClass
 
-__all__ = ["caught_up_check", "check_settings", "describe", "make_storage"]
+__all__ = ["caught_up_check", "check_settings", "describe", "listed", "make_storage"]
 
 
 def check_settings(
@@ -42,6 +43,14 @@ def make_storage(
     if not max_size > 0:
         raise ValueError(f"max_size must be above zero, not {max_size!r}")
     return storage(max_size, getsizeof=operator.attrgetter("weight"))
+
+
+def listed(kinds: Iterable[EventClass] | None) -> list[EventClass] | None:
+    """Return ``kinds`` as a list, which can be read twice."""
+    if kinds is None:
+        return None
+    # ``subscribe`` refuses a string with a better message than its characters would give.
+    return [kinds] if isinstance(kinds, str | type) else list(kinds)  # type: ignore[list-item]
 
 
 def describe(name: str, node_id: int, coherence: Coherence[Any, Any] | None) -> str:
