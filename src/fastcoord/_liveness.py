@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fastcoord.nats.supervisor import Supervisor
     from fastcoord.presence.presence import Presence
     from fastcoord.publishing.sender import Sender
-    from fastcoord.receiving.gaps import GapDetector
+    from fastcoord.receiving.rules import Rules
 
 __all__ = ["Liveness", "PongTimeout"]
 
@@ -86,7 +86,7 @@ class Liveness:
         supervisor: Supervisor,
         sender: Sender,
         presence: Presence,
-        gap_detector: GapDetector,
+        gap_detector: Rules,
         on_tick: Callable[[float], None],
     ) -> None:
         self._heartbeat = heartbeat

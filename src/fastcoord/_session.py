@@ -25,10 +25,9 @@ from fastcoord.publishing.hold import Hold
 from fastcoord.publishing.node_state import NodeState
 from fastcoord.publishing.pace import SECONDS_PRESENT
 from fastcoord.publishing.sender import Sender
-from fastcoord.receiving.gaps import GapDetector
 from fastcoord.receiving.receiver import Receiver
+from fastcoord.receiving.rules import Rules
 from fastcoord.stats import Health, Peer, Stats
-from fastcoord.streaming.gap_detector import StreamGapDetector
 from fastcoord.streaming.sender import StreamSender
 from fastcoord.streaming.session import StreamSession
 from fastcoord.streaming.start import read_since
@@ -68,23 +67,26 @@ class Session:
         self._loop = loop
         self._name = f"node {cluster.node_id}"
         is_streaming = cluster.stream is not None
-        detector_class = StreamGapDetector if is_streaming else GapDetector
-        self._gap_detector = detector_class(
-            heartbeat=cluster.heartbeat, started_at=loop.time(), watcher=self
+        self._gap_detector = Rules(
+            heartbeat=cluster.heartbeat,
+            started_at=loop.time(),
+            watcher=self,
+            # A stream has what is missing here.
+            reports_losses=not is_streaming,
         )
         self._receiver = (StreamReceiver if is_streaming else Receiver)(
             node_id=cluster.node_id,
             incarnation=self.incarnation,
             protocol=cluster.protocol,
             deliver_own=not config.nats.no_echo,
-            gap_detector=self._gap_detector,
+            rules=self._gap_detector,
             on_request=self._on_request,
             on_question=self._on_question,
         )
         self._receiver.events_sid = EVENTS_SID
         self._receiver.presence_sid = PRESENCE_SID
         self._receiver.reply_sid = REPLY_SID
-        self._gap_detector.receiver = self._receiver
+        self._gap_detector.attach(self._receiver)
         self.sender = (StreamSender if is_streaming else Sender)(
             config,
             node_id=cluster.node_id,
@@ -232,6 +234,7 @@ class Session:
             received_batches=sum(each.received_batches for each in sides),
             received_bytes=sum(each.received_bytes for each in sides),
             duplicates=receiver.duplicates,
+            late=receiver.late,
             malformed=sum(each.malformed for each in sides),
             unanswered=self._presence.unanswered,
             missed=self._losses.by_cause(self._subscriptions.missed),
@@ -331,6 +334,9 @@ class Session:
         self._stalwart_received_at = now
         if not self.sender.pace.is_on:
             self._update_pace(now)
+
+    def verify(self, node_id: int) -> bool:
+        return self._presence.verify(node_id)
 
     def _update_pace(self, now: float) -> None:
         pace = self.sender.pace

@@ -124,6 +124,8 @@ class Stats(Plain, frozen=True, kw_only=True):
     :ivar received_batches: messages that arrived on the subject.
     :ivar received_bytes: bytes of their payloads.
     :ivar duplicates: events that arrived again in a resend and were skipped.
+    :ivar late: events that were dropped because they arrived after newer ones of their sender, or
+        after a newer run of it. They were delivered before, or reported as ``Missed``.
     :ivar malformed: messages that could not be decoded completely.
     :ivar unanswered: questions of other nodes, such as pings, that this node has not answered:
         there were too many, or the reply subject was not that of their sender.
@@ -156,6 +158,7 @@ class Stats(Plain, frozen=True, kw_only=True):
     received_batches: int
     received_bytes: int
     duplicates: int
+    late: int
     malformed: int
     unanswered: int
     missed: dict[str, int]

@@ -8,8 +8,8 @@ import pytest
 
 from fastcoord.nats.frames import HEADER_ALLOWANCE, compose
 from fastcoord.nats.parser import FrameError, Parser
-from fastcoord.receiving.gaps import Verdict
 from fastcoord.receiving.receiver import Receiver
+from fastcoord.receiving.rules import Verdict
 from fastcoord.wire.sealed_batch import SealedBatch
 from support.oracles.frames import Message, ParserRun
 from support.oracles.sequence_header import write_header
@@ -296,10 +296,10 @@ def test_composing_nothing_gives_nothing() -> None:
 
 
 @pytest.mark.parametrize("note", ["resend", "goodbye", "hello", None])
-def test_note_reaches_gap_detector(note: str | None) -> None:
+def test_note_reaches_rules(note: str | None) -> None:
     received: list[tuple[Any, ...]] = []
 
-    class Detector:
+    class Judge:
         def with_header(self, *arguments: Any) -> Verdict:
             received.append(arguments)
             return Verdict()
@@ -309,14 +309,16 @@ def test_note_reaches_gap_detector(note: str | None) -> None:
         incarnation=1,
         protocol="stalwart-0.15",
         deliver_own=False,
-        gap_detector=Detector(),
+        rules=Judge(),
         on_request=print,
     )
     receiver.events_sid = 7
-    frames = compose(b"a", 0, 5, 1, [SealedBatch(b"\x09", 2, 0)], note=note)
+    frames = compose(
+        b"a", 0, 5, 1, [SealedBatch(b"\x09", 2, 0)], connection=3, silence=4, note=note
+    )
     parser = Parser(receiver, print, read_size=100)
     parser.feed_bytes(frames.replace(b"HPUB a ", b"HMSG a 7 "))
-    assert [each[:8] for each in received] == [(9, 5, 2, 0, 1, 0, True, note)]
+    assert received == [(9, 5, 2, 0, 1, 3, 4, 0, True, note)]
 
 
 def test_unknown_note_is_refused() -> None:

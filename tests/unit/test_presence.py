@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fastcoord import DuplicateNodeId, Missed, PeerDown, PeerUp
-from support.receiving.receiving_side import HEARTBEAT, INCARNATION, RECEIVER, SENDER, ReceivingSide
+from support.receiving.receiving_side import (
+    HEARTBEAT,
+    INCARNATION,
+    RECEIVER,
+    SENDER,
+    Received,
+    ReceivingSide,
+)
 
 OTHER = INCARNATION + 1
 
@@ -23,32 +32,33 @@ def test_peer_goes_up_and_down() -> None:
     assert receiver.receive(2, 0, note="goodbye") == [PeerUp(SENDER), PeerDown(SENDER, True)]
 
 
-def test_goodbye_reports_missing_first() -> None:
+def test_goodbye_reports_missing_later() -> None:
     receiver = ReceivingSide(peers=True)
     receiver.receive(0, 1)
-    assert receiver.receive(3, 0, note="goodbye") == [gap(2), PeerDown(SENDER, True)]
+    assert receiver.receive(3, 0, note="goodbye") == [PeerDown(SENDER, True)]
+    assert receiver.tick(HEARTBEAT) == [gap(2)]
 
 
 def test_three_silent_heartbeats_mean_down() -> None:
     receiver = ReceivingSide(peers=True)
     receiver.now = 50.0
     receiver.receive(0, 1)
-    receiver.gap_detector.tick(50.0 + 3 * HEARTBEAT)
+    receiver.rules.tick(50.0 + 3 * HEARTBEAT)
     assert receiver.taken() == []
-    receiver.gap_detector.tick(50.0 + 3 * HEARTBEAT + 0.01)
-    receiver.gap_detector.tick(60.0)
-    assert receiver.taken() == [PeerDown(SENDER, False)]
+    receiver.rules.tick(50.0 + 3 * HEARTBEAT + 0.01)
+    receiver.rules.tick(60.0)
+    assert receiver.taken() == [gap(None), PeerDown(SENDER, False)]
 
 
 def test_returning_peer_continues_offsets() -> None:
     receiver = ReceivingSide(peers=True)
     receiver.receive(0, 1)
     receiver.receive(1, 1)
-    receiver.gap_detector.tick(1000.0)
+    receiver.rules.tick(1000.0)
     receiver.taken()
     assert receiver.receive(3, 1) == [PeerUp(SENDER), gap(1), 3]
-    receiver.gap_detector.tick(2000.0)
-    assert receiver.taken() == [PeerDown(SENDER, False)]
+    receiver.rules.tick(2000.0)
+    assert receiver.taken() == [gap(None), PeerDown(SENDER, False)]
 
 
 def test_every_batch_proves_life() -> None:
@@ -56,7 +66,7 @@ def test_every_batch_proves_life() -> None:
     for beat in range(10):
         receiver.now = 50.0 + beat * 2 * HEARTBEAT
         receiver.receive(beat, 1)
-        receiver.gap_detector.tick(receiver.now + 2 * HEARTBEAT)
+        receiver.rules.tick(receiver.now + 2 * HEARTBEAT)
     assert PeerDown(SENDER, False) not in receiver.taken()
 
 
@@ -64,12 +74,12 @@ def test_own_disconnect_downs_no_peer() -> None:
     receiver = ReceivingSide(peers=True)
     receiver.now = 50.0
     receiver.receive(0, 1)
-    receiver.gap_detector.disconnected()
-    receiver.gap_detector.connected(90.0)
-    receiver.gap_detector.tick(90.0 + 3 * HEARTBEAT)
-    assert receiver.taken() == []
-    receiver.gap_detector.tick(90.01 + 3 * HEARTBEAT)
-    assert receiver.taken() == [PeerDown(SENDER, False)]
+    receiver.rules.disconnected()
+    receiver.rules.connected(90.0)
+    receiver.rules.tick(90.0 + 3 * HEARTBEAT)
+    assert receiver.taken() == [Missed(None, None, "disconnect")]
+    receiver.rules.tick(90.01 + 3 * HEARTBEAT)
+    assert receiver.taken() == [gap(None), PeerDown(SENDER, False)]
 
 
 def test_last_returning_peer_completes_return() -> None:
@@ -77,8 +87,8 @@ def test_last_returning_peer_completes_return() -> None:
     for node_id in (2, 3, 4):
         receiver.receive(0, 1, node_id=node_id)
     receiver.receive(1, 0, node_id=4, note="goodbye")
-    receiver.gap_detector.disconnected()
-    assert receiver.gap_detector.awaited == {2, 3}
+    receiver.rules.disconnected()
+    assert receiver.rules.awaited == {2, 3}
     receiver.receive(1, 0, node_id=2)
     receiver.receive(1, 0, node_id=5)
     assert receiver.watcher.returns == 0
@@ -86,16 +96,31 @@ def test_last_returning_peer_completes_return() -> None:
     assert receiver.watcher.returns == 1
 
 
+@pytest.mark.parametrize("silence", [0.0, HEARTBEAT, 5 * HEARTBEAT])
+def test_declared_silence_is_respected(silence: float) -> None:
+    receiver = ReceivingSide(peers=True)
+    receiver.receive(0, 1)
+    receiver.receive_presence(1, silence=round(silence * 1000))
+    interval = max(silence, HEARTBEAT)
+    assert receiver.tick(3 * interval) == []
+    assert PeerDown(SENDER, False) in receiver.tick(0.01)
+
+
+def test_declared_silence_is_bounded() -> None:
+    receiver = ReceivingSide(peers=True)
+    receiver.receive_presence(0, silence=(1 << 32) - 1)
+    assert PeerDown(SENDER, False) in receiver.tick(1801.0)
+
+
+def test_silence_is_read_beside_events() -> None:
+    receiver = ReceivingSide(peers=True)
+    for offset in range(3):
+        receiver.receive(offset, 1)
+    receiver.receive_presence(3, silence=round(5000 * HEARTBEAT))
+    assert receiver.tick(14 * HEARTBEAT) == []
+
+
 # ----------------------------------------------------------------------------- duplicate node ids
-
-
-def test_own_id_duplicate_is_reported_once() -> None:
-    receiver = ReceivingSide()
-    ours = DuplicateNodeId(RECEIVER)
-    assert receiver.receive(0, 1, node_id=RECEIVER, incarnation=OTHER) == [ours]
-    assert receiver.receive(1, 1, node_id=RECEIVER, incarnation=OTHER) == []
-    assert receiver.receive_unnumbered([1], node_id=RECEIVER) == []
-    assert receiver.watcher.duplicate_ids == [RECEIVER]
 
 
 def test_own_messages_are_no_duplicate() -> None:
@@ -117,80 +142,47 @@ def test_own_events_come_once() -> None:
     assert receiver.receive(2, 1, node_id=RECEIVER) == [2]
 
 
-def test_alternating_duplicates_are_reported_once() -> None:
-    receiver = ReceivingSide()
-    receiver.receive(0, 1)
-    receiver.receive(1, 1)
-    assert receiver.receive(0, 1, incarnation=OTHER) == [0]
-    assert receiver.receive(2, 1) == [2]
-    assert receiver.receive(1, 1, incarnation=OTHER) == [DuplicateNodeId(SENDER), 1]
-    assert receiver.receive(3, 1) == [3]
-    assert receiver.watcher.duplicate_ids == [SENDER]
-    assert receiver.watcher.losses == []
-
-
-def test_late_message_is_no_duplicate() -> None:
-    receiver = ReceivingSide()
-    receiver.receive(0, 1)
-    receiver.receive(0, 1, incarnation=OTHER)
-    assert receiver.receive(1, 0) == []
+def lasting(receiver: ReceivingSide, node_id: int) -> list[Received]:
+    """Receive messages without a header for more than three heartbeats."""
+    items = receiver.receive_unnumbered([5], node_id=node_id)
+    receiver.now += 3 * HEARTBEAT + 0.01
+    return items + receiver.receive_unnumbered([6], node_id=node_id)
 
 
 def test_unnumbered_duplicate_is_reported() -> None:
     receiver = ReceivingSide()
     receiver.receive(0, 1)
-    assert receiver.receive_unnumbered([5]) == [DuplicateNodeId(SENDER), 5]
-    assert receiver.receive_unnumbered([6]) == [6]
+    assert lasting(receiver, SENDER) == [5, DuplicateNodeId(SENDER), 6]
+    assert receiver.receive_unnumbered([7]) == [7]
     assert receiver.receive(1, 1) == [1]
+
+
+def test_unnumbered_own_id_is_reported() -> None:
+    receiver = ReceivingSide()
+    assert lasting(receiver, RECEIVER) == [DuplicateNodeId(RECEIVER)]
+    assert lasting(receiver, RECEIVER) == []
+
+
+def test_stray_unnumbered_message_is_delivered() -> None:
+    receiver = ReceivingSide()
+    receiver.receive(0, 1)
+    assert receiver.receive_unnumbered([5]) == [5]
+    assert receiver.watcher.duplicate_ids == []
 
 
 # ------------------------------------------------------------------ peers without sequence headers
 
-DISCONNECT = Missed(None, None, "disconnect")
 
-
-def test_unnumbered_disconnect_is_reported_once() -> None:
-    receiver = ReceivingSide()
-    receiver.receive_unnumbered([1])
-    receiver.gap_detector.disconnected()
-    assert receiver.taken() == []
-    receiver.gap_detector.connected(receiver.now)
-    assert receiver.taken() == [DISCONNECT]
-    assert receiver.receive_unnumbered([2]) == [2]
-    receiver.gap_detector.connected(receiver.now)
-    assert receiver.taken() == []
-
-
-def test_disconnect_precedes_unnumbered_events() -> None:
+def test_stalwart_reaches_watcher() -> None:
     receiver = ReceivingSide()
     receiver.receive(0, 1)
-    receiver.gap_detector.disconnected()
-    receiver.gap_detector.connected(receiver.now)
-    assert receiver.taken() == []
-    assert receiver.receive_unnumbered([1], node_id=9) == [DISCONNECT, 1]
-    assert receiver.receive_unnumbered([2], node_id=9) == [2]
-
-
-def test_numbered_disconnect_is_not_reported() -> None:
-    receiver = ReceivingSide()
-    receiver.receive(0, 1)
-    receiver.gap_detector.disconnected()
-    receiver.gap_detector.connected(receiver.now)
-    assert receiver.receive(1, 1) == [1]
-    assert receiver.watcher.losses == []
-
-
-def test_each_disconnect_is_reported() -> None:
-    receiver = ReceivingSide()
+    assert receiver.watcher.stalwart_received_at is None
     receiver.receive_unnumbered([1])
-    for _ in range(3):
-        receiver.gap_detector.disconnected()
-        receiver.gap_detector.connected(receiver.now)
-    assert receiver.taken() == [DISCONNECT] * 3
+    assert receiver.watcher.stalwart_received_at == receiver.now
 
 
 def test_unnumbered_peer_has_no_presence() -> None:
     receiver = ReceivingSide(peers=True)
     assert receiver.receive_unnumbered([1]) == [1]
-    receiver.gap_detector.tick(1000.0)
+    receiver.rules.tick(1000.0)
     assert receiver.taken() == []

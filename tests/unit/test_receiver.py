@@ -29,7 +29,7 @@ def test_other_sid_is_request() -> None:
         incarnation=1,
         protocol=PROTOCOL,
         deliver_own=False,
-        gap_detector=None,
+        rules=None,
         on_request=lambda *request: requests.append(request),
     )
     receiver.events_sid = 1
@@ -88,7 +88,7 @@ def test_request_error_propagates() -> None:
         incarnation=1,
         protocol=PROTOCOL,
         deliver_own=False,
-        gap_detector=None,
+        rules=None,
         on_request=refuse,
     )
     with pytest.raises(LookupError, match="request"):
@@ -145,12 +145,14 @@ def test_every_batch_is_counted() -> None:
     receiver = ReceivingSide()
     receiver.receive(0, 1)
     receiver.receive(0, 1)
+    receiver.receive(0, 1, note="resend")
     receiver.receive_payload(None, b"")
     receiver.receive(0, 1, node_id=RECEIVER)
     counts = receiver.receiver
-    assert counts.received_batches == 4
-    assert counts.received_bytes == 3 * len(payload([0]))
-    assert (counts.received, counts.duplicates, counts.malformed, counts.echoes) == (1, 1, 1, 1)
+    assert counts.received_batches == 5
+    assert counts.received_bytes == 4 * len(payload([0]))
+    assert (counts.received, counts.duplicates, counts.late) == (1, 1, 1)
+    assert (counts.malformed, counts.echoes) == (1, 1)
 
 
 def test_both_paths_count_alike() -> None:
@@ -191,10 +193,10 @@ def test_receiver_reads_given_protocol() -> None:
     assert receiver.receive_payload(None, newer) == [Missed(SENDER, None, "undecodable")]
 
 
-def test_failing_detector_costs_one_message() -> None:
+def test_failing_rules_cost_one_message() -> None:
     class Failing:
         def without_header(self, *arguments: Any) -> Any:
-            raise LookupError("detector")
+            raise LookupError("rules")
 
     receiver = ReceivingSide()
     broken = Receiver(
@@ -202,12 +204,12 @@ def test_failing_detector_costs_one_message() -> None:
         incarnation=1,
         protocol=PROTOCOL,
         deliver_own=False,
-        gap_detector=Failing(),
+        rules=Failing(),
         on_request=print,
     )
     broken.events_sid = 1
     broken.add_ring(receiver.ring)
-    with pytest.raises(LookupError, match="detector"):
+    with pytest.raises(LookupError, match="rules"):
         deliver(broken, 1, payload([1]))
     assert receiver.ring.arrived == 0
     assert receiver.receive(0, 1) == [Missed(None, None, "overflow"), 0]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fastcoord.receiving.gaps import GapDetector
     from fastcoord.receiving.receiver import Receiver
+    from fastcoord.receiving.rules import Rules
 
 __all__ = ["PeersOfReceiver"]
 
@@ -16,12 +16,12 @@ class PeersOfReceiver:
     """The peers of one node.
 
     :param receiver: stores their state.
-    :param gap_detector: judges their messages.
+    :param rules: judge their messages.
     """
 
-    def __init__(self, receiver: Receiver, gap_detector: GapDetector) -> None:
+    def __init__(self, receiver: Receiver, rules: Rules) -> None:
         self._receiver = receiver
-        self._gap_detector = gap_detector
+        self._rules = rules
 
     def up(self) -> Sequence[tuple[int, int]]:
         """Return node id and incarnation of each peer that is up."""
@@ -33,7 +33,7 @@ class PeersOfReceiver:
 
     def up_now(self) -> Sequence[tuple[int, int]]:
         """Return those peers that were received on the present connection."""
-        awaited = self._gap_detector.awaited
+        awaited = self._rules.awaited
         return [pair for pair in self.up() if pair[0] not in awaited]
 
     def has_left(self, node_id: int) -> bool:
@@ -43,10 +43,7 @@ class PeersOfReceiver:
 
     def roster(self, pairs: Sequence[tuple[int, int]]) -> None:
         """Process the peers that an answer to this node's hello names."""
-        for node_id, _ in pairs:
-            state = self._receiver.peer(node_id)
-            if state.history is None and node_id != self._receiver.node_id:
-                self._gap_detector.mark_up(state, self._gap_detector.received(state))
+        self._rules.roster(pairs)
 
     def own_word(
         self,
@@ -58,13 +55,8 @@ class PeersOfReceiver:
         now: float,
     ) -> None:
         """Process the answer of a node that was asked for its own word."""
-
-    def unanswered(self, node_id: int) -> None:
-        """Process that a node did not answer."""
+        self._rules.own_word(node_id, incarnation, connection, offset, discarded, now)
 
     def received_by(self, node_id: int, incarnation: int) -> tuple[int, int, int] | None:
         """Return how far a run was received: expected offset, end of the last gap, first offset."""
-        state = self._receiver.peers.get(node_id)
-        if state is None or not state.has_header or state.incarnation != incarnation:
-            return None
-        return (state.expected, 0, 0)
+        return self._rules.received_by(node_id, incarnation)

@@ -1,103 +1,199 @@
-"""The data of the gap detector about each peer, beside the fields of ``PeerState``."""
+"""What the delivery rules remember about each peer, beside the fields of ``PeerState``."""
 
 from __future__ import annotations
 
-__all__ = ["PeerHistory", "Track"]
+from typing import TYPE_CHECKING, NamedTuple
 
-MAX_GAPS = 32
-"""The most reported gaps of an incarnation. If there are more, the two oldest are merged."""
+from fastcoord.events import PeerDown
+
+if TYPE_CHECKING:
+    from fastcoord.receiving.receiver import PeerState, Receiver
+
+__all__ = ["MAX_FORMER_RUNS", "MAX_PEERS", "Header", "PeerHistory", "PeerTable", "Question", "Run"]
+
+MAX_PEERS = 8192
+"""How many peers are remembered."""
+
+MAX_FORMER_RUNS = 8
+"""How many former runs of a peer are remembered."""
+
+FORGOTTEN_AT_ONCE = MAX_PEERS // 8
 
 
-class Track:
-    """The data about one incarnation, beside its expected offset.
+class Header(NamedTuple):
+    """The sequence header of a message.
 
-    :param first_offset: the offset of the first batch that was accepted. The header of that batch
-        may be damaged, so the offsets before it are treated as reported missing.
+    :ivar events: ``count`` of the header.
     """
 
-    __slots__ = (
-        "batches",
-        "gaps",
-        "jump_batch",
-        "lost_since_jump",
-        "resume_offset",
-        "skipped_since_jump",
-    )
+    incarnation: int
+    offset: int
+    events: int
+    discarded: int
+    connection: int
+    silence: int
+    note: str | None
 
-    def __init__(self, first_offset: int) -> None:
-        self.gaps: list[tuple[int, int]] = [(0, first_offset)] if first_offset else []
-        """Ranges of offsets that were reported missing, first inclusive, last exclusive."""
-        self.resume_offset: int | None = None
-        """The offset of the next batch if the last jump was a damaged header, not a loss."""
-        self.jump_batch: tuple[int, int, int] | None = None
-        """The batch that set ``resume_offset``. Its successor proves damage; a copy does not."""
-        self.skipped_since_jump = False
-        """Whether batches were skipped since the jump. Their events were not reported yet."""
-        self.lost_since_jump = 0
-        """How many events were skipped or lost since the jump, as far as that is known."""
-        self.batches = 0
-        """How many batches of the incarnation were received."""
 
-    def settle(self) -> None:
-        """Accept the expected offset: it is no longer in doubt."""
-        self.resume_offset = None
-        self.jump_batch = None
-        self.skipped_since_jump = False
-        self.lost_since_jump = 0
+class Run(NamedTuple):
+    """Where a run stands: the expected offset, and the newest connection of its sender."""
 
-    def expect(self, resume_offset: int, batch: tuple[int, int, int]) -> None:
-        """Store the offset at which the sender continues if the header of this batch is right.
+    connection: int
+    expected: int
+    discarded: int
 
-        :param batch: offset, count and fingerprint of the batch.
-        """
-        self.resume_offset = resume_offset
-        # A heartbeat is not stored: a second one at the same offset equals it and is no copy.
-        self.jump_batch = batch if batch[1] else None
 
-    def add_gap(self, start: int, end: int) -> None:
-        """Store a range of offsets that was reported missing."""
-        self.gaps.append((start, end))
-        if len(self.gaps) > MAX_GAPS:
-            # No gap is dropped, because the true offset of the sender may lie in the oldest one.
-            first, second = self.gaps[:2]
-            self.gaps[:2] = [(min(first[0], second[0]), max(first[1], second[1]))]
+class Tail(NamedTuple):
+    """The offset that an empty batch has shown, and that the events have not reached."""
 
-    def has_gap_at(self, offset: int) -> bool:
-        """Return whether the batch at this offset was reported missing."""
-        return any(start <= offset < end for start, end in self.gaps)
+    run: Run
+    shown_at: float
 
-    def rewind(self, offset: int) -> int | None:
-        """Rewind the expected offset and drop later gaps.
 
-        :return: how many events were skipped or lost since the jump; ``None`` if that is unknown.
-        """
-        lost = self.lost_since_jump
-        is_known = lost or not self.skipped_since_jump
-        self.gaps = [(start, min(end, offset)) for start, end in self.gaps if start < offset]
-        self.settle()
-        return lost if is_known else None
+class Question:
+    """A question to a peer for its own word, and the answers.
+
+    :param incarnation: the run that was current when the question was sent.
+    :param run: where this run stood at that time.
+    :param asked_at: when the question was sent.
+    """
+
+    __slots__ = ("answers", "asked_at", "incarnation", "run")
+
+    def __init__(self, incarnation: int, run: Run, asked_at: float) -> None:
+        self.incarnation = incarnation
+        self.run = run
+        self.asked_at = asked_at
+        self.answers: dict[int, tuple[Run, float]] = {}
+        """For each run that has answered: where it stands, and when it answered."""
 
 
 class PeerHistory:
-    """The data about one peer, beside its current incarnation."""
+    """The data about one peer.
 
-    __slots__ = ("absences", "former", "is_duplicate", "is_up", "said_goodbye", "track")
+    :param now: when it was first received.
+    """
 
-    def __init__(self) -> None:
-        self.track = Track(0)
+    __slots__ = (
+        "began_at",
+        "dropped_at",
+        "dropped_expected",
+        "dropped_since",
+        "first_received_at",
+        "former",
+        "gap_end",
+        "has_dropped",
+        "is_begun",
+        "is_duplicate",
+        "is_end_reported",
+        "is_up",
+        "pair",
+        "question",
+        "said_goodbye",
+        "tail",
+        "unnumbered_since",
+    )
+
+    def __init__(self, now: float) -> None:
+        self.first_received_at = now
         self.is_up = False
         self.said_goodbye = False
+        self.is_end_reported = False
+        """Whether the silence of the current run was reported."""
+        self.is_begun = False
+        """Whether the first offset of the current run is known."""
+        self.began_at = 0
+        """The offset at which this node began to receive the current run."""
+        self.gap_end = 0
+        """The end of the last range of offsets of the current run that is missing."""
+        self.tail: Tail | None = None
+        self.former: dict[int, Run] = {}
+        """Former runs by incarnation, and where each of them stood."""
+        self.question: Question | None = None
+        self.pair: frozenset[int] = frozenset()
+        """The runs that have answered the same question."""
         self.is_duplicate = False
-        """Whether a second running node with this id was reported."""
-        self.absences = 0
-        """How often this node had lost its connection when it last received from the peer."""
-        self.former: dict[int, tuple[int, int, Track]] = {}
-        """Replaced incarnations: their expected offset, ``discarded`` and track."""
+        """Whether two running nodes with this id were reported."""
+        self.dropped_since: float | None = None
+        """When the first batch was dropped that no answer has explained yet."""
+        self.dropped_at = 0.0
+        self.dropped_expected = 0
+        """The expected offset at ``dropped_since``."""
+        self.has_dropped = False
+        """Whether a batch was dropped since the last tick."""
+        self.unnumbered_since: float | None = None
+        """When a message without a header first came from an id that sends headers."""
 
-    def forget_one(self) -> None:
-        """Forget the former incarnation with the fewest batches.
+    def remember(self, incarnation: int, run: Run) -> bool:
+        """Store a former run; return whether another one was forgotten for it."""
+        self.former[incarnation] = run
+        if len(self.former) <= MAX_FORMER_RUNS:
+            return False
+        del self.former[next(iter(self.former))]
+        return True
 
-        A damaged header is its most likely origin.
+
+class PeerTable:
+    """The peers of a receiver, of which a bounded number is remembered.
+
+    :param receiver: holds the states of the peers.
+    :param heartbeat: the cluster's heartbeat, in seconds.
+    """
+
+    def __init__(self, receiver: Receiver, heartbeat: float) -> None:
+        self._receiver = receiver
+        self._heartbeat = heartbeat
+        self._forgotten: set[int] = set()
+        self.forgotten = 0
+        """How often a peer was forgotten."""
+        self.forgotten_runs = 0
+        """How often a former run of a peer was forgotten."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a peer must be forgotten before another one is added."""
+        return len(self._receiver.peers) >= MAX_PEERS
+
+    def get(self, node_id: int) -> tuple[PeerState, PeerHistory]:
+        """Return the state of a peer; create it if nothing was received from it before."""
+        peer = self._receiver.peers.get(node_id)
+        if peer is None:
+            if self.is_full:
+                self._forget_some()
+            peer = self._receiver.peer(node_id)
+        history: PeerHistory | None = peer.history
+        if history is None:
+            history = peer.history = PeerHistory(self._receiver.now)
+            # Only the node's own run begins before its first message.
+            history.is_begun = peer.has_header
+        return peer, history
+
+    def was_forgotten(self, node_id: int) -> bool:
+        """Return whether a peer was forgotten, once after it was."""
+        if node_id not in self._forgotten:
+            return False
+        self._forgotten.discard(node_id)
+        return True
+
+    def _forget_some(self) -> None:
+        """Forget the peers that are silent for the longest time.
+
+        Those that were received for less than a heartbeat are forgotten first, because invented
+        ids are among them. Several are forgotten at once, so that each costs little time.
         """
-        fewest = min(reversed(self.former), key=lambda each: self.former[each][2].batches)
-        del self.former[fewest]
+
+        def keep_longest(peer: PeerState) -> tuple[bool, float]:
+            history: PeerHistory | None = peer.history
+            first = peer.last_received_at if history is None else history.first_received_at
+            return peer.last_received_at - first >= self._heartbeat, peer.last_received_at
+
+        peers = [
+            peer for peer in self._receiver.peers.values() if peer.node_id != self._receiver.node_id
+        ]
+        for peer in sorted(peers, key=keep_longest)[:FORGOTTEN_AT_ONCE]:
+            self._receiver.forget(peer.node_id)
+            if peer.history is not None and peer.history.is_up:
+                self._receiver.notify(PeerDown(peer.node_id, False))
+            if peer.has_header:
+                self._forgotten.add(peer.node_id)
+            self.forgotten += 1

@@ -10,12 +10,14 @@ cdef class PeerState:
     cdef public uint64_t incarnation
     cdef public uint64_t expected      # offset of the next batch if nothing is missing
     cdef public uint64_t discarded     # `discarded` of the last batch of this incarnation
+    cdef public uint32_t connection    # the newest connection of the sender
+    cdef public uint32_t silence       # its longest pause between two messages, in ms
     cdef public bint has_header        # whether its batches carry the sequence header
     cdef public bint steady            # whether the compiled path may handle its next batch
     cdef public double last_received_at   # on the clock of `Receiver.now`
     cdef public uint64_t received
     cdef public uint64_t missed
-    cdef public object history         # a PeerHistory, or None; only the gap detector reads it
+    cdef public object history         # a PeerHistory, or None; only the rules read it
 
 cdef class Receiver(MessageSink):
     cdef Protocol protocol
@@ -29,7 +31,7 @@ cdef class Receiver(MessageSink):
     cdef public uint64_t reply_sid
     cdef readonly dict peers
     cdef readonly list rings
-    cdef readonly object gap_detector
+    cdef readonly object rules
     cdef object on_request
     cdef object on_question
     cdef readonly uint64_t received
@@ -38,7 +40,8 @@ cdef class Receiver(MessageSink):
     cdef readonly uint64_t echoes
     cdef readonly uint64_t duplicates
     cdef readonly uint64_t malformed
-    cdef bint is_judging               # whether the gap detector runs; waking follows then
+    cdef readonly uint64_t late
+    cdef bint is_judging               # whether the rules run; waking follows then
     cdef bint is_wake_due              # whether a ring has a consumer to wake
     cdef PeerState latest              # the peer of the last batch
 
@@ -59,8 +62,6 @@ cdef class Receiver(MessageSink):
         self,
         uint16_t node_id,
         SequenceHeader* header,
-        const uint8_t* payload,
-        Py_ssize_t size,
         Py_ssize_t counted,
         bint intact,
     )

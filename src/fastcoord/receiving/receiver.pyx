@@ -5,8 +5,8 @@
 can be decoded, and counts the events. So a header with another count is detected at once, and a
 ring that drops the message later knows how many events it has dropped.
 
-Nearly every batch continues its sender's sequence. Such a batch is handled in this module. Every
-other batch is passed to the gap detector, which is plain Python.
+Nearly every batch continues its sender's run. Such a batch is handled in this module. Every other
+batch is passed to the rules, which are plain Python.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -27,16 +27,12 @@ from fastcoord.wire.primitives cimport Reader, read_u16, reader_init
 from fastcoord.wire.table import PROTOCOLS as _PROTOCOLS
 
 
-def ignore_question(*arguments):
-    """Answer no question."""
-
-
 cdef class PeerState:
     """The state of one peer that the compiled path reads for each batch.
 
-    The gap detector sets the fields. ``Receiver`` sets fields in two cases. It advances
+    The rules set the fields. ``Receiver`` sets fields in two cases. It advances
     ``expected``, ``received`` and ``last_received_at`` when it has delivered events. It restores
-    the fields of the offsets when the gap detector raises an exception.
+    the fields of the run when the rules raise an exception.
     """
 
     def __init__(self, node_id):
@@ -51,8 +47,8 @@ cdef class Receiver(MessageSink):
         another node with the same id.
     :param protocol: the name of a protocol.
     :param deliver_own: whether this node's own events are delivered, too.
-    :param gap_detector: judges every batch that does not continue its sender's sequence; see
-        ``fastcoord.receiving.gaps``.
+    :param rules: judge every message that does not continue its sender's run; see
+        ``fastcoord.receiving.rules``.
     :param on_request: called with ``(sid, reply, payload)`` for a message of another NATS
         subscription than ``events_sid``, ``presence_sid`` and ``reply_sid``.
     :param on_question: called with ``(note, node_id, incarnation, offset, discarded, connection,
@@ -72,16 +68,16 @@ cdef class Receiver(MessageSink):
         incarnation,
         protocol,
         deliver_own,
-        gap_detector,
+        rules,
         on_request,
-        on_question=ignore_question,
+        on_question=None,
     ):
         self.node_id = node_id
         self.incarnation = incarnation
         self.protocol = get_protocol(protocol)
         self.protocol_place = _PROTOCOLS.index(protocol)
         self.deliver_own = deliver_own
-        self.gap_detector = gap_detector
+        self.rules = rules
         self.on_request = on_request
         self.on_question = on_question
         self.peers = {}
@@ -114,6 +110,12 @@ cdef class Receiver(MessageSink):
         if state is None:
             state = self.peers[node_id] = PeerState(node_id)
         return state
+
+    def forget(self, node_id):
+        """Drop the state of a peer."""
+        self.peers.pop(node_id, None)
+        if self.latest is not None and self.latest.node_id == node_id:
+            self.latest = None
 
     cdef int message(
         self,
@@ -157,7 +159,7 @@ cdef class Receiver(MessageSink):
         if not read_u16(&reader, &sender):
             if is_presence:
                 return 0
-            return self.ask(self.gap_detector.without_sender, ())
+            return self.ask(self.rules.without_sender, ())
         node_id = <uint16_t>sender
         if (
             header.state == HEADER_PRESENT
@@ -166,7 +168,7 @@ cdef class Receiver(MessageSink):
         ):
             # This payload must not be decoded: in this node's protocol its bytes mean other events.
             return self.ask(
-                self.gap_detector.with_other_protocol,
+                self.rules.with_other_protocol,
                 (node_id, header.protocol, header.count, header.note == c'g'),
             )
         start = <uint32_t>(reader.position - reader.start)
@@ -187,7 +189,10 @@ cdef class Receiver(MessageSink):
             if header.state != HEADER_PRESENT or header.incarnation != self.incarnation:
                 if header.state == HEADER_PRESENT and header.note == c'g':
                     return 0
-                return self.ask(self.gap_detector.own_id_used, ())
+                return self.ask(
+                    self.rules.own_id_received,
+                    (header.incarnation if header.state == HEADER_PRESENT else None,),
+                )
             self.echoes += 1
             if not self.deliver_own:
                 return 0
@@ -202,10 +207,12 @@ cdef class Receiver(MessageSink):
             and intact
             and header.state == HEADER_PRESENT
             and header.incarnation == peer.incarnation
+            and header.connection == peer.connection
             and header.offset == peer.expected
             and header.count == <uint64_t>counted
             and header.discarded == peer.discarded
             and (header.note == c'e' or header.note == c'r')
+            and (header.silence == peer.silence or header.silence == 0)
         ):
             # Deliver before `expected` is advanced: if that fails, the next batch reveals the gap.
             if counted:
@@ -223,6 +230,8 @@ cdef class Receiver(MessageSink):
         self, uint16_t node_id, const uint8_t* reply, Py_ssize_t reply_size, SequenceHeader* header
     ) except -1:
         """Pass a question or an answer to ``on_question``."""
+        if self.on_question is None:
+            return 0
         self.on_question(
             name_of_note(header.note),
             node_id,
@@ -245,26 +254,28 @@ cdef class Receiver(MessageSink):
         Py_ssize_t counted,
         bint intact,
     ) except -1:
-        """Pass a batch to the gap detector, and deliver the events that it selects.
+        """Pass a batch to the rules, and deliver the events that they select.
 
-        The gap detector is Python code, so an exception may end it anywhere. In this case nothing
-        of the batch is delivered, and the offsets of the peer are restored, so that the next batch
-        reveals the gap. Every subscription receives a notice as well, because some losses cannot be
-        found by an offset.
+        The rules are Python code, so an exception may end them anywhere. In this case nothing of
+        the batch is delivered, and the run of the peer is restored, so that the next batch reveals
+        the gap. Every subscription receives a notice as well, because some losses cannot be found
+        by an offset.
         """
         cdef PeerState peer = self.peers.get(node_id)
         cdef bint is_known = peer is not None
         cdef uint64_t incarnation = 0, expected = 0, discarded = 0
+        cdef uint32_t connection = 0
         cdef bint has_header = False
         cdef uint32_t skip, take
         if is_known:
             incarnation = peer.incarnation
             expected = peer.expected
             discarded = peer.discarded
+            connection = peer.connection
             has_header = peer.has_header
         self.is_judging = True
         try:
-            verdict = self.decide(node_id, header, payload, size, counted, intact)
+            verdict = self.decide(node_id, header, counted, intact)
             skip = verdict.skip
             take = verdict.deliver
             if take and skip == 0 and take == counted and intact:
@@ -277,6 +288,7 @@ cdef class Receiver(MessageSink):
                 peer.incarnation = incarnation
                 peer.expected = expected
                 peer.discarded = discarded
+                peer.connection = connection
                 peer.has_header = has_header
                 peer.steady = False
             else:
@@ -293,30 +305,29 @@ cdef class Receiver(MessageSink):
         self,
         uint16_t node_id,
         SequenceHeader* header,
-        const uint8_t* payload,
-        Py_ssize_t size,
         Py_ssize_t counted,
         bint intact,
     ):
-        """Return the verdict of the gap detector on a batch."""
+        """Return the verdict of the rules on a batch."""
         if header.state == HEADER_PRESENT:
-            return self.gap_detector.with_header(
+            return self.rules.with_header(
                 node_id,
                 header.incarnation,
                 header.offset,
                 header.count,
                 header.discarded,
+                header.connection,
+                header.silence,
                 counted,
                 intact,
                 name_of_note(header.note),
-                PyBytes_FromStringAndSize(<char*>payload, size),
             )
         if header.state == HEADER_ABSENT:
-            return self.gap_detector.without_header(node_id, counted, intact)
-        return self.gap_detector.with_malformed_header(node_id, counted)
+            return self.rules.without_header(node_id, counted, intact)
+        return self.rules.with_malformed_header(node_id, counted)
 
     cdef int ask(self, method, tuple arguments) except -1:
-        """Apply the verdict of the gap detector on a message of which nothing is delivered."""
+        """Apply the verdict of the rules on a message of which nothing is delivered."""
         self.is_judging = True
         try:
             verdict = method(*arguments)
@@ -332,6 +343,7 @@ cdef class Receiver(MessageSink):
         if verdict is not None:
             try:
                 self.duplicates += <uint64_t>verdict.duplicates
+                self.late += <uint64_t>verdict.late
                 if verdict.is_malformed:
                     self.malformed += 1
                 if verdict.notice is not None:

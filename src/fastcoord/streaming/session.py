@@ -222,12 +222,12 @@ class StreamSession:
         self, consumer: PullConsumer, node_id: int, protocol: int, count: int
     ) -> None:
         if consumer is self._live:
-            self._receiver.gap_detector.with_other_protocol(node_id, protocol, 0, False)
+            self._receiver.rules.with_other_protocol(node_id, protocol, 0, False)
         if count:
             consumer.missed(consumer.feed, Missed(node_id, count, "undecodable"))
 
     def without_header(self, node_id: int, count: int, is_intact: bool) -> None:
-        self._receiver.gap_detector.without_header(node_id, count, is_intact)
+        self._receiver.rules.without_header(node_id, count, is_intact)
 
     # -------------------------------------------------------------------------- time
 

@@ -12,14 +12,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fastcoord import DuplicateNodeId, Missed
-from support.receiving.receiving_side import INCARNATION, ReceivingSide, payload
+from fastcoord import Missed
+from support.receiving.receiving_side import (
+    HEARTBEAT,
+    INCARNATION,
+    Received,
+    ReceivingSide,
+    payload,
+)
 
 KEYS = 8
 """The key of event number n is n modulo this, as in ``receiving_side``."""
-FAR = 1 << 20
-"""An offset that no sender reaches here."""
-FIELDS = ("incarnation", "offset", "count", "discarded")
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,12 @@ class Step:
     :ivar events: the number of events; 0 makes it a heartbeat.
     :ivar discarded: the number of events that the sender accepted and discarded just before.
     :ivar copies: for each copy, how many further messages arrive before it; empty for a loss.
-    :ivar damage: a field of the header and its value in the first copy; for the offset, the
-        difference.
     :ivar reads: the keys that the consumer reads afterwards.
     """
 
     events: int
     discarded: int = 0
     copies: tuple[int, ...] = (0,)
-    damage: tuple[str, int] | None = None
     reads: tuple[int, ...] = ()
 
     @property
@@ -47,7 +47,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Message:
-    numbers: tuple[int, int, int, int]
+    numbers: tuple[int, ...]
     events: range
 
 
@@ -81,6 +81,8 @@ class Exchange:
             self._send(Step(0))
             self._arrive(self._step)
             self._step += 1
+            for item in self.receiver.tick(HEARTBEAT):
+                self._apply(item)
 
     @property
     def stale(self) -> dict[int, tuple[int, int]]:
@@ -108,9 +110,8 @@ class Exchange:
         events = range(self._offset, self._offset + step.events)
         numbers = (INCARNATION, self._offset, step.events, self._discarded)
         self._accept(step.events)
-        for place, delay in enumerate(step.copies):
-            carried = numbers if place or step.damage is None else damaged(numbers, step.damage)
-            self._on_the_way[self._step + delay].append(Message(carried, events))
+        for delay in step.copies:
+            self._on_the_way[self._step + delay].append(Message(numbers, events))
 
     def _accept(self, count: int) -> None:
         for number in range(self._offset, self._offset + count):
@@ -120,12 +121,10 @@ class Exchange:
     def _arrive(self, now: int) -> None:
         for message in self._on_the_way.pop(now, ()):
             for item in self.receiver.receive_payload(message.numbers, payload(message.events)):
-                # Two headers damaged into the same incarnation look like a second node.
-                if not isinstance(item, DuplicateNodeId):
-                    assert isinstance(item, int | Missed)
-                    self._apply(item)
+                self._apply(item)
 
-    def _apply(self, item: int | Missed) -> None:
+    def _apply(self, item: Received) -> None:
+        assert isinstance(item, int | Missed)
         self.received.append(item)
         if isinstance(item, Missed):
             self.cache.clear()
@@ -133,51 +132,24 @@ class Exchange:
             self.cache[item % KEYS] = item
 
 
-def damaged(
-    numbers: tuple[int, int, int, int], damage: tuple[str, int]
-) -> tuple[int, int, int, int]:
-    """Change one number of a header, within the range that a header can hold."""
-    field, value = damage
-    changed = dict(zip(FIELDS, numbers, strict=True))
-    if field == "offset":
-        value = max(0, min(numbers[1] + value, (1 << 64) - 1 - numbers[2]))
-    changed[field] = value
-    if changed["offset"] + changed["count"] >= 1 << 64:
-        return numbers
-    return (changed["incarnation"], changed["offset"], changed["count"], changed["discarded"])
-
-
 def random_steps(chance: random.Random, length: int, faulty: float) -> Sequence[Step]:
-    """Make a stream in which a share of the messages is lost, repeated, late or damaged."""
+    """Make a stream in which a share of the messages is lost, repeated or late."""
     return [_random_step(chance, faulty) for _ in range(length)]
 
 
 def _random_step(chance: random.Random, faulty: float) -> Step:
     copies: tuple[int, ...] = (0,)
-    damage = None
     if chance.random() < faulty:
-        kind = chance.randrange(4)
+        kind = chance.randrange(3)
         if kind == 0:
             copies = ()
         elif kind == 1:
             copies = (0, chance.randrange(4))
-        elif kind == 2:
-            copies = (1 + chance.randrange(4),)
         else:
-            damage = random_damage(chance)
+            copies = (1 + chance.randrange(4),)
     return Step(
         events=chance.choice((0, 1, 1, 1, 2, 3, 8)),
         discarded=chance.choice((0, 0, 0, 0, 2)),
         copies=copies,
-        damage=damage,
         reads=tuple(chance.sample(range(KEYS), chance.randrange(3))),
     )
-
-
-def random_damage(chance: random.Random) -> tuple[str, int]:
-    field = chance.choice(FIELDS)
-    if field == "offset" and chance.random() < 0.5:
-        return field, -chance.randrange(1, 20)
-    if field == "offset":
-        return field, FAR + chance.getrandbits(chance.choice((1, 10, 62)))
-    return field, chance.getrandbits(chance.choice((2, 4, 63)))

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, NoReturn
 
 import fastcoord
 from fastcoord.receiving.cursor import Cursor
-from fastcoord.receiving.gaps import Verdict
 from fastcoord.receiving.receiver import Receiver
 from fastcoord.receiving.ring import Ring
+from fastcoord.receiving.rules import Verdict
 from support.oracles.comparison import assert_as_good_as_new, by_reference, event_of
 from support.receiving.messages import deliver
 
@@ -34,7 +34,7 @@ class Arrived(NamedTuple):
     filtered: int
 
 
-class _GapDetector:
+class _Rules:
     """Delivers every event that the receiver can read, and keeps what the receiver passed to it."""
 
     def __init__(self) -> None:
@@ -65,13 +65,13 @@ def arrive(
     :param kinds: the event classes that the consumer wants.
     :param in_batches: take whole batches instead of single events.
     """
-    gap_detector = _GapDetector()
+    rules = _Rules()
     receiver = Receiver(
         node_id=receiver_id,
         incarnation=1,
         protocol=protocol,
         deliver_own=False,
-        gap_detector=gap_detector,
+        rules=rules,
         on_request=_unexpected,
     )
     receiver.events_sid = EVENTS_SUBSCRIPTION
@@ -85,7 +85,7 @@ def arrive(
         as_notices=_unexpected,
         get_loop=_unexpected,
     )
-    node_id, counted, intact = gap_detector.scanned or (None, 0, False)
+    node_id, counted, intact = rules.scanned or (None, 0, False)
     events = _take_batches(cursor, node_id) if in_batches else _take_events(cursor)
     return Arrived(node_id, counted, intact, events, cursor.filtered)
 

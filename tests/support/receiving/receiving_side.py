@@ -1,6 +1,6 @@
 """The receiving side of one node without a network: messages in, consumed items out.
 
-Receiver, gap detector, ring and cursor are the real ones. The clock is a number, and the watcher
+Receiver, rules, ring and cursor are the real ones. The clock is a number, and the watcher
 records its calls.
 """
 
@@ -12,10 +12,10 @@ from typing import Any
 import fastcoord
 from fastcoord import DuplicateNodeId, Missed, PeerDown, PeerUp, StateChange
 from fastcoord.receiving.cursor import Cursor
-from fastcoord.receiving.gaps import GapDetector
 from fastcoord.receiving.notices import fold, overflow_notices
 from fastcoord.receiving.receiver import Receiver
 from fastcoord.receiving.ring import Ring
+from fastcoord.receiving.rules import Rules
 from support.receiving.messages import deliver
 
 PROTOCOL = "stalwart-0.15"
@@ -24,18 +24,22 @@ SENDER = 7
 INCARNATION = 5
 HEARTBEAT = 2.0
 EVENTS_SUBSCRIPTION = 1
+PRESENCE_SUBSCRIPTION = 2
+REPLY_SUBSCRIPTION = 3
 
 Received = int | Missed | PeerUp | PeerDown | DuplicateNodeId
 """What a consumer gets: the number of an event, or a notice."""
 
 
 class Watcher:
-    """Records the calls of the gap detector."""
+    """Records the calls of the rules."""
 
     def __init__(self) -> None:
         self.losses: list[Missed] = []
         self.duplicate_ids: list[int] = []
         self.mismatches: list[tuple[int, str]] = []
+        self.questions: list[int] = []
+        self.can_ask = True
         self.stalwart_received_at: float | None = None
         self.returns = 0
 
@@ -50,6 +54,11 @@ class Watcher:
 
     def stalwart_received(self, now: float) -> None:
         self.stalwart_received_at = now
+
+    def verify(self, node_id: int) -> bool:
+        if self.can_ask:
+            self.questions.append(node_id)
+        return self.can_ask
 
     def peers_are_back(self) -> None:
         self.returns += 1
@@ -74,18 +83,20 @@ class ReceivingSide:
         on_question: Callable[..., object] | None = None,
     ) -> None:
         self.watcher = Watcher()
-        self.gap_detector = GapDetector(heartbeat=HEARTBEAT, started_at=0.0, watcher=self.watcher)
+        self.rules = Rules(heartbeat=HEARTBEAT, started_at=0.0, watcher=self.watcher)
         self.receiver = Receiver(
             node_id=RECEIVER,
             incarnation=INCARNATION,
             protocol=PROTOCOL,
             deliver_own=deliver_own,
-            gap_detector=self.gap_detector,
+            rules=self.rules,
             on_request=_unexpected,
             on_question=on_question or _unexpected,
         )
         self.receiver.events_sid = EVENTS_SUBSCRIPTION
-        self.gap_detector.receiver = self.receiver
+        self.receiver.presence_sid = PRESENCE_SUBSCRIPTION
+        self.receiver.reply_sid = REPLY_SUBSCRIPTION
+        self.rules.attach(self.receiver)
         self.now = 100.0 if settled else 0.0
         self.ring = Ring(1 << 16, 1 << 30, unwanted=() if peers else (PeerUp, PeerDown), fold=fold)
         self.receiver.add_ring(self.ring)
@@ -115,6 +126,7 @@ class ReceivingSide:
         claimed: int | None = None,
         node_id: int = SENDER,
         note: str | None = None,
+        connection: int = 0,
         tail: bytes = b"",
     ) -> list[Received]:
         """Receive a batch whose events have their offsets as numbers.
@@ -123,10 +135,53 @@ class ReceivingSide:
         :param tail: undecodable bytes after the events.
         :return: the items that the consumer gets.
         """
-        numbers = (incarnation, offset, count if claimed is None else claimed, discarded)
+        claimed = count if claimed is None else claimed
+        numbers = (incarnation, offset, claimed, discarded, connection)
         return self.receive_payload(
             numbers, payload(range(offset, offset + count), node_id) + tail, note
         )
+
+    def receive_presence(
+        self,
+        offset: int,
+        *,
+        incarnation: int = INCARNATION,
+        discarded: int = 0,
+        node_id: int = SENDER,
+        note: str | None = None,
+        connection: int = 0,
+        silence: int = 0,
+    ) -> list[Received]:
+        """Receive a heartbeat, a hello or a goodbye on the presence subject."""
+        numbers = (incarnation, offset, 0, discarded, connection, silence)
+        deliver(self.receiver, PRESENCE_SUBSCRIPTION, payload([], node_id), numbers, note=note)
+        return self.taken()
+
+    def answer(
+        self,
+        offset: int,
+        *,
+        incarnation: int = INCARNATION,
+        node_id: int = SENDER,
+        connection: int = 0,
+        discarded: int = 0,
+    ) -> list[Received]:
+        """Receive the own word of a node as the answer to the last question."""
+        self.rules.own_word(node_id, incarnation, connection, offset, discarded, self.now)
+        return self.taken()
+
+    def tick(self, seconds: float) -> list[Received]:
+        """Let time pass, and run the rules' timer."""
+        self.now += seconds
+        self.rules.tick(self.now)
+        return self.taken()
+
+    def return_after(self, seconds: float) -> list[Received]:
+        """Lose the connection, and get another one."""
+        self.rules.disconnected()
+        self.now += seconds
+        self.rules.connected(self.now)
+        return self.taken()
 
     def receive_unnumbered(
         self, events: Sequence[int] = (), *, node_id: int = SENDER, tail: bytes = b""
@@ -136,7 +191,7 @@ class ReceivingSide:
 
     def receive_payload(
         self,
-        numbers: tuple[int, int, int, int] | str | None,
+        numbers: tuple[int, ...] | str | None,
         content: bytes,
         note: str | None = None,
     ) -> list[Received]:
