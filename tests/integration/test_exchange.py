@@ -272,4 +272,4 @@ async def server_restarts_lose_nothing(server: LocalServer, cluster: Cluster) ->
         numbers = in_order(received)[1]
         assert numbers == sorted(set(numbers))
         assert len(received) + sum(each.events or 0 for each in missed) == number + 1
-        assert {each.cause for each in missed} <= {"gap"}
+        assert {each.cause for each in missed} <= {"gap", "disconnect"}

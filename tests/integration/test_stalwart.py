@@ -153,7 +153,7 @@ async def test_reconnect_reports_disconnect_once(
         assert_accounts(node)
 
 
-async def test_numbered_peers_need_no_disconnect(server: LocalServer) -> None:
+async def test_disconnect_is_reported_without_stalwart(server: LocalServer) -> None:
     async with (
         accounted(server, 1) as node,
         accounted(server, 2) as peer,
@@ -164,7 +164,10 @@ async def test_numbered_peers_need_no_disconnect(server: LocalServer) -> None:
         server.restart()
         await reconnected(1, node, peer)
         await peer.publish(ReloadBlockedIps())
-        assert await collect(events, 1) == [ReloadBlockedIps()]
+        assert await collect(events, 2) == [
+            Missed(None, None, "disconnect"),
+            ReloadBlockedIps(),
+        ]
         assert drain(events) == []
 
 

@@ -2,24 +2,19 @@
 
 import asyncio
 import random
-from collections import Counter
-from typing import Any
 
 import pytest
 
 import fastcoord
-from fastcoord import EmailPush, Missed
 from fastcoord.server import LocalServer
-from support.cluster.accounting import assert_accounts
-from support.cluster.crowd import HEARTBEAT, Crowd, crowd
+from support.cluster.crowd import Crowd, crowd
 from support.cluster.ledger import PLACE
-from support.cluster.nodes import node_toml
 from support.faults.damage import Damage
 from support.faults.frames import Frame
 from support.faults.proxy import Proxy
-from support.oracles.sequence_header import read_header, write_number
+from support.oracles.sequence_header import read_header
 from support.scale import repeats
-from support.wait import POLL_INTERVAL, until
+from support.wait import until
 
 BATCHES = repeats(4_000, long=20_000)
 
@@ -93,7 +88,7 @@ async def test_repeated_receipts_are_dropped(server: LocalServer) -> None:
         await nodes.even()
         assert nodes.ledger.missed() == {}
         repeated = sum(events_in(frame) for frame in damage.duplicated)
-        await until(lambda: nodes.nodes[1].stats().duplicates == repeated > 0)
+        await until(lambda: nodes.nodes[1].stats().late == repeated > 0)
 
 
 async def test_repeated_sends_are_dropped(server: LocalServer) -> None:
@@ -104,7 +99,7 @@ async def test_repeated_sends_are_dropped(server: LocalServer) -> None:
             await asyncio.sleep(0)
         await nodes.even()
         assert nodes.ledger.missed() == {}
-        assert nodes.nodes[1].stats().duplicates == 1_000
+        assert nodes.nodes[1].stats().late == 1_000
 
 
 async def test_sender_cuts_lose_nothing(server: LocalServer) -> None:
@@ -146,80 +141,6 @@ async def test_paused_connection_loses_nothing(server: LocalServer) -> None:
             await nodes.even()
         assert nodes.ledger.missed() == {}
         assert nodes.nodes[1].stats().reconnects == 0
-
-
-class Cache:
-    """A cache that relies on the bus: an event drops its key, and ``Missed`` drops everything."""
-
-    def __init__(self, truth: Counter[int]) -> None:
-        self.truth = truth
-        self.held: dict[int, int] = {}
-        self.cleared = 0
-
-    def look_up(self, key: int) -> None:
-        self.held.setdefault(key, self.truth[key])
-
-    async def follow(self, events: Any) -> None:
-        async for item in events:
-            if isinstance(item, EmailPush):
-                self.held.pop(item.account_id, None)
-            elif isinstance(item, Missed):
-                self.held.clear()
-                self.cleared += 1
-
-
-def damaged_header(chance: random.Random) -> Any:
-    """Make a filter that alters one number of the header of one message in ten."""
-
-    def alter(frame: Frame) -> Frame:
-        numbers = read_header(frame.header)
-        if not isinstance(numbers, tuple) or chance.random() > 0.1:
-            return frame
-        before, rest = frame.header.split(b"\r\nF:", 1)
-        value, after = rest.split(b"\r\n", 1)
-        parts = list(numbers)
-        place = chance.randrange(4)
-        parts[place] = chance.choice(
-            [parts[place] + chance.randint(1, 9), parts[place] ^ 1 << chance.randrange(62), 0]
-        )
-        changed = value[:3] + ".".join(map(write_number, parts)).encode()
-        return frame.alter(header=before + b"\r\nF:" + changed + b"\r\n" + after)
-
-    return alter
-
-
-@pytest.mark.parametrize("seed", range(repeats(2, long=20)))
-async def test_caches_survive_damaged_headers(server: LocalServer, seed: int) -> None:
-    chance = random.Random(seed)
-    truth: Counter[int] = Counter()
-    cluster = {"heartbeat": f"{HEARTBEAT * 1000:.0f}ms"}
-    async with Proxy(server.host, server.port) as proxy:
-        direct = fastcoord.parse_config(node_toml(server, cluster=cluster))
-        damaged = fastcoord.parse_config(node_toml(proxy, cluster=cluster))
-        async with (
-            fastcoord.connect(direct, node_id=1) as sender,
-            fastcoord.connect(damaged, node_id=2) as receiver,
-        ):
-            cache = Cache(truth)
-            following = asyncio.create_task(cache.follow(receiver.subscribe()))
-            await until(lambda: receiver.peers() and sender.peers())
-            proxy.to_client.filter = damaged_header(chance)
-            for version in range(1_500):
-                key = chance.randrange(50)
-                truth[key] = version
-                await sender.publish(EmailPush(account_id=key, email_id=0, change_id=version))
-                cache.look_up(chance.randrange(50))
-                if version % 3 == 0:
-                    await asyncio.sleep(POLL_INTERVAL / 5)
-            await sender.flush()
-            proxy.to_client.filter = None
-            # Two heartbeats with correct headers reveal the sender's offset.
-            before = receiver.stats().received_batches
-            await until(lambda: receiver.stats().received_batches >= before + 3)
-            assert cache.cleared > 0
-            assert {key: truth[key] for key in cache.held} == cache.held
-            assert_accounts(sender, receiver)
-        await following
 
 
 async def test_damaged_payloads_keep_connection(server: LocalServer) -> None:

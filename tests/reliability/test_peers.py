@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fastcoord import DuplicateNodeId, PeerDown, PeerUp, RequestTimeout
+from fastcoord import DuplicateNodeId, Missed, PeerDown, PeerUp, RequestTimeout
 from fastcoord.server import LocalServer
 from support.cluster.accounting import accounted, collect
 from support.cluster.crowd import crowd
@@ -106,11 +106,13 @@ async def test_killed_node_comes_back(server: LocalServer, tmp_path: Path) -> No
         assert record.missed(9) == {}
         assert (first_run.first, second_run.first) == (0, 0)
         assert second_run.got == report["sent"]
-        assert not record.unknown
+        # The killed run said no goodbye, so that it may have sent more.
+        assert record.unknown[9] >= 1
         # A peer that a busy machine delays may be reported as down and up in between.
-        assert record.notices[0] == PeerUp(9)
-        assert record.notices[-1] == PeerDown(9, True)
-        for before, after in pairwise(record.notices):
+        changes = [each for each in record.notices if not isinstance(each, Missed)]
+        assert changes[0] == PeerUp(9)
+        assert changes[-1] == PeerDown(9, True)
+        for before, after in pairwise(changes):
             assert isinstance(before, PeerUp) is isinstance(after, PeerDown)
 
 

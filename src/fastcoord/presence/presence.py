@@ -68,9 +68,6 @@ class KnownPeers(Protocol):
     ) -> None:
         """Process the answer of a node that was asked for its own word."""
 
-    def unanswered(self, node_id: int) -> None:
-        """Process that a node did not answer."""
-
     def received_by(self, node_id: int, incarnation: int) -> tuple[int, int, int] | None:
         """Return how far a run was received: expected offset, end of the last gap, first offset."""
 
@@ -101,7 +98,7 @@ class Presence:
         self._subject_bytes = cluster.presence_subject.encode()
         self._answers = Answers(cluster.node_id)
         self.questions = Questions(cluster.node_id, self._ask)
-        self._verifications = Verifications(cluster.heartbeat, self._ask_who, peers.unanswered)
+        self._verifications = Verifications(cluster.heartbeat, self._ask_who)
         self.heartbeats = Heartbeats(cluster.heartbeat)
         self._up = 0
         """How many peers were up at the last tick."""
@@ -241,9 +238,12 @@ class Presence:
     def _ask(self, note: Note, question: bytes) -> bool:
         return self._sender.empty_batches.send(note, reply=self._own_reply(), question=question)
 
-    def verify(self, node_id: int) -> None:
-        """Ask a node for its own word, because received messages of its id disagree."""
-        self._verifications.request(node_id, self._loop.time())
+    def verify(self, node_id: int) -> bool:
+        """Ask a node for its own word, because received messages of its id disagree.
+
+        :return: whether a question was sent.
+        """
+        return self._verifications.request(node_id, self._loop.time())
 
     def _ask_who(self, node_id: int) -> int:
         token = self.questions.new_token()

@@ -32,6 +32,9 @@ __all__ = [
 
 Kinds = Iterable[EventClass]
 
+MAX_FOLDED = 4096
+"""The most merged notices that ``fold`` keeps before it merges losses of different nodes."""
+
 
 def split_kinds(
     kinds: Kinds | None,
@@ -106,6 +109,10 @@ def fold(carried: dict[object, Notice], notice: Notice | Mapping[int | None, int
             fold(carried, each)
     elif isinstance(notice, Missed):
         key = (notice.node_id, notice.cause)
+        if len(carried) >= MAX_FOLDED and key not in carried:
+            # There are too many nodes to list all of them.
+            key = (None, notice.cause)
+            notice = Missed(None, None, notice.cause)
         before = carried.get(key)
         events, messages = notice.events, notice.messages
         if isinstance(before, Missed):

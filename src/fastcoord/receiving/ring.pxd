@@ -31,6 +31,7 @@ cdef class Ring:
     cdef Py_ssize_t head
     cdef dict overflow             # events dropped in this episode, by node id
     cdef dict carried              # notices whose slot was needed, merged by `fold`
+    cdef list taking               # those that the consumer takes now, the oldest last
     cdef object fold
     cdef tuple unwanted
 
@@ -58,3 +59,4 @@ cdef class Ring:
     cdef void drop_oldest(self) noexcept
     cdef void note_overflow(self, uint16_t node_id, uint32_t count) noexcept
     cdef void fold_notice(self, notice) noexcept
+    cdef void fold_oldest_notices(self) noexcept

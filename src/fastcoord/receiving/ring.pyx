@@ -65,6 +65,7 @@ cdef class Ring:
         self.fold = fold if fold is not None else keep_each
         self.overflow = {}
         self.carried = {}
+        self.taking = []
 
     def __dealloc__(self):
         cdef Py_ssize_t index
@@ -75,7 +76,11 @@ cdef class Ring:
     def __len__(self):
         """Return how many items are buffered: messages and notices."""
         return (
-            self.used + len(self.carried) + (1 if self.overflow else 0) + (1 if self.has_lost else 0)
+            self.used
+            + len(self.taking)
+            + len(self.carried)
+            + (1 if self.overflow else 0)
+            + (1 if self.has_lost else 0)
         )
 
     # ------------------------------------------------------------------------------- putting
@@ -238,7 +243,7 @@ cdef class Ring:
         self.end_episode()
         # The number of notices is bounded, too. Beyond the bound, the oldest ones are merged.
         while self.used - self.buffered_messages >= self.capacity_messages + EXTRA_NOTICES:
-            self.fold_oldest_notice()
+            self.fold_oldest_notices()
         if self.used < self.slot_count or self.grow():
             self.append(notice, 0, 0, 0, 0.0)
         else:
@@ -293,20 +298,33 @@ cdef class Ring:
         if self.is_wake_due:
             self.wake()
 
-    def fold_oldest_notice(self):
-        """Free the slot of the oldest notice, and merge the notice by ``fold``."""
-        cdef Py_ssize_t index, mask = self.slot_count - 1
+    cdef void fold_oldest_notices(self) noexcept:
+        """Free the slots of the older half of the notices, and merge these notices by ``fold``.
+
+        Many at once, so that one pass over the slots is shared by many notices.
+        """
+        cdef Py_ssize_t mask = self.slot_count - 1
+        cdef Py_ssize_t notices = self.used - self.buffered_messages
+        cdef Py_ssize_t wanted = (notices + 1) // 2
+        cdef Py_ssize_t index, kept = 0, found = 0
+        cdef PyObject** items = <PyObject**>PyMem_Malloc(wanted * sizeof(PyObject*))
+        cdef PyObject* single
+        if items == NULL:
+            items = &single
+            wanted = 1
         for index in range(self.used):
-            item = <object>self.slots[(self.head + index) & mask].item
-            if type(item) is not bytes:
-                break
-        else:
-            return
-        for index in range(index, self.used - 1):
-            self.slots[(self.head + index) & mask] = self.slots[(self.head + index + 1) & mask]
-        self.used -= 1
-        Py_DECREF(item)  # the slot's reference; `item` holds its own
-        self.fold_notice(item)
+            if found < wanted and type(<object>self.slots[(self.head + index) & mask].item) is not bytes:
+                items[found] = self.slots[(self.head + index) & mask].item
+                found += 1
+            else:
+                self.slots[(self.head + kept) & mask] = self.slots[(self.head + index) & mask]
+                kept += 1
+        self.used = kept
+        for index in range(found):
+            self.fold_notice(<object>items[index])
+            Py_DECREF(<object>items[index])  # the slot's reference
+        if items != &single:
+            PyMem_Free(items)
 
     # -------------------------------------------------------------------------------- taking
 
@@ -317,8 +335,14 @@ cdef class Ring:
             self.has_lost = self.lost_unknown = False
             self.lost_events = 0
             return lost
-        if self.carried:
-            return self.carried.pop(next(iter(self.carried)))
+        if not self.taking and self.carried:
+            # A dict whose first entries are removed one by one is slow to search.
+            fresh = {}
+            taking = list(self.carried.values())
+            taking.reverse()
+            self.taking, self.carried = taking, fresh
+        if self.taking:
+            return self.taking.pop()
         if self.overflow and (self.used == 0 or not self.drop_newest):
             overflow = self.overflow
             self.overflow = {}
@@ -379,6 +403,7 @@ cdef class Ring:
         while self.take(&slot):
             Py_DECREF(<object>slot.item)
         self.carried.clear()
+        self.taking.clear()
         self.overflow.clear()
         self.has_lost = False
 

@@ -151,7 +151,10 @@ class Ledger:
         self.check()
 
     def check(self) -> None:
-        """Assert order, uniqueness and the exact sum for every pair."""
+        """Assert order, uniqueness and the exact sum for every pair.
+
+        ``Missed`` without a number may be among the notices: a busy machine makes peers silent.
+        """
         for receiver, sender in self.pairs():
             record = self.records[receiver]
             got = record.sender(sender)
@@ -159,7 +162,6 @@ class Ledger:
             assert got.first == 0
             missed = sum(got.missed.values())
             assert got.got + missed == self.sent[sender], f"{receiver} of {sender}: {got}"
-            assert not record.unknown[sender]
 
     def missed(self) -> dict[tuple[int, int], dict[str, int]]:
         """Return the missed events by receiver and sender, for pairs that have some."""

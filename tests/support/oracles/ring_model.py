@@ -81,8 +81,9 @@ class RingModel:
         if self.is_closed:
             return
         self._end_episode()
-        while len(self.notices) >= self.capacity_messages + EXTRA_NOTICES:
-            self.carried.append(self.items.pop(self._place_of_oldest_notice()))
+        if len(self.notices) >= self.capacity_messages + EXTRA_NOTICES:
+            for _ in range((len(self.notices) + 1) // 2):
+                self.carried.append(self.items.pop(self._place_of_oldest_notice()))
         self.items.append(notice)
 
     def take_next(self) -> Any:
