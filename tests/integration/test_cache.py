@@ -76,6 +76,16 @@ async def test_event_drops_entry(shared_server: LocalServer) -> None:
         assert second.stats().drops == {"program": 1}
 
 
+async def test_confirmed_write_is_read_everywhere(shared_server: LocalServer) -> None:
+    async with two_caches(shared_server, "everywhere") as (database, first, second):
+        await until(lambda: second._node.peers())
+        for version in range(100):
+            database.rows[7] = version
+            await second.publish(StateChange(7, version, 1))
+            assert await second._node.flush(peers=True) == {1}
+            assert await first.get(7) == version
+
+
 async def test_all_drops_everything(shared_server: LocalServer) -> None:
     async with two_caches(shared_server, "all") as (_, first, second):
         for key in range(10):
