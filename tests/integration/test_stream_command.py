@@ -274,7 +274,8 @@ async def test_missing_leader_is_named(tmp_path: Path) -> None:
             server.kill()
 
         async def is_leaderless() -> bool:
-            code, _, err = await run("check", file)
-            return code == 1 and "leader" in err
+            code, out, err = await run("check", file)
+            # The former leader still answers; the other servers do not.
+            return code == 1 and "leader" in out + err
 
         await until(is_leaderless)
