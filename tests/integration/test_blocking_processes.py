@@ -97,6 +97,25 @@ def test_interrupt_ends_waiting_publisher(
         assert process.wait(TIMEOUT) == 0
 
 
+def test_interrupted_close_goes_on(server: LocalServer, cluster: Cluster, tmp_path: Path) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(node_toml(server, cluster=cluster), encoding="utf-8")
+    with (
+        blocking.connect(config, node_id=2) as receiver,
+        receiver.subscribe(kinds=[EmailPush], timeout=TIMEOUT) as events,
+        running(config, "interrupt_closing") as process,
+    ):
+        read(process)
+        server.freeze()
+        go_on(process)
+        assert read(process) == {"found": ["KeyboardInterrupt"]}
+        server.thaw()
+        assert process.wait(TIMEOUT) == 0
+        assert [events.next() for _ in range(EVENTS)] == [
+            EmailPush(1, number, 0) for number in range(EVENTS)
+        ]
+
+
 def test_interrupt_ends_connect(tmp_path: Path) -> None:
     config = tmp_path / "node.toml"
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -118,9 +118,18 @@ class LoopThread:
         tasks: list[asyncio.Task[T]] = []
 
         def start() -> None:
-            if result.set_running_or_notify_cancel():
+            if not result.set_running_or_notify_cancel():
+                return
+            try:
                 tasks.append(self.loop.create_task(make()))
+            except BaseException as error:  # noqa: BLE001 - the waiting thread raises it
+                result.set_exception(error)
+            else:
                 tasks[0].add_done_callback(lambda task: _pass_on(task, result))
+
+        def cancel() -> None:
+            for task in tasks:
+                task.cancel()
 
         if not self.submit(start):
             raise NodeClosed("the node is closed")
@@ -128,7 +137,7 @@ class LoopThread:
             return result.result()
         except BaseException:
             if not result.done() and not result.cancel():
-                self.submit(tasks[0].cancel)
+                self.submit(cancel)
             raise
 
     def call(self, function: Callable[[], T]) -> T:
@@ -139,7 +148,13 @@ class LoopThread:
         async def run_function() -> T:
             return function()
 
-        return self.run(run_function)
+        try:
+            return self.run(run_function)
+        except NodeClosed:
+            # The loop may have ended before it ran the function.
+            if self._is_ended:
+                return function()
+            raise
 
     def pause(self) -> None:
         """Wait until the event loop has run one iteration."""
@@ -157,9 +172,15 @@ class LoopThread:
         try:
             if self.node is not None:
                 self._unconfirmed = await self.node.close(timeout)
-            return self._unconfirmed
-        finally:
-            self.loop.call_soon(self.loop.stop)
+        except asyncio.CancelledError:
+            # A signal has interrupted the caller. The node goes on closing, and the exit of the
+            # interpreter waits for it.
+            raise
+        except BaseException:
+            self.loop.stop()
+            raise
+        self.loop.call_soon(self.loop.stop)
+        return self._unconfirmed
 
     def close(self, timeout: float) -> int:
         """Close the node and end the thread.

@@ -103,6 +103,16 @@ def interrupt_writing(config: str) -> None:
         say(accepted=node.stats().accepted, confirmed=node.stats().confirmed)
 
 
+def interrupt_closing(config: str) -> None:
+    """Interrupt ``close`` while the server does not answer; the exit waits for the end."""
+    node = blocking.connect(config, node_id=1)
+    KEPT.append(node)
+    say(ready=True)
+    sys.stdin.readline()
+    publish_events(node)
+    say(found=[interrupted(lambda: node.close(timeout=100), "close", "run")])
+
+
 def interrupt_connecting(config: str) -> None:
     """Interrupt ``connect`` to a server that accepts and never answers."""
     found = interrupted(lambda: blocking.connect(config, node_id=1), "connect", "run")
@@ -223,6 +233,7 @@ ACTIONS = {
     for action in (
         interrupt_reading,
         interrupt_writing,
+        interrupt_closing,
         interrupt_connecting,
         exit_at_end,
         exit_with_error,
