@@ -106,14 +106,19 @@ def test_interrupted_close_goes_on(server: LocalServer, cluster: Cluster, tmp_pa
         running(config, "interrupt_closing") as process,
     ):
         read(process)
-        server.freeze()
+        server.kill()
         go_on(process)
         assert read(process) == {"found": ["KeyboardInterrupt"]}
-        server.thaw()
+        server.restart()
         assert process.wait(TIMEOUT) == 0
-        assert [events.next() for _ in range(EVENTS)] == [
-            EmailPush(1, number, 0) for number in range(EVENTS)
-        ]
+        assert process.stderr is not None
+        assert "did not confirm" not in process.stderr.read()
+        # The receiver may have been disconnected for longer than the sender.
+        accounted = 0
+        while accounted < EVENTS:
+            event = events.next()
+            accounted += 1 if isinstance(event, EmailPush) else getattr(event, "events", 0) or 0
+        assert accounted == EVENTS
 
 
 def test_interrupt_ends_connect(tmp_path: Path) -> None:

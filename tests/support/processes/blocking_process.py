@@ -104,7 +104,7 @@ def interrupt_writing(config: str) -> None:
 
 
 def interrupt_closing(config: str) -> None:
-    """Interrupt ``close`` while the server does not answer; the exit waits for the end."""
+    """Interrupt ``close`` without a server, which then starts again; the exit waits for the end."""
     node = blocking.connect(config, node_id=1)
     KEPT.append(node)
     say(ready=True)
