@@ -326,6 +326,12 @@ def test_run_of_roster_begins_anywhere() -> None:
     assert receiver.receive(1000, 1, node_id=9, incarnation=8)[0] == Missed(9, None, "gap")
 
 
+def test_answer_to_hello_shows_first_offset() -> None:
+    receiver = ReceivingSide()
+    receiver.rules.introduced(SENDER, INCARNATION, 0, 1000, 0)
+    assert receiver.receive(1002, 1) == [gap(2), 1002]
+
+
 def test_returned_node_accepts_any_offset() -> None:
     receiver = ReceivingSide()
     receiver.return_after(10.0)

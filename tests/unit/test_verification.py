@@ -203,6 +203,12 @@ def test_own_id_is_duplicate_once() -> None:
     assert receiver.watcher.duplicate_ids == [RECEIVER]
 
 
+def test_own_ids_answer_to_hello_is_duplicate() -> None:
+    receiver = ReceivingSide()
+    receiver.rules.introduced(RECEIVER, OTHER, 0, 0, 0)
+    assert receiver.taken() == [DuplicateNodeId(RECEIVER)]
+
+
 def test_own_old_messages_are_no_duplicate() -> None:
     # A frozen server thaws after this node has restarted.
     receiver = ReceivingSide()

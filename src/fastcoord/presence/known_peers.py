@@ -45,6 +45,12 @@ class PeersOfReceiver:
         """Process the peers that an answer to this node's hello names."""
         self._rules.roster(pairs)
 
+    def introduced(
+        self, node_id: int, incarnation: int, connection: int, offset: int, discarded: int
+    ) -> None:
+        """Process the sender of an answer to this node's hello."""
+        self._rules.introduced(node_id, incarnation, connection, offset, discarded)
+
     def own_word(
         self,
         node_id: int,

@@ -57,6 +57,11 @@ class KnownPeers(Protocol):
     def roster(self, pairs: Sequence[tuple[int, int]]) -> None:
         """Process the peers that an answer to this node's hello names."""
 
+    def introduced(
+        self, node_id: int, incarnation: int, connection: int, offset: int, discarded: int
+    ) -> None:
+        """Process the sender of an answer to this node's hello."""
+
     def own_word(
         self,
         node_id: int,
@@ -338,7 +343,14 @@ class Presence:
 
     def _take_roster(self, answer: Answer) -> None:
         self._hellos = MAX_HELLOS
-        self._peers.roster([(answer.node_id, answer.incarnation), *read_roster(answer.numbers)])
+        self._peers.introduced(
+            answer.node_id,
+            answer.incarnation,
+            answer.connection,
+            answer.offset,
+            answer.discarded,
+        )
+        self._peers.roster(read_roster(answer.numbers))
         self._answered.set()
 
     def end(self, reason: Exception) -> None:

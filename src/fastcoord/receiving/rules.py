@@ -299,17 +299,35 @@ class Rules:
         :param runs: node id and incarnation of each.
         """
         for node_id, incarnation in runs:
-            if node_id == self._receiver.node_id:
-                if incarnation != self._receiver.incarnation:
-                    self.own_id_received(incarnation)
-                continue
-            if self._runs.peers.is_full and node_id not in self._receiver.peers:
-                continue
-            peer, history = self._runs.peers.get(node_id)
-            if not peer.has_header:
-                self._runs.begin(peer, history, incarnation, is_up=True)
-                peer.last_received_at = self._receiver.now
-                self._runs.mark_up(peer, history)
+            if node_id != self._receiver.node_id:
+                self._note_up(node_id, incarnation)
+            elif incarnation != self._receiver.incarnation:
+                self.own_id_received(incarnation)
+
+    def introduced(
+        self, node_id: int, incarnation: int, connection: int, offset: int, discarded: int
+    ) -> None:
+        """Note where the run of a node is that has answered this node's hello."""
+        if node_id == self._receiver.node_id:
+            if incarnation != self._receiver.incarnation:
+                self.own_id_used()
+            return
+        self._note_up(node_id, incarnation)
+        peer = self._receiver.peers.get(node_id)
+        if peer is not None and peer.incarnation == incarnation:
+            history: PeerHistory = peer.history
+            if not history.is_begun and history.tail is None:
+                history.tail = Tail(Run(connection, offset, discarded), self._receiver.now)
+
+    def _note_up(self, node_id: int, incarnation: int) -> None:
+        """Note a run that began before this node received anything of it."""
+        if self._runs.peers.is_full and node_id not in self._receiver.peers:
+            return
+        peer, history = self._runs.peers.get(node_id)
+        if not peer.has_header:
+            self._runs.begin(peer, history, incarnation, is_up=True)
+            peer.last_received_at = self._receiver.now
+            self._runs.mark_up(peer, history)
 
     def received_by(self, node_id: int, incarnation: int) -> tuple[int, int, int] | None:
         """Return how far this node has received a run.
