@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from fastcoord._deadline import within
 from fastcoord.errors import PeersUnconfirmed, RequestTimeout
 from fastcoord.presence.question_line import EVERYBODY, write_line
 
@@ -20,6 +19,9 @@ __all__ = ["Answer", "Questions"]
 
 TOKEN_BITS = 64
 LARGEST_NODE_ID = 0xFFFF
+
+PING_PAUSE = 1.0
+"""The seconds until a ping is repeated the first time; they double from then on."""
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
@@ -127,29 +129,46 @@ class Questions:
             raise ValueError(f"node_id must be from 0 to {LARGEST_NODE_ID}, not {node_id}")
         if node_id == self._node_id:
             raise ValueError(f"node_id must be the id of another node; {node_id} is this node")
-        waiter = self._new_waiter()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        answered = self._new_waiter()
+        tokens: list[int] = []
+        pause = PING_PAUSE
+        try:
+            while not answered.done():
+                tokens.append(self._ask_once(node_id, answered))
+                await asyncio.wait({answered}, timeout=min(pause, deadline - loop.time()))
+                if not answered.done() and loop.time() >= deadline:
+                    raise RequestTimeout(f"ping: node {node_id} did not answer in {timeout:g} s")
+                # A node that receives too many questions drops some.
+                pause *= 2
+            answered.result()
+        finally:
+            for token in tokens:
+                self.close(token)
+            self._pending.discard(answered)
+            answered.cancel()
+        return self.round_trips[node_id]
 
-        def take(answer: Answer) -> None:
-            if answer.node_id == node_id and not waiter.done():
-                waiter.set_result(None)
+    def _ask_once(self, node_id: int, answered: asyncio.Future[None]) -> int:
+        """Ask a node whether it runs, and note the time of its answer.
 
-        token = self.open(take)
+        :return: the token of the question.
+        :raises RequestTimeout: there is no connection.
+        """
         # The clocks of some event loops have a resolution of only 1 ms.
         started = time.perf_counter()
-        try:
-            if not self.ask("who", token, node_id):
-                raise RequestTimeout(f"ping: node {node_id} cannot be reached without a connection")
-            await within(waiter, timeout)
-        except TimeoutError as error:
-            if isinstance(error, RequestTimeout):
-                raise
-            raise RequestTimeout(f"ping: node {node_id} did not answer in {timeout:g} s") from None
-        finally:
+
+        def take(answer: Answer) -> None:
+            if answer.node_id == node_id and not answered.done():
+                self.round_trips[node_id] = time.perf_counter() - started
+                answered.set_result(None)
+
+        token = self.open(take)
+        if not self.ask("who", token, node_id):
             self.close(token)
-            self._pending.discard(waiter)
-            waiter.cancel()
-        self.round_trips[node_id] = time.perf_counter() - started
-        return self.round_trips[node_id]
+            raise RequestTimeout(f"ping: node {node_id} cannot be reached without a connection")
+        return token
 
     # ------------------------------------------------------------------------------ flush
 
