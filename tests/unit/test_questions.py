@@ -213,7 +213,7 @@ def test_gap_in_interval_is_missing() -> None:
 def test_late_beginning_is_missing_unless_joined() -> None:
     progress = Progress(10, 20, [1, 2])
     progress.answered(1, 20, 0, 15, 0)
-    progress.answered(2, 20, 0, 15, 16)
+    progress.answered(2, 20, 15, 15, 16)
     assert (progress.missing, progress.confirmed) == ({1}, {2})
 
 

@@ -82,7 +82,8 @@ class Progress:
         """
         if node_id not in self.waiting:
             return
-        if gap_end > self._since or began_at > max(self._since, joined_at):
+        # Until a gap is reported, ``gap_end`` is where the run began.
+        if gap_end > max(self._since, began_at) or began_at > max(self._since, joined_at):
             self.waiting.discard(node_id)
             self.lost.add(node_id)
         elif expected >= self.up_to:
