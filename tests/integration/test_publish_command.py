@@ -13,8 +13,10 @@ from fastcoord.cli.event_text import event_text
 from fastcoord.cli.event_words import parse_event
 from fastcoord.server import LocalServer
 from support.cluster.nodes import joined, node_toml
+from support.faults.proxy import Proxy
 from support.inputs.samples import samples
 from support.processes.command import start
+from support.wait import until
 
 STALWART = "stalwart-0.15"
 
@@ -50,6 +52,35 @@ async def test_published_event_is_received(
         assert batch.node_id >= 32_768
     assert command.out == ""
     assert command.err == f"fastcoord: 127.0.0.1:{server.port} has confirmed 1 event\n"
+
+
+async def test_peers_confirm_events(tmp_path: Path, config: Path, server: LocalServer) -> None:
+    words = (str(config), "ReloadSettings", "--peers")
+    async with joined(server, 2), joined(server, 3):
+        async with start("publish", *words, directory=tmp_path) as command:
+            assert await command.wait() == 0, command.err
+        assert command.err.endswith("fastcoord: received by the fastcoord nodes: 2, 3\n")
+        async with start("publish", *words, "--json", directory=tmp_path) as command:
+            assert await command.wait() == 0, command.err
+        assert json.loads(command.out)["peers"] == [2, 3]
+
+
+async def test_unconfirmed_peer_is_named(tmp_path: Path, server: LocalServer) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(node_toml(server, timeout={"request": "2s"}))
+    async with (
+        Proxy(server.host, server.port) as proxy,
+        joined(server, 2),
+        joined(proxy, 3) as deaf,
+    ):
+        await until(lambda: deaf.peers())
+        proxy.to_client.filter = lambda frame: None if frame.is_message else frame
+        words = (str(config), "ReloadSettings", "--peers", "--json")
+        async with start("publish", *words, directory=tmp_path) as command:
+            assert await command.wait() == 1
+    assert json.loads(command.out)["missing"] == [3]
+    assert command.err.startswith("fastcoord: ")
+    assert "Traceback" not in command.err
 
 
 def test_json_lines_are_published(config: Path, server: LocalServer, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from fastcoord.cli.arguments import add_file, add_node_id, random_node_id
 from fastcoord.cli.event_words import parse_event
 from fastcoord.cli.running import CommandFailed, WrongUsage, run_until_interrupted
 from fastcoord.config import load_with_sources
+from fastcoord.errors import PeersUnconfirmed
 
 if TYPE_CHECKING:
     import argparse
@@ -27,14 +28,15 @@ __all__ = ["configure", "run"]
 
 DESCRIPTION = """\
 Publish one event, or one for each JSON line of standard input, and return when the server has
-confirmed all of them. The lines have the form that `fastcoord listen --json` prints.
+confirmed all of them, with --peers when every fastcoord node has them. The lines have the form that
+`fastcoord listen --json` prints.
 
 Values are numbers, texts, true or false. The items of a list are separated by commas. Data types
 and registry objects may be given by name. Bytes are base64, hex:… or text:….
 
 example: fastcoord publish node.toml StateChange account_id=7 change_id=42 types=Email,Mailbox
          fastcoord publish node.toml CacheInvalidate items=Domain:5,AccessToken:7
-         fastcoord publish node.toml < events.jsonl
+         fastcoord publish node.toml --peers < events.jsonl
 """
 
 BYTES_PER_READ = 65536
@@ -55,6 +57,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="EVENT FIELD=VALUE",
         help="the kind and its fields (default: read JSON lines from standard input)",
     )
+    parser.add_argument(
+        "--peers",
+        action="store_true",
+        help="wait until every fastcoord node has received the events (not Stalwart nodes)",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as a JSON object")
 
 
@@ -74,26 +81,53 @@ def run(arguments: argparse.Namespace) -> int:
             raise WrongUsage(str(error)) from None
     config = load_with_sources(arguments.file)[0]
     node_id: int = random_node_id() if arguments.node_id is None else arguments.node_id
-    return run_until_interrupted(_publish(config, node_id, event, arguments.json))
+    return run_until_interrupted(_publish(config, node_id, event, arguments.peers, arguments.json))
 
 
-async def _publish(config: Config, node_id: int, event: Event | None, as_json: bool) -> int:
+async def _publish(
+    config: Config, node_id: int, event: Event | None, ask_peers: bool, as_json: bool
+) -> int:
     async with fastcoord.connect(config, node_id=node_id) as node:
         problem = None
+        peers: frozenset[int] | None = None
+        unconfirmed: PeersUnconfirmed | None = None
+        if ask_peers:
+            await _wait_for_peers(node)
         if event is not None:
             await node.publish(event)
         else:
             problem = await _publish_lines(node)
-        await node.flush()
+        try:
+            peers = await node.flush(peers=ask_peers)
+        except PeersUnconfirmed as error:
+            unconfirmed = error
         stats = node.stats()
     if as_json:
-        print(json.dumps({"published": stats.confirmed, "server": stats.server}))
+        result: dict[str, Any] = {"published": stats.confirmed, "server": stats.server}
+        if peers is not None:
+            result["peers"] = sorted(peers)
+        if unconfirmed is not None:
+            result["missing"] = sorted(unconfirmed.missing)
+        print(json.dumps(result))
     else:
         count = f"{stats.confirmed} event{'' if stats.confirmed == 1 else 's'}"
         print(f"fastcoord: {stats.server} has confirmed {count}", file=sys.stderr)
+        if peers is not None:
+            names = ", ".join(map(str, sorted(peers))) or "none"
+            print(f"fastcoord: received by the fastcoord nodes: {names}", file=sys.stderr)
+    if unconfirmed is not None:
+        raise unconfirmed
     if problem is not None:
         raise CommandFailed(problem)
     return 0
+
+
+async def _wait_for_peers(node: Node) -> None:
+    """Wait until this node knows its peers, each of which sends something within a heartbeat.
+
+    ``flush(peers=True)`` asks only known peers, and a node that has just joined may know none.
+    """
+    await asyncio.sleep(node.config.cluster.heartbeat)
 
 
 async def _publish_lines(node: Node) -> str | None:
