@@ -123,8 +123,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that an event may wait for a connection before it is discarded."""
 
     pace: float | None = None
-    """Seconds between two messages with events while Stalwart nodes of version 0.14 or 0.15
-    listen; ``0`` means that no message waits, ``None`` stands for ``auto``."""
+    """Seconds between two messages with events; ``0`` means that no message waits. ``None`` stands
+    for ``auto``: only while Stalwart nodes of version 0.14 or 0.15 are present."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.node_id <= HIGHEST_NODE_ID:

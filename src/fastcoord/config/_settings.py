@@ -214,7 +214,7 @@ CLUSTER = {
             "pace",
             "pace",
             _values.pace,
-            "the time between messages while Stalwart 0.14 or 0.15 listens; 0: none",
+            "the time between messages, for Stalwart 0.14 and 0.15; 0: none",
         ),
     )
 }
