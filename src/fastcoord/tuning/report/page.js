@@ -191,10 +191,10 @@
       ],
       series: [
         { label: "percentile", value: (plot, value) => (value ? `${+(100 - 100 / value).toFixed(4)}%` : "") },
-        ...data.histogram.map((each, index) => ({
+        ...data.histogram.map((each) => ({
           label: each.name,
           scale: "left",
-          stroke: () => color(COLORS[index % COLORS.length]),
+          stroke: () => color(COLORS[["steady", "stall", "outage"].indexOf(each.name.split(",")[0])]),
           width: 2,
           dash: each.name.endsWith("uncorrected") ? [6, 4] : [],
           spanGaps: true,
