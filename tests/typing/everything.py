@@ -41,6 +41,7 @@ from fastcoord import (
     TaskQueueRefresh,
     blocking,
 )
+from fastcoord.cache import ALL, AllKeys, BlockingCache, Cache
 
 
 def every_event(event: Event) -> None:
@@ -297,3 +298,31 @@ async def every_error(node: fastcoord.Node) -> None:
         raise
     except fastcoord.FastcoordError:
         raise
+
+
+async def load_name(account: int) -> str:
+    return str(account)
+
+
+def load_name_in_thread(account: int) -> str:
+    return str(account)
+
+
+def keys_of(event: StateChange) -> list[int]:
+    return [event.account_id]
+
+
+def every_key(event: Event) -> list[int] | AllKeys:
+    return ALL
+
+
+async def use_caches(node: fastcoord.Node, blocking_node: blocking.Node) -> None:
+    async with Cache(node, load_name, keys=keys_of, kinds=[StateChange], weigh=len) as names:
+        reveal_type(names)  # Cache[int, str]
+        reveal_type(await names.get(7))  # str
+        await names.publish(StateChange(7, 42, 1))
+        names.invalidate(7)
+        reveal_type(names.stats())  # CacheStats
+    with BlockingCache(blocking_node, load_name_in_thread, keys=every_key) as cache:
+        reveal_type(cache)  # BlockingCache[int, str]
+        reveal_type(cache.get(7, timeout=1.0))  # str
