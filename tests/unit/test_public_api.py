@@ -61,7 +61,7 @@ for name in given["modules"]:
     if child == 0:
         status = 1
         try:
-            if not name.startswith(given["above"]):
+            if not name.startswith(tuple(given["above"])):
                 package = sys.modules["fastcoord"] = types.ModuleType("fastcoord")
                 package.__path__ = given["path"]
             importlib.import_module(name)
@@ -76,7 +76,7 @@ for name in given["modules"]:
 print(json.dumps(failed))
 """
 
-ABOVE_THE_API = "fastcoord.cli"
+ABOVE_THE_API = ("fastcoord.cli", "fastcoord.tuning")
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(fastcoord.__path__, "fastcoord.")
