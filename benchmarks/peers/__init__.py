@@ -32,6 +32,7 @@ Consume = Callable[[int], Awaitable[None]]
 MODULES = {
     "fastcoord": "fastcoord_nodes",
     "fastcoord_many": "fastcoord_nodes_many",
+    "fastcoord_stream": "fastcoord_stream_nodes",
     "nats_py_single": "nats_py_single",
     "nats_py_iterator": "nats_py_iterator",
     "nats_py_batched": "nats_py_batched",

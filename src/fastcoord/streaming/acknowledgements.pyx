@@ -22,6 +22,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp
 
 from fastcoord.nats.sequence_header cimport SequenceHeader, read_decimal
+from fastcoord.wire.sealed_batch cimport SealedBatch
 
 import json
 
@@ -70,16 +71,22 @@ cdef class Acknowledgements:
         self.capacity = capacity
         return 0
 
-    def add(self, uint64_t end):
-        """Add a batch that is published next; return its number.
+    def add(self, list batches not None):
+        """Add batches that are published next.
 
-        :param end: the offset behind its last event.
+        :param batches: the ``SealedBatch`` objects, in the order of sending.
+        :return: the number of the first one.
         """
-        if self.next - self.first == self.capacity:
-            self.grow()
-        self.publications[self.next & (self.capacity - 1)] = Publication(end, 0)
-        self.next += 1
-        return self.next - 1
+        cdef SealedBatch batch
+        cdef uint64_t number = self.next
+        for batch in batches:
+            if self.next - self.first == self.capacity:
+                self.grow()
+            self.publications[self.next & (self.capacity - 1)] = Publication(
+                batch.offset + batch.count, 0
+            )
+            self.next += 1
+        return number
 
     def restart(self):
         """Forget all batches that are not confirmed; their acknowledgements are ignored."""

@@ -18,7 +18,7 @@ from fastcoord.publishing.sender import BYTES_PER_WRITE, Sender
 from fastcoord.streaming.acknowledgements import Acknowledgements
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from fastcoord.errors import PermissionDenied
     from fastcoord.nats.connection import Connection, Note
@@ -81,6 +81,8 @@ class StreamSender(Sender):
             return
         if self._paused is not None or not (batcher.queue or batcher.resend):
             return
+        if len(batcher.window) >= MAX_UNDER_WAY:
+            return
         if not batcher.window:
             self._progress_at = self._loop.time()
         try:
@@ -109,12 +111,8 @@ class StreamSender(Sender):
         taken = self.batcher.take(max_bytes)
         if note is not None:
             self.resent += len(taken)
-        acknowledgements = self.acknowledgements
-        for (discarded, is_again), group in groupby(taken, self._kind):
-            members = list(group)
-            number = acknowledgements.next
-            for batch in members:
-                acknowledgements.add(batch.offset + batch.count)
+        for (discarded, is_again), members in self._split(taken):
+            number = self.acknowledgements.add(members)
             self.sent_bytes += connection.publish_to_stream(
                 self.incarnation,
                 discarded,
@@ -125,6 +123,15 @@ class StreamSender(Sender):
                 note=note,
             )
         return taken[-1].offset + taken[-1].count - taken[0].offset
+
+    def _split(
+        self, batches: list[SealedBatch]
+    ) -> Iterable[tuple[tuple[int, bool], list[SealedBatch]]]:
+        """Split batches where events were discarded, or where the stream has the first ones."""
+        first = self._kind(batches[0])
+        if first == self._kind(batches[-1]):
+            return [(first, batches)]
+        return [(kind, list(members)) for kind, members in groupby(batches, self._kind)]
 
     def _kind(self, batch: SealedBatch) -> tuple[int, bool]:
         return batch.discarded, batch.offset < self._attempt_end
