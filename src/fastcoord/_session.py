@@ -101,7 +101,13 @@ class Session:
             config,
             incarnation=self.incarnation,
             sender=self.sender,
-            peers=PeersOfReceiver(self._receiver, self._gap_detector),
+            peers=PeersOfReceiver(
+                self._receiver,
+                self._gap_detector,
+                received_by=(
+                    self._gap_detector if self._stream is None else self._stream.feed
+                ).received_by,
+            ),
         )
         self._supervisor = Supervisor(config, self._receiver, self)
         self._liveness = Liveness(
@@ -360,7 +366,9 @@ class Session:
         self.sender.resume()
 
     def connection_up(self, connection: Connection) -> None:
-        connection.subscribe(self.config.cluster.subject, EVENTS_SID)
+        cluster = self.config.cluster
+        if self._stream is None or cluster.presence_subject == cluster.subject:
+            connection.subscribe(cluster.subject, EVENTS_SID)
         self._presence.subscribe(connection)
         now = self._loop.time()
         if self._stream is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,17 +11,22 @@ if TYPE_CHECKING:
 
 __all__ = ["PeersOfReceiver"]
 
+ReceivedBy = Callable[[int, int], tuple[int, int, int] | None]
+
 
 class PeersOfReceiver:
     """The peers of one node.
 
     :param receiver: stores their state.
     :param rules: judge their messages.
+    :param received_by: returns how far a run was received: expected offset, end of the last gap,
+        first offset; ``None`` if nothing was received.
     """
 
-    def __init__(self, receiver: Receiver, rules: Rules) -> None:
+    def __init__(self, receiver: Receiver, rules: Rules, received_by: ReceivedBy) -> None:
         self._receiver = receiver
         self._rules = rules
+        self.received_by = received_by
 
     def up(self) -> Sequence[tuple[int, int]]:
         """Return node id and incarnation of each peer that is up."""
@@ -62,7 +67,3 @@ class PeersOfReceiver:
     ) -> None:
         """Process the answer of a node that was asked for its own word."""
         self._rules.own_word(node_id, incarnation, connection, offset, discarded, now)
-
-    def received_by(self, node_id: int, incarnation: int) -> tuple[int, int, int] | None:
-        """Return how far a run was received: expected offset, end of the last gap, first offset."""
-        return self._rules.received_by(node_id, incarnation)

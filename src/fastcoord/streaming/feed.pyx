@@ -86,6 +86,15 @@ cdef class Feed:
             self.missed_messages += messages
         self.owner.missed(self, Missed(None, None, "retention", messages))
 
+    def received_by(self, node_id, incarnation):
+        """Return how far a run was received.
+
+        :return: the expected offset, the end of the last range that is missing, and the offset of
+            the first batch; ``None`` if no batch of the run was received.
+        """
+        cdef Run run = self.runs.find(node_id, incarnation)
+        return None if run is None else (run.expected, run.gap_end, run.began_at)
+
     # ----------------------------------------------------------------------- messages
 
     cdef int take(

@@ -9,6 +9,7 @@ cdef class Run:
     cdef readonly bint is_exact        # whether nothing before `expected` may be missing unnoticed
     cdef readonly uint64_t began_at    # offset of the first batch of this run that was received
     cdef readonly uint64_t ahead_end   # end of the furthest batch that was dropped as ahead, or 0
+    cdef readonly uint64_t gap_end     # end of the last range of its events that is missing here
     cdef readonly uint32_t behind      # batches dropped as behind since the last delivered one
 
 # What to do with a batch.

@@ -123,6 +123,8 @@ cdef class Runs:
                 judgement.is_dropped = True
                 return
             judgement.discarded = offset - run.expected
+        if offset != run.expected and not judgement.skip:
+            run.gap_end = offset
         run.expected = end
         run.discarded = discarded
         run.is_exact = True
