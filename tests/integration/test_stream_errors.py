@@ -2,6 +2,7 @@
 
 import json
 
+import nats
 import pytest
 
 from fastcoord import PermissionDenied, RequestTimeout, StreamError
@@ -38,14 +39,11 @@ async def test_wrong_subject_is_an_error(jetstream_server: LocalServer) -> None:
     "missing", ["$JS.API.STREAM.INFO.AGORA", "$JS.API.CONSUMER.CREATE.AGORA.>"]
 )
 async def test_missing_right_is_an_error(missing: str) -> None:
-    denied = json.dumps([missing])
-    permissions = f"permissions: {{ publish: {{ deny: {denied} }} }}"
-    users = f"authorization {{ users: [{{ user: a, password: b, {permissions} }}, {{ user: c, password: d }}] }}"
+    denied = f"permissions: {{ publish: {{ deny: {json.dumps([missing])} }} }}"
+    known = f"{{ user: a, password: b, {denied} }}, {{ user: c, password: d }}"
+    users = f"authorization {{ users: [{known}] }}"
     with LocalServer(jetstream=True, extra_config=users) as server:
-        from nats.aio.client import Client
-
-        client = Client()
-        await client.connect(server.url, user="c", password="d")
+        client = await nats.connect(server.url, user="c", password="d")
         await client.jetstream().add_stream(name=STREAM, subjects=["stwt.agora"])
         await client.close()
         with pytest.raises(PermissionDenied) as caught:

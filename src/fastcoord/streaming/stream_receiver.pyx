@@ -43,6 +43,8 @@ cdef class StreamReceiver(Receiver):
         if self.feeds:
             feed = self.feeds.get(sid)
             if feed is not None:
+                if sid != feed.sid:
+                    return 0  # the consumer has ended, and its last messages still arrive
                 return feed.take(
                     self.subject, self.subject_size, reply, reply_size, header, payload, size
                 )
