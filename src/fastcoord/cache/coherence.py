@@ -251,7 +251,7 @@ class Coherence(Generic[K, V]):
         if not isinstance(item, Notice):
             self._receive_event(item)
         elif isinstance(item, Missed):
-            self.drop_all("missed")
+            self.drop_all("absence" if item.cause == "disconnect" else "missed")
         elif isinstance(item, DuplicateNodeId):
             if item.node_id == self._node_id():
                 # This node drops the events of the other one.
