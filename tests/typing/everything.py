@@ -290,6 +290,8 @@ async def every_error(node: fastcoord.Node) -> None:
         raise timeout from None
     except (fastcoord.ConnectionLost, fastcoord.NodeClosed, fastcoord.IncompatibleNatsPy):
         raise
+    except fastcoord.PeersUnconfirmed as error:
+        reveal_type(error.missing)  # frozenset[int]
     except (fastcoord.WrongLoop, fastcoord.SubscriptionError):
         raise
     except (fastcoord.ServerNotFound, fastcoord.ServerError, fastcoord.PermissionDenied):
