@@ -46,6 +46,11 @@ COUNTERS = {
     "received_batches": ("received_messages", "Messages that arrived on the subject."),
     "received_bytes": ("received_bytes", "Payload bytes of the received messages."),
     "duplicates": ("duplicate_events", "Events that arrived again in a resend and were skipped."),
+    "late": (
+        "late_events",
+        "Events dropped because newer ones of their sender arrived first.",
+    ),
+    "unanswered": ("unanswered_questions", "Questions of other nodes that were not answered."),
     "malformed": ("malformed_messages", "Messages that could not be decoded completely."),
     "reconnects": ("reconnects", "Lost connections that were replaced with a new one."),
 }
@@ -99,6 +104,10 @@ GAUGES: dict[str, tuple[str, Callable[[Reading], float]]] = {
     "waiting_batches_limit": (
         "The setting capacity.client.",
         lambda reading: reading.config.nats.capacity.client,
+    ),
+    "pace_seconds": (
+        "The time that the node leaves between two messages with events; 0 for none.",
+        lambda reading: reading.stats.pace,
     ),
     "duplicate_node_ids": (
         "Node ids that were used by two running nodes.",

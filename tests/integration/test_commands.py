@@ -102,6 +102,7 @@ async def test_check_tries_each_step(tmp_path: Path, server: LocalServer) -> Non
             "subscribe": ["ok", "ok", "ok"],
             "publish": ["ok", "ok"],
             "own messages": ["ok"],
+            "ask": ["ok"],
         }
         assert f"nats-server {server.varz()['version']}" in check.out
         await peer.flush()
@@ -155,6 +156,17 @@ async def test_check_reports_each_right(tmp_path: Path) -> None:
     (line,) = check.err.splitlines()
     assert line.startswith("fastcoord: cluster: publish: ")
     assert 'allow: ["stwt.agora"]' in line
+
+
+async def test_check_reports_right_to_ask(tmp_path: Path) -> None:
+    rights = 'publish: {deny: ["stwt.agora.fastcoord"]}'
+    users = f'authorization {{ users: [{{user: "a", password: "b", permissions: {{{rights}}}}}] }}'
+    with LocalServer(extra_config=users) as server:
+        url = f"nats://a:b@127.0.0.1:{server.port}"
+        async with start("check", "--connect", url, directory=tmp_path) as check:
+            assert await check.wait() == 1
+    assert findings(check.out)["ask"] == ["failed"]
+    assert "to publish on stwt.agora.fastcoord: grant it with" in check.err
 
 
 async def test_check_finds_echo(tmp_path: Path, server: LocalServer) -> None:

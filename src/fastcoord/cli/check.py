@@ -10,7 +10,7 @@ import fastcoord
 from fastcoord.cli.arguments import add_file, add_node_id, random_node_id
 from fastcoord.cli.running import WrongUsage, run_until_interrupted
 from fastcoord.config import describe, doubtful_settings, load_with_sources
-from fastcoord.errors import ConnectError
+from fastcoord.errors import ConnectError, PermissionDenied
 from fastcoord.nats.probe import Finding, probe
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ print all of them instead. Secrets are never shown.
 
 With --connect, try every server address: DNS, TCP, TLS, authentication, the rights to subscribe and
 to answer, and whether own messages come back. Then join the cluster with a random node id and leave
-it again, which proves the right to publish. Other nodes see a node that joins and leaves.
+it again, which proves the rights to publish and to ask. Other nodes see it join and leave.
 
 example: fastcoord check --connect node.toml
 """
@@ -107,11 +107,14 @@ async def _visit(config: Config, node_id: int, as_json: bool) -> int:
 
 
 async def _join(config: Config, node_id: int, report: Callable[[Finding], None]) -> None:
-    """Join the cluster and leave it; report whether the node may publish."""
+    """Join the cluster and leave it; report whether the node may publish and ask."""
+    subject, presence = config.cluster.subject, config.cluster.presence_subject
     try:
         async with fastcoord.connect(config, node_id=node_id) as node:
             await node.flush()
-            subject = config.cluster.subject
-            report(Finding("publish", "ok", f"{subject}, as node {node_id}", subject))
     except ConnectError as error:
-        report(Finding("publish", "failed", str(error)))
+        is_presence = isinstance(error, PermissionDenied) and error.subject == presence != subject
+        report(Finding("ask" if is_presence else "publish", "failed", str(error)))
+        return
+    report(Finding("publish", "ok", f"{subject}, as node {node_id}", subject))
+    report(Finding("ask", "ok", presence, presence))
