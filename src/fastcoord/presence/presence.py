@@ -37,6 +37,9 @@ ANSWERS_WANTED_OF_CLUSTER = 16
 peer's server knows the subscriptions of the newcomer, so that peers on all servers should answer.
 """
 
+RESIZE_INTERVAL = 0.1
+"""Peers are counted at most once in this many seconds, however many nodes say hello."""
+
 MAX_HELLOS = 3
 """How often a node asks for a roster on one connection, half a heartbeat apart. The last hello asks
 everybody."""
@@ -106,7 +109,8 @@ class Presence:
         self._verifications = Verifications(cluster.heartbeat, self._ask_who)
         self.heartbeats = Heartbeats(cluster.heartbeat)
         self._up = 0
-        """How many peers were up at the last tick."""
+        """How many peers were up when ``_resize`` was called last."""
+        self._resized_at = 0.0
         self._joined = JoinOffsets()
         self._confirmed_up_to = 0
         self._hello: int | None = None
@@ -226,6 +230,7 @@ class Presence:
         self.heartbeats.sent(self._loop.time())
 
     def _resize(self) -> None:
+        self._resized_at = self._loop.time()
         self._up = len(self._peers.up())
         self.heartbeats.resize(self._up + 1)
         self._sender.empty_batches.silence = round(self.heartbeats.interval * 1000)
@@ -311,6 +316,8 @@ class Presence:
             return
         response: tuple[int, ...] | None
         if note == "hello":
+            if now - self._resized_at > RESIZE_INTERVAL:
+                self._resize()
             if connection == 0:
                 self._joined.note(node_id, incarnation, self._sender.batcher.accepted)
             response = self._answers.to_hello(node_id, numbers, self._peers.up_now, self._up, now)
