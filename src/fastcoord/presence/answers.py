@@ -14,6 +14,11 @@ ANSWERS_PER_SECOND = 50.0
 ANSWER_BURST = 200
 """The most answers of one node: a flood of questions costs no more."""
 
+HELLOS_PER_SECOND = 10.0
+HELLO_BURST = 10
+"""The most answers to hellos. If many nodes start at once, each knows few others and would answer
+too many of them."""
+
 MAX_ROSTER = 64
 """The most peers that one answer to a hello names."""
 
@@ -38,11 +43,12 @@ class Answers:
         self._node_id = node_id
         self._chance = random.Random() if chance is None else chance
         self._bucket = bucket or TokenBucket(ANSWERS_PER_SECOND, ANSWER_BURST)
+        self._hellos = bucket or TokenBucket(HELLOS_PER_SECOND, HELLO_BURST)
 
     @property
     def refused(self) -> int:
         """How many answers the limit has suppressed."""
-        return self._bucket.refused
+        return self._bucket.refused + self._hellos.refused
 
     def to_hello(
         self,
@@ -71,7 +77,7 @@ class Answers:
         wanted = numbers[2]
         if wanted and self._chance.random() * peers >= min(wanted, MAX_ANSWERS_WANTED):
             return None
-        if not self._bucket.take(now):
+        if not self._hellos.take(now):
             return None
         named = roster()
         if len(named) > MAX_ROSTER:
