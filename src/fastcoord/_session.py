@@ -15,7 +15,7 @@ from fastcoord._loss_log import LossLog
 from fastcoord._subscriptions import Subscriptions
 from fastcoord.config import doubtful_settings
 from fastcoord.errors import ConnectionLost, NodeClosed, PermissionDenied, StreamError
-from fastcoord.events import Disconnected, Missed, Reconnected
+from fastcoord.events import Disconnected, DuplicateNodeId, Missed, Reconnected
 from fastcoord.nats.connection import EVENTS_SID
 from fastcoord.nats.jetstream import FIRST_REPLY_SID
 from fastcoord.nats.supervisor import Supervisor
@@ -122,6 +122,7 @@ class Session:
         self._loss_reason = ""
         self._losses = LossLog(self._name)
         self._duplicates: set[int] = set()
+        self._is_duplicate_unreported = False
         self._protocol_mismatches: dict[int, str] = {}
         self._closing: asyncio.Task[int] | None = None
         self.is_forked = False
@@ -181,6 +182,9 @@ class Session:
             name=name,
             is_live=start is None,
         )
+        if self._is_duplicate_unreported:
+            self._is_duplicate_unreported = False
+            self._receiver.notify(DuplicateNodeId(self.node_id))
         if stream is not None:
             consumer.start_behind(stream.feed.sequence)
             if start is not None:
@@ -314,6 +318,9 @@ class Session:
         self._losses.note(missed)
 
     def duplicate_node_id(self, node_id: int) -> None:
+        # A node often finds out while it joins, before its program can subscribe.
+        if node_id == self.node_id and not self._receiver.rings:
+            self._is_duplicate_unreported = True
         self._duplicates.add(node_id)
         logger.error(
             "%s: two running nodes use node id %d on %s; each drops the other's events: give one of"

@@ -152,8 +152,11 @@ async def test_smaller_max_payload_discards_batch(
             await sender.publish(ReloadPushServers(2))
             server.settings.max_payload = 2048
             server.restart()
-            received = await collect(events, 2)
-            assert received == [fastcoord.Missed(1, 1, "discarded"), ReloadPushServers(2)]
+            assert await collect(events, 3) == [
+                fastcoord.Missed(None, None, "disconnect"),
+                fastcoord.Missed(1, 1, "discarded"),
+                ReloadPushServers(2),
+            ]
             assert sender.stats().discarded == 1
 
 

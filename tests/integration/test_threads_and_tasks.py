@@ -11,6 +11,7 @@ from fastcoord import (
     AppEvent,
     EmailPush,
     Event,
+    Missed,
     Node,
     ReloadBlockedIps,
     Subscription,
@@ -72,7 +73,8 @@ async def test_cancelled_publish_sends_nothing(server: LocalServer, cluster: Clu
         await asyncio.gather(waiting[1], waiting[3])
         await sender.flush()
         assert sender.stats().accepted == 5
-        assert await collect(events, 5) == [full(number) for number in (0, 1, 2, 4, 6)]
+        expected = [full(number) for number in (0, 1, 2, 4, 6)]
+        assert await collect(events, 6) == [Missed(None, None, "disconnect"), *expected]
         assert drain(events) == []
 
 
@@ -94,7 +96,8 @@ async def test_cancelled_publish_keeps_prefix(server: LocalServer, cluster: Clus
         server.restart()
         await sender.publish(full(99))
         await sender.flush()
-        received = await collect(events, accepted + 1)
+        absence, *received = await collect(events, accepted + 2)
+        assert absence == Missed(None, None, "disconnect")
         assert received == [*map(full, range(accepted)), full(99)]
 
 
