@@ -56,7 +56,7 @@ async def reload(request: web.Request) -> web.Response:
     node = request.app[NODE]
     await node.publish(ReloadSettings())
     await node.flush()
-    return web.json_response({"told": len(node.peers())})
+    return web.json_response({"informed": len(node.peers())})
 
 
 def main(node_id: str, path: str, port: str) -> None:

@@ -2,14 +2,14 @@
 
 The world has one database, some writers and one node with a cache. A writer commits a version of a
 key and publishes the event later. The event reaches the ring of the node, or is lost, and a loss is
-told by a ``Missed`` in the ring. While the node is off the bus, all events are lost, and it finds
-out later.
+reported by a ``Missed`` in the ring. While the node is off the bus, all events are lost, and it
+finds out later.
 
 The judge knows every fact. When a read returns a value, it demands:
 
-1. No event in the ring, taken or not, names a newer version of the key, and no told loss contains
-   one. A read may return such a value only after ``LOADS_PER_READ`` loads, and only if the database
-   had this version while the read ran.
+1. No event in the ring, taken or not, names a newer version of the key, and no reported loss
+   contains one. A read may return such a value only after ``LOADS_PER_READ`` loads, and only if the
+   database had this version while the read ran.
 2. If the ring says that the node is off the bus, or the node has not caught up with its stream, the
    value is younger than the limit, or its load ran while the read ran.
 3. One load of a key runs at a time, unless an invalidation of the key arrived since it began.
@@ -54,7 +54,7 @@ class World:
         self.facts: list[Fact] = []
         self.unpublished: list[collections.deque[Fact]] = [collections.deque() for _ in range(3)]
         self.untold: list[list[Fact]] = [[] for _ in range(3)]
-        """The lost events of each writer that no ``Missed`` has told."""
+        """The lost events of each writer that no ``Missed`` has reported."""
         self.absent: collections.deque[Fact] = collections.deque()
         """The events that were published while the node was off the bus."""
         self.ring: collections.deque[tuple[Event | Notice, Fact | None]] = collections.deque()

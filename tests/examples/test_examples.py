@@ -154,7 +154,7 @@ async def test_aiohttp_instances_reload(server: LocalServer, tmp_path: Path) -> 
         assert [await ask(first), await ask(second)] == [{"colour": "red"}] * 2
         path.write_text('{"colour": "blue"}')
         assert await ask(second) == {"colour": "red"}
-        assert await ask(f"{first}/reload", "POST") == {"told": 1}
+        assert await ask(f"{first}/reload", "POST") == {"informed": 1}
         await until(lambda: answers_with(second, {"colour": "blue"}))
         assert [await one.end(), await two.end()] == [0, 0]
 
