@@ -6,6 +6,7 @@ Each prints one JSON object.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
@@ -19,7 +20,19 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from fastcoord import AppEvent, EmailPush, blocking
+REPORTED: list[Any] = []
+"""Nodes whose confirmed events are printed at the very end."""
+
+
+def report_at_end() -> None:
+    for node in REPORTED:
+        say(confirmed=node.stats().confirmed)
+
+
+# Functions of atexit run in reverse order: this one runs after that of fastcoord.blocking.
+atexit.register(report_at_end)
+
+from fastcoord import AppEvent, EmailPush, blocking  # noqa: E402
 
 EVENTS = 5000
 KEPT: list[Any] = []
@@ -106,7 +119,7 @@ def interrupt_writing(config: str) -> None:
 def interrupt_closing(config: str) -> None:
     """Interrupt ``close`` without a server, which then starts again; the exit waits for the end."""
     node = blocking.connect(config, node_id=1)
-    KEPT.append(node)
+    REPORTED.append(node)
     say(ready=True)
     sys.stdin.readline()
     publish_events(node)
