@@ -150,7 +150,8 @@ cdef class Feed:
             raise
         self.number = delivery.number
         self.pending = delivery.pending
-        self.demand -= 1
+        if self.demand > 0:
+            self.demand -= 1
         if self.live is not None and self.sequence == self.live.sequence:
             self.stop()
             self.owner.caught_up(self)

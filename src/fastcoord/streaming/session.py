@@ -31,6 +31,8 @@ ACKNOWLEDGEMENTS_SID = 1 << 16
 SHORTEST_HEARTBEAT = 0.1
 LONGEST_HEARTBEAT = 5.0
 """Seconds between two heartbeats of an idle consumer; nats-server accepts no shorter ones."""
+ANSWER_LIMIT = 1.0
+"""Seconds after which a request is repeated once the node has started."""
 STUCK_AFTER = 5.0
 """Seconds after which the feed no longer waits for a program that takes nothing."""
 
@@ -119,7 +121,11 @@ class StreamSession:
     def use(self, connection: Connection) -> None:
         """Use a new connection; call this before the sender uses it."""
         self.connection = connection
-        self.jetstream = JetStream(connection, self._config.nats.timeout.request)
+        timeout = self._config.nats.timeout.request
+        if self._task is not None:
+            # Without a leader nothing answers. A new leader should be found soon.
+            timeout = min(timeout, ANSWER_LIMIT)
+        self.jetstream = JetStream(connection, timeout)
         replies = self.jetstream.reply_subject("a")
         connection.receive(f"{replies}.*", ACKNOWLEDGEMENTS_SID)
         self._sender.use_replies(f"{replies}.".encode())

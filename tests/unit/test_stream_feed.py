@@ -1,0 +1,348 @@
+"""The rules by which a node selects the batches of a stream, each as a test."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from typing import Any
+
+import pytest
+
+from fastcoord import DecodeError, Event, Missed, StateChange, decode_batch, encode_batch
+from fastcoord.nats.frames import compose
+from fastcoord.nats.parser import Parser
+from fastcoord.receiving.ring import Ring
+from fastcoord.streaming.feed import Feed
+from fastcoord.streaming.stream_receiver import StreamReceiver
+from fastcoord.wire.sealed_batch import SealedBatch
+
+SUBJECT = b"stwt.agora"
+PROTOCOL = "stalwart-0.16"
+PLACE = 1
+"""The index of the protocol in ``PROTOCOLS``."""
+OWN = 1
+PEER = 2
+RUN = 77
+
+
+class Owner:
+    """Record the callbacks of a feed."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def missed(self, feed: Feed, missed: Missed) -> None:
+        feed.notify(missed)
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *values: self.calls.append(
+            (name, *(each for each in values if not isinstance(each, Feed)))
+        )
+
+
+class Reading:
+    """One feed behind a parser, and what reaches its ring."""
+
+    def __init__(self, *, deliver_own: bool = False, live: Feed | None = None) -> None:
+        self.receiver = StreamReceiver(
+            node_id=OWN,
+            incarnation=5,
+            protocol=PROTOCOL,
+            deliver_own=deliver_own,
+            rules=None,
+            on_request=print,
+        )
+        self.owner = Owner()
+        self.ring = Ring(10_000, 1 << 24)
+        self.feed = Feed(self.receiver, self.owner, SUBJECT, ring=self.ring, live=live)
+        self.receiver.live = self.feed
+        self.parser = Parser(self.receiver, lambda line: None, read_size=1 << 16)
+        self.sequence = 0
+        self.number = 0
+        self.begin()
+
+    def begin(self) -> None:
+        self.feed.begin(9, 0.0)
+        self.number = 0
+
+    def store(
+        self,
+        offset: int,
+        count: int = 1,
+        *,
+        node_id: int = PEER,
+        run: int = RUN,
+        discarded: int = 0,
+        protocol: int = PLACE,
+    ) -> None:
+        """Receive the next message of the stream, with a batch."""
+        events = [StateChange(node_id, offset + each, types=1) for each in range(count)]
+        payload = encode_batch(events, node_id=node_id, protocol=PROTOCOL)
+        batch = SealedBatch(payload, offset, count)
+        frame = compose(SUBJECT, protocol, run, discarded, [batch])
+        line, rest = frame.split(b"\r\n", 1)
+        sizes = line.split()[-2:]
+        self.message(b" ".join(sizes), rest, verb=b"HMSG")
+
+    def message(self, sizes: bytes, rest: bytes, *, verb: bytes, subject: bytes = SUBJECT) -> None:
+        self.sequence += 1
+        self.number += 1
+        reply = b"$JS.ACK.AGORA.c.1.%d.%d.0.0" % (self.sequence, self.number)
+        self.parser.feed_bytes(b" ".join([verb, subject, b"9", reply, sizes]) + b"\r\n" + rest)
+
+    def taken(self) -> list[int | Missed]:
+        """Return the numbers of the events in the ring, and the notices between them."""
+        found: list[int | Missed] = []
+        while (item := self.ring.take_next()) is not None:
+            if isinstance(item, Missed):
+                found.append(item)
+                continue
+            payload, start, count, node_id, _ = item
+            prefix = encode_batch([], node_id=node_id, protocol=PROTOCOL)
+            try:
+                events: list[Event] = list(
+                    decode_batch(prefix + payload[start:], protocol=PROTOCOL)
+                )
+            except DecodeError as error:
+                events = list(error.decoded)
+            for event in events[:count]:
+                assert isinstance(event, StateChange)
+                found.append(event.change_id)
+        return found
+
+
+def test_batches_in_order_are_delivered() -> None:
+    reading = Reading()
+    reading.store(0, 3)
+    reading.store(3, 2)
+    assert reading.taken() == [0, 1, 2, 3, 4]
+    assert reading.feed.sequence == 2
+
+
+def test_batch_stored_twice_is_delivered_once() -> None:
+    reading = Reading()
+    for offset, count in ((0, 3), (3, 2), (0, 3), (3, 2), (5, 1)):
+        reading.store(offset, count)
+    assert reading.taken() == [0, 1, 2, 3, 4, 5]
+    assert reading.feed.duplicates == 5
+
+
+def test_batch_ahead_is_delivered_in_its_place() -> None:
+    reading = Reading()
+    for offset in (0, 2, 1, 2, 3):
+        reading.store(offset)
+    assert reading.taken() == [0, 1, 2, 3]
+    assert reading.feed.runs.ahead == 1
+
+
+def test_discarded_events_are_reported() -> None:
+    reading = Reading()
+    reading.store(0)
+    reading.store(5, discarded=4)
+    reading.store(6, discarded=4)
+    assert reading.taken() == [0, Missed(PEER, 4, "discarded"), 5, 6]
+
+
+def test_discarded_events_do_not_hide_missing_batch() -> None:
+    reading = Reading()
+    reading.store(0)
+    reading.store(5, discarded=3)
+    assert reading.taken() == [0]
+    reading.store(1)
+    reading.store(5, discarded=3)
+    assert reading.taken() == [1, Missed(PEER, 3, "discarded"), 5]
+
+
+def test_gap_of_stream_is_reported() -> None:
+    reading = Reading()
+    reading.store(0)
+    reading.sequence += 4
+    reading.store(9)
+    assert reading.taken() == [0, Missed(None, None, "retention", 4), 9]
+    assert reading.feed.missed_messages == 4
+
+
+def test_new_run_reports_batches_ahead_of_old_one() -> None:
+    reading = Reading()
+    reading.store(0)
+    reading.store(3, 2)
+    reading.store(0, run=RUN + 1)
+    assert reading.taken() == [0, Missed(PEER, 4, "gap"), 0]
+
+
+def test_old_run_goes_on_beside_new_one() -> None:
+    reading = Reading()
+    reading.store(0)
+    reading.store(0, run=RUN + 1)
+    reading.store(1)
+    reading.store(1, run=RUN + 1)
+    assert reading.taken() == [0, 0, 1, 1]
+
+
+def test_batch_behind_first_one_is_reported() -> None:
+    reading = Reading()
+    reading.store(5)
+    reading.store(4)
+    reading.store(5)
+    reading.store(6)
+    assert reading.taken() == [5, Missed(PEER, 1, "gap"), 6]
+
+
+def test_forged_offset_silences_no_node() -> None:
+    reading = Reading()
+    reading.store(0)
+    reading.store(1_000_000, discarded=999_999)
+    for offset in range(1, 4200):
+        reading.store(offset)
+    taken = reading.taken()
+    assert taken[:3] == [0, Missed(PEER, 999_999, "discarded"), 1_000_000]
+    assert taken[3] == Missed(PEER, None, "gap")
+    assert taken[4:] == list(range(4097, 4200))
+
+
+def test_forged_runs_are_bounded() -> None:
+    reading = Reading()
+    for run in range(9000):
+        reading.store(0, run=run, node_id=run % 60_000 + 2)
+    assert len(reading.feed.runs) == 8192
+    assert reading.feed.runs.forgotten == 9000 - 8192
+
+
+def test_lost_delivery_breaks_feed() -> None:
+    reading = Reading()
+    reading.store(0)
+    reading.sequence += 1
+    reading.number += 1
+    reading.store(2)
+    assert [call[0] for call in reading.owner.calls] == ["broken"]
+    assert reading.feed.sequence == 1
+    reading.sequence = 1
+    reading.begin()
+    for offset in (1, 2):
+        reading.store(offset)
+    assert reading.taken() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("deliver_own", [False, True])
+def test_own_events_follow_echo_setting(deliver_own: bool) -> None:
+    reading = Reading(deliver_own=deliver_own)
+    reading.store(0, node_id=OWN)
+    reading.store(1, node_id=OWN)
+    assert reading.taken() == ([0, 1] if deliver_own else [])
+    assert reading.feed.sequence == 2
+
+
+def test_messages_of_other_subjects_are_skipped() -> None:
+    reading = Reading()
+    reading.store(0)
+    reading.message(b"3", b"abc\r\n", verb=b"MSG", subject=b"other")
+    reading.store(1)
+    assert reading.taken() == [0, 1]
+
+
+def test_message_without_header_is_delivered() -> None:
+    reading = Reading()
+    payload = encode_batch([StateChange(9, 4, types=1)], node_id=9, protocol=PROTOCOL)
+    reading.message(b"%d" % len(payload), payload + b"\r\n", verb=b"MSG")
+    assert reading.taken() == [4]
+    assert reading.owner.calls == [("without_header", 9, 1, True)]
+
+
+def test_undecodable_messages_are_reported() -> None:
+    reading = Reading()
+    payload = encode_batch([StateChange(9, 4, types=1)], node_id=9, protocol=PROTOCOL) + b"\xff"
+    reading.message(b"%d" % len(payload), payload + b"\r\n", verb=b"MSG")
+    reading.message(b"0", b"\r\n", verb=b"MSG")
+    assert reading.taken() == [
+        4,
+        Missed(9, None, "undecodable"),
+        Missed(None, None, "undecodable"),
+    ]
+    assert reading.feed.malformed == 2
+
+
+def test_other_protocol_is_not_decoded() -> None:
+    reading = Reading()
+    reading.store(0, protocol=PLACE + 1)
+    assert reading.taken() == []
+    assert reading.owner.calls == [("other_protocol", PEER, PLACE + 1, 1)]
+
+
+def test_low_demand_is_reported() -> None:
+    reading = Reading()
+    reading.feed.demanded(4)
+    reading.feed.low_demand = 2
+    reading.store(0)
+    assert reading.owner.calls == []
+    reading.store(1)
+    assert reading.owner.calls == [("low",)]
+    assert reading.feed.demand == 2
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"$JS.ACK.hub.acc.AGORA.c.1.1.1.0.7.token",
+        b"$JS.ACK.hub.acc.AGORA.c.1.1.1.0.7",
+        b"$JS.ACK.AGORA.c.1.1.1.0.7",
+    ],
+)
+def test_forms_of_reply_are_read(reply: bytes) -> None:
+    reading = Reading()
+    payload = encode_batch([StateChange(9, 4, types=1)], node_id=9, protocol=PROTOCOL)
+    line = b"MSG %s 9 %s %d\r\n" % (SUBJECT, reply, len(payload))
+    reading.parser.feed_bytes(line + payload + b"\r\n")
+    assert reading.taken() == [4]
+    assert reading.feed.pending == 7
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"$JS.ACK.A.c.1.x.1.0.7",
+        b"$JS.ACK.A.c.1.1.1",
+        b"$JS.ACK." + b"1." * 30,
+        b"other",
+        b"$JS.ACK.",
+    ],
+)
+def test_other_replies_are_ignored(reply: bytes) -> None:
+    reading = Reading()
+    reading.parser.feed_bytes(b"MSG %s 9 %s 3\r\nabc\r\n" % (SUBJECT, reply))
+    assert reading.taken() == []
+    assert reading.feed.sequence == 0
+
+
+def test_random_streams_agree_with_oracle() -> None:
+    for seed in range(150):
+        chance = random.Random(seed)
+        reading = Reading()
+        stored: list[tuple[int, int, int, int]] = []
+        for node_id in (2, 3, 4):
+            offset = 0
+            batches = []
+            for _ in range(chance.randrange(1, 30)):
+                count = chance.randrange(1, 4)
+                batches.append((node_id, RUN, offset, count))
+                offset += count
+            # The sender stores each batch, and again everything behind a lost one.
+            at = 0
+            while at < len(batches):
+                lost = chance.random() < 0.3 and at > 0
+                group = batches[at : at + chance.randrange(1, 5)]
+                stored += group[1:] if lost else group
+                at += 0 if lost else len(group)
+        order = sorted(range(len(stored)), key=lambda at: (at // 40, chance.random()))
+        by_node: dict[int, list[tuple[int, int, int, int]]] = defaultdict(list)
+        for each in stored:
+            by_node[each[0]].append(each)
+        expected: list[int] = []
+        following: dict[int, int] = defaultdict(int)
+        for at in order:
+            # The order of one sender is kept; those of different senders are mixed.
+            node_id, run, offset, count = by_node[stored[at][0]].pop(0)
+            reading.store(offset, count, node_id=node_id, run=run)
+            if offset == following[node_id]:
+                expected += range(offset, offset + count)
+                following[node_id] += count
+        assert reading.taken() == expected, seed
