@@ -26,7 +26,7 @@ from fastcoord.events import Cause
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
-    from fastcoord import Config, Health, Node, Peer, Stats, SubscriptionStats
+    from fastcoord import Config, Health, Node, Peer, Stats, SubscriptionStats, blocking
 
 __all__ = ["NodeCollector"]
 
@@ -130,13 +130,17 @@ class NodeCollector(Collector):
 
     A scrape may come from any thread. It then waits until the event loop has read the stats.
 
-    :param nodes: nodes of the running event loop.
+    :param nodes: nodes of the running event loop; without a running event loop, nodes of
+        ``fastcoord.blocking``.
     :raises WrongLoop: a node belongs to another event loop.
     """
 
-    def __init__(self, *nodes: Node) -> None:
+    def __init__(self, *nodes: Node | blocking.Node) -> None:
         self._nodes = nodes
-        self._loop = asyncio.get_running_loop()
+        try:
+            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            self._loop = None
         self._read()
 
     def collect(self) -> Iterator[Metric]:
@@ -159,9 +163,10 @@ class NodeCollector(Collector):
         return self._read()
 
     def _read_from_any_thread(self) -> list[Reading]:
-        if asyncio._get_running_loop() is self._loop or not self._loop.is_running():
+        loop = self._loop
+        if loop is None or asyncio._get_running_loop() is loop or not loop.is_running():
             return self._read()
-        result = asyncio.run_coroutine_threadsafe(self._read_in_loop(), self._loop)
+        result = asyncio.run_coroutine_threadsafe(self._read_in_loop(), loop)
         try:
             return result.result(READ_TIMEOUT)
         except concurrent.futures.TimeoutError:

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
 import fastcoord
-from fastcoord import ReloadBlockedIps, ReloadSettings
+from fastcoord import ReloadBlockedIps, ReloadSettings, blocking
 from fastcoord.metrics import NodeCollector
 from fastcoord.server import LocalServer
 from support.cluster.nodes import joined
@@ -175,6 +175,13 @@ async def test_scrape_of_closed_node_works(shared_server: LocalServer, cluster: 
         samples = await scraper.scrape()
         assert value(samples, "connected", node_id="1") == 0
         assert value(samples, "healthy", node_id="1") == 0
+
+
+def test_blocking_node_is_scraped(shared_server: LocalServer, cluster: Cluster) -> None:
+    with blocking.connect(shared_server.url, node_id=7, subject=cluster["subject"]) as node:
+        registry = CollectorRegistry()
+        registry.register(NodeCollector(node))
+        assert registry.get_sample_value("fastcoord_connected", {"node_id": "7"}) == 1
 
 
 async def test_blocked_loop_fails_scrape(
