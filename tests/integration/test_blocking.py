@@ -91,6 +91,8 @@ def test_events_arrive_in_order(pair: tuple[blocking.Node, blocking.Node]) -> No
         assert events.sender == 1
     assert one.ping(2) < SECONDS
     assert [peer.node_id for peer in one.peers()] == [2]
+    assert one.flush(peers=True) == {2}
+    assert one.flush(timeout=SECONDS, peers=True) == {2}
     assert one.health()
 
 

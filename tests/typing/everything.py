@@ -236,6 +236,7 @@ def every_blocking_call(config: fastcoord.Config) -> None:
         reveal_type(node.publish_many(every_constructor(), timeout=1.0))  # None
         reveal_type(node.publish_nowait(ReloadSettings()))  # None
         reveal_type(node.flush(timeout=1.0))  # None
+        reveal_type(node.flush(peers=True))  # frozenset[int]
         reveal_type(node.ping(7, timeout=1.0))  # float
         reveal_type(node.stats())  # Stats
         reveal_type(node.close())  # int

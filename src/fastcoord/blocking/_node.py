@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Coroutine, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from fastcoord._deadline import within
 from fastcoord.blocking._loop_thread import LoopThread
@@ -57,12 +57,26 @@ class Node(BlockingPublisher):
     def __repr__(self) -> str:
         return repr(self._node).replace("fastcoord.Node", "fastcoord.blocking.Node", 1)
 
-    def flush(self, timeout: float | None = None) -> None:
+    @overload
+    def flush(self, timeout: float | None = ..., *, peers: Literal[False] = ...) -> None: ...
+
+    @overload
+    def flush(self, timeout: float | None = ..., *, peers: Literal[True]) -> frozenset[int]: ...
+
+    @overload
+    def flush(self, timeout: float | None = ..., *, peers: bool) -> frozenset[int] | None: ...
+
+    def flush(self, timeout: float | None = None, *, peers: bool = False) -> frozenset[int] | None:
         """Wait until the server has confirmed all events that were accepted before this call.
 
         Discarded events (``stats().discarded``) cannot be confirmed.
 
         :param timeout: the limit in seconds; by default ``timeout.request`` of the configuration.
+        :param peers: whether to wait as well until every peer that is up has received these events,
+            as for ``fastcoord.Node``. This takes at most ``timeout.request``.
+        :return: with ``peers``, the ids of these peers; else ``None``.
+        :raises PeersUnconfirmed: a peer did not confirm all events in time, or has missed some of
+            those accepted since the last call with ``peers``.
         :raises RequestTimeout: the confirmation took longer, or some of the events were discarded
             during this call.
         :raises PermissionDenied: the server does not permit this node to publish.
@@ -70,11 +84,18 @@ class Node(BlockingPublisher):
         :raises NodeClosed: the node was closed, or this process is a forked child.
         """
         self._check()
+        if peers:
+            return self._thread.run(
+                lambda: _limited(
+                    self._node.flush(peers=True), timeout, "flush: not every peer has confirmed"
+                )
+            )
         if timeout is None:
             self._thread.run(self._node.flush)
         else:
             sender = self._node._session.sender
             self._thread.run(lambda: sender.flush(timeout))
+        return None
 
     @overload
     def subscribe(
