@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastcoord._forking import call_in_child
 from fastcoord._liveness import Liveness
+from fastcoord._log_limit import LogLimit
 from fastcoord._loss_log import LossLog
 from fastcoord._subscriptions import Subscriptions
 from fastcoord.config import doubtful_settings
@@ -108,6 +109,7 @@ class Session:
                     self._gap_detector if self._stream is None else self._stream.feed
                 ).received_by,
             ),
+            without_presence=self._report_without_presence,
         )
         self._supervisor = Supervisor(config, self._receiver, self)
         self._liveness = Liveness(
@@ -121,6 +123,7 @@ class Session:
         self._subscriptions = Subscriptions(config, self._receiver)
         self._loss_reason = ""
         self._losses = LossLog(self._name)
+        self._log = LogLimit(self._name)
         self._duplicates: set[int] = set()
         self._is_duplicate_unreported = False
         self._protocol_mismatches: dict[int, str] = {}
@@ -322,10 +325,12 @@ class Session:
         if node_id == self.node_id and not self._receiver.rings:
             self._is_duplicate_unreported = True
         self._duplicates.add(node_id)
-        logger.error(
-            "%s: two running nodes use node id %d on %s; each drops the other's events: give one of"
+        self._log.log(
+            logging.ERROR,
+            "duplicate node ids",
+            self._loop.time(),
+            "two running nodes use node id %d on %s; each drops the other's events: give one of"
             " them another cluster.node-id",
-            self._name,
             node_id,
             self.config.cluster.subject,
         )
@@ -333,14 +338,31 @@ class Session:
     def protocol_mismatch(self, node_id: int, protocol: str) -> None:
         """Log that a peer uses another protocol on the same subject."""
         self._protocol_mismatches[node_id] = protocol
-        logger.error(
-            "%s: node %d uses the protocol %s on %s, and this node uses %s; neither can read the"
+        self._log.log(
+            logging.ERROR,
+            "other protocols",
+            self._loop.time(),
+            "node %d uses the protocol %s on %s, and this node uses %s; neither can read the"
             " other's events: give all nodes of a cluster the same cluster.protocol",
-            self._name,
             node_id,
             protocol,
             self.config.cluster.subject,
             self.config.cluster.protocol,
+        )
+
+    def _report_without_presence(self, node_id: int) -> None:
+        cluster = self.config.cluster
+        self._log.log(
+            logging.ERROR,
+            "nodes without presence",
+            self._loop.time(),
+            "events of node %d arrive on %s, but nothing of it on %s: give all nodes of the cluster"
+            " the same cluster.presence-subject and the rights on it, or set"
+            ' cluster.presence-subject = "%s" on all of them',
+            node_id,
+            cluster.subject,
+            cluster.presence_subject,
+            cluster.subject,
         )
 
     def stalwart_received(self, now: float) -> None:
@@ -470,6 +492,7 @@ class Session:
         if self._stream is not None:
             self._stream.tick(now)
         self._update_pace(now)
+        self._log.tick(now)
         self._losses.report(self._subscriptions.missed)
         self._subscriptions.tick(now)
         discarded = self.sender.discard_expired()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from typing import Any
@@ -122,6 +123,36 @@ async def test_presence_may_use_events_subject(server: LocalServer) -> None:
         first = nodes.nodes[0]
         assert await first.flush(peers=True) == {2, 3}
         assert await first.ping(2) > 0
+
+
+async def test_missing_presence_is_logged_once(
+    server: LocalServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    # With a setting that differs, neither node receives the presence of the other one.
+    other = {**CLUSTER, "presence_subject": "elsewhere"}
+
+    def lines() -> list[str]:
+        found = [record.getMessage() for record in caplog.records]
+        return [line for line in found if "nothing of it" in line]
+
+    async with (
+        accounted(server, 1, cluster=CLUSTER) as node,
+        accounted(server, 2, cluster=other) as peer,
+        accounted(server, 3, cluster=CLUSTER) as well,
+    ):
+        while not lines():
+            for each in (peer, well):
+                await each.publish(AppEvent(1, b""))
+            await asyncio.sleep(0.02)
+        before = node.stats().received
+        while node.stats().received < before + 100:
+            for each in (peer, well):
+                await each.publish(AppEvent(1, b""))
+            await asyncio.sleep(0.02)
+        own = [line for line in lines() if line.startswith("node 1: ")]
+        assert len(own) == 1
+        assert f"events of node 2 arrive on {SUBJECT}, but nothing of it on {PRESENCE}" in own[0]
+        assert f'cluster.presence-subject = "{SUBJECT}"' in own[0]
 
 
 async def test_flood_of_questions_is_answered_sparingly(server: LocalServer) -> None:

@@ -41,6 +41,18 @@ class PeersOfReceiver:
         awaited = self._rules.awaited
         return [pair for pair in self.up() if pair[0] not in awaited]
 
+    def without_presence(self) -> Sequence[int]:
+        """Return the peers that are up and of which only events were received."""
+        return [
+            node_id
+            for node_id, state in self._receiver.peers.items()
+            if state.received
+            and not state.has_presence
+            and state.has_header
+            and state.history is not None
+            and state.history.is_up
+        ]
+
     def has_left(self, node_id: int) -> bool:
         """Return whether a peer has said goodbye."""
         state = self._receiver.peers.get(node_id)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from fastcoord._deadline import within
 from fastcoord.presence.answers import Answers, read_roster
 from fastcoord.presence.heartbeats import Heartbeats
+from fastcoord.presence.missing_presence import MissingPresence
 from fastcoord.presence.progress import JoinOffsets, Progress
 from fastcoord.presence.question_line import EVERYBODY, read_line, write_line
 from fastcoord.presence.questions import Answer, Questions
@@ -54,6 +55,9 @@ class KnownPeers(Protocol):
     def up_now(self) -> Sequence[tuple[int, int]]:
         """Return those peers that were received on the present connection."""
 
+    def without_presence(self) -> Sequence[int]:
+        """Return the peers that are up and of which only events were received."""
+
     def has_left(self, node_id: int) -> bool:
         """Return whether a peer has said goodbye."""
 
@@ -87,10 +91,17 @@ class Presence:
     :param incarnation: this run of the node.
     :param sender: sends the empty batches of the node.
     :param peers: what the receiving side knows.
+    :param without_presence: called once with the id of a node of which only events arrive.
     """
 
     def __init__(
-        self, config: Config, *, incarnation: int, sender: Sender, peers: KnownPeers
+        self,
+        config: Config,
+        *,
+        incarnation: int,
+        sender: Sender,
+        peers: KnownPeers,
+        without_presence: Callable[[int], object],
     ) -> None:
         cluster = config.cluster
         self._loop = asyncio.get_running_loop()
@@ -107,6 +118,7 @@ class Presence:
         self._answers = Answers(cluster.node_id)
         self.questions = Questions(cluster.node_id, self._ask)
         self._verifications = Verifications(cluster.heartbeat, self._ask_who)
+        self._missing = MissingPresence(cluster.heartbeat, self._ask_for_presence, without_presence)
         self.heartbeats = Heartbeats(cluster.heartbeat)
         self._up = 0
         """How many peers were up when ``_resize`` was called last."""
@@ -215,6 +227,8 @@ class Presence:
         """
         self._resize()
         self._verifications.tick(now)
+        if self._subject != self._events_subject:
+            self._missing.tick(self._peers.without_presence(), now)
         if (
             self._hello is not None
             and self._hellos < MAX_HELLOS
@@ -259,6 +273,15 @@ class Presence:
         token = self.questions.new_token()
         self.questions.ask("who", token, node_id)
         return token
+
+    def _ask_for_presence(self, node_id: int) -> None:
+        def take(answer: Answer) -> None:
+            self.questions.close(token)
+            self._missing.answered(answer.node_id)
+
+        token = self.questions.open(take)
+        self._loop.call_later(3 * self._heartbeat, self.questions.close, token)
+        self.questions.ask("who", token, node_id)
 
     async def confirm(self, up_to: int, deadline: float) -> frozenset[int]:
         """Wait until all peers that are up have received the events of this node.

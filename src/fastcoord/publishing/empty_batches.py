@@ -36,6 +36,7 @@ class EmptyBatches:
         """The connection in use."""
         self.number = 0
         """How many connections this run of the node had before the present one."""
+        self._is_over = False
         self.silence = 0
         """The longest time between two messages of this node, in milliseconds."""
 
@@ -95,8 +96,10 @@ class EmptyBatches:
         reply: bytes,
         question: bytes,
     ) -> bool:
-        if self.connection is None:
+        if self.connection is None or self._is_over:
             return False
+        # A message behind the goodbye would tell the peers that the node is up.
+        self._is_over = note == "goodbye"
         self.connection.publish_empty(
             self._payload,
             self._incarnation,

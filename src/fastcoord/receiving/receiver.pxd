@@ -13,6 +13,7 @@ cdef class PeerState:
     cdef public uint32_t connection    # the newest connection of the sender
     cdef public uint32_t silence       # its longest pause between two messages, in ms
     cdef public bint has_header        # whether its batches carry the sequence header
+    cdef public bint has_presence      # whether a message of the presence subject was received
     cdef public bint steady            # whether the compiled path may handle its next batch
     cdef public double last_received_at   # on the clock of `Receiver.now`
     cdef public uint64_t received

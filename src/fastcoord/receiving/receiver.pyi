@@ -17,6 +17,7 @@ class PeerState:
     connection: int
     silence: int
     has_header: bool
+    has_presence: bool
     steady: bool
     last_received_at: float
     received: int

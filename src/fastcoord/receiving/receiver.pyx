@@ -201,6 +201,8 @@ cdef class Receiver(MessageSink):
         if peer is None or peer.node_id != node_id:
             peer = self.peers.get(node_id)
             self.latest = peer
+        if is_presence and peer is not None:
+            peer.has_presence = True
         if (
             peer is not None
             and peer.steady

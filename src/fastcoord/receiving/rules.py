@@ -328,6 +328,8 @@ class Rules:
             self._runs.begin(peer, history, incarnation, is_up=True)
             peer.last_received_at = self._receiver.now
             self._runs.mark_up(peer, history)
+        elif peer.incarnation == incarnation:
+            self._runs.no_longer_await(node_id)
 
     def received_by(self, node_id: int, incarnation: int) -> tuple[int, int, int] | None:
         """Return how far this node has received a run.

@@ -184,8 +184,12 @@ class Runs:
             peer.silence = header.silence
         history.said_goodbye = history.is_end_reported = False
         self.mark_up(peer, history)
-        if peer.node_id in self.awaited:
-            self.awaited.discard(peer.node_id)
+        self.no_longer_await(peer.node_id)
+
+    def no_longer_await(self, node_id: int) -> None:
+        """Note that a peer that was up before an absence of this node is back."""
+        if node_id in self.awaited:
+            self.awaited.discard(node_id)
             if not self.awaited:
                 self.watcher.peers_are_back()
 
