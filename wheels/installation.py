@@ -33,7 +33,7 @@ from pathlib import Path
 inside = Path(sys.prefix).resolve()
 compiled = 0
 for module in pkgutil.walk_packages(fastcoord.__path__, "fastcoord."):
-    needs_extra = ".cli." in module.name or ".cache" in module.name
+    needs_extra = any(name in module.name for name in (".cli.", ".cache", ".metrics"))
     if module.name.endswith(".__main__") or not WITH_EXTRAS and needs_extra:
         continue
     found = importlib.import_module(module.name)
@@ -50,6 +50,9 @@ print(f"{compiled} compiled modules, imported from {Path(fastcoord.__file__).par
 
 # nkeys is pure Python and published only as an sdist. All other packages must be wheels.
 INSTALL = ("install", "-q", "--only-binary", ":all:", "--no-binary", "nkeys")
+
+# The extras without which modules cannot be imported.
+EXTRAS = "server,cli,metrics,cache"
 
 # The budget of an installed wheel; docs/install.md has the measured figures.
 MOST_BYTES_INSTALLED = 3_000_000
@@ -169,9 +172,9 @@ def try_sources(sdist: Path, python: Python) -> None:
         if "there is no C compiler" not in said or "apt install gcc" not in said:
             raise problem(f"an installation without a compiler does not report that:\n{said}")
         from_sdist = Installation(python, Path(scratch, "sdist"), compiler=True)
-        from_sdist.run("pip", "install", "-q", f"fastcoord[server,cli,cache] @ {sdist.as_uri()}")
+        from_sdist.run("pip", "install", "-q", f"fastcoord[{EXTRAS}] @ {sdist.as_uri()}")
         from_sdist.try_out()
         from_git = Installation(python, Path(scratch, "git"), compiler=True)
         url = f"git+{ROOT.as_uri()}"
-        from_git.run("pip", "install", "-q", f"fastcoord[server,cli,cache] @ {url}")
+        from_git.run("pip", "install", "-q", f"fastcoord[{EXTRAS}] @ {url}")
         from_git.try_out()

@@ -76,7 +76,7 @@ def test(versions: str, server: str | None, pytest_arguments: list[str]) -> int:
         pip = (*pip, "--constraint", constraints)
         source = folder / "source"
         shutil.copytree(ROOT, source, ignore=left_out)
-        extras = f"{source}[server,cli,uvloop,cache]"
+        extras = f"{source}[server,cli,uvloop,metrics,cache]"
         run(*pip, "--no-build-isolation", "-e", extras)
         run(*pip, "--group", f"{source / 'pyproject.toml'}:dev")
         if server is not None:
