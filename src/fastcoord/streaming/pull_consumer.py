@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ConsumerOwner", "PullConsumer", "StreamSource"]
 
-MAX_DEMAND = 8192
-"""The most messages that are requested at once."""
-MAX_DEMAND_BYTES = 8 * 1024 * 1024
-"""The most bytes of one request; a server disconnects a client that reads too slowly."""
 BLOCKED_PAUSE = 0.005
 """Seconds until a full ring is checked again."""
 EXPIRY = 30.0
@@ -63,6 +59,10 @@ class StreamSource(Protocol):
     jetstream: JetStream | None
     connection: Connection | None
     heartbeat: float
+    max_demand: int
+    """The most messages that are requested at once; every ring has space for as many."""
+    max_demand_bytes: int
+    """The most bytes of one request; every ring has space for several times as many."""
 
     async def wait_connected(self) -> None:
         """Wait until the node is connected."""
@@ -285,12 +285,12 @@ class PullConsumer:
         if not feed.sid or connection is None or not self.is_open:
             return
         messages, size = feed.free()
-        wanted = min(MAX_DEMAND, messages) - feed.demand
+        wanted = min(self._source.max_demand, messages) - feed.demand
         if wanted > 0 and wanted >= feed.demand:
             largest = connection.max_payload + 4096
             body = {
                 "batch": wanted,
-                "max_bytes": max(largest, min(MAX_DEMAND_BYTES, size // 2)),
+                "max_bytes": max(largest, min(self._source.max_demand_bytes, size // 2)),
                 "expires": int(max(EXPIRY, 4 * self._source.heartbeat) * NANOSECONDS),
                 "idle_heartbeat": int(self._source.heartbeat * NANOSECONDS),
             }

@@ -31,6 +31,10 @@ ACKNOWLEDGEMENTS_SID = 1 << 16
 SHORTEST_HEARTBEAT = 0.1
 LONGEST_HEARTBEAT = 5.0
 """Seconds between two heartbeats of an idle consumer; nats-server accepts no shorter ones."""
+MAX_DEMAND = 8192
+"""The most messages that are requested at once."""
+MAX_DEMAND_BYTES = 8 * 1024 * 1024
+"""The most bytes of one request; a server disconnects a client that reads too slowly."""
 ANSWER_LIMIT = 1.0
 """Seconds after which a request is repeated once the node has started."""
 STUCK_AFTER = 5.0
@@ -65,6 +69,10 @@ class StreamSession:
         self._config = config
         self.stream = config.cluster.stream or ""
         self.heartbeat = min(max(config.cluster.heartbeat, SHORTEST_HEARTBEAT), LONGEST_HEARTBEAT)
+        # Messages may be under way when a subscription begins, so its empty ring must hold them.
+        capacity = config.nats.capacity
+        self.max_demand = min(MAX_DEMAND, capacity.subscription)
+        self.max_demand_bytes = min(MAX_DEMAND_BYTES, capacity.subscription_bytes // 4)
         self.jetstream: JetStream | None = None
         self.connection: Connection | None = None
         self._receiver = receiver
