@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -518,6 +519,33 @@ def test_wrong_builtins_are_refused() -> None:
         fastcoord.from_builtins({**plain, "kind": 99})
     with pytest.raises(TypeError, match="not an event"):
         fastcoord.to_builtins(Older(1))
+
+
+@pytest.mark.parametrize("take", [Harness.take, Harness.take_batches])
+def test_instances_are_released(take: Any) -> None:
+    harness = Harness()
+    sent = [OrderShipped(1), AppEvent(7, b"\xc1"), AppEvent(1, b"raw"), StateChange(1, 2, 3)]
+    harness.put(*sent * 20)
+    fresh = [OrderShipped(1)]
+    found = [event for event in take(harness) if type(event) is OrderShipped]
+    counts = {sys.getrefcount(found[place]) for place in range(len(found))}
+    assert (len(found), counts) == (20, {sys.getrefcount(fresh[0])})
+
+
+def test_decoded_instances_are_released() -> None:
+    harness = Harness()
+    harness.put(*[PriceChanged("released", number) for number in range(20)])
+    assert harness.consumer.take_event() == PriceChanged("released", 0)
+    decoded = [each for each in alive() if each.article == "released"]
+    assert len(decoded) == 19
+    decoded.clear()
+    harness.consumer.close()
+    assert [each for each in alive() if each.article == "released"] == []
+
+
+def alive() -> list[PriceChanged]:
+    gc.collect()
+    return [each for each in gc.get_objects() if type(each) is PriceChanged]
 
 
 def test_event_loop_survives_mismatch() -> None:

@@ -37,7 +37,7 @@ from fastcoord.wire.protocol cimport get_protocol, kinds_mask
 from fastcoord.receiving.ring cimport Ring
 from fastcoord.wire.scan cimport skip_event
 from fastcoord.wire.primitives cimport reader_init
-from fastcoord.wire.typed cimport TypedKinds, app_event_code, registered_count, take_app_event
+from fastcoord.wire.typed cimport app_event_code, registered_count, take_app_event
 
 import collections.abc
 

@@ -3,6 +3,9 @@ from typing import Any
 
 from typing_extensions import disjoint_base
 
+from fastcoord.wire.events import EVENT_TYPES as EVENT_TYPES
+from fastcoord.wire.table import TAGS as TAGS
+
 @disjoint_base
 class TypedClass:
     def __init__(
