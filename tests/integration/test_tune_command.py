@@ -125,7 +125,7 @@ async def test_interrupted_search_resumes(tmp_path: Path) -> None:
     async with start(*words, "--resume", directory=tmp_path) as command:
         assert await command.wait() == 0, command.err
     runs = runs_in(file)
-    assert runs[:2] == kept
+    assert [run for run in runs if run in kept] == kept
     assert len(runs) > 2
     async with start(*words, "--resume", "--burst", "5", directory=tmp_path) as command:
         assert await command.wait() == 2

@@ -213,6 +213,14 @@ async def test_search_finds_minimum(needed: int) -> None:
     assert advice.is_confirmed is True
 
 
+async def test_search_without_time_keeps_default() -> None:
+    search = search_on(Model(500))
+    search.ends_at = 0.0
+    advice = await search.run()
+    assert advice.defaults_suffice
+    assert [run.purpose for run in search.runs] == ["stall", "steady", "steady", "stall"]
+
+
 async def test_search_resumes_finished_runs() -> None:
     model = Model(90_000)
     whole = search_on(model)

@@ -138,7 +138,7 @@ class TuningRun:
             workload=self._workload,
             present=self._present,
             sizing=self._search.sizing,
-            runs=self._search.runs if self._advice else self._all_runs(),
+            runs=self._all_runs(),
             advice=self._advice,
         )
 

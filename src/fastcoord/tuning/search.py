@@ -116,6 +116,8 @@ class Search:
     :param store: the name of the store in the configuration.
     :param finished: the runs of an interrupted search.
     :param kept: the keys of :data:`SWEPT` that are not to be varied.
+
+    :ivar ends_at: when the budget is used up, on the clock of ``time.monotonic``.
     """
 
     def __init__(
@@ -137,13 +139,14 @@ class Search:
         self._workload = workload
         self._present = present
         self._measure = measure
-        self._ends_at = time.monotonic() + budget
+        self.ends_at = time.monotonic() + budget
         self._on_step = on_step
         self._seconds = seconds
         self._store = store
         self._kept = kept
         self._finished = {_key(each): each for each in finished or []}
         self._findings: dict[str, Finding] = {}
+        self._needs: dict[str, int] = {}
         self._settings = dict(present)
         if self.sizing.max_age is not None:
             self._settings["max-age"] = self.sizing.max_age
@@ -186,33 +189,33 @@ class Search:
         else:
             failing, minimum = await self._find_minimum(plan, present, start)
         failing, minimum = await self._bisect(plan, failing, minimum)
-        wanted = rounded_up(minimum * MARGIN)
+        # Without time for a smaller value, the need is the one with which the search would begin.
+        is_measured = not first.is_good or minimum < present
+        need = minimum if is_measured else min(start, present)
+        wanted = need * MARGIN
         if plan.purpose == "outage":
             # The backoff is random: the measured runs may have reconnected sooner than others will.
-            wanted = max(wanted, rounded_up(self.sizing.needs.client))
-        matters = not first.is_good or present < minimum * MARGIN
+            wanted = max(wanted, self.sizing.needs.client)
+        matters = not first.is_good or wanted > present
+        recommended = rounded_up(wanted) if matters else present
+        what = f"{plan.what} of {getattr(self._workload, plan.purpose):g} s"
         if not matters:
-            margin = present / minimum
-            reason = (
-                f"the present value rides out {plan.what} of"
-                f" {getattr(self._workload, plan.purpose):g} s with a margin of {margin:,.1f}"
-            )
+            reason = f"the present value rides out {what} with a margin of {present / need:,.1f}"
+        elif wanted > need * MARGIN:
+            reason = f"{what} needs {need:,}, and more with the longest wait to reconnect"
         else:
-            reason = f"{plan.what} of {getattr(self._workload, plan.purpose):g} s needs {minimum:,}"
-            if wanted > rounded_up(minimum * MARGIN):
-                reason += ", and more with the longest wait to reconnect"
-            else:
-                reason += f"; {MARGIN:g} times as much is recommended"
+            reason = f"{what} needs {need:,}; {MARGIN:g} times as much is recommended"
+        self._needs[key] = need
         self._findings[key] = Finding(
             key=key,
             present=present,
-            recommended=wanted if matters else present,
-            minimum=minimum,
+            recommended=recommended,
+            minimum=minimum if is_measured else None,
             failing=failing,
             matters=matters,
             reason=reason,
         )
-        self._settings[key] = wanted if matters else present
+        self._settings[key] = recommended
 
     def _start_of(self, plan: Plan, first: Measured) -> int:
         """Return the value at which the search starts: measured, if it can be, or computed."""
@@ -269,7 +272,7 @@ class Search:
         if not stalls:
             self._keep(key, "the load has no stall to ride out")
             return
-        messages = self._findings["capacity.subscription"].minimum
+        messages = self._needs["capacity.subscription"]
         need = int(messages * max(each.bytes_per_message for each in stalls))
         matters = need * MARGIN > present
         wanted = rounded_up(need * MARGIN) if matters else present
@@ -360,7 +363,7 @@ class Search:
     # ----------------------------------------------------------------------------- running
 
     def _has_time(self) -> bool:
-        return time.monotonic() < self._ends_at
+        return time.monotonic() < self.ends_at
 
     async def _try(
         self, purpose: Purpose, varied: str, value: int | None, repeat: int = 0
