@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import itertools
 import threading
@@ -18,6 +19,7 @@ from fastcoord import AppEvent, EmailPush, Missed, NodeClosed, PeerDown, Request
 from fastcoord.server import LocalServer
 from support.cluster.accounting import assert_sums
 from support.cluster.nodes import node_toml
+from support.cluster.plain_peer import PlainPeer
 
 Cluster = dict[str, Any]
 SECONDS = 60.0
@@ -389,3 +391,28 @@ def test_lost_connection_ends_iteration(server: LocalServer, cluster: Cluster) -
         with pytest.raises(fastcoord.ConnectionLost):
             node.flush()
         events.close()
+
+
+def test_stream_is_replayed(shared_jetstream_server: LocalServer, cluster: Cluster) -> None:
+    async def add_stream() -> None:
+        async with PlainPeer(shared_jetstream_server.url) as peer:
+            await peer.client.jetstream().add_stream(
+                name="BLOCKING", subjects=[cluster["subject"]], duplicate_window=120
+            )
+
+    asyncio.run(add_stream())
+    settings = {**cluster, "stream": "BLOCKING"}
+    with (
+        joined(shared_jetstream_server, 1, cluster=settings) as one,
+        joined(shared_jetstream_server, 2, cluster=settings) as two,
+    ):
+        sent = [EmailPush(1, number, 0) for number in range(500)]
+        one.publish_many(sent)
+        one.flush(timeout=SECONDS)
+        with two.subscribe(kinds=[EmailPush], since=0, timeout=SECONDS) as events:
+            assert [events.next() for _ in sent] == sent
+            assert events.sequence is not None
+            last = events.sequence
+        one.publish(EmailPush(2, 0, 0))
+        with two.subscribe(kinds=[EmailPush], since=last, timeout=SECONDS) as events:
+            assert events.next() == EmailPush(2, 0, 0)
