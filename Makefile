@@ -15,7 +15,8 @@ VERSIONS ?= oldest newest
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo build generate test lint types check fmt bench bench-quick sanitize variants fuzz fuzz-all \
-	soak coherence examples interrupts reliability tune-proof handshakes foreign versions wheels wheels-bill footprint \
+	soak coherence examples interrupts reliability streams tune-proof handshakes foreign versions wheels \
+	wheels-bill footprint \
 	clean-wheels everything \
 	clean distclean
 
@@ -107,6 +108,9 @@ coherence: build ## judge the cache in a million random schedules; SCHEDULES=100
 reliability: build ## run the reliability tests with many more repetitions
 	FASTCOORD_LONG=1 $(BIN)/python -X dev -m pytest tests/reliability $(ARGS)
 
+streams: build ## test nodes with a stream: kills, absences of 50 s, parted routes; 5 minutes
+	FASTCOORD_LONG=1 $(BIN)/python -X dev -m pytest tests/reliability -k stream $(ARGS)
+
 foreign: $(VENV)/.tools ## test the codec under qemu-user; MACHINES="aarch64 s390x armhf"
 	$(BIN)/python tests/foreign/run.py $(MACHINES) $(ARGS)
 
@@ -136,7 +140,7 @@ wheels-bill: $(VENV)/.wheel-tools ## check the files in wheels/dist, and write t
 clean-wheels: ## remove the wheels of all Pythons
 	rm -rf wheels/dist
 
-everything: check examples bench-quick sanitize variants fuzz-all soak coherence interrupts reliability tune-proof handshakes foreign versions wheels bench ## run every check; hours
+everything: check examples bench-quick sanitize variants fuzz-all soak coherence interrupts reliability streams tune-proof handshakes foreign versions wheels bench ## run every check; hours
 
 clean: ## remove what was built
 	find src/fastcoord \( -name '*.c' -o -name '*.html' -o -name '*.so' \) -delete
