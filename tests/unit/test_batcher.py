@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 import tracemalloc
+from collections import Counter
 from itertools import count
 from typing import Any
 
@@ -192,22 +193,22 @@ def test_open_batch_makes_capacity() -> None:
     assert (owner.batcher.next_offset, owner.batcher.next_discarded) == (22, 20)
 
 
-def test_each_full_batch_has_its_own_time() -> None:
+def test_few_full_batches_share_time() -> None:
     times = count(62)
     batcher = Batcher(
         node_id=7,
         protocol=PROTOCOL,
         limit=11,
-        capacity=10,
+        capacity=100,
         clock=lambda: float(next(times)),
         on_open=lambda: None,
         on_seal=lambda: None,
     )
-    batcher.add_from((ONE,) * 25)
+    batcher.add_from((ONE,) * 900)
     batcher.seal()
     ages = [batch.accepted_at for batch in batcher.queue]
-    assert len(set(ages)) == 3
     assert ages == sorted(ages)
+    assert max(Counter(ages).values()) <= 17
 
 
 def test_resent_batch_keeps_its_discarded_count() -> None:

@@ -73,22 +73,40 @@ cdef class BatchQueue:
         """
         cdef Py_ssize_t size = 0
         cdef SealedBatch batch
+        cdef Py_ssize_t before = len(self.window)
         cdef list taken = []
-        cdef bint is_new = not self.resend
-        source = self.queue if is_new else self.resend
-        while source and size < max_bytes:
-            # The batch is appended before it is removed: an exception in between cannot lose it.
-            batch = source[0]
-            self.window.append(batch)
-            source.popleft()
-            taken.append(batch)
-            size += len(batch.payload)
-            if is_new:
-                # Every earlier event was taken or discarded, so this difference is exact.
-                batch.discarded = batch.offset - self.taken
-                self.taken += batch.count
-        if is_new:
+        if self.resend:
+            while self.resend and size < max_bytes:
+                # The batch is appended before it is removed: an exception in between cannot lose it.
+                batch = self.resend[0]
+                self.window.append(batch)
+                self.resend.popleft()
+                taken.append(batch)
+                size += len(batch.payload)
+            return taken
+        if self.queue_bytes <= max_bytes:
+            # The usual case takes everything, without a call of Python for each batch.
+            taken.extend(self.queue)
+            try:
+                self.window.extend(taken)
+            except:
+                while len(self.window) > before:
+                    self.window.pop()
+                raise
+            self.queue.clear()
+            self.queue_bytes = 0
+        else:
+            while self.queue and size < max_bytes:
+                batch = self.queue[0]
+                self.window.append(batch)
+                self.queue.popleft()
+                taken.append(batch)
+                size += len(batch.payload)
             self.queue_bytes -= size
+        for batch in taken:
+            # Every earlier event was taken or discarded, so this difference is exact.
+            batch.discarded = batch.offset - self.taken
+            self.taken += batch.count
         return taken
 
     def confirm(self, uint64_t up_to, double now):
@@ -97,12 +115,18 @@ cdef class BatchQueue:
         :param now: the present time, on the owner's clock.
         """
         cdef SealedBatch batch
-        while self.window:
-            batch = self.window[0]
+        cdef list confirmed = []
+        for batch in self.window:
             if batch.offset + batch.count > up_to:
                 break
-            self.recent.append(batch)
-            self.window.popleft()
+            confirmed.append(batch)
+        if not confirmed:
+            return
+        # The batches are added before they are removed: an exception in between cannot lose them.
+        self.recent.extend(confirmed[-MAX_RECENT:])
+        popleft = self.window.popleft
+        for batch in confirmed:
+            popleft()
             batch.confirmed_at = now
             if batch.is_counted:
                 self.repeated -= 1

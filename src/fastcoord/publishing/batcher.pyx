@@ -45,6 +45,7 @@ cdef enum:
     # WRITES_PER_CAPACITY of the capacity. So small batches are sent before they use up capacity.
     BYTES_PER_WRITE = 64 * 1024
     WRITES_PER_CAPACITY = 8
+    BATCHES_PER_TIME = 16  # the most batches of one flush that share the time of their first event
     MIN_LIMIT = BYTES_U16 + 8  # bytes of a batch that holds any event without a list or text
 
 
@@ -55,7 +56,8 @@ cdef class Batcher(BatchQueue):
     :param protocol: the name of a protocol.
     :param limit: the most bytes of one batch.
     :param capacity: the most sealed and unconfirmed batches.
-    :param clock: returns the time in seconds; called once per batch, at its first event.
+    :param clock: returns the time in seconds; called at the first event of a flush, and at
+        the first event of each ``BATCHES_PER_TIME``th batch after it.
     :param on_open: called without arguments at the first event after ``begin_flush``, so that the
         owner schedules a flush.
     :param on_seal: called without arguments after a full batch was sealed, if the queue then holds
@@ -293,7 +295,10 @@ cdef class Batcher(BatchQueue):
             if not self.has_capacity():
                 return NO_CAPACITY
             # The clock is called before ``seal_open``: an exception after it would lose the event.
-            now = self.clock()
+            # It costs as much as the rest of a small batch, so that some batches share a time.
+            now = self.opened_at
+            if not self.bytes_since_flush or self.sealed_batches % BATCHES_PER_TIME == 0:
+                now = self.clock()
             self.seal_open()
             # ``seal_open`` has only copied the batch, so the bytes of this event still follow it in
             # the buffer. ``memmove`` is needed because source and target may overlap.
