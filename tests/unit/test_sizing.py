@@ -12,11 +12,12 @@ import msgspec
 import pytest
 
 from fastcoord.config import parse_config
-from fastcoord.tuning.advice import toml_block
+from fastcoord.tuning.advice import arithmetic_advice, toml_block
 from fastcoord.tuning.job import PublisherResult
 from fastcoord.tuning.load import Load, default_settings
+from fastcoord.tuning.measured import Measured
 from fastcoord.tuning.result import Latency, Result
-from fastcoord.tuning.search import Measured, Search, Stopped, arithmetic_advice
+from fastcoord.tuning.search import Search, Stopped
 from fastcoord.tuning.sizing import memory_bound, needs, rounded_up, size_up
 from fastcoord.tuning.workload import Workload
 

@@ -171,8 +171,8 @@ def _workload(arguments: argparse.Namespace, protocol: str) -> Workload:
 def _compute(arguments: argparse.Namespace) -> int:
     import fastcoord
     from fastcoord.cli.tune_text import advice_lines, needs_lines
+    from fastcoord.tuning.advice import arithmetic_advice
     from fastcoord.tuning.load import default_settings, settings_of
-    from fastcoord.tuning.search import arithmetic_advice
     from fastcoord.tuning.sizing import DEFAULT_MAX_AGE, size_up
 
     present, protocol, store = default_settings(), arguments.protocol, "nats"

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from fastcoord.cli.measuring import ProgressLine, until_interrupted
 from fastcoord.tuning.load import settings_of
+from fastcoord.tuning.measured import Measured
 from fastcoord.tuning.result import facts, now_text
 from fastcoord.tuning.run import Run
-from fastcoord.tuning.search import Measured, Search, Stopped
+from fastcoord.tuning.search import Search, Stopped
 from fastcoord.tuning.sizing import size_up
 from fastcoord.tuning.tuning_state import TuningState, read_state, write_state
 

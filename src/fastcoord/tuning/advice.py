@@ -9,7 +9,9 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Advice", "Finding", "size_text", "toml_block"]
+    from fastcoord.tuning.sizing import Sizing
+
+__all__ = ["Advice", "Finding", "arithmetic_advice", "size_text", "toml_block"]
 
 _UNITS = ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB"))
 SIZES = ("capacity.subscription-bytes", "capacity.batch-bytes")
@@ -89,3 +91,31 @@ def toml_block(advice: Advice) -> str:
         lines += [""] if lines else []
         lines += ["[cluster]", f'max-age = "{advice.max_age:.0f}s"']
     return "\n".join(lines)
+
+
+def arithmetic_advice(present: dict[str, Any], sizing: Sizing, store: str) -> Advice:
+    """Return the recommendation without a measurement.
+
+    :param present: the present capacities.
+    :param sizing: the computed ones.
+    :param store: the name of the store in the configuration.
+    """
+    findings = []
+    for key, value in sizing.settings.items():
+        matters = value != present[key]
+        reason = "the arithmetic needs more" if matters else "the present value suffices"
+        if matters and value < present[key]:
+            reason = "smaller, because of the memory limit"
+        findings.append(
+            Finding(
+                key=key, present=present[key], recommended=value, matters=matters, reason=reason
+            )
+        )
+    return Advice(
+        findings=findings,
+        max_age=sizing.max_age,
+        memory=sizing.memory,
+        is_confirmed=None,
+        problems=sizing.problems,
+        store=store,
+    )

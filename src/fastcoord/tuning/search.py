@@ -9,12 +9,22 @@ at a smaller and a larger value; they matter only if a run is clearly better.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from fastcoord.tuning.advice import Advice, Finding
 from fastcoord.tuning.load import NotMeasured
+from fastcoord.tuning.measured import (
+    PLANS,
+    Measured,
+    Plan,
+    Purpose,
+    cost,
+    is_clearly_better,
+    is_good,
+    run_key,
+)
 from fastcoord.tuning.objectives import judge, parse_objectives
 from fastcoord.tuning.result import Result
 from fastcoord.tuning.sizing import MARGIN, Sizing, memory_bound, rounded_up
@@ -26,9 +36,8 @@ if TYPE_CHECKING:
     from fastcoord.tuning.load import Load
     from fastcoord.tuning.workload import Workload
 
-__all__ = ["SWEPT", "Measured", "Search", "Stopped", "arithmetic_advice"]
+__all__ = ["SWEPT", "Search", "Stopped"]
 
-Purpose = Literal["steady", "stall", "outage"]
 
 CLOSE_ENOUGH = 1.15
 """The search ends when the failing and the succeeding value differ by this factor."""
@@ -36,71 +45,10 @@ CLOSE_ENOUGH = 1.15
 MOST_DOUBLINGS = 4
 SWEPT = ("capacity.read-buffer", "capacity.batch-bytes")
 FACTORS = (0.25, 4)
-CLEARLY_BETTER = 0.7
-"""A swept value matters if its p99 or CPU time is below this share of the present one's."""
-
-NOISE_MS = 1.0
-"""Differences of latency below this many milliseconds are noise."""
 
 
 class Stopped(Exception):
     """The search was interrupted; the finished runs are kept."""
-
-
-class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """One finished run of a search.
-
-    :ivar varied: the setting that the run tried, or an empty text.
-    :ivar is_good: whether nothing was missed or discarded and publishers did not wait.
-    """
-
-    purpose: Purpose
-    varied: str
-    settings: dict[str, Any]
-    is_good: bool
-    result: Result
-
-
-class Plan(NamedTuple):
-    """A capacity that has to ride something out."""
-
-    key: str
-    purpose: Purpose
-    what: str
-
-
-PLANS = (
-    Plan("capacity.subscription", "stall", "a stall"),
-    Plan("capacity.client", "outage", "an outage"),
-)
-
-
-def arithmetic_advice(present: dict[str, Any], sizing: Sizing, store: str) -> Advice:
-    """Return the recommendation without a measurement.
-
-    :param present: the present capacities.
-    :param sizing: the computed ones.
-    :param store: the name of the store in the configuration.
-    """
-    findings = []
-    for key, value in sizing.settings.items():
-        matters = value != present[key]
-        reason = "the arithmetic needs more" if matters else "the present value suffices"
-        if matters and value < present[key]:
-            reason = "smaller, because of the memory limit"
-        findings.append(
-            Finding(
-                key=key, present=present[key], recommended=value, matters=matters, reason=reason
-            )
-        )
-    return Advice(
-        findings=findings,
-        max_age=sizing.max_age,
-        memory=sizing.memory,
-        is_confirmed=None,
-        problems=sizing.problems,
-        store=store,
-    )
 
 
 class Search:
@@ -144,7 +92,7 @@ class Search:
         self._seconds = seconds
         self._store = store
         self._kept = kept
-        self._finished = {_key(each): each for each in finished or []}
+        self._finished = {run_key(each): each for each in finished or []}
         self._findings: dict[str, Finding] = {}
         self._needs: dict[str, int] = {}
         self._settings = dict(present)
@@ -298,11 +246,11 @@ class Search:
                 value = max(1024, int(present * factor))
                 if self._has_time():
                     found.append((value, await self._try("steady", key, value)))
-            best, which = min(found, key=lambda each: _cost(each[1].result))
-            matters = best != present and _is_clearly_better(which.result, base.result)
+            best, which = min(found, key=lambda each: cost(each[1].result))
+            matters = best != present and is_clearly_better(which.result, base.result)
             if matters:  # once more, because single runs differ
                 again = await self._try("steady", key, best, repeat=1)
-                matters = _is_clearly_better(again.result, base.result)
+                matters = is_clearly_better(again.result, base.result)
             tried = " and ".join(f"{value:,}" for value, _ in found[1:])
             same = f"no clear difference with {tried}" if tried else "not tried: no time was left"
             better = f"{best:,} was clearly better than {present:,}"
@@ -405,29 +353,6 @@ class Search:
             purpose=purpose,
             varied=name,
             settings=settings,
-            is_good=_is_good(result),
+            is_good=is_good(result),
             result=result,
         )
-
-
-def _is_good(result: Result) -> bool:
-    """Return whether nothing was lost, and publishers did not wait for an outage to end."""
-    if result.missed or result.discarded:
-        return False
-    load = result.load
-    if load.outage and not load.nowait:
-        return max(each.latest for each in result.publishers) < load.outage / 4
-    return True
-
-
-def _key(run: Measured) -> tuple[Any, ...]:
-    return run.purpose, run.varied, tuple(sorted(run.settings.items()))
-
-
-def _cost(result: Result) -> float:
-    assert result.latency is not None
-    return result.latency.percentiles["99"]
-
-
-def _is_clearly_better(result: Result, base: Result) -> bool:
-    return _cost(result) < _cost(base) * CLEARLY_BETTER and _cost(base) - _cost(result) > NOISE_MS

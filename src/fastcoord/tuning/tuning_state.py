@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from fastcoord.tuning.advice import Advice
-from fastcoord.tuning.search import Measured
+from fastcoord.tuning.measured import Measured
 from fastcoord.tuning.sizing import Sizing
 from fastcoord.tuning.workload import Workload
 

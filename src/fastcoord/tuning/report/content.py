@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from fastcoord.tuning.advice import toml_block
 from fastcoord.tuning.histograms import curve
+from fastcoord.tuning.measured import PLANS
 from fastcoord.tuning.result import metrics
-from fastcoord.tuning.search import PLANS
 from fastcoord.tuning.wording import workload_text
 
 if TYPE_CHECKING:
     from fastcoord.tuning.advice import Advice, Finding
-    from fastcoord.tuning.search import Measured
+    from fastcoord.tuning.measured import Measured
     from fastcoord.tuning.tuning_state import TuningState
 
 __all__ = ["COLUMNS", "report_data"]
