@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,14 @@ async def confirmed_peers_have_events(server: LocalServer) -> None:
         assert await first.flush() is None
 
 
+async def test_new_node_knows_its_peers(server: LocalServer) -> None:
+    async with accounted(server, 2, cluster=CLUSTER), accounted(server, 3, cluster=CLUSTER):
+        for _ in range(10):
+            async with accounted(server, 1, cluster=CLUSTER) as node:
+                await node.publish(AppEvent(1, b""))
+                assert await node.flush(peers=True) == {2, 3}
+
+
 async def test_lone_node_has_no_peers(server: LocalServer) -> None:
     async with accounted(server, 1, cluster=CLUSTER) as node:
         await node.publish(AppEvent(1, b""))
@@ -87,14 +96,18 @@ async def test_peer_with_gap_is_missing() -> None:
     protocol = "stalwart-0.15"
     assert PROTOCOLS.index(protocol) == 0
     presence = b"stwt.agora.fastcoord"
-    settings = {"cluster": {"protocol": protocol}, "timeout": {"request": "1s"}}
+    cluster = {"protocol": protocol, "heartbeat": "200ms"}
+    settings = {"cluster": cluster, "timeout": {"request": "2s"}}
     async with ScriptedServer() as server, joined(server, 1, **settings) as node:
         reply = f"stwt.agora.fastcoord.1.{node.stats().incarnation}".encode()
 
         def questions() -> list[tuple[int, ...]]:
-            lines = [b"\r\n" + line for line in server.lines if line.startswith(b"Q:")]
-            found = [read_line(line) for line in lines]
-            return [numbers for numbers in found if numbers is not None and len(numbers) == 3]
+            found = [
+                read_line(b"\r\n" + line)
+                for fields, line in pairwise(server.lines)
+                if fields.startswith(b"F:1aq") and line.startswith(b"Q:")
+            ]
+            return [numbers for numbers in found if numbers is not None]
 
         async def answered(gap_end: int) -> None:
             before = len(questions())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -129,6 +130,9 @@ class Presence:
         self._hellos = 0
         self._hello_at = 0.0
         self._answered = asyncio.Event()
+        self._has_answer = False
+        self._is_introduced = asyncio.Event()
+        """Set when a peer has answered the hello, or when there is none."""
         self._is_alone = False
         self.ignored = 0
         """How many questions were ignored because their reply subject is not allowed, or because
@@ -155,6 +159,8 @@ class Presence:
             self.questions.close(self._hello)
         self._answered.clear()
         self._is_alone = False
+        self._has_answer = False
+        self._is_introduced.clear()
         self._hello = self.questions.open(self._take_roster)
         self._hellos = 0
         self._say_hello()
@@ -231,10 +237,14 @@ class Presence:
             self._missing.tick(self._peers.without_presence(), now)
         if (
             self._hello is not None
-            and self._hellos < MAX_HELLOS
+            and not self._has_answer
+            and not self._is_introduced.is_set()
             and now - self._hello_at >= 0.45 * self._heartbeat
         ):
-            self._say_hello()
+            if self._hellos < MAX_HELLOS:
+                self._say_hello()
+            else:
+                self._is_introduced.set()
         elif must_beat or self.heartbeats.is_due(self._sender.last_sent, now):
             self.beat()
 
@@ -291,6 +301,9 @@ class Presence:
         :return: the ids of these peers.
         :raises PeersUnconfirmed: a peer has not received all of them.
         """
+        # Without an answer to its hello, a new node does not know which peers are up.
+        with contextlib.suppress(TimeoutError):
+            await within(self._is_introduced.wait(), deadline - self._loop.time())
         progress = Progress(
             self._confirmed_up_to, up_to, [node_id for node_id, _ in self._peers.up()]
         )
@@ -323,6 +336,7 @@ class Presence:
             # The server has delivered the hello to no other node.
             self._is_alone = True
             self._answered.set()
+            self._is_introduced.set()
             return
         numbers = read_line(header_block)
         if numbers is None or (node_id, incarnation) == (self._node_id, self._incarnation):
@@ -372,7 +386,11 @@ class Presence:
             )
 
     def _take_roster(self, answer: Answer) -> None:
-        self._hellos = MAX_HELLOS
+        if not self._has_answer:
+            self._has_answer = True
+            # The others answer at about the same time, and each may know other peers.
+            elapsed = self._loop.time() - self._hello_at
+            self._loop.call_later(max(QUIET_TIME, elapsed), self._is_introduced.set)
         self._peers.introduced(
             answer.node_id,
             answer.incarnation,
