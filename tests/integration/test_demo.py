@@ -52,6 +52,17 @@ async def test_killed_server_loses_no_count(tmp_path: Path) -> None:
         assert os.listdir(tmp_path) == []
 
 
+async def test_killed_server_of_stream_loses_nothing(tmp_path: Path) -> None:
+    words = ("demo", "--seconds", "2", "--plain", "--kill", "--stream", "--rate", "500")
+    async with start(*words, directory=tmp_path) as demo:
+        assert await demo.wait() == 0, demo.out + demo.err
+        assert "The nats-server runs again" in demo.out
+        assert SUM_ROW.findall(demo.out) == ["adds up"] * 12
+        assert "3,000 events were published and 6,000 received" in demo.out
+        assert "none is missing, each arrived once and in order" in demo.out
+        assert os.listdir(tmp_path) == []
+
+
 async def test_dead_node_fails_demo(tmp_path: Path) -> None:
     async with start("demo", "--seconds", "30", "--plain", directory=tmp_path) as demo:
         await demo.prints("They publish now")

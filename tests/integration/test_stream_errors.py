@@ -36,7 +36,12 @@ async def test_wrong_subject_is_an_error(jetstream_server: LocalServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "missing", ["$JS.API.STREAM.INFO.AGORA", "$JS.API.CONSUMER.CREATE.AGORA.>"]
+    "missing",
+    [
+        "$JS.API.STREAM.INFO.AGORA",
+        "$JS.API.CONSUMER.CREATE.AGORA.>",
+        "$JS.API.CONSUMER.MSG.NEXT.AGORA.>",
+    ],
 )
 async def test_missing_right_is_an_error(missing: str) -> None:
     denied = f"permissions: {{ publish: {{ deny: {json.dumps([missing])} }} }}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from fastcoord.errors import ConnectionLost, PermissionDenied, RequestTimeout, StreamError
+from fastcoord.nats.rights import Right
 from fastcoord.streaming.feed import Feed
 
 if TYPE_CHECKING:
@@ -151,6 +152,10 @@ class PullConsumer:
                     reason = self._reason
                 except (StreamError, RequestTimeout, PermissionDenied, ConnectionLost) as error:
                     reason = error
+                except Exception as error:
+                    # The cause is a defect of fastcoord or an exception of a signal handler.
+                    logger.exception("receiving from stream %s failed", self._source.stream)
+                    reason = error
                 self.stop()
                 self._owner.in_trouble(self, reason)
                 await asyncio.sleep(self._backoff())
@@ -218,6 +223,28 @@ class PullConsumer:
         self._owner.receiving(self)
         if feed.sid == sid:
             self._demand()
+        if self.made == 1:
+            await self._prove_right(connection)
+
+    async def _prove_right(self, connection: Connection) -> None:
+        """Wait until the server has processed the first request for messages.
+
+        :raises PermissionDenied: the server does not permit this user to send it.
+        """
+        right = Right("publish", self._request_subject())
+        processed: asyncio.Future[bool] = self._loop.create_future()
+
+        def answered() -> None:
+            if not processed.done():
+                processed.set_result(connection.take_refusal(right.subject))
+
+        connection.ping(answered)
+        await asyncio.wait({processed}, timeout=EXPIRY)
+        if processed.done() and processed.result():
+            raise right.denied()
+
+    def _request_subject(self) -> str:
+        return f"$JS.API.CONSUMER.MSG.NEXT.{self._source.stream}.{self._name}"
 
     def registered(self, sid: int) -> None:
         """Note the subscription id of the next messages."""
@@ -298,7 +325,7 @@ class PullConsumer:
                 feed.last_at = self._loop.time()
             feed.demanded(wanted)
             connection.publish_raw(
-                f"$JS.API.CONSUMER.MSG.NEXT.{self._source.stream}.{self._name}".encode(),
+                self._request_subject().encode(),
                 msgspec.json.encode(body),
                 self._reply.encode(),
             )

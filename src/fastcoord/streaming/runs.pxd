@@ -24,11 +24,12 @@ cdef class Runs:
     cdef dict runs             # (node id, incarnation) -> Run
     cdef dict current          # node id -> the Run whose batch began last
     cdef readonly uint64_t ahead
+    cdef readonly set waiting  # node ids with batches that were dropped as ahead
     cdef readonly uint64_t forgotten
     cdef readonly list ended   # runs that ended with batches that were dropped as ahead
 
     cdef Run find(self, uint16_t node_id, uint64_t incarnation)
     cdef Run begin(self, uint16_t node_id, uint64_t incarnation, uint64_t offset, uint64_t discarded)
-    cdef void judge(
+    cdef int judge(
         self, Run run, uint64_t offset, uint32_t count, uint64_t discarded, Judgement* judgement
-    ) noexcept
+    ) except -1

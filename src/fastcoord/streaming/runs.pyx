@@ -23,7 +23,8 @@ the first of a run                     it is delivered, whatever its offset is
 =====================================  =========================================================
 
 If a run ends, and batches of it were dropped as ahead, nobody stores their predecessor any more. They
-are reported as ``Missed`` with the cause ``"gap"``. A run ends when a new run of its node begins.
+are reported as ``Missed`` with the cause ``"gap"``. A run ends when a new run of its node begins, or
+when its node is down for a while.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -43,6 +44,7 @@ cdef class Runs:
     def __init__(self):
         self.runs = {}
         self.current = {}
+        self.waiting = set()
         self.ended = []
 
     def __len__(self):
@@ -88,6 +90,7 @@ cdef class Runs:
         """
         cdef Run run = self.current.get(node_id)
         cdef uint64_t missing
+        self.waiting.discard(node_id)
         if run is None or run.ahead_end <= run.expected:
             return 0
         missing = run.ahead_end - run.expected
@@ -95,9 +98,9 @@ cdef class Runs:
         run.ahead_end = 0
         return missing
 
-    cdef void judge(
+    cdef int judge(
         self, Run run, uint64_t offset, uint32_t count, uint64_t discarded, Judgement* judgement
-    ) noexcept:
+    ) except -1:
         """Judge a batch, and advance the run if the batch is delivered."""
         cdef uint64_t end = offset + count
         cdef uint64_t grown = discarded - run.discarded if discarded > run.discarded else 0
@@ -111,7 +114,7 @@ cdef class Runs:
                 if offset < run.began_at:
                     judgement.missing = <uint32_t>(min(end, run.began_at) - offset)
                     run.began_at = offset
-                return
+                return 0
             judgement.is_gap = True
         elif offset < run.expected:
             judgement.skip = <uint32_t>(run.expected - offset)
@@ -120,8 +123,9 @@ cdef class Runs:
                 if end > run.ahead_end:
                     run.ahead_end = end
                 self.ahead += 1
+                self.waiting.add(run.node_id)
                 judgement.is_dropped = True
-                return
+                return 0
             judgement.discarded = offset - run.expected
         if offset != run.expected and not judgement.skip:
             run.gap_end = offset
@@ -131,3 +135,4 @@ cdef class Runs:
         run.behind = 0
         if run.ahead_end <= end:
             run.ahead_end = 0
+        return 0

@@ -120,6 +120,7 @@ class StreamSender(Sender):
                 reply=self._reply,
                 number=number,
                 attempt=self._attempt if is_again else 0,
+                connection=self.empty_batches.number,
                 note=note,
             )
         return taken[-1].offset + taken[-1].count - taken[0].offset
@@ -182,10 +183,10 @@ class StreamSender(Sender):
         self._go_back()
         if self.trouble is None:
             logger.error("%s: the stream does not accept events: %s", self._node_name, reason)
+            if not self._is_refused:
+                self._age.restart()
         self.trouble = reason
         if self._paused is None:
-            if not self._is_held and not self._is_refused:
-                self._age.restart()
             wait = min(LONGEST_PAUSE, SHORTEST_PAUSE * 2.0 ** min(self._pauses, 20))
             self._pauses += 1
             self._paused = self._loop.call_later(wait * random.uniform(0.5, 1.0), self._unpause)
@@ -211,6 +212,16 @@ class StreamSender(Sender):
                 self._go_back()
                 self._send_batches()
             self._watch()
+
+    def discard_expired(self) -> int:
+        if self.trouble is None or self._connection is None:
+            return super().discard_expired()
+        # A stream that accepts nothing is treated like a missing connection.
+        discarded = self._age.discard_expired()
+        if discarded:
+            self._flush()
+            self._waiting.wake()
+        return discarded
 
     # ------------------------------------------------------------------- connections
 

@@ -37,6 +37,8 @@ MAX_DEMAND_BYTES = 8 * 1024 * 1024
 """The most bytes of one request; a server disconnects a client that reads too slowly."""
 ANSWER_LIMIT = 1.0
 """Seconds after which a request is repeated once the node has started."""
+ENDED_AFTER = 30.0
+"""Seconds after which a peer that is down is expected to store nothing again."""
 STUCK_AFTER = 5.0
 """Seconds after which the feed no longer waits for a program that takes nothing."""
 
@@ -88,6 +90,7 @@ class StreamSession:
         self._replays: dict[PullConsumer, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
         self._taken: dict[int, tuple[int, float]] = {}
+        self._down_since: dict[int, float] = {}
         self._end_seen = 0
         self.trouble: str | None = None
         """Why nothing is received from the stream now, or ``None``."""
@@ -261,13 +264,29 @@ class StreamSession:
         for ring in rings:
             if ring is None:
                 continue
-            count = ring.arrived - ring.buffered
+            count = ring.arrived - ring.buffered - ring.missed
             before = self._taken.get(id(ring))
             if before is None or before[0] != count or not ring.buffered_messages:
                 before = (count, now)
             taken[id(ring)] = before
             ring.is_stuck = now - before[1] > STUCK_AFTER
         self._taken = taken
+        self._end_runs(now)
+
+    def _end_runs(self, now: float) -> None:
+        """Report what a peer has not stored in its place before it went down for good."""
+        feed = self._live.feed
+        down: dict[int, float] = {}
+        for node_id in list(feed.runs.waiting):
+            peer = self._receiver.peers.get(node_id)
+            if peer is not None and peer.history is not None and peer.history.is_up:
+                continue
+            since = self._down_since.get(node_id, now)
+            if now - since < ENDED_AFTER:
+                down[node_id] = since
+            elif missing := feed.runs.expire(node_id):
+                self._live.missed(feed, Missed(node_id, missing, "gap"))
+        self._down_since = down
 
     @property
     def is_caught_up(self) -> bool:

@@ -17,7 +17,7 @@ Start a nats-server and several node processes, which exchange events for some s
 that every event reached every other node once and in order.
 
 example: fastcoord demo --seconds 10 --rate 20000
-         fastcoord demo --kill
+         fastcoord demo --kill --stream
 """
 
 
@@ -63,6 +63,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="kill the server in the middle, start it again after a second, and show which events"
         " are reported as missing",
     )
+    add(
+        "--stream",
+        action="store_true",
+        help="use a JetStream stream: with --kill, no event is missing",
+    )
     add("--keep", action="store_true", help="keep server and nodes running until Ctrl-C")
     add("--plain", action="store_true", help="plain lines instead of a live table")
 
@@ -87,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         server=arguments.server,
         keep=arguments.keep,
         kill=arguments.kill,
+        stream=arguments.stream,
         plain=arguments.plain,
     )
     return run_until_interrupted(Demo(options).run())

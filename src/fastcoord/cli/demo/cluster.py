@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastcoord.cli.administrator import Administrator
 from fastcoord.cli.demo.messages import NodeTask, Order
 from fastcoord.cli.demo.process import NodeProcess
 from fastcoord.cli.demo.sums import add_up
 from fastcoord.cli.demo.views import make_view
 from fastcoord.cli.running import CommandFailed
+from fastcoord.config import load_config
 from fastcoord.server import LocalServer
+from fastcoord.streaming.settings import stream_settings
 
 if TYPE_CHECKING:
     from fastcoord.cli.demo.messages import Phase
@@ -27,6 +30,9 @@ PHASE_TIMEOUT = 30.0
 
 DOWN_TIME = 1.0
 """Seconds for which a killed server is down."""
+
+STREAM = "DEMO"
+"""The name of the stream of ``demo --stream``."""
 
 GUEST_ID = 100
 """A node id that no node of the demo has, for a command that joins its cluster."""
@@ -49,6 +55,7 @@ Next steps:
   {command} demo --keep                        leave the cluster running, to join it
   {command} demo --seconds 10 --rate 20000     publish more
   {command} demo --kill                        kill the server in the middle
+  {command} demo --kill --stream               the same with a stream, which loses nothing
   {command} init                               print a configuration to start from"""
 
 NEXT_STEPS_WHILE_RUNNING = """\
@@ -82,6 +89,7 @@ class DemoOptions:
     server: str | None = None
     keep: bool = False
     kill: bool = False
+    stream: bool = False
     plain: bool = False
 
 
@@ -93,7 +101,9 @@ class Demo:
 
     def __init__(self, options: DemoOptions) -> None:
         self._options = options
-        self._server = LocalServer(binary=options.server, name="fastcoord-demo")
+        self._server = LocalServer(
+            binary=options.server, name="fastcoord-demo", jetstream=options.stream
+        )
         self._view = make_view(plain=options.plain)
         self._nodes: list[NodeProcess] = []
         self._changed: asyncio.Event
@@ -109,6 +119,8 @@ class Demo:
             async with self._server:
                 try:
                     config = self._write_config(Path(folder))
+                    if self._options.stream:
+                        await self._create_stream(config)
                     await self._start_nodes(config)
                     await self._publish()
                     code = self._show_sums()
@@ -126,11 +138,18 @@ class Demo:
             CONFIG.format(
                 address=f"{self._server.host}:{self._server.port}",
                 protocol=self._options.protocol,
-            ),
+            )
+            + (f'stream = "{STREAM}"\n' if self._options.stream else ""),
             encoding="utf-8",
         )
         self._view.line(f"nats-server  pid {self._server.pid}  {self._server.url}")
         return config
+
+    async def _create_stream(self, path: Path) -> None:
+        config = load_config(path)
+        async with Administrator(config) as administrator:
+            await administrator.jetstream.create_stream(stream_settings(config))
+        self._view.line(f"The stream {STREAM} stores the events of {config.cluster.subject}.")
 
     async def _start_nodes(self, config: Path) -> None:
         node_ids = tuple(range(1, self._options.nodes + 1))
@@ -183,7 +202,7 @@ class Demo:
 
     def _show_sums(self) -> int:
         reports = {node.node_id: node.report for node in self._nodes}
-        summary = add_up(reports, is_loss_expected=self._options.kill)
+        summary = add_up(reports, is_loss_expected=self._options.kill and not self._options.stream)
         for table in summary.tables:
             self._view.table(table)
         self._view.line()
