@@ -7,7 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from fastcoord.server import LocalServer
-from support.cluster.stream_crowd import read_stream, stream_crowd
+from support.cluster.stream_crowd import (
+    STREAM,
+    administrator,
+    make_stream,
+    read_stream,
+    stream_crowd,
+)
 from support.faults.frames import Frame
 from support.faults.proxy import Proxy
 from support.wait import until
@@ -102,3 +108,21 @@ async def test_burst_is_stored_once(jetstream_server: LocalServer, batch_bytes: 
         await crowd.check()
         stored = await read_stream([jetstream_server])
         assert len(stored) == len(set(stored)) == 40_000
+
+
+async def test_max_age_applies_while_the_stream_is_gone(jetstream_server: LocalServer) -> None:
+    cluster = {"max_age": "1s"}
+    async with (
+        stream_crowd(jetstream_server, size=1, cluster=cluster) as crowd,
+        administrator([jetstream_server]) as jetstream,
+    ):
+        sender = crowd.nodes[0]
+        await jetstream.delete_stream(STREAM)
+        await crowd.publish(sender)
+        await until(lambda: sender.stats().stream.trouble)
+        await crowd.publish(sender, 10)
+        await until(lambda: sender.stats().discarded == 10)
+        await make_stream([jetstream_server])
+        await crowd.publish(sender, 5)
+        await sender.flush()
+        assert await read_stream([jetstream_server]) == [(1, n) for n in [0, *range(11, 16)]]

@@ -346,3 +346,16 @@ def test_random_streams_agree_with_oracle() -> None:
                 expected += range(offset, offset + count)
                 following[node_id] += count
         assert reading.taken() == expected, seed
+
+
+def test_run_of_dead_node_is_ended() -> None:
+    reading = Reading()
+    reading.store(0)
+    reading.store(2, 3)
+    assert reading.feed.runs.waiting == {PEER}
+    assert reading.feed.runs.expire(PEER) == 4
+    assert reading.feed.runs.expire(PEER) == 0
+    reading.store(1)
+    reading.store(2, 3)
+    reading.store(5)
+    assert reading.taken() == [0, 5]
