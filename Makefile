@@ -15,7 +15,7 @@ VERSIONS ?= oldest newest
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help demo build generate test lint types check fmt bench bench-quick sanitize variants fuzz fuzz-all \
-	soak coherence examples interrupts reliability streams tune-proof handshakes foreign versions wheels \
+	soak coherence examples interrupts simulate reliability streams tune-proof handshakes foreign versions wheels \
 	wheels-bill footprint \
 	clean-wheels everything \
 	clean distclean
@@ -93,6 +93,9 @@ fuzz-all:
 	$(MAKE) fuzz TARGET=codec
 	$(MAKE) fuzz TARGET=parser
 
+simulate: build ## play random schedules on a model of servers for ten minutes; ARGS="--seconds 60"
+	$(BIN)/python tests/simulation/run.py $(ARGS)
+
 interrupts: build ## raise an exception in each callback of a node and account for every event
 	$(BIN)/python tests/interrupts/run.py $(ARGS)
 
@@ -140,7 +143,7 @@ wheels-bill: $(VENV)/.wheel-tools ## check the files in wheels/dist, and write t
 clean-wheels: ## remove the wheels of all Pythons
 	rm -rf wheels/dist
 
-everything: check examples bench-quick sanitize variants fuzz-all soak coherence interrupts reliability streams tune-proof handshakes foreign versions wheels bench ## run every check; hours
+everything: check examples bench-quick sanitize variants fuzz-all soak coherence interrupts simulate reliability streams tune-proof handshakes foreign versions wheels bench ## run every check; hours
 
 clean: ## remove what was built
 	find src/fastcoord \( -name '*.c' -o -name '*.html' -o -name '*.so' \) -delete

@@ -74,6 +74,17 @@ def test_word_is_compared_with_time_of_question() -> None:
     assert receiver.receive(10, 1) == [10]
 
 
+def test_word_before_new_run_is_ignored() -> None:
+    # The answer is older than what was received of this run before the other one began.
+    receiver = ReceivingSide()
+    receiver.receive(0, 1)
+    receiver.receive(0, 1)
+    receiver.answer(1)
+    receiver.receive(1, 1)
+    assert receiver.receive(0, 1, incarnation=OTHER) == [gap(None), 0]
+    assert receiver.tick(HEARTBEAT) == []
+
+
 def test_word_without_question_is_ignored() -> None:
     receiver = ReceivingSide()
     receiver.receive(0, 5)

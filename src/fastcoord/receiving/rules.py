@@ -420,6 +420,6 @@ class Rules:
         for peer in self._receiver.peers.values():
             peer.last_received_at = now
         if self.is_absent:
-            self.is_absent = False
             self.settle_from(now)
             self._runs.report(None, None, "disconnect")
+            self.is_absent = False

@@ -128,6 +128,8 @@ class Runs:
         was_forgotten = self.peers.was_forgotten(peer.node_id)
         if was_forgotten:
             self.report(peer.node_id, None, "gap")
+        # An answer to an earlier question does not know the new run.
+        history.question = None
         self.replace(peer, history, incarnation, Run(0, 0, 0))
         may_begin_anywhere = is_up or was_forgotten or self.receiver.now <= self._settled_at
         history.is_begun = not may_begin_anywhere

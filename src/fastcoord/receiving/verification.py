@@ -42,6 +42,8 @@ class Verification:
 
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
+        self.taken_up = 0
+        """How often a run was taken up although its node had not answered."""
 
     def ask(self, peer: PeerState, history: PeerHistory) -> None:
         """Ask a peer for its own word, unless an answer of another run is being processed."""
@@ -83,6 +85,7 @@ class Verification:
         if goes_on:
             runs.report(peer.node_id, None, "gap")
             return False
+        self.taken_up += 1
         run = Run(header.connection, header.offset, header.discarded)
         self._take_up(
             peer, history, header.incarnation, history.former.get(header.incarnation, run)
