@@ -22,6 +22,9 @@ from support.wait import until
 
 pytest.importorskip("hdrh", reason="the extra bench is not installed")
 
+ATTEMPTS = 4
+"""Other processes of a busy machine delay events by more than a tenth of a stall."""
+
 SHORT = ("--seconds", "1", "--warm-up", "0.2")
 
 
@@ -141,8 +144,11 @@ def p99(*words: str) -> tuple[float, float]:
 
 
 def test_generator_stall_shows_in_corrected() -> None:
-    corrected, uncorrected = p99("--generator-stall", "500ms")
-    assert corrected > 300
+    for _ in range(ATTEMPTS):
+        corrected, uncorrected = p99("--generator-stall", "500ms")
+        assert corrected > 300
+        if corrected >= 10 * uncorrected:
+            break
     assert corrected >= 10 * uncorrected
 
 

@@ -22,7 +22,7 @@ __all__ = [
 Purpose = Literal["steady", "stall", "outage"]
 
 CLEARLY_BETTER = 0.7
-"""A swept value matters if its p99 or CPU time is below this share of the present one's."""
+"""A swept value matters if its p99 is below this share of the present one's."""
 
 NOISE_MS = 1.0
 """Differences of latency below this many milliseconds are noise."""
