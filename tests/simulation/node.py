@@ -172,7 +172,7 @@ class SimulatedNode:
             config,
             incarnation=self.incarnation,
             sender=self.sender,
-            peers=PeersOfReceiver(self.receiver, self.rules),
+            peers=PeersOfReceiver(self.receiver, self.rules, self.rules.received_by),
         )
         self.presence._answers._chance = chance
         self._hold = Hold(HEARTBEAT, self.peers_are_back)
