@@ -173,6 +173,7 @@ class SimulatedNode:
             incarnation=self.incarnation,
             sender=self.sender,
             peers=PeersOfReceiver(self.receiver, self.rules, self.rules.received_by),
+            without_presence=self._ignore,
         )
         self.presence._answers._chance = chance
         self._hold = Hold(HEARTBEAT, self.peers_are_back)
