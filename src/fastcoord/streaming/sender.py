@@ -75,6 +75,11 @@ class StreamSender(Sender):
     def _is_idle(self) -> bool:
         return self._paused is None and super()._is_idle()
 
+    def _send_full_batches(self) -> None:
+        # With a full window, acknowledgements continue the sending.
+        if len(self.batcher.window) < MAX_UNDER_WAY:
+            super()._send_full_batches()
+
     def _send_batches(self) -> None:
         connection, batcher = self._connection, self.batcher
         if connection is None or self._is_held or self._is_refused or self._state.is_closed:
