@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from fastcoord._deadline import within
+from fastcoord.errors import RequestTimeout
 
 if TYPE_CHECKING:
     from fastcoord.publishing.batcher import Batcher
@@ -89,16 +93,37 @@ class Confirmations:
         """Forget the PINGs of a lost connection."""
         self._pings.clear()
 
-    def add_flush(self, up_to: int) -> tuple[int, asyncio.Future[None]]:
-        """Add a flush that completes when the events before number ``up_to`` are confirmed."""
-        flush = (up_to, asyncio.get_running_loop().create_future())
-        self._flushes.append(flush)
-        return flush
+    async def wait(
+        self, seconds: float, begin: Callable[[], object], reason: Callable[[], str]
+    ) -> None:
+        """Wait until every event that was accepted before this call is confirmed.
 
-    def remove_flush(self, flush: tuple[int, asyncio.Future[None]]) -> None:
-        """Remove a flush that ended."""
-        if flush in self._flushes:
-            self._flushes.remove(flush)
+        :param seconds: the limit.
+        :param begin: sends the events and a PING.
+        :param reason: returns why nothing was confirmed, for the exception.
+        :raises RequestTimeout: an event was not confirmed in time, or was discarded.
+        """
+        batcher = self._batcher
+        discarded = batcher.discarded
+        confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        flush = (batcher.accepted, confirmed)
+        self._flushes.append(flush)
+        try:
+            begin()
+            await within(confirmed, seconds)
+        except TimeoutError:
+            gone = batcher.discarded - discarded
+            lost = f", {gone} were discarded" if gone else ""
+            raise RequestTimeout(
+                f"flush: {reason()} within {seconds:g} s; {batcher.waiting} events are kept and"
+                f" sent again{lost}"
+            ) from None
+        finally:
+            if flush in self._flushes:
+                self._flushes.remove(flush)
+        gone = batcher.discarded - discarded
+        if gone:
+            raise RequestTimeout(f"flush: {gone} events were discarded before they were confirmed")
 
     def end(self, reason: Exception) -> None:
         """End every flush with the exception ``reason``."""

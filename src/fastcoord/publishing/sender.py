@@ -10,8 +10,6 @@ from math import inf
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from fastcoord._deadline import within
-from fastcoord.errors import RequestTimeout
 from fastcoord.nats.frames import HEADER_ALLOWANCE
 from fastcoord.publishing.batch_age import BatchAge
 from fastcoord.publishing.batcher import Batcher
@@ -421,26 +419,15 @@ class Sender:
         """
         self._state.check_publishing()
         seconds = self._request_timeout if timeout is None else timeout
-        discarded = self.batcher.discarded
-        flush = self._confirmations.add_flush(self.batcher.accepted)
-        try:
-            self._flush()
-            self.check_alive()
-            await within(flush[1], seconds)
-        except TimeoutError:
-            waiting = self.batcher.waiting
-            state = "the server did not confirm" if self._connection else "there is no connection"
-            gone = self.batcher.discarded - discarded
-            lost = f", {gone} were discarded" if gone else ""
-            raise RequestTimeout(
-                f"flush: {state} within {seconds:g} s; {waiting} events are kept and sent again"
-                f"{lost}"
-            ) from None
-        finally:
-            self._confirmations.remove_flush(flush)
-        gone = self.batcher.discarded - discarded
-        if gone:
-            raise RequestTimeout(f"flush: {gone} events were discarded before they were confirmed")
+        await self._confirmations.wait(
+            seconds,
+            self._begin_flush,
+            lambda: "the server did not confirm" if self._connection else "there is no connection",
+        )
+
+    def _begin_flush(self) -> None:
+        self._flush()
+        self.check_alive()
 
     # ---------------------------------------------------------------------------- ending
 
