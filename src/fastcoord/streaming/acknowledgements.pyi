@@ -1,7 +1,10 @@
 from collections.abc import Callable
 
+from typing_extensions import disjoint_base
+
 from fastcoord.wire.sealed_batch import SealedBatch
 
+@disjoint_base
 class Acknowledgements:
     def __init__(self, on_change: Callable[[], object]) -> None: ...
     def __len__(self) -> int: ...

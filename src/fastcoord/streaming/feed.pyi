@@ -1,9 +1,12 @@
 from typing import Any
 
+from typing_extensions import disjoint_base
+
 from fastcoord.receiving.receiver import Receiver
 from fastcoord.receiving.ring import Ring
 from fastcoord.streaming.runs import Runs
 
+@disjoint_base
 class Feed:
     def __init__(
         self,

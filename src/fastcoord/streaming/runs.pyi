@@ -1,5 +1,7 @@
 from typing import final
 
+from typing_extensions import disjoint_base
+
 @final
 class Run:
     @property
@@ -21,6 +23,7 @@ class Run:
     @property
     def behind(self) -> int: ...
 
+@disjoint_base
 class Runs:
     def __init__(self) -> None: ...
     def __len__(self) -> int: ...

@@ -5,7 +5,6 @@ from libc.stdint cimport uint8_t, uint64_t
 
 from fastcoord.nats.sequence_header cimport HEADER_PRESENT, SequenceHeader
 from fastcoord.receiving.receiver cimport Receiver
-from fastcoord.streaming.acknowledgements cimport Acknowledgements
 from fastcoord.streaming.feed cimport Feed
 
 
