@@ -77,8 +77,8 @@ class Observer:
                     self._event(item.account_id, item.change_id)
                 else:
                     # A forged batch costs the batch whose place it takes.
-                    for record in self.records.values():
-                        record.is_excused = True
+                    for serial in self._runs:
+                        self.record(serial).is_excused = True
             elif isinstance(item, Missed):
                 self._missed(item)
             elif isinstance(item, DuplicateNodeId) and item.node_id not in self._overlapped:
