@@ -1,6 +1,7 @@
 """Servers fail under a stream: every node receives everything once, in the stream's order."""
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,7 +12,7 @@ from support.wait import until
 
 
 @pytest.fixture
-def jetstream_cluster() -> LocalCluster:
+def jetstream_cluster() -> Iterator[LocalCluster]:
     with LocalCluster(3, jetstream=True) as running:
         yield running
 
@@ -50,4 +51,19 @@ async def test_cluster_kills_lose_nothing(jetstream_cluster: LocalCluster) -> No
                 await server.start_async()
                 await asyncio.to_thread(jetstream_cluster.wait_for_routes)
                 await asyncio.to_thread(jetstream_cluster.wait_for_jetstream)
+        await crowd.check()
+
+
+async def test_frozen_servers_lose_nothing(jetstream_cluster: LocalCluster) -> None:
+    servers = jetstream_cluster.servers
+    async with stream_crowd(servers, stream={"num_replicas": 3}) as crowd:
+        async with crowd.load(1000.0):
+            for number in range(repeats(1, long=3)):
+                count = len(crowd.received[1])
+                await until(lambda count=count: len(crowd.received[1]) > count + 200)
+                servers[number].freeze()
+                await asyncio.sleep(4.0)
+                servers[number].thaw()
+            count = len(crowd.received[1])
+            await until(lambda count=count: len(crowd.received[1]) > count + 200)
         await crowd.check()
