@@ -48,9 +48,9 @@ def _tail_is_ignored(judge_empty: Any) -> Any:
 
 
 def _restart_is_complete(begin: Any) -> Any:
-    def off(self: Any, peer: Any, history: Any, incarnation: int, *, is_up: bool = False) -> None:
+    def off(self: Any, peer: Any, history: Any, incarnation: int) -> None:
         history.said_goodbye = True
-        begin(self, peer, history, incarnation, is_up=is_up)
+        begin(self, peer, history, incarnation)
 
     return off
 
@@ -63,8 +63,9 @@ def _former_is_new(remember: Any) -> Any:
 
 
 def _any_run_begins_anywhere(begin: Any) -> Any:
-    def off(self: Any, peer: Any, history: Any, incarnation: int, *, is_up: bool = False) -> None:
-        begin(self, peer, history, incarnation, is_up=True)
+    def off(self: Any, peer: Any, history: Any, incarnation: int) -> None:
+        begin(self, peer, history, incarnation)
+        history.is_begun = False
 
     return off
 

@@ -141,6 +141,32 @@ DIRECTED = {
 }
 """By the rule that is switched off, as in ``rules_off``."""
 
+LATE_HELLO = schedule(
+    108688,
+    3,
+    3,
+    [
+        ("part", 175, 261),
+        ("restart", 13, 397),
+        ("move", 193, 270),
+        ("duplicate", 57, 176),
+        ("arrive", 241, 104),
+        ("publish", 92, 3),
+        ("arrive", 229, 227),
+        ("move", 92, 253),
+        ("kill", 152, 460),
+        ("slow", 168, 368),
+        ("pause", 77, 305),
+        ("wait", 56, 355),
+        ("wait", 111, 104),
+        ("join", 151, 202),
+        ("arrive", 22, 190),
+        ("publish", 51, 274),
+        ("arrive", 57, 38),
+    ],
+)
+"""A node is paused after its hello. A newer run answers, whose first events are lost."""
+
 STALE_ANSWER = schedule(
     616,
     3,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from simulation.rules_off import RULES_OFF, switched_off
-from simulation.schedules import DIRECTED, STALE_ANSWER
+from simulation.schedules import DIRECTED, LATE_HELLO, STALE_ANSWER
 from simulation.world import Action, Schedule, first_violation, play, random_schedule, shrink
 from support.scale import repeats
 
@@ -28,6 +28,11 @@ def test_random_schedules_break_no_rule(part: int) -> None:
 
 def test_stale_answer_is_ignored() -> None:
     for schedule in with_seeds(STALE_ANSWER):
+        play(schedule)
+
+
+def test_late_hello_hides_no_loss() -> None:
+    for schedule in with_seeds(LATE_HELLO):
         play(schedule)
 
 

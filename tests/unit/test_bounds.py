@@ -62,7 +62,6 @@ def test_forgotten_peer_leaves_fast_path(monkeypatch: pytest.MonkeyPatch) -> Non
     few_peers(monkeypatch, 1)
     receiver = ReceivingSide()
     receiver.receive(0, 1)
-    receiver.rules.roster([(100, 1)])
     receiver.receiver.forget(SENDER)
     assert receiver.receive(1, 1) == [Missed(SENDER, 1, "gap"), 1]
 
@@ -76,7 +75,7 @@ def test_invented_runs_stay_bounded() -> None:
 
 def test_roster_forgets_no_peer(monkeypatch: pytest.MonkeyPatch) -> None:
     few_peers(monkeypatch, 4)
-    receiver = ReceivingSide()
+    receiver = ReceivingSide(settled=False)
     receiver.receive(0, 1)
     receiver.rules.roster([(node_id, 1) for node_id in range(100, 200)])
     assert len(receiver.receiver.peers) == 4

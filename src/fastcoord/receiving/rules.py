@@ -17,8 +17,8 @@ run is one start of one node: node id and incarnation. Its events are numbered b
 | 6 | unknown incarnation of a known id | a new run begins; without a goodbye of the old run,
 |   |   | ``Missed(id, None, "gap")`` |
 |   | incarnation of a former run | dropped as late, verified |
-| 7 | first message of a run within two heartbeats of the join or return of this node, or of a run
-|   | that a roster names | it may begin at any offset; all others begin at 0 |
+| 7 | first message of a run, or of another node about it, within two heartbeats of the join or
+|   | return of this node | it may begin at any offset; all others begin at 0 |
 | 8 | three intervals of silence of a run | ``PeerDown``; without a goodbye,
 |   |   | ``Missed(id, None, "gap")`` |
 | 9 | return of this node after an absence | ``Missed(None, None, "disconnect")`` |
@@ -320,12 +320,15 @@ class Rules:
                 history.tail = Tail(Run(connection, offset, discarded), self._receiver.now)
 
     def _note_up(self, node_id: int, incarnation: int) -> None:
-        """Note a run that began before this node received anything of it."""
+        """Note a run that may have begun before this node joined or returned."""
+        if not self._runs.is_settling:
+            # The hello was answered late, so the run may be newer. Its own messages show it.
+            return
         if self._runs.peers.is_full and node_id not in self._receiver.peers:
             return
         peer, history = self._runs.peers.get(node_id)
         if not peer.has_header:
-            self._runs.begin(peer, history, incarnation, is_up=True)
+            self._runs.begin(peer, history, incarnation)
             peer.last_received_at = self._receiver.now
             self._runs.mark_up(peer, history)
         elif peer.incarnation == incarnation:

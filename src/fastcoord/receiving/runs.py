@@ -113,13 +113,13 @@ class Runs:
 
     # --------------------------------------------------------------------------------- runs
 
-    def begin(
-        self, peer: PeerState, history: PeerHistory, incarnation: int, *, is_up: bool = False
-    ) -> None:
-        """Expect a new run of a peer, and end the current one.
+    @property
+    def is_settling(self) -> bool:
+        """Whether this node has joined or returned less than two heartbeats ago."""
+        return self.receiver.now <= self._settled_at
 
-        :param is_up: whether the run is known to be up already, so that it began before.
-        """
+    def begin(self, peer: PeerState, history: PeerHistory, incarnation: int) -> None:
+        """Expect a new run of a peer, and end the current one."""
         if peer.has_header:
             self.report_tail(peer, history)
             if not history.said_goodbye and not history.is_end_reported:
@@ -131,8 +131,7 @@ class Runs:
         # An answer to an earlier question does not know the new run.
         history.question = None
         self.replace(peer, history, incarnation, Run(0, 0, 0))
-        may_begin_anywhere = is_up or was_forgotten or self.receiver.now <= self._settled_at
-        history.is_begun = not may_begin_anywhere
+        history.is_begun = not (was_forgotten or self.is_settling)
 
     def replace(self, peer: PeerState, history: PeerHistory, incarnation: int, run: Run) -> None:
         """Replace the current run, and note where the new one stands."""
