@@ -87,6 +87,7 @@ class PeerHistory:
         "is_duplicate",
         "is_end_reported",
         "is_up",
+        "may_have_missed",
         "pair",
         "question",
         "said_goodbye",
@@ -102,6 +103,8 @@ class PeerHistory:
         """Whether the silence of the current run was reported."""
         self.is_begun = False
         """Whether the first offset of the current run is known."""
+        self.may_have_missed = False
+        """Whether a first offset above 0 means that events may be missing."""
         self.began_at = 0
         """The offset at which this node began to receive the current run."""
         self.gap_end = 0

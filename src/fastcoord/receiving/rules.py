@@ -18,7 +18,8 @@ run is one start of one node: node id and incarnation. Its events are numbered b
 |   |   | ``Missed(id, None, "gap")`` |
 |   | incarnation of a former run | dropped as late, verified |
 | 7 | first message of a run, or of another node about it, within two heartbeats of the join or
-|   | return of this node | it may begin at any offset; all others begin at 0 |
+|   | return of this node | it may begin at any offset; all others begin at 0. After a return, an
+|   |   | offset above 0 is also ``Missed(id, None, "gap")`` |
 | 8 | three intervals of silence of a run | ``PeerDown``; without a goodbye,
 |   |   | ``Missed(id, None, "gap")`` |
 | 9 | return of this node after an absence | ``Missed(None, None, "disconnect")`` |
@@ -423,6 +424,7 @@ class Rules:
         for peer in self._receiver.peers.values():
             peer.last_received_at = now
         if self.is_absent:
+            self._runs.has_returned = True
             self.settle_from(now)
             self._runs.report(None, None, "disconnect")
             self.is_absent = False

@@ -71,6 +71,8 @@ class Runs:
         self.heartbeat = heartbeat
         self.watcher = watcher
         self.peers = PeerTable(receiver, heartbeat)
+        self.has_returned = False
+        """Whether this node was absent since its join."""
         self.awaited: set[int] = set()
         """Peers that were up when the connection was lost and have not been received since."""
         self.settle_from(started_at)
@@ -120,18 +122,20 @@ class Runs:
 
     def begin(self, peer: PeerState, history: PeerHistory, incarnation: int) -> None:
         """Expect a new run of a peer, and end the current one."""
+        is_reported = was_forgotten = self.peers.was_forgotten(peer.node_id)
         if peer.has_header:
             self.report_tail(peer, history)
             if not history.said_goodbye and not history.is_end_reported:
                 # The old run may have sent more before it ended.
                 self.report(peer.node_id, None, "gap")
-        was_forgotten = self.peers.was_forgotten(peer.node_id)
+                is_reported = True
         if was_forgotten:
             self.report(peer.node_id, None, "gap")
         # An answer to an earlier question does not know the new run.
         history.question = None
         self.replace(peer, history, incarnation, Run(0, 0, 0))
         history.is_begun = not (was_forgotten or self.is_settling)
+        history.may_have_missed = self.has_returned and not is_reported
 
     def replace(self, peer: PeerState, history: PeerHistory, incarnation: int, run: Run) -> None:
         """Replace the current run, and note where the new one stands."""
@@ -150,6 +154,11 @@ class Runs:
         history.said_goodbye = history.is_end_reported = False
 
     def begin_at(self, peer: PeerState, history: PeerHistory, offset: int, discarded: int) -> None:
+        """Begin a run at the place where it was first received."""
+        if offset and history.may_have_missed:
+            # This run may have sent events after the absence was reported, through a server that
+            # did not know this node's subscriptions yet.
+            self.report(peer.node_id, None, "gap")
         history.is_begun = True
         history.began_at = history.gap_end = peer.expected = offset
         peer.discarded = discarded
