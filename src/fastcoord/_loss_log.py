@@ -28,6 +28,8 @@ class LossLog:
         self._total: Counter[str] = Counter()
         self._unknown: Counter[str] = Counter()
         self._unlogged: Counter[str] = Counter()
+        self._uncounted: set[str] = set()
+        """The causes with a loss of an unknown number since their last line."""
         self._logged_at: dict[str, float] = {}
         self._overflowed = 0
 
@@ -46,10 +48,10 @@ class LossLog:
         """Count one ``Missed``. Log it unless its cause was logged less than a minute ago."""
         if missed.events is None:
             self._unknown[missed.cause] += 1
+            self._uncounted.add(missed.cause)
         else:
             self._total[missed.cause] += missed.events
-        # An unknown number counts as one, because a cause with zero events is not logged.
-        self._unlogged[missed.cause] += missed.events or 1
+            self._unlogged[missed.cause] += missed.events
         self._log(missed.cause)
 
     def report(self, overflowed: int) -> None:
@@ -62,7 +64,8 @@ class LossLog:
         if overflowed > self._overflowed:
             self._unlogged["overflow"] += overflowed - self._overflowed
         self._overflowed = overflowed
-        for cause in [cause for cause, count in self._unlogged.items() if count]:
+        counted = {cause for cause, count in self._unlogged.items() if count}
+        for cause in sorted(counted | self._uncounted):
             self._log(cause)
 
     def _log(self, cause: str) -> None:
@@ -71,4 +74,9 @@ class LossLog:
         if logged_at is not None and now - logged_at < SECONDS_BETWEEN_LINES:
             return
         self._logged_at[cause] = now
-        logger.warning("%s: %d events missed (%s)", self._name, self._unlogged.pop(cause), cause)
+        count = self._unlogged.pop(cause, 0)
+        number = str(count)
+        if cause in self._uncounted:
+            self._uncounted.discard(cause)
+            number = f"at least {count}" if count else "an unknown number of"
+        logger.warning("%s: %s events missed (%s)", self._name, number, cause)

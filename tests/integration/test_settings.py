@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import fastcoord
-from fastcoord import ReloadBlockedIps
+from fastcoord import Missed, ReloadBlockedIps
 from fastcoord.server import LocalCluster, LocalServer
 from support.cluster.accounting import accounted, collect
 from support.cluster.nodes import joined, node_toml
@@ -116,7 +116,8 @@ async def test_reconnect_sends_credentials() -> None:
             server.restart()
             await until(lambda: sender.stats().reconnects == receiver.stats().reconnects == 1)
             await sender.publish(ReloadBlockedIps())
-            assert await collect(events, 1) == [ReloadBlockedIps()]
+            absence = Missed(None, None, "disconnect")
+            assert await collect(events, 2) == [absence, ReloadBlockedIps()]
 
 
 # ---------------------------------------------------------------------------- no-echo and TLS
