@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -87,7 +87,7 @@ async def _started(config: Config) -> Node:
 def connect(
     config: Config | str | os.PathLike[str] | None = None,
     *,
-    node_id: int | None = None,
+    node_id: int | Literal["auto"] | None = None,
     protocol: str | None = None,
     **settings: Unpack[Settings],
 ) -> Connecting:
@@ -97,6 +97,7 @@ def connect(
         ``nats://user:password@host1,host2:4222``, or a ``Config``. A text with ``://`` is a URL.
         Without this argument, ``servers`` or the variable ``FASTCOORD_SERVERS`` names the servers.
     :param node_id: overrides ``cluster.node-id``, so that several nodes can share one file.
+        ``"auto"`` chooses a free id; ``Node.node_id`` says which one.
     :param protocol: overrides ``cluster.protocol``. The default subject depends on the protocol.
     :param settings: without a file, all settings, as in ``make_config``: arguments take precedence
         over the environment variables ``FASTCOORD_…``. With a file or a ``Config``, no further
@@ -129,7 +130,7 @@ def connect(
     if protocol is not None:
         cluster = cluster.with_protocol(protocol)
     if node_id is not None:
-        if isinstance(node_id, bool) or not isinstance(node_id, int):
-            raise TypeError(f"node_id must be an integer, not {type(node_id).__name__}")
+        if node_id != "auto" and (isinstance(node_id, bool) or not isinstance(node_id, int)):
+            raise TypeError(f'node_id must be an integer or "auto", not {node_id!r:.60}')
         cluster = msgspec.structs.replace(cluster, node_id=node_id)
     return Connecting(msgspec.structs.replace(config, cluster=cluster))

@@ -18,7 +18,7 @@ class LogLimit:
     """
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.name = name
         self._minutes: dict[str, tuple[float, int]] = {}
 
     def log(self, level: int, kind: str, now: float, text: str, *arguments: object) -> None:
@@ -35,7 +35,7 @@ class LogLimit:
             began, lines = now, 0
         self._minutes[kind] = (began, lines + 1)
         if lines < LINES_PER_MINUTE:
-            logger.log(level, f"%s: {text}", self._name, *arguments)
+            logger.log(level, f"%s: {text}", self.name, *arguments)
 
     def tick(self, now: float) -> None:
         """Log how many lines were left out in each minute that is over."""
@@ -48,7 +48,7 @@ class LogLimit:
             logger.log(
                 level,
                 "%s: %d more lines about %s were left out",
-                self._name,
+                self.name,
                 lines - LINES_PER_MINUTE,
                 kind,
             )

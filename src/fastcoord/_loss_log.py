@@ -24,7 +24,7 @@ class LossLog:
     """
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.name = name
         self._total: Counter[str] = Counter()
         self._unknown: Counter[str] = Counter()
         self._unlogged: Counter[str] = Counter()
@@ -79,4 +79,4 @@ class LossLog:
         if cause in self._uncounted:
             self._uncounted.discard(cause)
             number = f"at least {count}" if count else "an unknown number of"
-        logger.warning("%s: %s events missed (%s)", self._name, number, cause)
+        logger.warning("%s: %s events missed (%s)", self.name, number, cause)

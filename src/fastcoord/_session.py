@@ -9,10 +9,13 @@ import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from fastcoord._forking import call_in_child
 from fastcoord._liveness import Liveness
 from fastcoord._log_limit import LogLimit
 from fastcoord._loss_log import LossLog
+from fastcoord._own_id import OwnId, draw, new_incarnation
 from fastcoord._subscriptions import Subscriptions
 from fastcoord.config import doubtful_settings
 from fastcoord.errors import ConnectionLost, NodeClosed, PermissionDenied, StreamError
@@ -35,11 +38,12 @@ from fastcoord.streaming.start import read_since
 from fastcoord.streaming.stream_receiver import StreamReceiver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
 
     from fastcoord.config import Config
     from fastcoord.nats.connection import Connection
     from fastcoord.nats.rights import Right
+    from fastcoord.presence.questions import Answer
     from fastcoord.receiving.consumer import Consumer, Kinds, Overflow
     from fastcoord.streaming.feed import Feed
     from fastcoord.streaming.start import Since
@@ -60,13 +64,19 @@ class Session:
 
     def __init__(self, config: Config) -> None:
         loop = asyncio.get_running_loop()
-        cluster = config.cluster
         self.config = config
-        self.node_id = cluster.node_id
-        self.incarnation = secrets.randbits(INCARNATION_BITS) | 1
+        self.is_auto = config.cluster.node_id == "auto"
+        if self.is_auto:
+            self.node_id, self.incarnation = draw(()), new_incarnation()
+            drawn = structs.replace(config.cluster, node_id=self.node_id)
+            config = structs.replace(config, cluster=drawn)
+        else:
+            self.node_id = int(config.cluster.node_id)
+            self.incarnation = secrets.randbits(INCARNATION_BITS) | 1
+        cluster = config.cluster
         self.state = NodeState()
         self._loop = loop
-        self._name = f"node {cluster.node_id}"
+        self.name = f"node {self.node_id}"
         is_streaming = cluster.stream is not None
         self._gap_detector = Rules(
             heartbeat=cluster.heartbeat,
@@ -76,7 +86,7 @@ class Session:
             reports_losses=not is_streaming,
         )
         self._receiver = (StreamReceiver if is_streaming else Receiver)(
-            node_id=cluster.node_id,
+            node_id=self.node_id,
             incarnation=self.incarnation,
             protocol=cluster.protocol,
             deliver_own=not config.nats.no_echo,
@@ -90,7 +100,7 @@ class Session:
         self._gap_detector.attach(self._receiver)
         self.sender = (StreamSender if is_streaming else Sender)(
             config,
-            node_id=cluster.node_id,
+            node_id=self.node_id,
             protocol=cluster.protocol,
             incarnation=self.incarnation,
             state=self.state,
@@ -110,7 +120,9 @@ class Session:
                 ).received_by,
             ),
             without_presence=self._report_without_presence,
+            same_id=self._take_same_id if self.is_auto else None,
         )
+        self._own_id = OwnId(self, self._presence, self.sender)
         self._supervisor = Supervisor(config, self._receiver, self)
         self._liveness = Liveness(
             cluster.heartbeat,
@@ -122,8 +134,8 @@ class Session:
         )
         self._subscriptions = Subscriptions(config, self._receiver)
         self._loss_reason = ""
-        self._losses = LossLog(self._name)
-        self._log = LogLimit(self._name)
+        self._losses = LossLog(self.name)
+        self._log = LogLimit(self.name)
         self._duplicates: set[int] = set()
         self._is_duplicate_unreported = False
         self._protocol_mismatches: dict[int, str] = {}
@@ -142,6 +154,8 @@ class Session:
         """
         try:
             await self._supervisor.start()
+            if self.is_auto:
+                await self._own_id.settle()
             await self._presence.prove_join()
             if self._stream is not None:
                 await self._stream.start()
@@ -151,7 +165,7 @@ class Session:
             await self._supervisor.close()
             raise
         for doubt in doubtful_settings(self.config):
-            logger.warning("%s: %s", self._name, doubt)
+            logger.warning("%s: %s", self.name, doubt)
         self._has_joined = self.sender.has_joined = True
         self._liveness.start()
 
@@ -302,9 +316,12 @@ class Session:
         :return: the ids of these peers.
         :raises PeersUnconfirmed: a peer has not received all of them.
         """
-        accepted = self.sender.batcher.accepted
+        accepted, incarnation = self.sender.batcher.end, self.incarnation
         deadline = self._loop.time() + self.config.nats.timeout.request
         await self.sender.flush()
+        if incarnation != self.incarnation:
+            # A new run has begun, which counts from 0.
+            accepted = self.sender.batcher.end
         return await self._presence.confirm(accepted, deadline)
 
     # ----------------------------------------------------------- called by the receiving side
@@ -319,6 +336,43 @@ class Session:
 
     def missed(self, missed: Missed) -> None:
         self._losses.note(missed)
+
+    # ---------------------------------------------------------------------------- node id
+
+    @property
+    def peer_ids(self) -> Container[int]:
+        """The ids of the nodes from which something was received."""
+        return self._receiver.peers
+
+    def begin_run(self, node_id: int) -> None:
+        """Continue as another run with this id."""
+        self.node_id, self.incarnation = node_id, new_incarnation()
+        self.sender.begin_run(node_id, self.incarnation)
+        self._receiver.rename(node_id, self.incarnation)
+        self._gap_detector.begin_run()
+        self._presence.begin_run(node_id, self.incarnation)
+        self.name = self._supervisor.name = self._losses.name = self._log.name = f"node {node_id}"
+        if self._stream is not None:
+            self._stream.name = self.name
+
+    def lost_by_same_id(self, missed: Missed, winner: Answer) -> None:
+        """Report that events of a node were dropped because it had the same id."""
+        if winner.offset or self._stream is not None:
+            self.missed(missed)
+            self._receiver.notify(missed)
+        if self._stream is None:
+            self._gap_detector.introduced(
+                winner.node_id,
+                winner.incarnation,
+                winner.connection,
+                winner.offset,
+                winner.discarded,
+            )
+
+    def _take_same_id(self, answer: Answer) -> bool:
+        return self._own_id.same_id(answer)
+
+    # ---------------------------------------------------------------- called by the rules
 
     def duplicate_node_id(self, node_id: int) -> None:
         # A node often finds out while it joins, before its program can subscribe.
@@ -379,7 +433,7 @@ class Session:
             logger.warning(
                 "%s: a Stalwart node of version 0.14 or 0.15 is on %s: from now on, messages with"
                 " events are sent at least %g ms apart (cluster.pace); Stalwart 0.16 needs no pace",
-                self._name,
+                self.name,
                 self.config.cluster.subject,
                 pace.seconds * 1000,
             )
@@ -436,7 +490,7 @@ class Session:
         if discarded:
             logger.error(
                 "%s: %d events discarded: %s accepts no message of more than %d bytes",
-                self._name,
+                self.name,
                 discarded,
                 connection.server,
                 connection.max_payload,
@@ -499,7 +553,7 @@ class Session:
         if discarded:
             logger.warning(
                 "%s: %d events discarded: they waited longer than cluster.max-age",
-                self._name,
+                self.name,
                 discarded,
             )
 
@@ -524,10 +578,11 @@ class Session:
     def _abandon(self) -> None:
         if self._closing is None:
             self._closing = self._loop.create_task(
-                self._drop_everything(), name=f"fastcoord {self._name} abandoned"
+                self._drop_everything(), name=f"fastcoord {self.name} abandoned"
             )
 
     async def _drop_everything(self) -> int:
+        await self._own_id.end()
         self._end(NodeClosed(f"node {self.node_id} was abandoned"))
         await self._close_stream()
         await self._supervisor.close()
@@ -555,7 +610,7 @@ class Session:
         """Send waiting events and a goodbye, then disconnect; later calls wait for the first."""
         if self._closing is None:
             self._closing = asyncio.create_task(
-                self._close(timeout), name=f"fastcoord {self._name} close"
+                self._close(timeout), name=f"fastcoord {self.name} close"
             )
         return await asyncio.shield(self._closing)
 
@@ -564,11 +619,12 @@ class Session:
         deadline = self._loop.time() + timeout * 0.9
         batcher = self.sender.batcher
         discarded = batcher.discarded
+        await self._own_id.end()
         if self.state.ended is None:
             try:
                 await self.sender.close(deadline)
             except (TimeoutError, ConnectionLost, PermissionDenied):
-                logger.debug("%s: closing without confirmation", self._name)
+                logger.debug("%s: closing without confirmation", self.name)
         self._end(NodeClosed(f"node {self.node_id} is closed"))
         await self._close_stream()
         await self._supervisor.close()
@@ -576,7 +632,7 @@ class Session:
         if unconfirmed:
             logger.warning(
                 "%s: closed with %d events that the server did not confirm",
-                self._name,
+                self.name,
                 unconfirmed,
             )
         return unconfirmed

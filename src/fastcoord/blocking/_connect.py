@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from fastcoord import _connect
 from fastcoord._deadline import within
@@ -23,7 +23,7 @@ __all__ = ["connect"]
 def connect(
     config: Config | str | os.PathLike[str] | None = None,
     *,
-    node_id: int | None = None,
+    node_id: int | Literal["auto"] | None = None,
     protocol: str | None = None,
     timeout: float | None = None,
     **settings: Unpack[Settings],
@@ -33,6 +33,7 @@ def connect(
     :param config: the path of a TOML or JSON file, or the URL of servers, or a ``Config``. Without
         this argument, ``servers`` or the variable ``FASTCOORD_SERVERS`` names the servers.
     :param node_id: overrides ``cluster.node-id``, so that several nodes can share one file.
+        ``"auto"`` chooses a free id; ``Node.node_id`` says which one.
     :param protocol: overrides ``cluster.protocol``. The default subject depends on the protocol.
     :param timeout: the limit of the whole call, in seconds. ``timeout.connection`` of the
         configuration limits each attempt at a server.

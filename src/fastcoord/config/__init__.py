@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from fastcoord.config._arguments import Settings, is_url, read_arguments
 from fastcoord.config._credentials import Credentials, check_credentials, split_credentials
@@ -107,7 +107,7 @@ def load_config(path: str | os.PathLike[str]) -> Config:
 def make_config(
     url: str | None = None,
     *,
-    node_id: int | None = None,
+    node_id: int | Literal["auto"] | None = None,
     protocol: str | None = None,
     **settings: Unpack[Settings],
 ) -> Config:
@@ -118,7 +118,7 @@ def make_config(
     ``FASTCOORD_SERVERS``. An argument takes precedence over a variable.
 
     :param url: the servers, as in ``nats://user:password@host1,host2:4222``.
-    :param node_id: the node id; 1 by default.
+    :param node_id: the node id, or ``"auto"`` for a free one; 1 by default.
     :param protocol: the wire protocol; ``stalwart-0.15`` by default.
     :param settings: the other settings. Values have the same form as in a file, macros included,
         but a duration needs a unit (``"2s"``) or is a ``timedelta``. ``None`` means not given.

@@ -1,5 +1,7 @@
 """The configuration as frozen structs."""
 
+from typing import Literal
+
 import msgspec
 
 from fastcoord.config._secret import Secret
@@ -108,7 +110,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     coordinator: str = "nats"
-    node_id: int = 1
+    node_id: int | Literal["auto"] = 1
+    """The id of this node; ``auto`` for a free one above 1023."""
     protocol: str = "stalwart-0.15"
     subject: str = ""
     """The NATS subject; if empty, the :func:`default_subject` of the protocol."""
@@ -127,7 +130,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     for ``auto``: only while Stalwart nodes of version 0.14 or 0.15 are present."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.node_id <= HIGHEST_NODE_ID:
+        if self.node_id != "auto" and not 0 <= int(self.node_id) <= HIGHEST_NODE_ID:
             raise ValueError(f"node_id is {self.node_id}; allowed is 0 to {HIGHEST_NODE_ID}")
         if self.protocol not in PROTOCOLS:
             known = ", ".join(PROTOCOLS)

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from fastcoord.config import _values
 from fastcoord.config._address import address
-from fastcoord.config._model import HIGHEST_NODE_ID
 
 __all__ = ["CLUSTER", "DURATIONS", "SECRETS", "STORE", "Setting", "groups"]
 
@@ -171,8 +170,8 @@ CLUSTER = {
         Setting(
             "node-id",
             "nodeId",
-            _values.integer(0, HIGHEST_NODE_ID),
-            "0 to 65535, unique in the cluster",
+            _values.node_id,
+            '0 to 65535, unique in the cluster; "auto": a free one',
         ),
         Setting(
             "protocol",

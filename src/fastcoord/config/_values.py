@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TypeGuard
 
-from fastcoord.config._model import PROTOCOLS
+from fastcoord.config._model import HIGHEST_NODE_ID, PROTOCOLS
 
 __all__ = [
     "boolean",
@@ -83,6 +83,16 @@ def integer(lowest: int, highest: int = LARGEST_COUNT) -> Callable[[object], int
         raise ValueError(f"allowed is a whole number from {lowest} to {highest}")
 
     return read
+
+
+def node_id(value: object) -> int | str:
+    """Read a node id, or ``auto``."""
+    if value == "auto":
+        return "auto"
+    try:
+        return integer(0, HIGHEST_NODE_ID)(value)
+    except ValueError as error:
+        raise ValueError(f'{error}, or "auto" for a free one') from None
 
 
 def reconnects(value: object) -> int | None:

@@ -82,7 +82,7 @@ class Supervisor:
         self._config = config
         self._sink = sink
         self._owner = owner
-        self._name = f"node {config.cluster.node_id}"
+        self.name = f"node {config.cluster.node_id}"
         self._configured = [Server(address) for address in config.nats.address]
         self._announced: dict[str, Server] = {}
         self._connection: Connection | None = None
@@ -132,9 +132,9 @@ class Supervisor:
             except ConnectError as error:
                 failures.append((server, error))
                 continue
-            logger.info("%s: connected to %s", self._name, server)
+            logger.info("%s: connected to %s", self.name, server)
             self._task = asyncio.create_task(
-                self._watch(), name=f"fastcoord {self._name} connection"
+                self._watch(), name=f"fastcoord {self.name} connection"
             )
             return
         self._is_closed = True
@@ -194,13 +194,13 @@ class Supervisor:
         self._lost.set()
         self._connection = None
         if connection.was_proven and self._task is not None:
-            logger.warning("%s: connection to %s lost: %s", self._name, connection.server, reason)
+            logger.warning("%s: connection to %s lost: %s", self.name, connection.server, reason)
         self._owner.connection_down(reason)
 
     def connection_leaving(self, connection: Connection) -> None:
         if connection is self._connection:
             logger.info(
-                "%s: %s will shut down, connecting to another server", self._name, connection.server
+                "%s: %s will shut down, connecting to another server", self.name, connection.server
             )
             self._leaving = connection.server
             connection.abort("the server will shut down (lame-duck mode)")
@@ -220,14 +220,14 @@ class Supervisor:
     def connection_refused(self, connection: Connection, right: Right) -> None:
         # Before the node has joined, `start` raises the error.
         if connection is self._connection and self._task is not None:
-            logger.error("%s: %s: %s", self._name, connection.server, right.denied())
+            logger.error("%s: %s: %s", self.name, connection.server, right.denied())
             self._owner.connection_refused(right)
 
     def connection_granted(self, connection: Connection, right: Right) -> None:
         if connection is self._connection:
             logger.error(
                 "%s: %s permits this user to %s on %s again",
-                self._name,
+                self.name,
                 connection.server,
                 right.direction,
                 right.subject,
@@ -247,7 +247,7 @@ class Supervisor:
                 return
             except Exception as error:
                 # The cause is a defect of fastcoord or an exception of a signal handler.
-                logger.exception("%s: reconnecting failed", self._name)
+                logger.exception("%s: reconnecting failed", self.name)
                 if not remaining:
                     self._is_given_up = True
                     self._owner.connection_given_up(f"internal error: {error!r}")
@@ -268,11 +268,11 @@ class Supervisor:
         task = self._task
         # A cancelled task is not started again: the program is closing its event loop.
         if task is not None and task.done() and not task.cancelled() and not self._is_given_up:
-            logger.error("%s: reconnecting was interrupted by %r", self._name, task.exception())
+            logger.error("%s: reconnecting was interrupted by %r", self.name, task.exception())
             if self._connection is None:
                 self._lost.set()
             self._task = asyncio.create_task(
-                self._watch(), name=f"fastcoord {self._name} connection"
+                self._watch(), name=f"fastcoord {self.name} connection"
             )
 
     async def _keep_connected(self) -> None:
@@ -283,7 +283,7 @@ class Supervisor:
                 return
             self.reconnects += 1
             # The level is that of the loss, so that a log has both lines or neither.
-            logger.warning("%s: connected to %s", self._name, connection.server)
+            logger.warning("%s: connected to %s", self.name, connection.server)
 
     async def _reconnect(self) -> Connection | None:
         """Try servers until one is connected; give up after ``max-reconnects`` attempts."""
@@ -306,7 +306,7 @@ class Supervisor:
                 except (ConnectError, ConfigError) as error:
                     last_failure = f"{server}: {error}"
                     if attempts == 1:
-                        logger.info("%s: reconnecting: %s", self._name, last_failure)
+                        logger.info("%s: reconnecting: %s", self.name, last_failure)
                     continue
                 self._leaving = None
                 return connection
@@ -324,7 +324,7 @@ class Supervisor:
                 f"{self._reason}; none of {attempts} attempts to reconnect succeeded"
                 f" (max-reconnects); the last failure: {last_failure}"
             )
-        logger.error("%s: connection given up: %s", self._name, reason)
+        logger.error("%s: connection given up: %s", self.name, reason)
         self._owner.connection_given_up(reason)
 
     # ------------------------------------------------------------------------------ ending

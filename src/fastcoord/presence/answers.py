@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
+from fastcoord.presence.claim import CAN_CHANGE
 from fastcoord.presence.question_line import EVERYBODY
 from fastcoord.presence.token_bucket import TokenBucket
 
@@ -40,7 +41,11 @@ class Answers:
         chance: random.Random | None = None,
         bucket: TokenBucket | None = None,
     ) -> None:
-        self._node_id = node_id
+        self.node_id = node_id
+        self.claimed: int | None = None
+        """Another id that this node claims and defends."""
+        self.can_change = False
+        """Whether this node can take another id."""
         self._chance = random.Random() if chance is None else chance
         self._bucket = bucket or TokenBucket(ANSWERS_PER_SECOND, ANSWER_BURST)
         self._hellos = bucket or TokenBucket(HELLOS_PER_SECOND, HELLO_BURST)
@@ -90,9 +95,9 @@ class Answers:
         :param numbers: of the question: token and the id of the node that is asked.
         :return: the numbers of the answer, or ``None`` for no answer.
         """
-        if numbers[1] != self._node_id or not self._bucket.take(now):
+        if numbers[1] not in (self.node_id, self.claimed) or not self._bucket.take(now):
             return None
-        return (numbers[0], asker)
+        return (numbers[0], asker, CAN_CHANGE) if self.can_change else (numbers[0], asker)
 
     def to_progress(
         self,
@@ -113,7 +118,7 @@ class Answers:
         if len(numbers) < 3 or numbers[1] != EVERYBODY or received is None:
             return None
         asked = numbers[3:]
-        if (asked and self._node_id not in asked) or not self._bucket.take(now):
+        if (asked and self.node_id not in asked) or not self._bucket.take(now):
             return None
         return (numbers[0], asker, *received)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fastcoord._deadline import within
 from fastcoord.presence.answers import Answers, read_roster
+from fastcoord.presence.claim import CLAIM, CLAIM_TIME, CLAIM_TIME_OF_CLUSTER, PAUSE, Claim
 from fastcoord.presence.heartbeats import Heartbeats
 from fastcoord.presence.missing_presence import MissingPresence
 from fastcoord.presence.progress import JoinOffsets, Progress
@@ -93,6 +94,8 @@ class Presence:
     :param sender: sends the empty batches of the node.
     :param peers: what the receiving side knows.
     :param without_presence: called once with the id of a node of which only events arrive.
+    :param same_id: called with an answer of another run that uses this node's id; returns whether
+        one of the two takes another id. ``None`` for a node that keeps its id.
     """
 
     def __init__(
@@ -103,10 +106,11 @@ class Presence:
         sender: Sender,
         peers: KnownPeers,
         without_presence: Callable[[int], object],
+        same_id: Callable[[Answer], bool] | None = None,
     ) -> None:
         cluster = config.cluster
         self._loop = asyncio.get_running_loop()
-        self._node_id = cluster.node_id
+        self._node_id = node_id = sender.batcher.node_id
         self._incarnation = incarnation
         self._heartbeat = cluster.heartbeat
         self._subject = cluster.presence_subject
@@ -114,10 +118,11 @@ class Presence:
         self._sender = sender
         self._peers = peers
         self._connection: Connection | None = None
-        self._reply = reply_subject(cluster.presence_subject, cluster.node_id, incarnation)
+        self._reply = reply_subject(cluster.presence_subject, node_id, incarnation)
         self._subject_bytes = cluster.presence_subject.encode()
-        self._answers = Answers(cluster.node_id)
-        self.questions = Questions(cluster.node_id, self._ask)
+        self._answers = Answers(node_id)
+        self._answers.can_change = same_id is not None
+        self.questions = Questions(node_id, self._ask)
         self._verifications = Verifications(cluster.heartbeat, self._ask_who)
         self._missing = MissingPresence(cluster.heartbeat, self._ask_for_presence, without_presence)
         self.heartbeats = Heartbeats(cluster.heartbeat)
@@ -134,6 +139,11 @@ class Presence:
         self._is_introduced = asyncio.Event()
         """Set when a peer has answered the hello, or when there is none."""
         self._is_alone = False
+        self._same_id = same_id
+        self._claim: Claim | None = None
+        self._is_reply_refused = False
+        self.is_silent = same_id is not None
+        """Whether the node has no id yet, so that it says no hello."""
         self.ignored = 0
         """How many questions were ignored because their reply subject is not allowed, or because
         they cannot be read."""
@@ -149,12 +159,15 @@ class Presence:
     def subscribe(self, connection: Connection) -> None:
         """Subscribe on a new connection, before anything is published there."""
         self._connection = connection
+        self._is_reply_refused = False
         if self._subject != self._events_subject:
             connection.subscribe(self._subject, PRESENCE_SID)
         connection.subscribe(self._reply.decode(), REPLY_SID)
 
     def connected(self) -> None:
         """Greet the peers on a new connection."""
+        if self.is_silent:
+            return
         if self._hello is not None:
             self.questions.close(self._hello)
         self._answered.clear()
@@ -198,6 +211,76 @@ class Presence:
             "hello", reply=self._own_reply(), question=write_line((token, EVERYBODY, wanted))
         )
         self.heartbeats.sent(self._hello_at)
+
+    # ---------------------------------------------------------------------------- node id
+
+    async def claim(self, node_id: int) -> bool:
+        """Ask whether another node uses or claims an id, and defend it until ``begin_run``.
+
+        :return: whether the id is free.
+        """
+        claim = self._claim = Claim(node_id)
+        self._answers.claimed = node_id
+
+        def take(answer: Answer) -> None:
+            if self._claim is claim:
+                claim.refuse()
+            elif answer.node_id == self._node_id:
+                self._is_settled(answer)
+
+        token = self.questions.open(take)
+        # A node that is busy may object late.
+        self._loop.call_later(3 * self._heartbeat, self.questions.close, token)
+        try:
+            asked: Connection | None = None
+            while not claim.is_refused:
+                connection = self._connection
+                if connection is not None and (connection is asked or claim.is_alone):
+                    break
+                asked = connection
+                if connection is not None:
+                    self.questions.ask("who", token, node_id, CLAIM)
+                    is_clustered = connection.is_clustered
+                    await claim.wait(CLAIM_TIME_OF_CLUSTER if is_clustered else CLAIM_TIME)
+                else:
+                    await claim.wait(PAUSE)
+        finally:
+            self._claim = None
+        return not claim.is_refused
+
+    def begin_run(self, node_id: int, incarnation: int) -> None:
+        """Continue with another id and another incarnation."""
+        self._node_id = self._answers.node_id = self.questions.node_id = node_id
+        self._incarnation = incarnation
+        self._answers.claimed = None
+        self._joined = JoinOffsets()
+        self._confirmed_up_to = 0
+        connection = self._connection
+        if connection is not None:
+            # Without the right to one of these subjects, the node has no right to the next one.
+            self._is_reply_refused |= connection.has_refused(self._reply.decode())
+            connection.unsubscribe(REPLY_SID)
+        self._reply = reply_subject(self._subject, node_id, incarnation)
+        if connection is not None and not self._is_reply_refused:
+            connection.subscribe(self._reply.decode(), REPLY_SID)
+
+    def _take_who(
+        self, node_id: int, incarnation: int, numbers: tuple[int, ...], now: float
+    ) -> tuple[int, ...] | None:
+        """Answer a question for the word of this node, or another claim of the same id."""
+        claim = self._claim
+        if claim is not None and numbers[1] == claim.node_id:
+            if numbers[2:3] != (CLAIM,):
+                # This node does not run with the id yet.
+                return None
+            if incarnation < self._incarnation:
+                claim.refuse()
+                return None
+        return self._answers.to_who(node_id, numbers, now)
+
+    def _is_settled(self, answer: Answer) -> bool:
+        """Return whether this node, or another one that uses its id, takes another id."""
+        return self._same_id is not None and self._same_id(answer)
 
     async def prove_join(self) -> None:
         """Wait until peers have answered the hello; at most 0.5 s.
@@ -264,7 +347,11 @@ class Presence:
     def _own_reply(self) -> bytes:
         """Return the subject for answers to this node's questions."""
         connection = self._connection
-        if connection is None or connection.has_refused(self._reply.decode()):
+        if (
+            connection is None
+            or self._is_reply_refused
+            or connection.has_refused(self._reply.decode())
+        ):
             # Every node receives such an answer, and all but this one ignore it.
             return self._subject_bytes
         return self._reply
@@ -277,6 +364,9 @@ class Presence:
 
         :return: whether a question was sent.
         """
+        if self._claim is not None and node_id == self._claim.node_id:
+            self._claim.refuse()
+            return False
         return self._verifications.request(node_id, self._loop.time())
 
     def _ask_who(self, node_id: int) -> int:
@@ -333,7 +423,10 @@ class Presence:
         The parameters are those of ``Receiver.on_question``.
         """
         if note == "nobody":
-            # The server has delivered the hello to no other node.
+            # The server has delivered the hello or the claim to no other node.
+            if self._claim is not None:
+                self._claim.confirm()
+                return
             self._is_alone = True
             self._answered.set()
             self._is_introduced.set()
@@ -356,10 +449,10 @@ class Presence:
             if now - self._resized_at > RESIZE_INTERVAL:
                 self._resize()
             if connection == 0:
-                self._joined.note(node_id, incarnation, self._sender.batcher.accepted)
+                self._joined.note(node_id, incarnation, self._sender.batcher.end)
             response = self._answers.to_hello(node_id, numbers, self._peers.up_now, self._up, now)
         elif note == "who":
-            response = self._answers.to_who(node_id, numbers, now)
+            response = self._take_who(node_id, incarnation, numbers, now)
         else:
             received = self._peers.received_by(node_id, incarnation)
             response = self._answers.to_progress(node_id, numbers, received, now)
@@ -376,6 +469,8 @@ class Presence:
         if self.questions.take(token, answer):
             return
         if self._verifications.answered(answer.node_id, token):
+            if answer.node_id == self._node_id and self._is_settled(answer):
+                return
             self._peers.own_word(
                 answer.node_id,
                 answer.incarnation,
@@ -391,6 +486,10 @@ class Presence:
             # The others answer at about the same time, and each may know other peers.
             elapsed = self._loop.time() - self._hello_at
             self._loop.call_later(max(QUIET_TIME, elapsed), self._is_introduced.set)
+        if answer.node_id == self._node_id and self._same_id is not None:
+            # Only the answer to a question for its word says whether that node can change its id.
+            self.verify(answer.node_id)
+            return
         self._peers.introduced(
             answer.node_id,
             answer.incarnation,
@@ -404,6 +503,8 @@ class Presence:
     def end(self, reason: Exception) -> None:
         """Raise ``reason`` in every call that waits for an answer."""
         self.questions.end(reason)
+        if self._claim is not None:
+            self._claim.fail(reason)
 
 
 def reply_subject(presence_subject: str, node_id: int, incarnation: int) -> bytes:

@@ -63,7 +63,7 @@ class Questions:
     """
 
     def __init__(self, node_id: int, send: Callable[[Note, bytes], bool]) -> None:
-        self._node_id = node_id
+        self.node_id = node_id
         self._send = send
         self._handlers: dict[int, Handler] = {}
         self._pending: set[asyncio.Future[None]] = set()
@@ -127,7 +127,7 @@ class Questions:
             raise TypeError(f"node_id must be an integer, not {type(node_id).__name__}")
         if not 0 <= node_id <= LARGEST_NODE_ID:
             raise ValueError(f"node_id must be from 0 to {LARGEST_NODE_ID}, not {node_id}")
-        if node_id == self._node_id:
+        if node_id == self.node_id:
             raise ValueError(f"node_id must be the id of another node; {node_id} is this node")
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout

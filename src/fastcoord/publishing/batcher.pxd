@@ -23,6 +23,7 @@ cdef class Batcher(BatchQueue):
     cdef object on_open
     cdef object on_seal
     cdef readonly uint64_t accepted    # total of accepted events
+    cdef uint64_t base                 # how many of them belong to former runs of the node
     cdef readonly uint64_t sealed_batches
     cdef readonly Py_ssize_t bytes_since_flush  # bytes that were sealed since begin_flush
     cdef readonly bint is_flush_scheduled

@@ -14,13 +14,14 @@ iteration of the event loop. The batcher seals it earlier when the next event do
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t
-from libc.string cimport memmove
+from libc.string cimport memcpy, memmove
 
 from fastcoord.publishing.batch_queue cimport BatchQueue
 from fastcoord.wire.encode cimport FIXED_SIZE, encode_event, encode_run, size_bound, split_event
 from fastcoord.wire.events cimport STATE_CHANGE, Event, Field, code_of, content, is_event
 from fastcoord.wire.primitives cimport (
     BYTES_U16,
+    WORD_SLACK,
     Writer,
     put_three,
     put_uint,
@@ -31,7 +32,7 @@ from fastcoord.wire.primitives cimport (
     writer_free,
 )
 from fastcoord.wire.protocol cimport get_protocol, knows
-from fastcoord.wire.sealed_batch cimport make_sealed_batch
+from fastcoord.wire.sealed_batch cimport SealedBatch, make_sealed_batch
 from fastcoord.wire.typed cimport as_app_event
 
 from fastcoord.errors import EventTooLarge
@@ -90,20 +91,25 @@ cdef class Batcher(BatchQueue):
 
     @property
     def offset(self):
-        """How many events were accepted before those of the open batch."""
-        return self.accepted - self.open_count
+        """The offset of the first event of the open batch."""
+        return self.end - self.open_count
+
+    @property
+    def end(self):
+        """The offset behind the last accepted event. Offsets count from the start of the run."""
+        return self.accepted - self.base
 
     @property
     def next_offset(self):
         """The offset of the first event that is not sent on the present connection."""
         if self.resend:
             return self.resend[0].offset
-        return self.queue[0].offset if self.queue else self.accepted - self.open_count
+        return self.queue[0].offset if self.queue else self.accepted - self.base - self.open_count
 
     @property
     def first_unsent(self):
         """The offset of the first event that no connection has taken."""
-        return self.queue[0].offset if self.queue else self.accepted - self.open_count
+        return self.queue[0].offset if self.queue else self.accepted - self.base - self.open_count
 
     @property
     def next_discarded(self):
@@ -115,6 +121,38 @@ cdef class Batcher(BatchQueue):
     def empty_payload(self):
         """Return the payload of a batch without events: the node id alone."""
         return PyBytes_FromStringAndSize(<char*>self.writer.start, self.prefix)
+
+    @property
+    def end_of_sent(self):
+        """The offset behind the events that are confirmed or discarded."""
+        return self.accepted - self.base - self.waiting
+
+    def rename(self, node_id):
+        """Continue as a new run with another node id. The events that wait belong to it.
+
+        No batch may be under way. The batches that wait are numbered from 0 and name the new id.
+
+        :param node_id: an id that takes as many bytes as the present one.
+        """
+        cdef uint8_t buffer[BYTES_U16 + WORD_SLACK]
+        cdef SealedBatch batch
+        cdef uint64_t offset = 0
+        if self.window or self.resend:
+            raise ValueError("batches of the present run are not confirmed")
+        if put_uint(buffer, node_id) - buffer != self.prefix:
+            raise ValueError("the new id takes another number of bytes")
+        prefix = PyBytes_FromStringAndSize(<char*>buffer, self.prefix)
+        payloads = [prefix + (<SealedBatch>batch).payload[self.prefix:] for batch in self.queue]
+        # Nothing below allocates memory or runs Python code that could fail.
+        for batch, payload in zip(self.queue, payloads):
+            batch.payload = payload
+            batch.offset = offset
+            offset += batch.count
+        memcpy(self.writer.start, buffer, self.prefix)
+        self.node_id = node_id
+        self.recent.clear()
+        self.taken = 0
+        self.base = self.accepted - offset - self.open_count
 
     def set_limit(self, Py_ssize_t limit):
         """Set the most bytes of one batch, which depend on the server.
@@ -412,7 +450,7 @@ cdef class Batcher(BatchQueue):
         self.put(
             make_sealed_batch(
                 PyBytes_FromStringAndSize(<char*>self.writer.start, self.writer.used),
-                self.accepted - self.open_count,
+                self.accepted - self.base - self.open_count,
                 self.open_count,
                 self.opened_at,
             )

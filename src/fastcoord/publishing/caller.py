@@ -26,7 +26,7 @@ class CallerCheck:
 
     def __init__(self, state: NodeState, name: str) -> None:
         self._state = state
-        self._name = name
+        self.name = name
         self._loop = asyncio.get_running_loop()
         state.set_thread(threading.get_ident())
 
@@ -48,7 +48,7 @@ class CallerCheck:
         running = asyncio._get_running_loop()
         if running is not self._loop and (running is not None or self._loop.is_running()):
             raise WrongLoop(
-                f"{self._name} belongs to another event loop: call its methods there, for example"
+                f"{self.name} belongs to another event loop: call its methods there, for example"
                 " with asyncio.run_coroutine_threadsafe; only publish_nowait may be called from any"
                 " thread"
             )

@@ -106,7 +106,7 @@ class Confirmations:
         batcher = self._batcher
         discarded = batcher.discarded
         confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        flush = (batcher.accepted, confirmed)
+        flush = (batcher.end, confirmed)
         self._flushes.append(flush)
         try:
             begin()
@@ -119,11 +119,21 @@ class Confirmations:
                 f" sent again{lost}"
             ) from None
         finally:
-            if flush in self._flushes:
-                self._flushes.remove(flush)
+            self._flushes = [known for known in self._flushes if known[1] is not confirmed]
         gone = batcher.discarded - discarded
         if gone:
             raise RequestTimeout(f"flush: {gone} events were discarded before they were confirmed")
+
+    def begin_run(self, first: int, end: int) -> None:
+        """Renumber the flushes for a new run of the node, and forget the PINGs.
+
+        :param first: the offset in the former run of the first event that belongs to the new one.
+        :param end: the offset behind the last accepted event of the new run.
+        """
+        self._pings.clear()
+        self._flushes = [
+            (max(0, min(up_to - first, end)), confirmed) for up_to, confirmed in self._flushes
+        ]
 
     def end(self, reason: Exception) -> None:
         """End every flush with the exception ``reason``."""

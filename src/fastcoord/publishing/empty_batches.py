@@ -63,6 +63,25 @@ class EmptyBatches:
             note, batcher.next_offset, batcher.next_discarded, subject, reply, question
         )
 
+    def begin_run(self, incarnation: int) -> None:
+        """Say goodbye for the present run, and continue with another one.
+
+        The goodbye covers all events that were sent or discarded. The others belong to the new run,
+        for which the batcher is to be renamed after this call.
+
+        :param incarnation: that of the new run.
+        """
+        batcher = self._batcher
+        offset = batcher.end_of_sent
+        self._send("goodbye", offset, offset - batcher.taken, None, b"", b"")
+        self._incarnation = incarnation
+        self.number = 0
+        self._is_over = False
+
+    def renamed(self) -> None:
+        """Use the new node id of the batcher."""
+        self._payload = self._batcher.empty_payload()
+
     def probe(self, trace: str) -> None:
         """Test the right to publish events, without a message to any subscriber.
 

@@ -33,6 +33,9 @@ __all__ = ["Sender"]
 BYTES_PER_WRITE = 128 * 1024
 """How many bytes are written before the connection is asked again whether it is writable."""
 
+DRAIN_PAUSE = 0.01
+"""The seconds between two checks whether all events that were sent are confirmed."""
+
 logger = logging.getLogger("fastcoord")
 
 
@@ -86,6 +89,7 @@ class Sender:
         """Whether the node has joined its cluster. Before, it has published nothing, so that the
         connections until then are not counted."""
         self._is_held = False
+        self._is_draining = False
         self._is_refused = False
         self._is_flush_requested = False
         self._refusals = 0
@@ -121,7 +125,8 @@ class Sender:
         return (
             connection is not None
             and connection.is_writable
-            and not (self._is_held or batcher.window or batcher.queue or batcher.resend)
+            and not (self._is_held or self._is_draining)
+            and not (batcher.window or batcher.queue or batcher.resend)
         )
 
     def _flush_at_once(self) -> None:
@@ -151,16 +156,15 @@ class Sender:
 
     def _send_batches(self) -> None:
         connection = self._connection
-        batcher = self.batcher
         if connection is None or self._is_held or self._is_refused or self._state.is_closed:
             return
-        if not (batcher.queue or batcher.resend):
+        if not self._has_batches():
             return
         try:
             if self.pace.is_on:
                 self._write_paced(connection)
             else:
-                while (batcher.queue or batcher.resend) and connection.is_writable:
+                while self._has_batches() and connection.is_writable:
                     self._write(connection)
         except BaseException:
             # A signal handler raised an exception, or there is no memory. Batches that were taken
@@ -169,11 +173,16 @@ class Sender:
             raise
         self._confirm_later()
 
+    def _has_batches(self) -> bool:
+        """Return whether there are batches that may be sent now."""
+        batcher = self.batcher
+        return bool(batcher.resend) or (bool(batcher.queue) and not self._is_draining)
+
     def _write_paced(self, connection: Connection) -> None:
         """Write one batch, unless it must wait."""
         if connection.is_writable and not self._waits_for_pace():
             self.pace.sent(self._write(connection, 1), self._loop.time())
-            if self.batcher.queue or self.batcher.resend:
+            if self._has_batches():
                 self._waits_for_pace()
 
     def _waits_for_pace(self) -> bool:
@@ -407,6 +416,41 @@ class Sender:
         # interrupted it.
         self.empty_batches.connection = None
         self._connection = None
+
+    # ------------------------------------------------------------------- another node id
+
+    def begin_drain(self) -> None:
+        """Send no further events, except those that a connection has taken before."""
+        self._is_draining = True
+
+    def end_drain(self) -> None:
+        """Send all events again."""
+        if self._is_draining:
+            self._is_draining = False
+            self._flush()
+            if self._confirmations.has_flushes:
+                self.check_alive()
+
+    async def drain(self) -> None:
+        """Wait until a new run can begin: every event that was sent is confirmed."""
+        batcher = self.batcher
+        while self._connection is None or self._is_refused or batcher.window or batcher.resend:
+            await asyncio.sleep(DRAIN_PAUSE)  # noqa: ASYNC110
+
+    def begin_run(self, node_id: int, incarnation: int) -> None:
+        """End the present run with a goodbye, and continue as another one with another node id.
+
+        ``drain`` must have returned just before. The events that wait belong to the new run.
+        """
+        # The PONGs of PINGs that were sent before confirm nothing of the new run.
+        self._refusals += 1
+        self.empty_batches.begin_run(incarnation)
+        first = self.batcher.first_unsent
+        self.batcher.rename(node_id)
+        self._confirmations.begin_run(first, self.batcher.end)
+        self.empty_batches.renamed()
+        self.incarnation = incarnation
+        self._caller.name = f"node {node_id}"
 
     # -------------------------------------------------------------------------- flushing
 

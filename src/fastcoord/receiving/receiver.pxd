@@ -46,6 +46,7 @@ cdef class Receiver(MessageSink):
     cdef bint is_wake_due              # whether a ring has a consumer to wake
     cdef PeerState latest              # the peer of the last batch
 
+    cdef int add_own(self) except -1
     cdef int question(
         self, uint16_t node_id, const uint8_t* reply, Py_ssize_t reply_size, SequenceHeader* header
     ) except -1

@@ -82,11 +82,7 @@ cdef class Receiver(MessageSink):
         self.on_question = on_question
         self.peers = {}
         self.rings = []
-        if deliver_own:
-            # The node's own events take the same path as all others, so that resends are skipped.
-            own = self.peer(node_id)
-            own.incarnation = incarnation
-            own.has_header = own.steady = True
+        self.add_own()
 
     def add_ring(self, Ring ring):
         """Put every further message into this ring, too."""
@@ -110,6 +106,23 @@ cdef class Receiver(MessageSink):
         if state is None:
             state = self.peers[node_id] = PeerState(node_id)
         return state
+
+    def rename(self, node_id, incarnation):
+        """Continue with another id and incarnation of this node."""
+        self.peers.pop(self.node_id, None)
+        self.latest = None
+        self.node_id = node_id
+        self.incarnation = incarnation
+        self.add_own()
+
+    cdef int add_own(self) except -1:
+        """Create the state of this node's own run, if its events are delivered."""
+        if self.deliver_own:
+            # The node's own events take the same path as all others, so that resends are skipped.
+            own = self.peer(self.node_id)
+            own.incarnation = self.incarnation
+            own.has_header = own.steady = True
+        return 0
 
     def forget(self, node_id):
         """Drop the state of a peer."""

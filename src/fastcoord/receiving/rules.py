@@ -369,6 +369,11 @@ class Rules:
             self._watcher.duplicate_node_id(self._receiver.node_id)
             self._receiver.notify(DuplicateNodeId(self._receiver.node_id))
 
+    def begin_run(self) -> None:
+        """Note that this node continues as a new run with another id."""
+        self.is_own_id_used = False
+        self._own_unnumbered_since = None
+
     def own_word(
         self,
         node_id: int,

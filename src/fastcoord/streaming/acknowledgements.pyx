@@ -94,6 +94,11 @@ cdef class Acknowledgements:
         self.has_gap = self.is_misplaced = False
         self.error = None
 
+    def begin_run(self):
+        """Forget the offsets of a run that has ended; the next one begins at 0."""
+        self.restart()
+        self.confirmed = 0
+
     def seen(self):
         """Allow the next call of ``on_change``."""
         self.is_notified = False

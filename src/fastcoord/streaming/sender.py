@@ -84,7 +84,7 @@ class StreamSender(Sender):
         connection, batcher = self._connection, self.batcher
         if connection is None or self._is_held or self._is_refused or self._state.is_closed:
             return
-        if self._paused is not None or not (batcher.queue or batcher.resend):
+        if self._paused is not None or not self._has_batches():
             return
         if len(batcher.window) >= MAX_UNDER_WAY:
             return
@@ -100,7 +100,7 @@ class StreamSender(Sender):
                 self._write(connection, 1)
             else:
                 while (
-                    (batcher.queue or batcher.resend)
+                    self._has_batches()
                     and connection.is_writable
                     and len(batcher.window) < MAX_UNDER_WAY
                 ):
@@ -245,6 +245,13 @@ class StreamSender(Sender):
         self._is_ping_pending = False
         # What the stream has acknowledged is stored, so it is not sent again.
         return super().connected(connection, repeat=None, hold=False, greet=greet)
+
+    def begin_run(self, node_id: int, incarnation: int) -> None:
+        super().begin_run(node_id, incarnation)
+        self.acknowledgements.begin_run()
+        self._is_proven = False
+        self._attempt_end = 0
+        self._node_name = f"node {node_id}"
 
     def _restart(self) -> None:
         self.acknowledgements.restart()

@@ -80,7 +80,7 @@ class StreamSession:
         self._receiver = receiver
         self._sender = sender
         self._watcher = watcher
-        self._name = f"node {config.cluster.node_id}"
+        self.name = f"node {config.cluster.node_id}"
         self._loop = asyncio.get_running_loop()
         self._next_sid = ACKNOWLEDGEMENTS_SID + 1
         self._connected = asyncio.Event()
@@ -126,7 +126,7 @@ class StreamSession:
             )
         await self._live.open()
         self._task = self._loop.create_task(
-            self._live.run(is_open=True), name=f"fastcoord {self._name} stream"
+            self._live.run(is_open=True), name=f"fastcoord {self.name} stream"
         )
 
     def use(self, connection: Connection) -> None:
@@ -173,7 +173,7 @@ class StreamSession:
         if discarded:
             logger.error(
                 "%s: %d events discarded: the stream %s accepts no message of more than %d bytes",
-                self._name,
+                self.name,
                 discarded,
                 self.stream,
                 largest,
@@ -192,7 +192,7 @@ class StreamSession:
             consumer.feed.sequence = start.sequence
         consumer.start_time = start.time
         self._replays[consumer] = self._loop.create_task(
-            consumer.run(), name=f"fastcoord {self._name} replay"
+            consumer.run(), name=f"fastcoord {self.name} replay"
         )
 
     def end_replay(self, ring: Ring) -> None:
@@ -215,7 +215,7 @@ class StreamSession:
         if consumer is self._live:
             if self.trouble is not None:
                 self.trouble = None
-                logger.warning("%s: receiving from stream %s again", self._name, self.stream)
+                logger.warning("%s: receiving from stream %s again", self.name, self.stream)
         elif not feed.is_unplaced and feed.sequence >= self._live.feed.sequence:
             feed.stop()
             self.caught_up(consumer)
@@ -225,7 +225,7 @@ class StreamSession:
             return
         if self.trouble is None:
             logger.warning(
-                "%s: receiving from stream %s is interrupted: %s", self._name, self.stream, reason
+                "%s: receiving from stream %s is interrupted: %s", self.name, self.stream, reason
             )
         self.trouble = str(reason)
 
