@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 from fastapi import FastAPI, HTTPException, Request
-from worker_id import worker_id
 
 import fastcoord
 from fastcoord.cache import Cache
@@ -43,7 +42,7 @@ def keys_of(event: PriceChanged) -> Iterable[str]:
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     query("CREATE TABLE IF NOT EXISTS prices (product TEXT PRIMARY KEY, price REAL)")
     async with (
-        fastcoord.connect(node_id=worker_id(), protocol="fastcoord-1") as node,
+        fastcoord.connect(node_id="auto", protocol="fastcoord-1") as node,
         Cache(node, load_price, keys=keys_of, kinds=[PriceChanged], max_size=1_000) as prices,
     ):
         app.state.node = node

@@ -11,7 +11,6 @@ from collections.abc import Container
 from typing import TYPE_CHECKING, Protocol
 
 from fastcoord.errors import ConnectError
-from fastcoord.events import Missed
 from fastcoord.presence.claim import CAN_CHANGE
 
 if TYPE_CHECKING:
@@ -70,8 +69,8 @@ class Run(Protocol):
     def begin_run(self, node_id: int) -> None:
         """Continue as another run with this id."""
 
-    def lost_by_same_id(self, missed: Missed, winner: Answer) -> None:
-        """Report that events of a node were dropped because it had the same id."""
+    def lost_by_same_id(self, other: Answer) -> None:
+        """Report that events of a node may have been dropped because it had the same id."""
 
 
 class OwnId:
@@ -85,6 +84,8 @@ class OwnId:
         self._presence = presence
         self._sender = sender
         self._change: asyncio.Task[None] | None = None
+        self._younger: int | None = None
+        """The last run with this id that was asked to take another one."""
         self._is_over = False
 
     async def settle(self) -> None:
@@ -113,6 +114,9 @@ class OwnId:
         if answer.node_id != run.node_id or answer.incarnation == run.incarnation:
             return True
         if answer.numbers[:1] == (CAN_CHANGE,) and answer.incarnation > run.incarnation:
+            if answer.incarnation != self._younger:
+                self._younger = answer.incarnation
+                run.lost_by_same_id(answer)
             return True
         self.give_up(answer)
         return True
@@ -134,7 +138,7 @@ class OwnId:
             await self._sender.drain()
             run.begin_run(node_id)
             # What the other run has sent until now was dropped as if it were this node's own.
-            run.lost_by_same_id(Missed(before, None, "gap"), winner)
+            run.lost_by_same_id(winner)
             self._presence.connected()
             logger.warning(
                 "node %d: another running node has this id too, so this node continues as node %d"

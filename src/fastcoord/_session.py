@@ -355,18 +355,18 @@ class Session:
         if self._stream is not None:
             self._stream.name = self.name
 
-    def lost_by_same_id(self, missed: Missed, winner: Answer) -> None:
-        """Report that events of a node were dropped because it had the same id."""
-        if winner.offset or self._stream is not None:
-            self.missed(missed)
-            self._receiver.notify(missed)
-        if self._stream is None:
+    def lost_by_same_id(self, other: Answer) -> None:
+        """Report that events of a node may have been dropped because it had the same id."""
+        missed = Missed(other.node_id, None, "gap")
+        self.missed(missed)
+        self._receiver.notify(missed)
+        if self._stream is None and other.node_id != self.node_id:
             self._gap_detector.introduced(
-                winner.node_id,
-                winner.incarnation,
-                winner.connection,
-                winner.offset,
-                winner.discarded,
+                other.node_id,
+                other.incarnation,
+                other.connection,
+                other.offset,
+                other.discarded,
             )
 
     def _take_same_id(self, answer: Answer) -> bool:

@@ -64,18 +64,18 @@ async def test_fastapi_workers_share_writes(server: LocalServer, tmp_path: Path)
         server=server,
         module="uvicorn",
         PRICES=tmp_path / "prices.sqlite",
-        WORKER_IDS=tmp_path / "ids",
     ) as program:
         base = await port_of(program)
         for _ in range(4):
             await program.line("Application startup complete")
         url = f"{base}/prices/tea"
         await ask(f"{url}?price=1.5", "PUT")
-        assert await answers(url) == dict.fromkeys(range(1024, 1028), 1.5)
+        workers = await answers(url)
+        assert set(workers.values()) == {1.5}
         writer = (await ask(f"{url}?price=2.5", "PUT"))["worker"]
         # The writer dropped its entry before it answered, and the others follow.
         await until(lambda: all_answer(url, 2.5))
-        assert writer in range(1024, 1028)
+        assert writer in workers
         hits = [(await ask(url))["hits"] for _ in range(20)]
         assert max(hits) > 0
         assert await program.end() == 0

@@ -401,3 +401,27 @@ def test_uninitialized_publisher_is_refused() -> None:
             call(ONE)
     with pytest.raises(RuntimeError, match="not initialized"):
         publisher.publish_many([ONE])
+
+
+def test_renamed_batcher_begins_at_zero() -> None:
+    owner = Owner(node_id=20_000)
+    batcher = owner.sealed(3, events=2)
+    owner.publish(ONE)
+    first = batcher.take(1)
+    with pytest.raises(ValueError, match="not confirmed"):
+        batcher.rename(30_000)
+    batcher.confirm(first[-1].offset + first[-1].count, 0.0)
+    with pytest.raises(ValueError, match="number of bytes"):
+        batcher.rename(7)
+    assert batcher.end_of_sent == 2
+    batcher.rename(30_000)
+    assert (batcher.accepted, batcher.confirmed, batcher.waiting) == (7, 2, 5)
+    assert (batcher.end, batcher.offset, batcher.end_of_sent) == (5, 4, 0)
+    assert batcher.seal()
+    taken = batcher.take(10_000)
+    assert offsets(taken) == [0, 2, 4]
+    assert {fastcoord.decode_batch(each.payload, protocol=PROTOCOL).node_id for each in taken} == {
+        30_000
+    }
+    batcher.confirm(5, 0.0)
+    assert batcher.waiting == 0

@@ -434,8 +434,8 @@ class Sender:
     async def drain(self) -> None:
         """Wait until a new run can begin: every event that was sent is confirmed."""
         batcher = self.batcher
-        while self._connection is None or self._is_refused or batcher.window or batcher.resend:
-            await asyncio.sleep(DRAIN_PAUSE)  # noqa: ASYNC110
+        while self._connection is None or self._is_refused or batcher.window or batcher.resend:  # noqa: ASYNC110
+            await asyncio.sleep(DRAIN_PAUSE)
 
     def begin_run(self, node_id: int, incarnation: int) -> None:
         """End the present run with a goodbye, and continue as another one with another node id.

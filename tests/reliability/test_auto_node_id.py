@@ -1,0 +1,217 @@
+"""Nodes that choose their id themselves."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+import fastcoord
+from fastcoord import AppEvent, Missed, Node, _own_id
+from fastcoord.server import LocalServer
+from support.cluster.ledger import PLACE, numbered_event
+from support.cluster.nodes import Reachable, joined, node_toml
+from support.processes.workers import workers
+from support.scale import repeats
+from support.servers.parted_cluster import parted_cluster
+from support.wait import POLL_INTERVAL, until
+
+CLUSTER = {"protocol": "fastcoord-1", "heartbeat": "500ms"}
+EVENTS = 50
+
+
+@contextmanager
+def drawn(monkeypatch: pytest.MonkeyPatch, *node_ids: int) -> Iterator[None]:
+    """Have the next nodes draw these ids first."""
+    left = list(node_ids)
+    draw = _own_id.draw
+
+    def next_id(known: object) -> int:
+        return left.pop(0) if left else draw(known)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fastcoord._own_id.draw", next_id)
+        patch.setattr("fastcoord._session.draw", next_id)
+        yield
+
+
+class Account:
+    """What one node has sent, and what it has received of the others by their number."""
+
+    def __init__(self, node: Node, number: int) -> None:
+        self.node = node
+        self.number = number
+        self.sent = 0
+        self.received: defaultdict[int, list[int]] = defaultdict(list)
+        self.missed: list[Missed] = []
+        self.ids = {node.node_id}
+        self.following = asyncio.create_task(self._follow(node.subscribe()))
+
+    async def _follow(self, events: fastcoord.Subscription[fastcoord.Event]) -> None:
+        async for item in events:
+            if isinstance(item, AppEvent):
+                self.received[item.kind].append(PLACE.unpack(item.payload)[1])
+            elif isinstance(item, Missed):
+                self.missed.append(item)
+
+    async def publish(self, count: int) -> None:
+        events = [numbered_event(self.number, self.sent + each) for each in range(count)]
+        await self.node.publish_many(events)
+        self.sent += count
+
+    async def produce(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await self.publish(5)
+            self.ids.add(self.node.node_id)
+            await asyncio.sleep(POLL_INTERVAL)
+        self.ids.add(self.node.node_id)
+
+
+def check(accounts: list[Account]) -> None:
+    """Assert that no event arrived twice or out of order, and that each loss was reported."""
+    for receiver in accounts:
+        for sender in accounts:
+            if sender is receiver:
+                continue
+            numbers = receiver.received[sender.number]
+            assert numbers == sorted(set(numbers))
+            lost = sender.sent - len(numbers)
+            reported = [
+                missed
+                for missed in receiver.missed
+                if missed.node_id is None or missed.node_id in sender.ids
+            ]
+            if any(missed.events is None for missed in reported):
+                continue
+            assert lost <= sum(missed.events or 0 for missed in reported)
+
+
+def config_of(servers: Reachable) -> fastcoord.Config:
+    return fastcoord.parse_config(node_toml(servers, cluster=CLUSTER | {"node_id": "auto"}))
+
+
+async def test_workers_share_no_id(server: LocalServer, tmp_path: Path) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(node_toml(server, cluster=CLUSTER), encoding="utf-8")
+    count = repeats(16, long=64)
+    # Among few ids, several workers draw the same one.
+    ids = repeats(2 * count, long=49_152)
+    for _ in range(repeats(1, long=10)):
+        async with workers(config, events=EVENTS, ids=ids) as group:
+            await group.start(count)
+            first = await group.run("peers", count - 1)
+            assert len({report["node_id"] for report in first.values()}) == count
+            reports = await group.run("publish", count - 1)
+            for index, report in reports.items():
+                others = set(reports) - {index}
+                assert report["counts"] == {str(each): EVENTS for each in others}
+                assert report["in_order"]
+                assert report["missed"] == []
+            await group.end()
+
+
+async def test_killed_workers_are_replaced(server: LocalServer, tmp_path: Path) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(node_toml(server, cluster=CLUSTER), encoding="utf-8")
+    async with workers(config, events=EVENTS, ids=16) as group:
+        await group.start(6)
+        await group.run("peers", 5)
+        killed = {worker.index for worker in group.all[:3]}
+        for worker in group.all[:3]:
+            await worker.kill()
+        del group.all[:3]
+        await group.start(3)
+        reports = await group.run("peers", 5)
+        assert len({report["node_id"] for report in reports.values()}) == 6
+        reports = await group.run("publish", 5)
+        for index, report in reports.items():
+            others = set(reports) - {index}
+            counts = {int(sender): number for sender, number in report["counts"].items()}
+            assert killed.isdisjoint(counts)
+            assert counts == dict.fromkeys(others, EVENTS)
+            assert report["in_order"]
+        await group.end()
+
+
+async def test_id_in_use_is_refused(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    with drawn(monkeypatch, 20_000, 20_000):
+        async with (
+            fastcoord.connect(config_of(server)) as first,
+            fastcoord.connect(config_of(server)) as second,
+        ):
+            assert first.node_id == first.stats().node_id == 20_000
+            assert second.node_id != 20_000
+            assert first.stats().duplicate_node_ids == ()
+    async with joined(server, 30_000, cluster=CLUSTER) as fixed:
+        with drawn(monkeypatch, 30_000):
+            async with fastcoord.connect(config_of(server)) as third:
+                assert third.node_id != fixed.node_id
+
+
+async def test_simultaneous_claims_are_settled(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with drawn(monkeypatch, *[20_000] * 8):
+        nodes = await asyncio.gather(*(fastcoord.connect(config_of(server)) for _ in range(8)))
+    assert len({node.node_id for node in nodes}) == 8
+    assert 20_000 in {node.node_id for node in nodes}
+    for node in nodes:
+        await node.close()
+
+
+async def test_closed_node_returns_its_id(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with fastcoord.connect(config_of(server)):
+        for _ in range(2):
+            with drawn(monkeypatch, 20_000):
+                async with fastcoord.connect(config_of(server)) as node:
+                    assert node.node_id == 20_000
+
+
+async def test_parted_nodes_change_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with parted_cluster() as cluster, AsyncExitStack() as stack:
+        servers = cluster.servers
+        cluster.part(2)
+        with drawn(monkeypatch, 20_000, 20_000, 20_001):
+            nodes = [
+                await stack.enter_async_context(fastcoord.connect(config_of(servers[each])))
+                for each in (0, 2, 1)
+            ]
+        assert [node.node_id for node in nodes] == [20_000, 20_000, 20_001]
+        accounts = [Account(node, number) for number, node in enumerate(nodes)]
+        stop = asyncio.Event()
+        producers = [asyncio.create_task(each.produce(stop)) for each in accounts]
+        await until(lambda: all(each.sent > 200 for each in accounts))
+        await cluster.heal()
+        await until(lambda: nodes[0].node_id != nodes[1].node_id)
+        younger = max(nodes[:2], key=lambda node: node.stats().incarnation)
+        assert younger.node_id != 20_000
+        sent = [each.sent for each in accounts]
+        await until(
+            lambda: all(
+                to.received[sender.number][-1:] > [sent[sender.number] + 200]
+                for to in accounts
+                for sender in accounts
+                if to is not sender
+            )
+        )
+        stop.set()
+        await asyncio.gather(*producers)
+        for node in nodes:
+            await node.flush()
+        await until(
+            lambda: all(
+                to.received[sender.number][-1] == sender.sent - 1
+                for to in accounts
+                for sender in accounts
+                if to is not sender
+            )
+        )
+        check(accounts)
+        for node in nodes:
+            await node.close()
+        for each in accounts:
+            await each.following
