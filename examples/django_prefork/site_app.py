@@ -58,7 +58,9 @@ class Bus:
 
     def __init__(self) -> None:
         self._open = ExitStack()
-        self.node = self._open.enter_context(blocking.connect(node_id="auto", protocol="fastcoord-1"))
+        self.node = self._open.enter_context(
+            blocking.connect(node_id="auto", protocol="fastcoord-1")
+        )
         self.accounts = self._open.enter_context(
             BlockingCache(self.node, load_account, keys=keys_of, kinds=[AccountChanged])
         )

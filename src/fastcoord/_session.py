@@ -15,7 +15,6 @@ from fastcoord._forking import call_in_child
 from fastcoord._liveness import Liveness
 from fastcoord._log_limit import LogLimit
 from fastcoord._loss_log import LossLog
-from fastcoord._own_id import OwnId, draw, new_incarnation
 from fastcoord._subscriptions import Subscriptions
 from fastcoord.config import doubtful_settings
 from fastcoord.errors import ConnectionLost, NodeClosed, PermissionDenied, StreamError
@@ -24,6 +23,7 @@ from fastcoord.nats.connection import EVENTS_SID
 from fastcoord.nats.jetstream import FIRST_REPLY_SID
 from fastcoord.nats.supervisor import Supervisor
 from fastcoord.presence.known_peers import PeersOfReceiver
+from fastcoord.presence.own_id import OwnId, draw, new_incarnation
 from fastcoord.presence.presence import PRESENCE_SID, REPLY_SID, Presence
 from fastcoord.publishing.hold import Hold
 from fastcoord.publishing.node_state import NodeState

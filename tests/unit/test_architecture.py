@@ -25,7 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "_log_limit _loss_log nats",
         "publishing receiving",
         "presence streaming",
-        "_liveness _own_id _subscriptions",
+        "_liveness _subscriptions",
         "_session",
         "node",
         "_connect",

@@ -123,7 +123,17 @@ def test_node_id_range_is_accepted(number: int) -> None:
 def test_node_id_out_of_range_is_refused(written: str) -> None:
     problem = the_problem(toml(cluster=f"node-id = {written}"))
     assert problem.key == "cluster.node-id"
-    assert problem.message.endswith("allowed is a whole number from 0 to 65535")
+    assert problem.message.endswith(
+        'allowed is a whole number from 0 to 65535, or "auto" for a free one'
+    )
+
+
+def test_node_id_may_be_auto() -> None:
+    assert read(cluster='node-id = "auto"').cluster.node_id == "auto"
+    config = parse_config(
+        json.dumps({"@type": "Nats", "addresses": ["nats1:4222"], "nodeId": "auto"})
+    )
+    assert config.cluster.node_id == "auto"
 
 
 def test_zero_and_unlimited_reconnects_differ() -> None:

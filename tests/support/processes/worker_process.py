@@ -18,14 +18,14 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import fastcoord
-from fastcoord import _own_id
+from fastcoord.presence import own_id
 from support.cluster.ledger import numbered_event
 from support.wait import until
 
 
 async def main(config: str, index: int, events: int, ids: int | None) -> None:
     if ids is not None:
-        _own_id.HIGHEST = _own_id.LOWEST + ids - 1
+        own_id.HIGHEST = own_id.LOWEST + ids - 1
     received: dict[int, list[int]] = defaultdict(list)
     missed: list[str] = []
     loop = asyncio.get_running_loop()
