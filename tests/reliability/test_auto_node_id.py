@@ -159,10 +159,13 @@ async def test_simultaneous_claims_are_settled(
 ) -> None:
     with drawn(monkeypatch, *[20_000] * 8):
         nodes = await asyncio.gather(*(fastcoord.connect(config_of(server)) for _ in range(8)))
-    assert len({node.node_id for node in nodes}) == 8
-    assert 20_000 in {node.node_id for node in nodes}
-    for node in nodes:
-        await node.close()
+    try:
+        # On a busy machine, a node may object after another one has joined.
+        await until(lambda: len({node.node_id for node in nodes}) == 8, timeout=30.0)
+        assert 20_000 in {node.node_id for node in nodes}
+    finally:
+        for node in nodes:
+            await node.close()
 
 
 async def test_closed_node_returns_its_id(
