@@ -34,13 +34,28 @@ async def publish_each(crowd: StreamCrowd, count: int) -> None:
         await sender.flush()
 
 
+FAR_PAST = datetime.min.replace(tzinfo=timezone.utc)
+FAR_FUTURE = datetime.max.replace(tzinfo=timezone.utc)
+
+
 async def is_live(crowd: StreamCrowd) -> None:
     await until(lambda: crowd.nodes[1].stats().stream.replays == 0)
 
 
 @pytest.mark.parametrize(
     ("since", "first"),
-    [(0, 0), (6, 6), (10, 10), (timedelta(hours=1), 0), (3600.0, 0), (0.0, 10)],
+    [
+        (0, 0),
+        (6, 6),
+        (10, 10),
+        (timedelta(hours=1), 0),
+        (timedelta.max, 0),
+        (3600.0, 0),
+        (0.0, 10),
+        (1e300, 0),
+        (FAR_PAST, 0),
+        (FAR_FUTURE, 10),
+    ],
 )
 async def test_since_replays_history(jetstream_server: LocalServer, since: Any, first: int) -> None:
     async with stream_crowd(jetstream_server, size=2) as crowd:
@@ -141,7 +156,8 @@ async def test_since_needs_stream(shared_server: LocalServer) -> None:
 @pytest.mark.parametrize(
     ("since", "error", "text"),
     [
-        (-1, ValueError, "at least 0"),
+        (-1, ValueError, "from 0"),
+        (2**64, ValueError, "from 0"),
         (-1.0, ValueError, "at least 0"),
         (timedelta(-1), ValueError, "negative"),
         (datetime(2026, 1, 1), ValueError, "time zone"),  # noqa: DTZ001

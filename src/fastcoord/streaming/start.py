@@ -9,6 +9,11 @@ __all__ = ["Since", "Start", "read_since"]
 
 Since = int | float | timedelta | datetime
 
+MAX_SEQUENCE = 2**64 - 1
+EARLIEST = datetime(1970, 1, 1, tzinfo=timezone.utc)
+LATEST = datetime(2262, 1, 1, tzinfo=timezone.utc)
+"""JetStream reads other times as wrong ones: it counts nanoseconds since 1970 in 64 bits."""
+
 
 class Start(NamedTuple):
     """A place in a stream.
@@ -29,7 +34,8 @@ def read_since(since: Since, now: datetime) -> Start:
         the time of the first message.
     :param now: the present time, with a time zone.
     :raises TypeError: ``since`` has another type.
-    :raises ValueError: ``since`` is negative, or a ``datetime`` without a time zone.
+    :raises ValueError: ``since`` is negative, larger than any stream sequence, or a ``datetime``
+        without a time zone.
     """
     if isinstance(since, bool) or not isinstance(since, int | float | timedelta | datetime):
         raise TypeError(
@@ -37,21 +43,21 @@ def read_since(since: Since, now: datetime) -> Start:
             f" sequence as an integer, not {type(since).__name__}"
         )
     if isinstance(since, int):
-        if since < 0:
-            raise ValueError(f"since must be a stream sequence of at least 0, not {since}")
+        if not 0 <= since <= MAX_SEQUENCE:
+            raise ValueError(f"since must be a stream sequence from 0 to 2^64 - 1, not {since}")
         return Start(since, None)
     if isinstance(since, float):
         if not 0 <= since < float("inf"):
             raise ValueError(f"since must be at least 0.0 seconds, not {since}")
-        since = timedelta(seconds=since)
+        since = timedelta(seconds=min(since, (now - EARLIEST).total_seconds()))
     if isinstance(since, timedelta):
         if since < timedelta(0):
             raise ValueError(f"since must not be negative: {since}")
-        since = now - since
+        since = now - min(since, now - EARLIEST)
     elif since.tzinfo is None:
         raise ValueError(
             f"since has no time zone: {since}; write datetime.now(timezone.utc) or"
             " since.astimezone()"
         )
-    moment = since.astimezone(timezone.utc)
+    moment = min(max(since, EARLIEST), LATEST).astimezone(timezone.utc)
     return Start(None, moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
