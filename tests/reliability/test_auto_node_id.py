@@ -98,7 +98,9 @@ def config_of(servers: Reachable) -> fastcoord.Config:
 
 async def test_workers_share_no_id(server: LocalServer, tmp_path: Path) -> None:
     config = tmp_path / "node.toml"
-    config.write_text(node_toml(server, cluster=CLUSTER), encoding="utf-8")
+    # While 64 processes start, a node may not run for longer than a short heartbeat.
+    cluster = CLUSTER | {"heartbeat": f"{repeats(500, long=5000)}ms"}
+    config.write_text(node_toml(server, cluster=cluster), encoding="utf-8")
     count = repeats(16, long=64)
     # Among few ids, several workers draw the same one.
     ids = repeats(2 * count, long=49_152)
