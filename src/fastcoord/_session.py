@@ -425,7 +425,13 @@ class Session:
             self._update_pace(now)
 
     def verify(self, node_id: int) -> bool:
-        return self._presence.verify(node_id)
+        is_asked = self._presence.verify(node_id)
+        if is_asked and self.is_auto and node_id == self.node_id:
+            # The other node may change its id before it answers. What it has sent was dropped.
+            missed = Missed(node_id, None, "gap")
+            self.missed(missed)
+            self._receiver.notify(missed)
+        return is_asked
 
     def _update_pace(self, now: float) -> None:
         pace = self.sender.pace
