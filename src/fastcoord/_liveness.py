@@ -86,14 +86,14 @@ class Liveness:
         supervisor: Supervisor,
         sender: Sender,
         presence: Presence,
-        gap_detector: Rules,
+        rules: Rules,
         on_tick: Callable[[float], None],
     ) -> None:
         self._heartbeat = heartbeat
         self._supervisor = supervisor
         self._sender = sender
         self._presence = presence
-        self._gap_detector = gap_detector
+        self._rules = rules
         self._on_tick = on_tick
         self._loop = asyncio.get_running_loop()
         self._last_tick = 0.0
@@ -134,5 +134,5 @@ class Liveness:
             # every second one checks.
             self._peers_skipped = was_late and not self._peers_skipped
             if not self._peers_skipped:
-                self._gap_detector.tick(now)
+                self._rules.tick(now)
         self._on_tick(now)

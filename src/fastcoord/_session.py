@@ -78,7 +78,7 @@ class Session:
         self._loop = loop
         self.name = f"node {self.node_id}"
         is_streaming = cluster.stream is not None
-        self._gap_detector = Rules(
+        self._rules = Rules(
             heartbeat=cluster.heartbeat,
             started_at=loop.time(),
             watcher=self,
@@ -90,14 +90,14 @@ class Session:
             incarnation=self.incarnation,
             protocol=cluster.protocol,
             deliver_own=not config.nats.no_echo,
-            rules=self._gap_detector,
+            rules=self._rules,
             on_request=self._on_request,
             on_question=self._on_question,
         )
         self._receiver.events_sid = EVENTS_SID
         self._receiver.presence_sid = PRESENCE_SID
         self._receiver.reply_sid = REPLY_SID
-        self._gap_detector.attach(self._receiver)
+        self._rules.attach(self._receiver)
         self.sender = (StreamSender if is_streaming else Sender)(
             config,
             node_id=self.node_id,
@@ -114,9 +114,9 @@ class Session:
             sender=self.sender,
             peers=PeersOfReceiver(
                 self._receiver,
-                self._gap_detector,
+                self._rules,
                 received_by=(
-                    self._gap_detector if self._stream is None else self._stream.feed
+                    self._rules if self._stream is None else self._stream.feed
                 ).received_by,
             ),
             without_presence=self._report_without_presence,
@@ -129,7 +129,7 @@ class Session:
             self._supervisor,
             self.sender,
             self._presence,
-            self._gap_detector,
+            self._rules,
             self._on_tick,
         )
         self._subscriptions = Subscriptions(config, self._receiver)
@@ -349,7 +349,7 @@ class Session:
         self.node_id, self.incarnation = node_id, new_incarnation()
         self.sender.begin_run(node_id, self.incarnation)
         self._receiver.rename(node_id, self.incarnation)
-        self._gap_detector.begin_run()
+        self._rules.begin_run()
         self._presence.begin_run(node_id, self.incarnation)
         self.name = self._supervisor.name = self._losses.name = self._log.name = f"node {node_id}"
         if self._stream is not None:
@@ -361,7 +361,7 @@ class Session:
         self.missed(missed)
         self._receiver.notify(missed)
         if self._stream is None and other.node_id != self.node_id:
-            self._gap_detector.introduced(
+            self._rules.introduced(
                 other.node_id,
                 other.incarnation,
                 other.connection,
@@ -446,7 +446,7 @@ class Session:
 
     def peers_are_back(self) -> None:
         self._hold.cancel()
-        self._gap_detector.awaited.clear()
+        self._rules.awaited.clear()
         self.sender.release()
 
     # ---------------------------------------------------------------- called by the supervisor
@@ -464,7 +464,7 @@ class Session:
             self._stream.use(connection)
         self._receiver.now = now
         self._receiver.received_at = time.time()
-        self._gap_detector.connected(now)
+        self._rules.connected(now)
         # Stalwart nodes cannot recognise a resend. While one is present, confirmed batches are not
         # sent again.
         stalwart_at = self._stalwart_received_at
@@ -472,11 +472,11 @@ class Session:
         if self._has_joined:
             self._receiver.notify(Reconnected(str(connection.server)))
         else:
-            self._gap_detector.settle_from(now)
+            self._rules.settle_from(now)
         discarded = self.sender.connected(
             connection,
             repeat=self.config.cluster.heartbeat if repeats else None,
-            hold=bool(self._gap_detector.awaited)
+            hold=bool(self._rules.awaited)
             and self._hold.begin(self.sender.seconds_to_expiry()),
             greet=self._greet,
         )
@@ -506,7 +506,7 @@ class Session:
         self._loss_reason = reason
         # Before the node has joined, a failed attempt is not reported as a lost connection.
         if self._has_joined:
-            self._gap_detector.disconnected()
+            self._rules.disconnected()
             self._receiver.notify(Disconnected(reason))
         self._hold.cancel()
         if self._stream is not None:
@@ -521,14 +521,14 @@ class Session:
         if right.direction == "publish":
             self.sender.refused(right.denied())
         else:
-            self._gap_detector.disconnected()
+            self._rules.disconnected()
 
     def connection_granted(self, right: Right) -> None:
         if not right.events_subject:
             if right.direction == "publish":
                 self.sender.permitted()
             else:
-                self._gap_detector.connected(self._loop.time())
+                self._rules.connected(self._loop.time())
         self._presence.connected()
 
     def connection_given_up(self, reason: str) -> None:

@@ -12,6 +12,7 @@ from support.receiving.receiving_side import (
     SENDER,
     Received,
     ReceivingSide,
+    payload,
 )
 
 OTHER = INCARNATION + 1
@@ -161,6 +162,15 @@ def test_unnumbered_own_id_is_reported() -> None:
     receiver = ReceivingSide()
     assert lasting(receiver, RECEIVER) == [DuplicateNodeId(RECEIVER)]
     assert lasting(receiver, RECEIVER) == []
+
+
+def test_malformed_header_is_no_duplicate() -> None:
+    receiver = ReceivingSide()
+    for _ in range(2):
+        assert receiver.receive_payload("malformed", payload([5], RECEIVER)) == []
+        receiver.now += 3 * HEARTBEAT + 0.01
+    assert receiver.watcher.duplicate_ids == []
+    assert receiver.receiver.malformed == 2
 
 
 def test_stray_unnumbered_message_is_delivered() -> None:

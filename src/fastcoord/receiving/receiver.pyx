@@ -202,6 +202,10 @@ cdef class Receiver(MessageSink):
             if header.state != HEADER_PRESENT or header.incarnation != self.incarnation:
                 if header.state == HEADER_PRESENT and header.note == c'g':
                     return 0
+                if header.state not in (HEADER_PRESENT, HEADER_ABSENT):
+                    # A header that cannot be read is no sign of another node.
+                    self.malformed += 1
+                    return 0
                 return self.ask(
                     self.rules.own_id_received,
                     (header.incarnation if header.state == HEADER_PRESENT else None,),
