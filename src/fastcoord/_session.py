@@ -476,8 +476,7 @@ class Session:
         discarded = self.sender.connected(
             connection,
             repeat=self.config.cluster.heartbeat if repeats else None,
-            hold=bool(self._rules.awaited)
-            and self._hold.begin(self.sender.seconds_to_expiry()),
+            hold=bool(self._rules.awaited) and self._hold.begin(self.sender.seconds_to_expiry()),
             greet=self._greet,
         )
         self._report_too_large(connection, discarded)
