@@ -65,6 +65,16 @@ async def test_peers_confirm_events(tmp_path: Path, config: Path, server: LocalS
         assert json.loads(command.out)["peers"] == [2, 3]
 
 
+def test_event_may_follow_options(config: Path) -> None:
+    done = publish(
+        config, "--json", "StateChange", "--node-id", "9", "account_id=7", "change_id=1", "types=1"
+    )
+    assert (done.returncode, json.loads(done.stdout)["published"]) == (0, 1), done.stderr
+    wrong = publish(config, "--json", "ReloadSettings", "--pers")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "there is no argument '--pers' here, did you mean --peers?" in wrong.stderr
+
+
 async def test_unconfirmed_peer_is_named(tmp_path: Path, server: LocalServer) -> None:
     config = tmp_path / "node.toml"
     config.write_text(node_toml(server, timeout={"request": "2s"}))

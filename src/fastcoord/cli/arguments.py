@@ -55,7 +55,7 @@ EPILOGUE = "Exit status: 0 success, 1 failure, 2 wrong usage, 130 after Ctrl-C."
 class Command(Protocol):
     """The functions of a command's module."""
 
-    def configure(self, parser: argparse.ArgumentParser) -> None:
+    def configure(self, parser: SentenceParser) -> None:
         """Add the description and the arguments of the command."""
 
     def run(self, arguments: argparse.Namespace) -> int:
@@ -70,6 +70,8 @@ class SentenceParser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **options)
         self.commands: dict[str, SentenceParser] = {}
         """The parsers of the commands, or of the actions of one command."""
+        self.words: str | None = None
+        """The ``dest`` of the argument that also takes the words behind an option."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see '{self.prog} --help'\n")
@@ -81,6 +83,13 @@ class SentenceParser(argparse.ArgumentParser):
         if unknown:
             command = self.commands.get(found.command, self)
             command = command.commands.get(getattr(found, "action", ""), command)
+            if command.words:
+                # argparse gives nothing to nargs="*" if an option stands before the words.
+                words = [word for word in unknown if not word.startswith("-")]
+                setattr(found, command.words, [*getattr(found, command.words), *words])
+                unknown = [word for word in unknown if word.startswith("-")]
+                if not unknown:
+                    return found
             word = unknown[0].partition("=")[0]
             known = [option for action in command._actions for option in action.option_strings]
             near = difflib.get_close_matches(word, known, n=1)

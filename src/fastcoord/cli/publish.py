@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from fastcoord import Config, Event, Node
+    from fastcoord.cli.arguments import SentenceParser
     from fastcoord.wire.event_classes import Publishable
 
 __all__ = ["configure", "run"]
@@ -46,11 +47,12 @@ IGNORED_KEYS = ("received_at", "node_id")
 NOTICES = frozenset(kind.__name__ for kind in fastcoord.Notice.__subclasses__())
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: SentenceParser) -> None:
     """Add the description and the arguments of the command."""
     parser.description = DESCRIPTION
     add_file(parser)
     add_node_id(parser)
+    parser.words = "event"
     parser.add_argument(
         "event",
         nargs="*",
