@@ -67,6 +67,24 @@ async def test_peers_prints_columns(tmp_path: Path, config: Path, server: LocalS
     assert re.fullmatch(r" *2  fastcoord  up +0 +0  \d\.\d s ago +\d+\.\d\d ms", row)
 
 
+async def test_frozen_peer_delays_nothing(tmp_path: Path, server: LocalServer) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(node_toml(server, cluster={"heartbeat": "1m"}, timeout={"request": "10m"}))
+    async with (
+        start("listen", str(config), "--node-id", "2", directory=tmp_path) as frozen,
+        start("peers", str(config), "--watch", directory=tmp_path) as peers,
+    ):
+        await until(lambda: " ms" in peers.out)
+        frozen.process.send_signal(signal.SIGSTOP)
+        try:
+            shown = peers.out.count("round trip")
+            await until(lambda: peers.out.count("round trip") > shown + 2)
+        finally:
+            frozen.process.send_signal(signal.SIGCONT)
+        await interrupt(peers)
+        await interrupt(frozen)
+
+
 async def test_watched_peers_are_refreshed(
     tmp_path: Path, config: Path, server: LocalServer
 ) -> None:

@@ -38,6 +38,10 @@ example: fastcoord peers node.toml --wait 10
 """
 
 REFRESH_INTERVAL = 1.0
+
+PING_TIMEOUT = 1.0
+"""Seconds. A node that has just ended must not delay the report about the others."""
+
 COLUMNS = ("node", "kind", "state", "received", "missed", "last received", "round trip")
 
 
@@ -138,8 +142,8 @@ async def _ping_all(node: Node) -> None:
     """Measure the round trip of every node that answers pings."""
 
     async def ping(node_id: int) -> None:
-        with contextlib.suppress(ConnectionLost, RequestTimeout):
-            await node.ping(node_id)
+        with contextlib.suppress(ConnectionLost, RequestTimeout, asyncio.TimeoutError):
+            await asyncio.wait_for(node.ping(node_id), PING_TIMEOUT)
 
     await asyncio.gather(*(ping(peer.node_id) for peer in node.peers() if peer.is_up))
 
