@@ -139,6 +139,23 @@ async def test_advised_edit_solves_problem(
     assert (await run("check", file))[0] == 0
 
 
+async def test_connected_check_reports_stream(
+    tmp_path: Path, shared_jetstream_server: LocalServer
+) -> None:
+    file = write(tmp_path, shared_jetstream_server, "TRIED")
+    words = ("check", "--connect", str(file))
+    async with start(*words, directory=tmp_path) as check:
+        assert await check.wait() == 1
+    assert check.out.splitlines()[-1].startswith(
+        "  stream          failed   JetStream: stream not f"
+    )
+    assert "make it with 'fastcoord stream create FILE'" in check.err
+    assert (await run("create", file))[0] == 0
+    async with start(*words, directory=tmp_path) as check:
+        assert await check.wait() == 0, check.err
+    assert "  stream          ok       TRIED stores the events" in check.out.splitlines()
+
+
 async def test_missing_stream_names_command(
     tmp_path: Path, shared_jetstream_server: LocalServer
 ) -> None:

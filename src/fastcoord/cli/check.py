@@ -10,7 +10,7 @@ import fastcoord
 from fastcoord.cli.arguments import add_file, add_node_id, random_node_id
 from fastcoord.cli.running import WrongUsage, run_until_interrupted
 from fastcoord.config import describe, doubtful_settings, load_with_sources
-from fastcoord.errors import ConnectError, PermissionDenied
+from fastcoord.errors import ConnectError, PermissionDenied, RequestTimeout, StreamError
 from fastcoord.nats.probe import Finding, probe
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fastcoord.config import Config
+    from fastcoord.errors import FastcoordError
 
 __all__ = ["configure", "run"]
 
@@ -30,7 +31,8 @@ print all of them instead. Secrets are never shown.
 
 With --connect, try every server address: DNS, TCP, TLS, authentication, the rights to subscribe and
 to answer, and whether own messages come back. Then join the cluster with a random node id and leave
-it again, which proves the rights to publish and to ask. Other nodes see it join and leave.
+it again, which proves the stream, if it is set, and the rights to publish and to ask. Other nodes
+see it join and leave.
 
 example: fastcoord check --connect node.toml
 """
@@ -107,14 +109,25 @@ async def _visit(config: Config, node_id: int, as_json: bool) -> int:
 
 
 async def _join(config: Config, node_id: int, report: Callable[[Finding], None]) -> None:
-    """Join the cluster and leave it; report whether the node may publish and ask."""
+    """Join the cluster and leave it; report the stream and the rights to publish and to ask."""
     subject, presence = config.cluster.subject, config.cluster.presence_subject
     try:
         async with fastcoord.connect(config, node_id=node_id) as node:
             await node.flush()
-    except ConnectError as error:
-        is_presence = isinstance(error, PermissionDenied) and error.subject == presence != subject
-        report(Finding("ask" if is_presence else "publish", "failed", str(error)))
+    except (ConnectError, RequestTimeout, StreamError) as error:
+        report(Finding(_failed_step(error, config), "failed", str(error)))
         return
+    if config.cluster.stream is not None:
+        report(Finding("stream", "ok", f"{config.cluster.stream} stores the events"))
     report(Finding("publish", "ok", f"{subject}, as node {node_id}", subject))
     report(Finding("ask", "ok", presence, presence))
+
+
+def _failed_step(error: FastcoordError, config: Config) -> str:
+    """Return what a node could not do when joining failed with this error."""
+    subject = error.subject if isinstance(error, PermissionDenied) else ""
+    if isinstance(error, StreamError) or subject.startswith("$JS."):
+        return "stream"
+    return (
+        "ask" if subject == config.cluster.presence_subject != config.cluster.subject else "publish"
+    )
