@@ -68,7 +68,7 @@ async def test_listen_ends_with_totals(config: str, server: LocalServer) -> None
             await until(lambda: "ReloadBlockedIps" in terminal.text)
             terminal.press(b"\x03")
             assert await terminal.process.wait() == 130
-        await until(lambda: "2 events of 1 nodes" in terminal.text)
+        await until(lambda: "2 events of 1 node " in terminal.text)
         assert terminal.is_clean
         assert "Traceback" not in terminal.text
 

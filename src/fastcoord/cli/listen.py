@@ -166,7 +166,8 @@ class Writer:
         counts = ", ".join(f"{count:,} {name}" for name, count in self._events.most_common())
         missed = f"{self._missed:,} missed" if self._missed or not self._has_unknown_loss else ""
         unknown = "an unknown number missed" if self._has_unknown_loss else ""
-        total = f"{self._events.total():,} events of {len(self._senders)} nodes"
+        events, nodes = self._events.total(), len(self._senders)
+        total = f"{events:,} event{'s'[: events != 1]} of {nodes} node{'s'[: nodes != 1]}"
         words = [total + (f" ({counts})" if counts else ""), missed, unknown]
         with contextlib.suppress(BrokenPipeError):
             print(f"fastcoord: {', '.join(filter(None, words))}", file=sys.stderr)

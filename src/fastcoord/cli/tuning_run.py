@@ -89,8 +89,11 @@ class TuningRun:
         :return: the state; it has no advice after Ctrl-C.
         :raises NotMeasured: a run is not valid.
         """
-        limit = f"up to {self._budget / 60:g} minutes"
-        print(f"fastcoord: {limit}; finished runs are kept in {self._file}", file=sys.stderr)
+        print(
+            f"fastcoord: a search of up to {self._budget / 60:g} min, then runs that confirm the"
+            f" result; finished runs are kept in {self._file}",
+            file=sys.stderr,
+        )
         with self._line:
             until_interrupted(self._work, self._stop)
         state = self._state()
@@ -126,8 +129,9 @@ class TuningRun:
 
     def _show(self, state: Any) -> None:
         elapsed = time.monotonic() - self._begun
+        limit = f" of {self._budget / 60:g}" if elapsed <= self._budget else ""
         self._line.text(
-            f"run {len(self._search.runs) + 1}, {elapsed / 60:.1f} of {self._budget / 60:g} min:"
+            f"run {len(self._search.runs) + 1}, {elapsed / 60:.1f}{limit} min:"
             f" {self._step}: {state.phase} {state.share:.0%}, missed {state.missed:,}"
         )
 

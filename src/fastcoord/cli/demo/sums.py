@@ -63,7 +63,13 @@ def add_up(reports: Mapping[int, NodeReport], *, is_loss_expected: bool = False)
             f"{missed:,} are reported as missing, the others" if missed else "none is missing, each"
         )
         verdict += f": {result} arrived once and in order, every sum adds up"
-    return Summary(tuple(tables), f"{verdict}.", tuple(problems))
+    verdict += "."
+    if any(report.unattributed for report in reports.values()):
+        verdict += (
+            " A notice without a number: while a node is disconnected, it cannot know whether it"
+            " misses something."
+        )
+    return Summary(tuple(tables), verdict, tuple(problems))
 
 
 def _losses(reports: Mapping[int, NodeReport]) -> Table:
