@@ -276,13 +276,14 @@ class Session:
     def peers(self) -> tuple[Peer, ...]:
         """Return the stats of every other node, by node id."""
         since_epoch = time.time() - self._loop.time()
+        streamed = {} if self._stream is None else self._stream.feed.received_from
         return tuple(
             Peer(
                 node_id=state.node_id,
                 incarnation=state.incarnation if state.has_header else None,
                 is_up=state.history.is_up if state.has_header else None,
                 last_heard=since_epoch + state.last_received_at,
-                received=state.received,
+                received=state.received + streamed.get(state.node_id, 0),
                 missed=state.missed,
                 round_trip=self._presence.questions.round_trips.get(state.node_id),
             )

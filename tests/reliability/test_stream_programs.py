@@ -50,6 +50,17 @@ async def test_program_that_takes_nothing_holds_up_no_other(jetstream_server: Lo
         assert crowd.received[1] == [(2, number) for number in range(3000)]
 
 
+async def test_peers_count_streamed_events(jetstream_server: LocalServer) -> None:
+    async with stream_crowd(jetstream_server, size=2) as crowd:
+        receiver, sender = crowd.nodes
+        await crowd.publish(sender, 1000)
+        await until(lambda: len(crowd.received[1]) == 1000)
+        (peer,) = receiver.peers()
+        assert (peer.node_id, peer.received, peer.missed) == (2, 1000, 0)
+        (silent,) = sender.peers()
+        assert (silent.node_id, silent.received) == (1, 0)
+
+
 async def test_peers_confirm_what_the_stream_has(jetstream_server: LocalServer) -> None:
     async with stream_crowd(jetstream_server) as crowd:
         sender = crowd.nodes[0]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from fastcoord.events import Cause
     from fastcoord.receiving.receiver import PeerState, Receiver
 
-__all__ = ["HEARTBEATS_UNTIL_DOWN", "Runs", "Watcher"]
+__all__ = ["HEARTBEATS_UNTIL_DOWN", "U64_MAX", "Runs", "Watcher"]
 
 HEARTBEATS_UNTIL_DOWN = 3
 HEARTBEATS_UNTIL_SETTLED = 2

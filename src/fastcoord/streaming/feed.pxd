@@ -22,6 +22,7 @@ cdef class Feed:
     cdef public int64_t low_demand     # `demand` at which the owner is called
     cdef public double last_at       # when the consumer last sent something
     cdef readonly uint64_t received
+    cdef readonly dict received_from   # node id -> events
     cdef readonly uint64_t received_batches
     cdef readonly uint64_t received_bytes
     cdef readonly uint64_t duplicates

@@ -39,6 +39,7 @@ cdef class Feed:
     :ivar number: the number of the last delivery of the present consumer.
     :ivar pending: how many messages of the stream were behind the last one when it was sent.
     :ivar demand: how many messages were requested and have not arrived.
+    :ivar received_from: the events of each node, by node id, that were put into the rings.
     :ivar low_demand: at this demand or less, ``low`` of the owner is called.
     """
 
@@ -49,6 +50,7 @@ cdef class Feed:
         self.ring = ring
         self.live = live
         self.runs = Runs()
+        self.received_from = {}
         self.low_demand = -1
 
     # ---------------------------------------------------------------------- consumers
@@ -299,6 +301,8 @@ cdef class Feed:
         cdef list rings = self.receiver.rings
         if self.ring is not None or rings:
             content = PyBytes_FromStringAndSize(<char*>payload, size)
+        self.received_from[node_id] = self.received_from.get(node_id, 0) + count
+        if self.ring is not None or rings:
             if self.ring is not None:
                 put_into(self.ring, self.sequence, content, start, count, node_id, self)
             else:

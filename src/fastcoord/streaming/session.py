@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from fastcoord.errors import ConnectionLost, StreamError
 from fastcoord.events import Missed
 from fastcoord.nats.jetstream import JetStream
+from fastcoord.receiving.runs import U64_MAX
 from fastcoord.stats import StreamStats
 from fastcoord.streaming.acknowledgements import Acknowledgements
 from fastcoord.streaming.feed import Feed
@@ -233,6 +234,10 @@ class StreamSession:
 
     def missed(self, consumer: PullConsumer, missed: Missed) -> None:
         if consumer is self._live:
+            if missed.node_id is not None and missed.events is not None:
+                peer = self._receiver.peers.get(missed.node_id)
+                if peer is not None:
+                    peer.missed = min(peer.missed + missed.events, U64_MAX)
             self._watcher.missed(missed)
 
     def other_protocol(
