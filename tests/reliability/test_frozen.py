@@ -216,7 +216,7 @@ async def test_interrupted_write_is_repeated(
         publish = Connection.publish
         interrupted = asyncio.Event()
 
-        def interrupt(connection: Connection, *given: Any, **more: Any) -> int:
+        def interrupt(_: Connection, *given: Any, **more: Any) -> int:
             monkeypatch.setattr(Connection, "publish", publish)
             interrupted.set()
             raise InterruptedError("for the test")
