@@ -145,6 +145,14 @@ async def test_initial_configuration_connects(
     assert loaded.cluster.protocol == {"own": "fastcoord-1", "stalwart": "stalwart-0.15"}[cluster]
 
 
+def test_initial_node_id_may_be_auto() -> None:
+    text = run("init", "--node-id", "auto").stdout
+    assert parse_config(text).cluster.node_id == "auto"
+    wrong = run("init", "--node-id", "other")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "'other' is not a whole number from 0 to 65,535" in wrong.stderr
+
+
 def test_initial_configuration_has_each_setting() -> None:
     text = run("init").stdout
     keys = re.findall(r"^(?:# )?([a-z.-]+) = ", text, re.MULTILINE)

@@ -21,13 +21,13 @@ example: fastcoord init stalwart --address nats.example.org --node-id 90 > node.
 
 OWN = """\
 # The configuration of one fastcoord node. All nodes of a cluster use the same file, except for
-# node-id.
+# node-id, unless it is "auto".
 """
 
 STALWART = """\
 # The configuration of a node that joins a Stalwart 0.14 or 0.15 cluster. Address, credentials, TLS
 # and subject must be those of the cluster; the node-id must differ from that of every Stalwart
-# node. For Stalwart 0.16, set protocol = "stalwart-0.16".
+# node. For Stalwart 0.16 or 1.0, set protocol = "stalwart-0.16" or "stalwart-1.0".
 """
 
 
@@ -47,10 +47,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--node-id",
-        type=number(int, 0, 65535),
+        type=lambda text: text if text == "auto" else number(int, 0, 65535)(text),
         default=1,
         metavar="ID",
-        help="the node id (default: 1)",
+        help="the node id, or auto: each node chooses a free one (default: 1)",
     )
 
 

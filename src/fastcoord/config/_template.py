@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from fastcoord.config._describe import value_text
 from fastcoord.config._document import quoted
@@ -26,11 +27,11 @@ _EXAMPLES = {
 """Values for settings that have no default."""
 
 
-def template(*, address: str, node_id: int, protocol: str) -> str:
+def template(*, address: str, node_id: int | Literal["auto"], protocol: str) -> str:
     """Write a configuration with every setting; settings with a default are commented out.
 
     :param address: the address of the server.
-    :param node_id: the node id.
+    :param node_id: the node id, or ``"auto"``.
     :param protocol: the wire protocol.
     :return: the TOML.
     """
@@ -41,7 +42,7 @@ def template(*, address: str, node_id: int, protocol: str) -> str:
     given = {
         "address": f"[{quoted(address)}]",
         "coordinator": '"nats"',
-        "node-id": str(node_id),
+        "node-id": quoted(node_id) if isinstance(node_id, str) else str(node_id),
         "protocol": quoted(protocol),
     }
     lines = ['[store."nats"]', 'type = "nats"']
