@@ -152,6 +152,7 @@ async def test_check_reports_each_right(tmp_path: Path) -> None:
         async with start("check", "--connect", url, directory=tmp_path) as check:
             assert await check.wait() == 1
     assert findings(check.out)["subscribe"] == ["ok", "ok", "warning"]
+    assert "; without it, answers travel on the presence subject" in check.out
     assert findings(check.out)["publish"] == ["ok", "failed"]
     (line,) = check.err.splitlines()
     assert line.startswith("fastcoord: cluster: publish: ")

@@ -229,6 +229,8 @@ async def round_trip_of(connection: Connection) -> float:
 def right_finding(right: Right, state: State) -> Finding:
     """Report a right; if the server refuses it, with what to grant."""
     text = right.subject if state == "ok" else str(right.denied())
+    if state == "warning":
+        text += "; without it, answers travel on the presence subject, where every node reads them"
     return Finding(right.direction, state, text, right.subject)
 
 
