@@ -16,7 +16,7 @@ from support.cluster.nodes import joined
 from support.faults.freezing import freeze
 from support.faults.proxy import Proxy
 from support.servers.routed_pair import routed_pair
-from support.wait import until
+from support.wait import POLL_INTERVAL, until
 
 CLUSTER: dict[str, Any] = {"protocol": "fastcoord-1", "heartbeat": "200ms"}
 TIMEOUT = {"connection": "1s"}
@@ -99,7 +99,10 @@ async def test_thawed_server_of_moved_sender_keeps_order() -> None:
             await gate.accept()
             await freeze(pair.near)
             # The frozen server has these events, and they are sent again through the other one.
-            await nodes.ledger.publish(sender, 100)
+            for _ in range(20):
+                await nodes.ledger.publish(sender, 5)
+                # The next five events are another batch.
+                await asyncio.sleep(POLL_INTERVAL)
             await until(lambda: sender.stats().reconnects == 1)
             await nodes.ledger.publish(sender, 100)
             await nodes.even()
@@ -124,7 +127,11 @@ async def test_thawed_server_of_former_run_is_no_duplicate() -> None:
             await former.publish(numbered_event(2, 0))
             await until(lambda: receiver.stats().received == 1)
             await freeze(pair.near)
-            await former.publish(*(numbered_event(2, number) for number in range(1, 101)))
+            for number in range(1, 101, 5):
+                await former.publish(
+                    *(numbered_event(2, each) for each in range(number, number + 5))
+                )
+                await asyncio.sleep(POLL_INTERVAL)
             await until(lambda: not former.is_connected)
             assert await former.close(timeout=0.1) == 100
         async with accounted(pair.far, 2, cluster=CLUSTER) as again:
