@@ -26,8 +26,11 @@ def run_job(node: blocking.Node, job: int) -> None:
 
 
 def work(node: blocking.Node, jobs: int) -> None:
-    with ThreadPoolExecutor(THREADS) as pool:
+    pool = ThreadPoolExecutor(THREADS)
+    try:
         list(pool.map(lambda job: run_job(node, job), range(jobs)))
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C, no further job begins
     node.flush()  # the server has all results
     print(f"{node.stats().confirmed} results confirmed", flush=True)
 

@@ -2,6 +2,7 @@
 
 import html
 import json
+import os
 import re
 import shutil
 import signal
@@ -35,6 +36,11 @@ def tune(*words: str, timeout: float = 240, cwd: Path) -> subprocess.CompletedPr
     )
 
 
+LONG = pytest.mark.skipif(
+    not os.environ.get("FASTCOORD_LONG"), reason="a longer search: make tune-proof"
+)
+
+
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a search whose present capacity is too small: state, report and output."""
@@ -63,6 +69,7 @@ def test_search_recommends_enough(searched: Path) -> None:
     assert "capacity.client" in output.partition("These settings did not matter:")[2]
 
 
+@LONG
 def test_small_load_needs_no_change(tmp_path: Path) -> None:
     done = tune("--rate", "100", "--lone", "--stall", "0.3", *QUICK, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -112,6 +119,7 @@ def runs_in(file: str) -> list[Any]:
     return list(json.loads(Path(file).read_bytes())["runs"])
 
 
+@LONG
 async def test_interrupted_search_resumes(tmp_path: Path) -> None:
     file = str(tmp_path / "state.json")
     words = ("tune", *LOAD, *QUICK, "--state", file)

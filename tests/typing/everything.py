@@ -132,7 +132,7 @@ def every_configuration(text: str) -> fastcoord.Config:
         reveal_type(problem.line)  # int | None
         reveal_type(problem.message)  # str
         raise
-    reveal_type(config.cluster.node_id)  # int
+    reveal_type(config.cluster.node_id)  # int | Literal['auto']
     reveal_type(config.nats.timeout.request)  # float
     return config
 

@@ -59,6 +59,10 @@ async def make_stream(servers: Sequence[Reachable], **settings: Any) -> None:
             with contextlib.suppress(APIError, nats.errors.TimeoutError):
                 await jetstream.add_stream(StreamConfig(name=STREAM, **settings))
                 return True
+            with contextlib.suppress(APIError, nats.errors.TimeoutError):
+                # A test may have left its stream behind if no leader answered its deletion.
+                for left in await jetstream.streams_info():
+                    await jetstream.delete_stream(left.config.name)
             return False
 
         await until(made)
