@@ -164,7 +164,6 @@ async def test_simultaneous_claims_are_settled(
     try:
         # On a busy machine, a node may object after another one has joined.
         await until(lambda: len({node.node_id for node in nodes}) == 8, timeout=30.0)
-        assert 20_000 in {node.node_id for node in nodes}
     finally:
         for node in nodes:
             await node.close()
