@@ -71,10 +71,14 @@ fmt: build ## format, and apply the fixes of ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: build ## run all benchmarks and update docs/performance.md; ARGS=--short
+# The other Pythons are compiled first, so that no compiler runs beside a contest.
+bench: build ## run all benchmarks and update docs/performance.md; ARGS=--short PYTHONS="3.10 3.12 3.13"
 	$(BIN)/pip install -q --group bench
+	$(if $(PYTHONS),$(BIN)/python -m benchmarks.pythons $(PYTHONS) --prepare)
 	$(BIN)/python -m benchmarks.run --output benchmarks/results/latest.json $(ARGS)
-	$(BIN)/python -m benchmarks.report benchmarks/results/latest.json --docs docs/performance.md
+	$(if $(PYTHONS),$(BIN)/python -m benchmarks.pythons $(PYTHONS) --output benchmarks/results/pythons.json -- $(ARGS))
+	$(BIN)/python -m benchmarks.report benchmarks/results/latest.json \
+	  $(if $(PYTHONS),benchmarks/results/pythons.json) --docs docs/performance.md
 
 bench-quick: build ## check that the benchmarks work; the figures mean nothing
 	$(BIN)/python -m pytest -q benchmarks

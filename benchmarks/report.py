@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import blocking, goals
+from benchmarks import blocking, by_python
 from benchmarks.figures import number, table
 
 Results = dict[str, Any]
@@ -45,13 +45,9 @@ def facts(results: Results) -> str:
     return table(("", ""), lines)
 
 
-def scores(results: Results) -> str:
-    """Format each goal with the measured value."""
-    rows = [
-        (each.what, each.written, each.goal, each.stretch, each.verdict)
-        for each in goals.judged(results)
-    ]
-    return table(("", "measured", "goal", "stretch", "reached"), rows)
+def python(results: Results) -> str:
+    """Return the Python of the figures, for the head of a table."""
+    return f"CPython {results['facts']['python']}"
 
 
 def micro(results: Results) -> str:
@@ -68,11 +64,15 @@ def micro(results: Results) -> str:
                     times(figure["ratio"]) if place else "",
                 )
             )
-    return table(("job", "", "ns per event", "least .. most", "fastcoord is better by"), rows)
+    return table(
+        (f"job, {python(results)}", "", "ns per event", "least .. most", "fastcoord is better by"),
+        rows,
+    )
 
 
-def exchanged(part: dict[str, Any]) -> str:
+def exchanged(results: Results, name: str) -> str:
     """Format the throughput from process to process."""
+    part = results[name]
     if not part["figures"]["rate"]:
         return "No peer passed the check.\n"
     processor = {
@@ -81,19 +81,19 @@ def exchanged(part: dict[str, Any]) -> str:
     }
     rows = []
     for figure in part["figures"]["rate"]:
-        name = figure["name"]
+        peer = figure["name"]
         rows.append(
             (
-                name,
+                peer,
                 number(figure["median"]),
                 spread(figure),
-                times(figure["ratio"]) if not name.startswith("fastcoord") else "",
-                number(processor["publisher"][name]["median"]),
-                number(processor["subscriber"][name]["median"]),
+                times(figure["ratio"]) if not peer.startswith("fastcoord") else "",
+                number(processor["publisher"][peer]["median"]),
+                number(processor["subscriber"][peer]["median"]),
             )
         )
     header = (
-        "",
+        python(results),
         "events per second",
         "least .. most",
         "fastcoord is better by",
@@ -101,15 +101,15 @@ def exchanged(part: dict[str, Any]) -> str:
         "subscriber, CPU ns per event",
     )
     lines = [table(header, rows)]
-    lines += [f"Not measured: {name}: {why}." for name, why in part["failed"].items()]
-    lines += [f"Not measured: {name}: {why}." for name, why in part["absent"].items()]
+    lines += [f"Not measured: {peer}: {why}." for peer, why in part["failed"].items()]
+    lines += [f"Not measured: {peer}: {why}." for peer, why in part["absent"].items()]
     return "\n\n".join(lines)
 
 
 def user_many(results: Results) -> str:
     """Format one sender with eight receivers, and eight with one."""
     header = (
-        "",
+        python(results),
         "senders",
         "receivers",
         "events per second at a receiver",
@@ -148,7 +148,9 @@ def latency(results: Results) -> str:
                 )
             )
     names = [f"p{each.removesuffix('.0')}" for each in ways[0]["percentiles"]]
-    return table(("rate", "microseconds", *names, "maximum", "p50 of the rounds", *FROM_CALL), rows)
+    return table(
+        ("rate", f"µs, {python(results)}", *names, "maximum", "p50 of the rounds", *FROM_CALL), rows
+    )
 
 
 def stages(results: Results) -> str:
@@ -210,14 +212,17 @@ def grown(results: Results, name: str) -> str:
 
 TABLES: dict[str, Callable[[Results], str]] = {
     "facts": facts,
-    "goals": scores,
+    "goals": by_python.scores,
     "micro": micro,
-    "user_loop": lambda results: exchanged(results["user_loop"]),
-    "user_one_event": lambda results: exchanged(results["user_one_event"]),
+    "micro_by_python": by_python.micro,
+    "user_loop": lambda results: exchanged(results, "user_loop"),
+    "user_loop_by_python": lambda results: by_python.exchanged(results, "user_loop"),
+    "user_one_event": lambda results: exchanged(results, "user_one_event"),
+    "user_one_event_by_python": lambda results: by_python.exchanged(results, "user_one_event"),
     "user_many": user_many,
     "blocking": lambda results: blocking.formatted(results["blocking"]),
-    "end_to_end": lambda results: exchanged(results["end_to_end"]),
-    "one_event": lambda results: exchanged(results["one_event"]),
+    "end_to_end": lambda results: exchanged(results, "end_to_end"),
+    "one_event": lambda results: exchanged(results, "one_event"),
     "latency": latency,
     "stages": stages,
     "footprint": footprint,
@@ -233,7 +238,7 @@ def has(results: Results, name: str) -> bool:
     """Return whether a run has the results of a table."""
     if name.startswith("growth_"):
         return name.removeprefix("growth_") in results.get("growth", {})
-    return name in ("facts", "goals") or name in results
+    return name in ("facts", "goals") or name.removesuffix("_by_python") in results
 
 
 def markdown(results: Results) -> str:

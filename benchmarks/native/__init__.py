@@ -71,26 +71,41 @@ def loop() -> Any:
 @functools.cache
 def ring_loop() -> ModuleType:
     """Return the extension module that calls a ring from compiled code."""
+    return extension("ring_loop")
+
+
+@functools.cache
+def beyond() -> ModuleType:
+    """Return the extension module with other forms of a batch than objects."""
+    return extension("beyond")
+
+
+def extension(name: str) -> ModuleType:
+    """Return an extension module of this folder, built for this Python.
+
+    :raises Unavailable: it does not compile.
+    """
     from Cython.Compiler.Main import compile as cythonize
 
-    import fastcoord.receiving.ring
+    import fastcoord
 
-    source = HERE / "ring_loop.pyx"
-    packages = Path(fastcoord.receiving.ring.__file__).parents[2]
-    BUILT.mkdir(parents=True, exist_ok=True)
-    # The result depends on the layout of Ring.
-    layout = (packages / "fastcoord" / "receiving" / "ring.pxd").read_bytes() + source.read_bytes()
-    generated = BUILT / f"ring_loop-{hashlib.sha256(layout).hexdigest()[:12]}" / "ring_loop.c"
+    source = HERE / f"{name}.pyx"
+    packages = Path(fastcoord.__file__).parents[1]
+    declared = sorted((packages / "fastcoord").rglob("*.pxd"))
+    # The result depends on the memory layouts that are declared in the package.
+    layout = b"".join(path.read_bytes() for path in [*declared, source])
+    generated = BUILT / f"{name}-{hashlib.sha256(layout).hexdigest()[:12]}" / f"{name}.c"
     if not generated.exists():
-        generated.parent.mkdir(exist_ok=True)
+        generated.parent.mkdir(parents=True, exist_ok=True)
         done = cythonize(str(source), output_file=str(generated), include_path=[str(packages)])
         if done.num_errors:
             generated.unlink(missing_ok=True)
-            raise Unavailable("ring_loop.pyx does not compile")
+            raise Unavailable(f"{source.name} does not compile")
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     include = sysconfig.get_paths()["include"]
-    built = compile_c(generated, suffix, ["-shared", "-fPIC", f"-I{include}"])
-    spec = importlib.util.spec_from_file_location("ring_loop", built)
+    options = ["-shared", "-fPIC", f"-I{include}", f"-I{packages}"]
+    built = compile_c(generated, suffix, options)
+    spec = importlib.util.spec_from_file_location(name, built)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -40,6 +40,17 @@ class Batch(Sequence[Event]):
         """Return the position of the first equal event; raise ValueError if there is none."""
     def count(self, event: Any) -> int:
         """Return how many events of the batch are equal to ``event``."""
+    def columns(self, kind: type[Event]) -> dict[str, memoryview]:
+        """Return the fields of all events of one kind as columns, for example for NumPy.
+
+        ``numpy.asarray`` uses the memory of a column without a copy.
+
+        :param kind: an event class whose fields are all unsigned integers or bools, such as
+            ``StateChange``. Events of other kinds are left out.
+        :return: a read-only ``memoryview`` of u64 for each field, by its name, with an item for
+            each event in the order of the batch; a bool is 0 or 1.
+        :raises TypeError: ``kind`` is not such a class.
+        """
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 

@@ -11,6 +11,7 @@ from cpython.tuple cimport PyTuple_GET_SIZE, PyTuple_New
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from fastcoord.wire.columns cimport columns_of
 from fastcoord.wire.decode cimport decode_event, decode_run, explain
 from fastcoord.wire.encode cimport encode_event, encode_run
 from fastcoord.wire.events cimport Event, is_event
@@ -78,6 +79,19 @@ cdef class Batch:
     def count(self, event):
         """Return how many events of the batch are equal to ``event``."""
         return self.events.count(event)
+
+    def columns(self, kind):
+        """Return the fields of all events of one kind as columns, for example for NumPy.
+
+        ``numpy.asarray`` uses the memory of a column without a copy.
+
+        :param kind: an event class whose fields are all unsigned integers or bools, such as
+            ``StateChange``. Events of other kinds are left out.
+        :return: a read-only ``memoryview`` of u64 for each field, by its name, with an item for
+            each event in the order of the batch; a bool is 0 or 1.
+        :raises TypeError: ``kind`` is not such a class.
+        """
+        return columns_of(self.events, kind)
 
     def __eq__(self, other):
         if not isinstance(other, Batch):

@@ -34,7 +34,7 @@ NODE = (
     "subscribe",
 )
 ATTRIBUTES = {
-    "Batch": ("count", "index", "node_id", "received_at", "sequence"),
+    "Batch": ("columns", "count", "index", "node_id", "received_at", "sequence"),
     "Connecting": (),
     "Node": NODE,
     "Subscription": ("batches", "close", "sender", "sequence", "stats", "take_nowait"),

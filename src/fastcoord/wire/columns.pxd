@@ -1,0 +1,3 @@
+# cython: language_level=3
+
+cdef dict columns_of(tuple events, cls)
