@@ -1,6 +1,8 @@
 """Nodes that choose their id themselves."""
 
 import asyncio
+import itertools
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
@@ -14,6 +16,8 @@ from fastcoord.presence import own_id
 from fastcoord.server import LocalServer
 from support.cluster.ledger import PLACE, numbered_event
 from support.cluster.nodes import Reachable, joined, node_toml
+from support.faults.frames import Frame
+from support.faults.proxy import Proxy
 from support.processes.workers import workers
 from support.scale import repeats
 from support.servers.parted_cluster import parted_cluster
@@ -92,6 +96,15 @@ def check(accounts: list[Account]) -> None:
             assert lost <= sum(missed.events or 0 for missed in reported)
 
 
+def is_note(frame: Frame, note: bytes) -> bool:
+    """Return whether a frame is a message of this kind in ``fastcoord-1``."""
+    return re.search(rb"\r\nF:1[a-z]" + note, frame.header) is not None
+
+
+async def _connect(config: fastcoord.Config) -> Node:
+    return await fastcoord.connect(config)
+
+
 def config_of(servers: Reachable) -> fastcoord.Config:
     return fastcoord.parse_config(node_toml(servers, cluster=CLUSTER | {"node_id": "auto"}))
 
@@ -164,9 +177,53 @@ async def test_simultaneous_claims_are_settled(
     try:
         # On a busy machine, a node may object after another one has joined.
         await until(lambda: len({node.node_id for node in nodes}) == 8, timeout=30.0)
+        assert 20_000 in {node.node_id for node in nodes}
     finally:
         for node in nodes:
             await node.close()
+
+
+async def test_late_objection_is_verified(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastcoord._session.new_incarnation", itertools.count(1).__next__)
+    has_asked, has_joined = asyncio.Event(), asyncio.Event()
+
+    def note_question(frame: Frame) -> Frame:
+        if is_note(frame, b"w"):
+            has_asked.set()
+        return frame
+
+    async def hold_objection(frame: Frame) -> Frame:
+        if is_note(frame, b"a"):
+            await has_joined.wait()
+        return frame
+
+    async with (
+        Proxy(server.host, server.port) as of_older,
+        Proxy(server.host, server.port) as of_younger,
+        # Without another node, the older one would not wait for objections.
+        joined(server, 7, cluster=CLUSTER),
+        AsyncExitStack() as stack,
+    ):
+        of_older.to_server.filter = note_question
+        of_younger.to_client.filter = hold_objection
+        with monkeypatch.context() as patch:
+            patch.setattr("fastcoord.presence.presence.CLAIM_TIME", 60.0)
+            with drawn(monkeypatch, 20_000, 20_000):
+                joining = asyncio.create_task(_connect(config_of(of_older)))
+                await has_asked.wait()
+                patch.undo()
+                younger = await stack.enter_async_context(fastcoord.connect(config_of(of_younger)))
+        # The older node has objected, and has then lost its claim to the node that runs.
+        older = await joining
+        stack.push_async_callback(older.close)
+        has_joined.set()
+        await younger.ping(older.node_id)
+        # What follows from the objection has happened when a third node has joined.
+        async with fastcoord.connect(config_of(server)):
+            assert younger.node_id == 20_000
+            assert older.node_id != 20_000
 
 
 async def test_closed_node_returns_its_id(

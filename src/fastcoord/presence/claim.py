@@ -3,6 +3,11 @@
 A node that runs with the id answers, and so refuses the claim. Of two nodes that claim the same id
 at once, the older run keeps it. At least one of them receives the question of the other, because
 both subscribe before they ask.
+
+If a question or an answer takes longer than a claim waits, a younger run may have decided its claim
+before it receives the objection of an older one. It keeps the id unless the older one runs with it
+as well: a claim alone does not end a run, because the run refuses this claim. So at least one of
+all these nodes keeps the id.
 """
 
 from __future__ import annotations

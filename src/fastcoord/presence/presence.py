@@ -226,10 +226,12 @@ class Presence:
             if self._claim is claim:
                 claim.refuse()
             elif answer.node_id == self._node_id:
-                self._is_settled(answer)
+                # This node runs with the id already. The other one may only have claimed it, and
+                # may have lost its claim to this node. If it runs too, it answers again.
+                self.verify(answer.node_id)
 
         token = self.questions.open(take)
-        # A node that is busy may object late.
+        # A busy node may object late.
         self._loop.call_later(3 * self._heartbeat, self.questions.close, token)
         try:
             asked: Connection | None = None
