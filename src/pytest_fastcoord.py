@@ -14,8 +14,23 @@ if typing.TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fastcoord.server import LocalServer
+    from fastcoord.testing import Bus
 
-__all__ = ["fastcoord_server"]
+__all__ = ["fastcoord_bus", "fastcoord_server"]
+
+
+@pytest.fixture
+def fastcoord_bus(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bus]:
+    """A bus in memory for one test, with faults on command and a clock that the test turns.
+
+    ``FASTCOORD_SERVERS`` is set to its address, so that ``fastcoord.connect(node_id=1)`` finds it.
+    Only nodes in the process of the test can connect.
+    """
+    from fastcoord.testing import Bus
+
+    with Bus() as bus:
+        monkeypatch.setenv("FASTCOORD_SERVERS", bus.url)
+        yield bus
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import msgspec
 
 from fastcoord._session import Session
 from fastcoord.config import Config, Settings, is_url, load_config, make_config
+from fastcoord.nats.dialing import prepare
 from fastcoord.node import Node
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ Connecting.__module__ = "fastcoord"
 
 
 async def _started(config: Config) -> Node:
+    prepare(config)
     session = Session(config)
     await session.start()
     return Node(session)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import structs
 
+from fastcoord._clock import clock_of
 from fastcoord._forking import call_in_child
 from fastcoord._liveness import Liveness
 from fastcoord._log_limit import LogLimit
@@ -76,6 +77,8 @@ class Session:
         cluster = config.cluster
         self.state = NodeState()
         self._loop = loop
+        self.clock = clock_of(loop)
+        """Returns the time in seconds. Any thread may call it."""
         self.name = f"node {self.node_id}"
         is_streaming = cluster.stream is not None
         self._rules = Rules(
@@ -573,23 +576,25 @@ class Session:
         self._liveness.stop()
         self._hold.cancel()
 
-    def abandon(self) -> None:
-        """End a node that the program has not closed and no longer refers to.
+    def abandon(self, how: str = "abandoned") -> None:
+        """End a node without a goodbye, because the program no longer refers to it.
 
         The garbage collector calls this, in any thread.
+
+        :param how: the word for the errors of later calls.
         """
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._abandon)
+            self._loop.call_soon_threadsafe(self._abandon, how)
 
-    def _abandon(self) -> None:
+    def _abandon(self, how: str) -> None:
         if self._closing is None:
             self._closing = self._loop.create_task(
-                self._drop_everything(), name=f"fastcoord {self.name} abandoned"
+                self._drop_everything(how), name=f"fastcoord {self.name} {how}"
             )
 
-    async def _drop_everything(self) -> int:
+    async def _drop_everything(self, how: str) -> int:
         await self._own_id.end()
-        self._end(NodeClosed(f"node {self.node_id} was abandoned"))
+        self._end(NodeClosed(f"node {self.node_id} was {how}"))
         await self._close_stream()
         await self._supervisor.close()
         return self.sender.batcher.waiting

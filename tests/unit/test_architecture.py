@@ -20,7 +20,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
         "errors",
-        "_awaitable _deadline _forking _repeating wire",
+        "_awaitable _clock _deadline _forking _repeating wire",
         "_codec config events stats",
         "_log_limit _loss_log nats",
         "publishing receiving",
@@ -30,7 +30,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "node",
         "_connect",
         "__init__ blocking",
-        "cache metrics server",
+        "cache metrics server testing",
         "tuning",
         "cli",
         "__main__",

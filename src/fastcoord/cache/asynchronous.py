@@ -6,7 +6,6 @@ import asyncio
 import functools
 import inspect
 import logging
-import time
 from collections.abc import Awaitable, Callable, Hashable, Iterable, MutableMapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -91,6 +90,7 @@ class Cache(Generic[K, V]):
         self._coherence: Coherence[K, V] | None = None
         self._follower: asyncio.Task[None] | None = None
         self._confirmed = asyncio.Event()
+        self._clock = node._session.clock
         self._is_closed = False
         self._errors = ErrorLog(node)
         call_in_child(self)
@@ -114,13 +114,13 @@ class Cache(Generic[K, V]):
         coherence = self._coherence
         if coherence is None:
             raise self._not_open()
-        entry = coherence.lookup(key, time.monotonic())
+        entry = coherence.lookup(key, self._clock())
         if entry is not None:
             return entry.value
-        read = coherence.begin(key, time.monotonic())
+        read = coherence.begin(key, self._clock())
         while True:
             await self._wait(coherence, read)
-            if coherence.ends(read, time.monotonic()):
+            if coherence.ends(read, self._clock()):
                 break
         error = read.load.error
         if isinstance(error, asyncio.CancelledError):

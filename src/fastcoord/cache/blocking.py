@@ -102,6 +102,7 @@ class BlockingCache(Generic[K, V]):
         self._coherence: Coherence[K, V] | None = None
         self._events: Subscription[Any] | None = None
         self._confirmed = threading.Event()
+        self._clock = node._node._session.clock
         self._ended: FastcoordError | None = None
         self._errors = ErrorLog(node)
         call_in_child(self)
@@ -128,10 +129,10 @@ class BlockingCache(Generic[K, V]):
         limit = None if timeout is None else time.monotonic() + timeout
         with self._lock:
             coherence = self._opened()
-            entry = coherence.lookup(key, time.monotonic())
+            entry = coherence.lookup(key, self._clock())
             if entry is not None:
                 return entry.value
-            read = self._prepared(coherence.begin(key, time.monotonic()))
+            read = self._prepared(coherence.begin(key, self._clock()))
         try:
             while True:
                 if read.must_start:
@@ -139,7 +140,7 @@ class BlockingCache(Generic[K, V]):
                 else:
                     self._wait(read, limit)
                 with self._lock:
-                    if coherence.ends(read, time.monotonic()):
+                    if coherence.ends(read, self._clock()):
                         break
                     self._prepared(read)
         except BaseException as error:

@@ -174,7 +174,8 @@ class Connection(MessageWriter):
         options["lame_duck_mode_cb"] = self._on_lame_duck
         options["discovered_server_cb"] = self._on_discovered
         try:
-            await self._transport.dial(self.server.address.host, self.server.address.port)
+            address, node_id = self.server.address, self._config.cluster.node_id
+            await self._transport.dial(address.host, address.port, node_id)
             self._is_accepted = True
             self._is_client_started = True
             await self._client.connect(**options)

@@ -17,6 +17,7 @@ from nats.aio.transport import Transport
 
 from fastcoord._forking import call_in_child
 from fastcoord.errors import TlsError
+from fastcoord.nats.dialing import dial
 from fastcoord.nats.failures import NOT_TLS, tls_failure
 from fastcoord.nats.forked_socket import InheritedSocket
 from fastcoord.nats.info import checked_info, read_info
@@ -27,6 +28,7 @@ from fastcoord.nats.socket_queues import unread_bytes, unsent_bytes
 if TYPE_CHECKING:
     from urllib.parse import ParseResult
 
+    from fastcoord.nats.dialing import NodeId
     from fastcoord.nats.parser import MessageSink
 
 __all__ = ["MessageTransport", "TransportOwner"]
@@ -106,12 +108,13 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         self.last_activity = self._loop.time()
         """The loop's time when bytes were last read or the write buffer last drained."""
 
-    async def dial(self, host: str, port: int) -> None:
+    async def dial(self, host: str, port: int, node_id: NodeId) -> None:
         """Open the TCP connection. This is called before nats-py calls ``connect``.
 
+        :param node_id: the id of the node, for a bus in memory.
         :raises OSError: the TCP connection cannot be opened.
         """
-        await self._loop.create_connection(lambda: self, host, port)
+        await dial(self, host, port, node_id)
 
     def open_to_messages(self, max_payload: int) -> None:
         """Pass messages to the sink from now on. This is called after the handshake."""
@@ -188,7 +191,7 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._socket = self._stream = cast(asyncio.Transport, transport)
-        if self._inheritable is None:
+        if self._inheritable is None and transport.get_extra_info("socket") is not None:
             self._inheritable = InheritedSocket(transport)
             call_in_child(self)
         if self._is_aborted:

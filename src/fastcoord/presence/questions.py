@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from fastcoord._clock import clock_of
 from fastcoord.errors import PeersUnconfirmed, RequestTimeout
 from fastcoord.presence.question_line import EVERYBODY, write_line
 
@@ -156,12 +156,12 @@ class Questions:
         :return: the token of the question.
         :raises RequestTimeout: there is no connection.
         """
-        # The clocks of some event loops have a resolution of only 1 ms.
-        started = time.perf_counter()
+        clock = clock_of(asyncio.get_running_loop())
+        started = clock()
 
         def take(answer: Answer) -> None:
             if answer.node_id == node_id and not answered.done():
-                self.round_trips[node_id] = time.perf_counter() - started
+                self.round_trips[node_id] = clock() - started
                 answered.set_result(None)
 
         token = self.open(take)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from itertools import groupby
 from math import inf
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from fastcoord._clock import clock_of
 from fastcoord.nats.frames import HEADER_ALLOWANCE
 from fastcoord.publishing.batch_age import BatchAge
 from fastcoord.publishing.batcher import Batcher
@@ -57,9 +57,7 @@ class Sender:
         self._loop = asyncio.get_running_loop()
         self._caller = CallerCheck(state, f"node {node_id}")
         self.check_caller = self._caller.check
-        # The loop's clock does not serve here: other threads publish as well, and uvloop's clock
-        # does not advance within an iteration.
-        self._clock = time.monotonic
+        self._clock = clock_of(self._loop)
         self._request_timeout = config.nats.timeout.request
         self._batch_bytes = config.nats.capacity.batch_bytes
         capacity = config.nats.capacity.client
