@@ -6,7 +6,6 @@ import asyncio
 import gc
 import itertools
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from fastcoord.server import LocalServer
 from support.cluster.accounting import assert_sums
 from support.cluster.nodes import node_toml
 from support.cluster.plain_peer import PlainPeer
+from support.wait import wait_until
 
 Cluster = dict[str, Any]
 SECONDS = 60.0
@@ -44,13 +44,6 @@ def pair(
         joined(shared_server, 2, cluster=cluster) as two,
     ):
         yield one, two
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    limit = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.005)
 
 
 def in_threads(count: int, work: Callable[[int], None]) -> None:

@@ -2,8 +2,7 @@
 
 import os
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +14,7 @@ from fastcoord import StateChange, blocking
 from fastcoord.cache import BlockingCache, Cache
 from fastcoord.server import LocalServer
 from support.cluster.nodes import node_toml
+from support.wait import wait_until
 
 
 class Database:
@@ -39,13 +39,6 @@ class Database:
 
 def keys_of(event: Any) -> list[int]:
     return [event.account_id]
-
-
-def wait_until(condition: Callable[[], Any]) -> None:
-    limit = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.002)
 
 
 def connected(server: LocalServer, node_id: int, subject: str) -> blocking.Node:

@@ -86,7 +86,8 @@ async def test_replay_joins_live_events_under_load(jetstream_server: LocalServer
         async with crowd.load(5000.0, nodes=[sender]):
             for _ in range(4):
                 subscriptions.append(reader.subscribe(since=0))
-                await asyncio.sleep(0.1)
+                sent = crowd.sent[2]
+                await until(lambda sent=sent: crowd.sent[2] >= sent + 500)
             await until(lambda: reader.stats().stream.replays == 0)
         await crowd.confirmed()
         for events in subscriptions:
@@ -101,8 +102,9 @@ async def test_replay_waits_for_slow_program(jetstream_server: LocalServer) -> N
         async with crowd.nodes[1].subscribe(since=0) as events:
             numbers = []
             for _ in range(300):
+                # The ring fills during a round trip to the server.
+                await crowd.nodes[1].flush()
                 numbers += await take(events, 1)
-                await asyncio.sleep(0.001)
             assert numbers == list(range(300))
             assert events.stats().missed == 0
 

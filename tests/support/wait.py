@@ -38,6 +38,21 @@ async def until(
         await asyncio.sleep(POLL_INTERVAL)
 
 
+def wait_until(condition: Callable[[], Any], *, timeout: float = 120.0) -> None:
+    """Wait in a thread without an event loop until a condition holds.
+
+    :param condition: a function that is called until its result is true.
+    :param timeout: seconds; long, because it only ends a test that hangs.
+    :raises AssertionError: the condition does not hold within ``timeout``.
+    """
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, (
+            f"still not so after {timeout:g} s: {_source(condition)}"
+        )
+        time.sleep(POLL_INTERVAL)
+
+
 def _source(condition: Callable[[], Any]) -> str:
     try:
         return " ".join(inspect.getsource(condition).split())

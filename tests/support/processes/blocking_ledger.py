@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +22,10 @@ from fastcoord import EmailPush, Missed, NodeClosed, blocking
 from fastcoord.server import LocalServer
 from support.cluster.accounting import assert_sums
 from support.cluster.nodes import node_toml
+from support.wait import wait_until
 
 THREADS = 8
 SECONDS = 100.0
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    limit = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.005)
 
 
 class Publishers:
