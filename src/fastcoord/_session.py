@@ -118,9 +118,7 @@ class Session:
             peers=PeersOfReceiver(
                 self._receiver,
                 self._rules,
-                received_by=(
-                    self._rules if self._stream is None else self._stream.feed
-                ).received_by,
+                received_by=(self._rules if self._stream is None else self._stream).received_by,
             ),
             without_presence=self._report_without_presence,
             same_id=self._take_same_id if self.is_auto else None,
@@ -206,6 +204,7 @@ class Session:
             self._is_duplicate_unreported = False
             self._receiver.notify(DuplicateNodeId(self.node_id))
         if stream is not None:
+            stream.subscribed()
             consumer.start_behind(stream.feed.sequence)
             if start is not None:
                 consumer.start_behind(start.sequence or 0)
@@ -279,7 +278,7 @@ class Session:
     def peers(self) -> tuple[Peer, ...]:
         """Return the stats of every other node, by node id."""
         since_epoch = time.time() - self._loop.time()
-        streamed = {} if self._stream is None else self._stream.feed.received_from
+        streamed = {} if self._stream is None else self._stream.feed.runs.received_from()
         return tuple(
             Peer(
                 node_id=state.node_id,

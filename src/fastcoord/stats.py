@@ -74,9 +74,11 @@ class StreamStats(Plain, frozen=True, kw_only=True):
     :ivar sequence: the stream sequence of the last message that this node has processed.
     :ivar lag: how many messages of the stream this node has not processed, as far as it knows. It
         is catching up while this is large.
-    :ivar is_receiving: whether the server has a consumer for this node.
+    :ivar is_receiving: whether the server has a consumer for this node, or needs none because the
+        node has no subscription.
     :ivar trouble: why the stream does not accept or send messages now, or ``None``.
-    :ivar consumers_made: how often a consumer was made: 1, and once more after each interruption.
+    :ivar consumers_made: how often a consumer was made: 1, and once more after each interruption
+        or pause.
     :ivar replays: subscriptions that replay earlier messages and have not caught up.
     :ivar duplicates: events that the stream has stored twice and that were skipped.
     :ivar missed_messages: messages that the stream dropped before this node received them.

@@ -557,11 +557,11 @@ def test_message_without_sender_is_reported(content: bytes) -> None:
 
 def test_progress_names_last_gap() -> None:
     receiver = ReceivingSide(settled=False)
-    assert receiver.rules.received_by(SENDER, INCARNATION) is None
+    assert receiver.rules.received_by(SENDER, INCARNATION, 9) is None
     receiver.receive_presence(3)
-    assert receiver.rules.received_by(SENDER, INCARNATION) is None
+    assert receiver.rules.received_by(SENDER, INCARNATION, 9) is None
     receiver.receive(3, 2)
-    assert receiver.rules.received_by(SENDER, INCARNATION) == (5, 3, 3)
+    assert receiver.rules.received_by(SENDER, INCARNATION, 9) == (5, 3, 3)
     receiver.receive(7, 1)
-    assert receiver.rules.received_by(SENDER, INCARNATION) == (8, 7, 3)
-    assert receiver.rules.received_by(SENDER, OTHER) is None
+    assert receiver.rules.received_by(SENDER, INCARNATION, 9) == (8, 7, 3)
+    assert receiver.rules.received_by(SENDER, OTHER, 9) is None

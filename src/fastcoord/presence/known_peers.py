@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PeersOfReceiver"]
 
-ReceivedBy = Callable[[int, int], tuple[int, int, int] | None]
+ReceivedBy = Callable[[int, int, int], tuple[int, int, int] | None]
 
 
 class PeersOfReceiver:
@@ -19,8 +19,9 @@ class PeersOfReceiver:
 
     :param receiver: stores their state.
     :param rules: judge their messages.
-    :param received_by: returns how far a run was received: expected offset, end of the last gap,
-        first offset; ``None`` if nothing was received.
+    :param received_by: called with node id, incarnation and the offset that is asked for; returns
+        how far a run was received: expected offset, end of the last gap, first offset; ``None`` if
+        nothing was received.
     """
 
     def __init__(self, receiver: Receiver, rules: Rules, received_by: ReceivedBy) -> None:

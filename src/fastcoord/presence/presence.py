@@ -82,8 +82,13 @@ class KnownPeers(Protocol):
     ) -> None:
         """Process the answer of a node that was asked for its own word."""
 
-    def received_by(self, node_id: int, incarnation: int) -> tuple[int, int, int] | None:
-        """Return how far a run was received: expected offset, end of the last gap, first offset."""
+    def received_by(
+        self, node_id: int, incarnation: int, up_to: int
+    ) -> tuple[int, int, int] | None:
+        """Return how far a run was received: expected offset, end of the last gap, first offset.
+
+        :param up_to: the offset that is asked for.
+        """
 
 
 class Presence:
@@ -456,7 +461,8 @@ class Presence:
         elif note == "who":
             response = self._take_who(node_id, incarnation, numbers, now)
         else:
-            received = self._peers.received_by(node_id, incarnation)
+            up_to = numbers[2] if len(numbers) > 2 else 0
+            received = self._peers.received_by(node_id, incarnation, up_to)
             response = self._answers.to_progress(node_id, numbers, received, now)
         if response is not None:
             self._answer(reply, write_line(response))

@@ -40,6 +40,11 @@ class Pace:
         """When the next message may be sent."""
 
     @property
+    def can_begin(self) -> bool:
+        """Whether a Stalwart node that publishes makes messages wait."""
+        return self._can_begin
+
+    @property
     def seconds(self) -> float:
         """The time between two messages now; 0 if no message waits."""
         return self._seconds if self.is_on else 0.0

@@ -335,9 +335,12 @@ class Rules:
         elif peer.incarnation == incarnation:
             self._runs.no_longer_await(node_id)
 
-    def received_by(self, node_id: int, incarnation: int) -> tuple[int, int, int] | None:
+    def received_by(
+        self, node_id: int, incarnation: int, up_to: int
+    ) -> tuple[int, int, int] | None:
         """Return how far this node has received a run.
 
+        :param up_to: not used: the result does not depend on the offset that is asked for.
         :return: the expected offset, the end of the last missing range, and the first offset;
             ``None`` if the run is not the current one of this peer, or has not begun.
         """

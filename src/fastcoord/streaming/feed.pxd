@@ -16,13 +16,13 @@ cdef class Feed:
     cdef readonly uint64_t sid         # of the present consumer; 0 without a consumer
     cdef public uint64_t sequence      # stream sequence of the last message that was processed
     cdef public bint is_unplaced       # whether `sequence` is unknown until the next message
+    cdef readonly bint has_advanced    # whether messages were passed over because no ring was fed
     cdef readonly uint64_t number      # of the last delivery of the present consumer
     cdef readonly uint64_t pending     # messages of the stream behind the last one
     cdef readonly int64_t demand       # messages that were requested and have not arrived
     cdef public int64_t low_demand     # `demand` at which the owner is called
     cdef public double last_at       # when the consumer last sent something
     cdef readonly uint64_t received
-    cdef readonly dict received_from   # node id -> events
     cdef readonly uint64_t received_batches
     cdef readonly uint64_t received_bytes
     cdef readonly uint64_t duplicates

@@ -39,7 +39,7 @@ cdef class Feed:
     :ivar number: the number of the last delivery of the present consumer.
     :ivar pending: how many messages of the stream were behind the last one when it was sent.
     :ivar demand: how many messages were requested and have not arrived.
-    :ivar received_from: the events of each node, by node id, that were put into the rings.
+    :ivar has_advanced: whether messages were passed over while there was no ring.
     :ivar low_demand: at this demand or less, ``low`` of the owner is called.
     """
 
@@ -50,7 +50,6 @@ cdef class Feed:
         self.ring = ring
         self.live = live
         self.runs = Runs()
-        self.received_from = {}
         self.low_demand = -1
 
     # ---------------------------------------------------------------------- consumers
@@ -87,6 +86,17 @@ cdef class Feed:
         if messages is not None:
             self.missed_messages += messages
         self.owner.missed(self, Missed(None, None, "retention", messages))
+
+    def advance(self, uint64_t sequence):
+        """Continue behind another message of the stream. Call this only if no ring is fed.
+
+        :param sequence: the stream sequence of that message.
+        """
+        if sequence != self.sequence:
+            self.sequence = sequence
+            self.runs.forget()
+            self.latest = None
+            self.has_advanced = True
 
     def received_by(self, node_id, incarnation):
         """Return how far a run was received.
@@ -203,6 +213,7 @@ cdef class Feed:
             # Deliver before `expected` is advanced: if that fails, the message is received again.
             self.deliver(node_id, payload, size, start, <uint32_t>counted)
             run.expected += counted
+            run.received += counted
             run.behind = 0
             if run.ahead_end <= run.expected:
                 run.ahead_end = 0
@@ -234,6 +245,7 @@ cdef class Feed:
                 self.malformed += 1
             if counted:
                 self.deliver(node_id, payload, size, start, counted)
+                self.runs.count(node_id, counted)
             if not is_intact:
                 self.owner.missed(self, Missed(node_id, None, "undecodable"))
             return 0
@@ -265,6 +277,7 @@ cdef class Feed:
                 self.owner.missed(self, Missed(node_id, judgement.discarded, "discarded"))
             if judgement.skip == 0 and is_intact:
                 self.deliver(node_id, payload, size, start, counted)
+                run.received += counted
             elif judgement.skip < counted:
                 # `count_events` has checked these events, so `skip_event` cannot fail here.
                 reader_init(&reader, payload, size)
@@ -281,6 +294,7 @@ cdef class Feed:
                     start,
                     counted - judgement.skip,
                 )
+                run.received += counted - judgement.skip
         except:
             # The message is received again, and must then be delivered.
             run.expected = expected
@@ -301,8 +315,6 @@ cdef class Feed:
         cdef list rings = self.receiver.rings
         if self.ring is not None or rings:
             content = PyBytes_FromStringAndSize(<char*>payload, size)
-        self.received_from[node_id] = self.received_from.get(node_id, 0) + count
-        if self.ring is not None or rings:
             if self.ring is not None:
                 put_into(self.ring, self.sequence, content, start, count, node_id, self)
             else:

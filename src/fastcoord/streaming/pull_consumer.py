@@ -25,6 +25,8 @@ __all__ = ["ConsumerOwner", "PullConsumer", "StreamSource"]
 
 BLOCKED_PAUSE = 0.005
 """Seconds until a full ring is checked again."""
+UNREAD_DEMAND = 1024
+"""The most messages that are requested at once while no ring is fed."""
 EXPIRY = 30.0
 """Seconds after which the server ends a request that it could not complete."""
 INACTIVE_LIMIT = 30.0
@@ -89,6 +91,9 @@ class ConsumerOwner(Protocol):
     def without_header(self, node_id: int, count: int, is_intact: bool) -> None:
         """Note a message of a node that sends no sequence header."""
 
+    def is_read(self, consumer: PullConsumer) -> bool:
+        """Return whether any ring needs what the consumer receives."""
+
     def caught_up(self, consumer: PullConsumer) -> None:
         """The replay has reached the live feed."""
 
@@ -117,6 +122,8 @@ class PullConsumer:
         """Whether the server has the consumer, as far as is known."""
         self.has_started = False
         """Whether the place in the stream is known."""
+        self.is_paused = False
+        """Whether the server has no consumer because no ring is fed."""
         self.made = 0
         """How often a consumer was made on the server."""
         self.start_time: str | None = None
@@ -129,6 +136,7 @@ class PullConsumer:
         self._created = ""
         self._ended = asyncio.Event()
         self._reason: Exception | str = ""
+        self._is_resumed = False
         self._failures = 0
         self._rolled_back = 0
         self._name = ""
@@ -149,6 +157,9 @@ class PullConsumer:
                         await self.open()
                     is_open = False
                     await self._ended.wait()
+                    if self._is_resumed:
+                        self._is_resumed = False
+                        continue
                     reason = self._reason
                 except (StreamError, RequestTimeout, PermissionDenied, ConnectionLost) as error:
                     reason = error
@@ -294,8 +305,34 @@ class PullConsumer:
             )
         self.is_open = False
 
+    def pause(self) -> None:
+        """Remove the consumer until ``resume`` is called."""
+        self.stop()
+        self.is_paused = True
+
+    def resume(self, sequence: int) -> None:
+        """Make a consumer again, because a ring needs it.
+
+        :param sequence: a stream sequence behind which nothing may be missed.
+        """
+        if self.is_paused:
+            self.feed.advance(max(sequence, self.feed.sequence))
+            self.is_paused = False
+            self._is_resumed = True
+            self._ended.set()
+        elif self._blocked is None:
+            self._demand()
+
+    def advance(self, info: StreamInfo) -> None:
+        """Continue behind the end of the stream when the pause is over."""
+        self.feed.advance(info.state.last_seq)
+        self._created = info.created
+        self._rolled_back = 0
+
     def interrupt(self, reason: Exception | str) -> None:
         """End the present consumer; ``run`` makes another one."""
+        if self.is_paused:
+            return
         self.feed.stop()
         self._reason = reason
         self._ended.set()
@@ -303,7 +340,10 @@ class PullConsumer:
     # ------------------------------------------------------------------- requesting
 
     def low(self, feed: Feed) -> None:
-        self._demand()
+        if self._owner.is_read(self):
+            self._demand()
+        else:
+            self.pause()
 
     def _demand(self) -> None:
         """Request more messages if there is space for them."""
@@ -312,7 +352,9 @@ class PullConsumer:
         if not feed.sid or connection is None or not self.is_open:
             return
         messages, size = feed.free()
-        wanted = min(self._source.max_demand, messages) - feed.demand
+        is_read = self._owner.is_read(self)
+        most = min(messages, self._source.max_demand)
+        wanted = (most if is_read else min(most, UNREAD_DEMAND)) - feed.demand
         if wanted > 0 and wanted >= feed.demand:
             largest = connection.max_payload + 4096
             body = {
@@ -330,7 +372,7 @@ class PullConsumer:
                 self._reply.encode(),
             )
         if feed.demand:
-            feed.low_demand = feed.demand // 2
+            feed.low_demand = feed.demand // 2 if is_read else 0
         else:
             feed.low_demand = -1
             self._blocked = self._loop.call_later(BLOCKED_PAUSE, self._demand)

@@ -11,6 +11,7 @@ cdef class Run:
     cdef readonly uint64_t ahead_end   # end of the furthest batch that was dropped as ahead, or 0
     cdef readonly uint64_t gap_end     # end of the last range of its events that is missing here
     cdef readonly uint32_t behind      # batches dropped as behind since the last delivered one
+    cdef readonly uint64_t received    # events that were delivered
 
 # What to do with a batch.
 cdef struct Judgement:
@@ -26,8 +27,10 @@ cdef class Runs:
     cdef readonly uint64_t ahead
     cdef readonly set waiting  # node ids with batches that were dropped as ahead
     cdef readonly uint64_t forgotten
+    cdef dict without_run      # node id -> events without a header, or of runs that are forgotten
     cdef readonly list ended   # runs that ended with batches that were dropped as ahead
 
+    cdef int count(self, uint16_t node_id, uint64_t events) except -1
     cdef Run find(self, uint16_t node_id, uint64_t incarnation)
     cdef Run begin(self, uint16_t node_id, uint64_t incarnation, uint64_t offset, uint64_t discarded)
     cdef int judge(

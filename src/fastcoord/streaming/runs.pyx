@@ -46,6 +46,7 @@ cdef class Runs:
         self.current = {}
         self.waiting = set()
         self.ended = []
+        self.without_run = {}
 
     def __len__(self):
         return len(self.runs)
@@ -67,6 +68,7 @@ cdef class Runs:
             oldest = next(iter(self.runs))
             if self.current.get(oldest[0]) is self.runs[oldest]:
                 del self.current[oldest[0]]
+            self.count(oldest[0], (<Run>self.runs[oldest]).received)
             del self.runs[oldest]
             self.forgotten += 1
         if before is not None and before.ahead_end > before.expected:
@@ -76,6 +78,26 @@ cdef class Runs:
         self.runs[(node_id, incarnation)] = run
         self.current[node_id] = run
         return run
+
+    cdef int count(self, uint16_t node_id, uint64_t events) except -1:
+        """Count delivered events that belong to no run."""
+        self.without_run[node_id] = self.without_run.get(node_id, 0) + events
+        return 0
+
+    def received_from(self):
+        """Return how many events of each node were delivered, by node id."""
+        cdef Run run
+        received = dict(self.without_run)
+        for run in self.runs.values():
+            received[run.node_id] = received.get(run.node_id, 0) + run.received
+        return received
+
+    def forget(self):
+        """Forget all runs: the reader continues at a later place, and begins each run anew."""
+        self.without_run = self.received_from()
+        self.runs = {}
+        self.current = {}
+        self.waiting = set()
 
     def loosen(self):
         """Allow every run to continue at a later offset: the stream has dropped messages."""
@@ -113,6 +135,7 @@ cdef class Runs:
                 judgement.is_dropped = True
                 if offset < run.began_at:
                     judgement.missing = <uint32_t>(min(end, run.began_at) - offset)
+                    run.gap_end = max(run.gap_end, run.began_at)
                     run.began_at = offset
                 return 0
             judgement.is_gap = True

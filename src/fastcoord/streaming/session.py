@@ -13,6 +13,7 @@ from fastcoord.receiving.runs import U64_MAX
 from fastcoord.stats import StreamStats
 from fastcoord.streaming.acknowledgements import Acknowledgements
 from fastcoord.streaming.feed import Feed
+from fastcoord.streaming.pausing import Pausing
 from fastcoord.streaming.pull_consumer import PullConsumer
 from fastcoord.streaming.settings import stream_problems
 from fastcoord.streaming.start import Start
@@ -88,6 +89,8 @@ class StreamSession:
         self._subject = config.cluster.subject.encode()
         self._live = self._consumer(None)
         self._live.wants_end = True
+        self._pausing = Pausing(self, self, self._live)
+        self.received_by = self._pausing.received_by
         self._replays: dict[PullConsumer, asyncio.Task[None]] = {}
         self._task: asyncio.Task[None] | None = None
         self._taken: dict[int, tuple[int, float]] = {}
@@ -180,7 +183,17 @@ class StreamSession:
                 largest,
             )
 
-    # ----------------------------------------------------------------------- replays
+    # ------------------------------------------------------------------ subscriptions
+
+    def subscribed(self) -> None:
+        """Receive new events, because a subscription needs them."""
+        self._live.resume(self._sender.acknowledgements.sequence)
+
+    def is_read(self, consumer: PullConsumer) -> bool:
+        if consumer is not self._live:
+            return True
+        # Pace needs to know whether a Stalwart node publishes.
+        return bool(self._receiver.rings or self._replays or self._sender.pace.can_begin)
 
     def replay(self, ring: Ring, start: Start) -> None:
         """Feed a ring from an earlier place of the stream until it has caught up.
@@ -276,6 +289,7 @@ class StreamSession:
             taken[id(ring)] = before
             ring.is_stuck = now - before[1] > STUCK_AFTER
         self._taken = taken
+        self._pausing.tick(now)
         self._end_runs(now)
 
     def _end_runs(self, now: float) -> None:
@@ -308,8 +322,9 @@ class StreamSession:
         return StreamStats(
             name=self.stream,
             sequence=feed.sequence,
-            lag=max(feed.pending, self._end_seen - feed.sequence, 0),
-            is_receiving=self._live.is_open,
+            lag=0 if self._live.is_paused else max(feed.pending, self._end_seen - feed.sequence, 0),
+            is_receiving=self._live.is_open
+            or (self._live.is_paused and self.connection is not None),
             trouble=self.any_trouble,
             consumers_made=self._live.made,
             replays=len(self._replays),
@@ -333,6 +348,7 @@ class StreamSession:
         """Stop receiving."""
         tasks = [*self._replays.values(), *([self._task] if self._task is not None else [])]
         self._replays.clear()
+        await self._pausing.close()
         for task in tasks:
             task.cancel()
         if tasks:
