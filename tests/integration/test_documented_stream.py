@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from nats.js.api import AckPolicy, ConsumerConfig
 
 import fastcoord
 from fastcoord.nats.jetstream import REMEDIES
@@ -100,7 +101,8 @@ async def test_stream_stores_stalwart_messages(
     ):
         await stalwart.publish(*(vector.payload for vector in vectors))
         jetstream = peer.client.jetstream()
-        reader = await jetstream.subscribe("stwt.agora", ordered_consumer=True)
+        unacknowledged = ConsumerConfig(ack_policy=AckPolicy.NONE)
+        reader = await jetstream.subscribe("stwt.agora", config=unacknowledged, manual_ack=True)
         stored = [(await reader.next_msg(timeout=60)).data for _ in vectors]
     assert stored == [vector.payload for vector in vectors]
 

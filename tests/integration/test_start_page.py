@@ -17,6 +17,28 @@ INSTALL, *BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 (PROGRAM,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
+SERVER_RUNS = "until (exec 3<>/dev/tcp/127.0.0.1/4222) 2>/dev/null; do sleep 0.1; done"
+NODES_ARE_CONNECTED, NODES_ARE_NOT_CONNECTED = (
+    "\n".join(
+        f"until curl -s http://127.0.0.1:{port}/metrics | grep -q '^fastcoord_connected.* {value}';"
+        " do sleep 0.1; done"
+        for port in (9101, 9102)
+    )
+    for value in (1, 0)
+)
+
+
+def script() -> str:
+    """Return the commands of the page; facts replace the time that a reader waits or types."""
+    server, check, nodes, watch, metrics, failure, end = BLOCKS
+    failure, downs = re.subn(r"\bsleep 3$", NODES_ARE_NOT_CONNECTED, failure, flags=re.M)
+    failure, ups = re.subn(r"\bsleep 4$", f"\n{NODES_ARE_CONNECTED}", failure, flags=re.M)
+    watch, listens = re.subn(r"^timeout 5 ", "timeout 3 ", watch, flags=re.M)
+    assert (downs, ups, listens) == (1, 1, 1)
+    blocks = (server, SERVER_RUNS, check, nodes, NODES_ARE_CONNECTED, watch, metrics, failure, end)
+    return "\n".join(("set -m", *blocks, ""))
+
+
 def other_ports(text: str) -> str:
     """Replace the ports of the page with ports that no server uses."""
     for port in ("4222", "9101", "9102"):
@@ -28,9 +50,7 @@ def other_ports(text: str) -> str:
 async def test_start_page_works(tmp_path: Path) -> None:
     assert "pip install" in INSTALL
     (tmp_path / "node.py").write_text(PROGRAM)
-    # A reader takes longer to type the next command than the nodes to connect.
-    typed = "\nsleep 2\n".join(BLOCKS)
-    (tmp_path / "commands.sh").write_text(other_ports(f"set -m\n{typed}"))
+    (tmp_path / "commands.sh").write_text(other_ports(script()))
     folders = [str(Path(sys.executable).parent), str(find_server_binary().parent)]
     shell = await asyncio.create_subprocess_exec(
         *("bash", "commands.sh"),
