@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +25,7 @@ from support.processes.blocking_process import EVENTS
 
 Cluster = dict[str, Any]
 SCRIPT = Path(__file__).parents[1] / "support/processes/blocking_process.py"
+PAGE = (Path(__file__).parents[2] / "docs" / "blocking.md").read_text("utf-8")
 TIMEOUT = 120.0
 
 
@@ -190,15 +194,57 @@ def test_fork_does_not_disturb_parent(config: Path, action: str) -> None:
         assert receiver.stats().missed == {}
 
 
-def test_gevent_is_refused() -> None:
+def with_gevent(patched: str, program: str) -> subprocess.CompletedProcess[str]:
+    """Run a program with some modules replaced by gevent.
+
+    :param patched: the arguments of ``monkey.patch_all``.
+    """
     pytest.importorskip("gevent")
-    program = "from gevent import monkey; monkey.patch_all()\n"
-    program += "from fastcoord import blocking; blocking.connect('x')"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
+    return subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"from gevent import monkey; monkey.patch_all({patched})\n{program}",
+        ],
         capture_output=True,
         text=True,
         timeout=TIMEOUT,
         check=False,
     )
+
+
+def test_gevent_is_refused() -> None:
+    done = with_gevent("", "from fastcoord import blocking; blocking.connect('x')")
     assert "FastcoordError: fastcoord.blocking runs an event loop in a thread" in done.stderr
+
+
+def test_gevent_may_leave_modules(config: Path) -> None:
+    (patched,) = re.findall(r"monkey\.patch_all\((.*?)\)", PAGE)
+    program = f"""
+from fastcoord import EmailPush
+from fastcoord.blocking import connect
+with connect({str(config)!r}, node_id=1) as one, connect({str(config)!r}, node_id=2) as two:
+    with two.subscribe(timeout={TIMEOUT}) as events:
+        one.publish(EmailPush(1, 2, 3))
+        print(events.next())
+"""
+    done = with_gevent(patched, program)
+    assert done.stdout == "EmailPush(account_id=1, email_id=2, change_id=3)\n", done.stderr
+
+
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python always has the GIL"
+)
+def test_free_threaded_python_enables_gil() -> None:
+    program = "import sys, fastcoord; fastcoord.EmailPush; print(sys._is_gil_enabled())"
+    environment = {name: each for name, each in os.environ.items() if name != "PYTHON_GIL"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        env=environment,
+        check=True,
+    )
+    assert done.stdout == "True\n"
+    assert "RuntimeWarning: The global interpreter lock (GIL) has been enabled" in done.stderr
