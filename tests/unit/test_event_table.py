@@ -170,7 +170,7 @@ def test_event_shows_only_its_fields(event: fastcoord.Event) -> None:
 
 def test_batch_shows_only_its_api() -> None:
     shown = {name for name in dir(fastcoord.Batch) if not name.startswith("_")}
-    assert shown == {"count", "index", "node_id", "received_at", "sequence"}
+    assert shown == {"columns", "count", "index", "node_id", "received_at", "sequence"}
 
 
 @pytest.mark.parametrize("kind", table.KINDS, ids=lambda kind: kind.name)

@@ -2,32 +2,36 @@
 """Copy the numbers of events to columns, so that a program can compute with them without a loop."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport uint64_t
 
-from fastcoord.wire.events cimport FIELD_COUNT, EventObject, Kind, is_event_at, kinds
+from fastcoord.wire.events cimport (
+    CODE_COUNT,
+    FIELD_COUNT,
+    EventObject,
+    Kind,
+    is_event_at,
+    kinds,
+)
 from fastcoord.wire.fields cimport FIELD_FLAG, FIELD_U64
-
-from fastcoord.wire.events import EVENT_TYPES
-
 
 cdef const Kind* kind_with_columns(cls) except NULL:
     """Return the kind of a class; raise TypeError if a field of it does not fit a u64."""
-    cdef const Kind* kind
+    cdef int code = 1
     cdef int slot
-    for code, known in enumerate(EVENT_TYPES):
-        if known is cls and cls is not None:
+    while code < CODE_COUNT and kinds[code] != NULL:
+        if kinds[code].type == <PyTypeObject*>cls:
             break
+        code += 1
     else:
         raise TypeError(f"kind must be an event class such as StateChange, not {cls!r:.60}")
-    kind = kinds[<int>code]
-    for slot in range(kind.count):
-        if kind.types[slot] > FIELD_U64 and kind.types[slot] != FIELD_FLAG:
+    for slot in range(kinds[code].count):
+        if kinds[code].types[slot] > FIELD_U64 and kinds[code].types[slot] != FIELD_FLAG:
             raise TypeError(
-                f"{cls.__name__} has no columns: only fields that are all u16, u32, u64 or bool make columns"
+                f"{cls.__name__} has no columns: a field is neither an unsigned integer nor a bool"
             )
-    return kind
+    return kinds[code]
 
 
 cdef dict columns_of(tuple events, cls):

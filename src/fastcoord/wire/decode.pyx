@@ -118,16 +118,16 @@ cdef inline bint read_three(
     return True
 
 
-cdef bint read_numbers(
-    Reader* reader, const Kind* kind, bint is_first_tag, Field* fields
+cdef inline bint read_number(
+    Reader* reader, const Kind* kind, int slot, Field* fields
 ) noexcept nogil:
+    return read_uint(reader, &fields[slot].number, kind.largest[slot], kind.most_bytes[slot])
+
+
+cdef bint read_numbers(Reader* reader, const Kind* kind, Field* fields) noexcept nogil:
     cdef int slot
     for slot in range(kind.count):
-        if kind.types[slot] == FIELD_FLAG:
-            fields[slot].number = is_first_tag
-        elif not read_uint(
-            reader, &fields[slot].number, kind.largest[slot], kind.most_bytes[slot]
-        ):
+        if not read_number(reader, kind, slot, fields):
             return False
     return True
 
@@ -135,7 +135,7 @@ cdef bint read_numbers(
 cdef bint read_fields(
     Reader* reader, const Kind* kind, bint is_first_tag, Field* fields
 ) except -1:
-    """Read the fields of a kind that has objects among its fields.
+    """Read the fields of a kind of any shape.
 
     :return: whether the fields are well-formed. The fields own a reference to each object that was read.
     """
@@ -149,9 +149,7 @@ cdef bint read_fields(
             fields[slot].object = <PyObject*>value
         elif kind.types[slot] == FIELD_FLAG:
             fields[slot].number = is_first_tag
-        elif not read_uint(
-            reader, &fields[slot].number, kind.largest[slot], kind.most_bytes[slot]
-        ):
+        elif not read_number(reader, kind, slot, fields):
             return False
     return True
 
@@ -172,11 +170,14 @@ cdef PyObject* decode_event(Protocol protocol, Reader* reader) except? NULL:
     cdef bint is_first_tag = where[0] == protocol.tag_of[code]
     cdef Field* fields
     cdef PyObject* item
+    cdef Shape shape
+    cdef bint is_read
     if code == NO_KIND:
         fail(reader, FAULT_TAG, where)
         return NULL
     reader.position += 1
-    if kind.signal != NULL:
+    shape = kind.shape
+    if shape == SHAPE_SIGNAL:
         Py_INCREF(<object>kind.signal)
         return kind.signal
     item = pool_take(&pools[code])
@@ -184,13 +185,18 @@ cdef PyObject* decode_event(Protocol protocol, Reader* reader) except? NULL:
         item = make_event(code)
     # Fields that hold objects are NULL in a new event, so that it can be freed after any of them.
     fields = (<EventObject*>item).fields
-    if kind.has_three_numbers and read_three(reader, kind, fields):
-        return item
-    if (
-        read_fields_or_fail(reader, kind, is_first_tag, fields) == 1
-        if kind.has_objects
-        else read_numbers(reader, kind, is_first_tag, fields)
-    ):
+    if shape == SHAPE_THREE_NUMBERS:
+        is_read = read_three(reader, kind, fields) or read_numbers(reader, kind, fields)
+    elif shape == SHAPE_ONE_NUMBER:
+        is_read = read_number(reader, kind, 0, fields)
+    elif shape == SHAPE_TWO_NUMBERS:
+        is_read = read_number(reader, kind, 0, fields) and read_number(reader, kind, 1, fields)
+    elif shape == SHAPE_FLAG:
+        fields[0].number = is_first_tag
+        is_read = True
+    else:
+        is_read = read_fields_or_fail(reader, kind, is_first_tag, fields) == 1
+    if likely(is_read):
         return item
     end_event(item)
     return NULL

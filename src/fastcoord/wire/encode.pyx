@@ -52,9 +52,9 @@ cdef Py_ssize_t size_bound(Event event) except -1:
     if not kind.has_objects:
         return bound
     for slot in range(kind.count):
-        value = content(event).fields[slot].object
         if kind.types[slot] < FIELD_TEXT:
             continue
+        value = content(event).fields[slot].object
         if kind.types[slot] == FIELD_TEXT:
             text_of(<str>value, &size)
             bound += BYTES_U64 + size
@@ -128,20 +128,27 @@ cdef inline uint8_t* put_fields(uint8_t* position, Event event, const Kind* kind
     """Write the fields of an event behind its tag; ``size_bound`` bytes must be reserved."""
     cdef const Field* fields = content(event).fields
     cdef uint8_t* tag = position - 1
+    cdef Shape shape = kind.shape
     cdef int slot
-    if kind.has_three_numbers:
+    if shape == SHAPE_THREE_NUMBERS:
         return put_three(position, fields[0].number, fields[1].number, fields[2].number)
-    if kind.has_numbers_only:
-        for slot in range(kind.count):
-            position = put_uint(position, fields[slot].number)
+    elif shape == SHAPE_SIGNAL:
         return position
+    elif shape == SHAPE_ONE_NUMBER:
+        return put_uint(position, fields[0].number)
+    elif shape == SHAPE_TWO_NUMBERS:
+        return put_uint(put_uint(position, fields[0].number), fields[1].number)
+    elif shape == SHAPE_FLAG:
+        # The tag that was written stands for true. The next tag stands for false.
+        tag[0] += not fields[0].number
+        return position
+    elif shape == SHAPE_LIST:
+        return put_list(position, fields[0].object, kind.types[0])
     for slot in range(kind.count):
         if kind.types[slot] <= FIELD_RECURRENCE:
             position = put_uint(position, fields[slot].number)
         elif kind.types[slot] == FIELD_FLAG:
-            # The tag that was written stands for true. The next tag stands for false.
-            if not fields[slot].number:
-                tag[0] += 1
+            tag[0] += not fields[slot].number
         else:
             position = put_object(position, fields[slot].object, kind.types[slot])
     return position

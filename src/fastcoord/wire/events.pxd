@@ -23,6 +23,17 @@ cdef extern from "fastcoord/wire/event.h":
     uint64_t u32_of "fastcoord_u32_of"(PyObject* value) noexcept
     PyObject* new_uint "fastcoord_new_uint"(uint64_t number, PyObject** small_ints) noexcept
 
+# What the fields of a kind are. One branch on it replaces several that are hard to predict where
+# events of many kinds follow each other.
+cdef enum Shape:
+    SHAPE_SIGNAL            # no field
+    SHAPE_ONE_NUMBER
+    SHAPE_TWO_NUMBERS
+    SHAPE_THREE_NUMBERS
+    SHAPE_FLAG              # one flag
+    SHAPE_LIST              # one list
+    SHAPE_OTHER
+
 # What reading a field needs.
 cdef struct Access:
     PyObject* name                      # interned; NULL behind the last
@@ -36,6 +47,7 @@ cdef struct Kind:
     int code
     PyObject* signal                    # the only event of a kind without fields, or NULL; owned
     int count
+    Shape shape
     bint has_objects
     bint has_uints_only
     bint has_numbers_only               # integers of any type, no flag

@@ -511,6 +511,7 @@ cdef int describe(Kind* kind, int code, entry) except -1:
     kind.has_uints_only = all([kind.types[slot] <= FIELD_U64 for slot in range(kind.count)])
     kind.has_numbers_only = all([kind.most_bytes[slot] for slot in range(kind.count)])
     kind.has_three_numbers = kind.has_numbers_only and kind.count == 3
+    kind.shape = shape_of(kind)
     for argument, field in enumerate(entry.fields):
         kind.slots[argument] = wire_names.index(field.name)
         kind.names[argument] = new_reference(field.name)
@@ -521,6 +522,16 @@ cdef int describe(Kind* kind, int code, entry) except -1:
         if field.default is not REQUIRED:
             kind.defaults[argument] = new_reference(field.default)
     return 0
+
+
+cdef Shape shape_of(const Kind* kind) noexcept:
+    if kind.has_numbers_only and kind.count <= 3:
+        return <Shape>(<int>SHAPE_SIGNAL + kind.count)
+    if kind.count == 1 and kind.types[0] == FIELD_FLAG:
+        return SHAPE_FLAG
+    if kind.count == 1 and kind.types[0] >= FIELD_ACCOUNTS:
+        return SHAPE_LIST
+    return SHAPE_OTHER
 
 
 cdef int build_type(int code, entry) except -1:
