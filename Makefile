@@ -100,7 +100,7 @@ fuzz-all:
 simulate: build ## play random schedules on a model of servers for ten minutes; ARGS="--seconds 60"
 	$(BIN)/python tests/simulation/run.py $(ARGS)
 
-interrupts: build ## raise an exception in each callback of a node and account for every event
+interrupts: build ## raise an exception at each entry and call of a node; account for every event
 	$(BIN)/python tests/interrupts/run.py $(ARGS)
 
 soak: build ## run nodes under faults and account for every event; SOAK_SECONDS=600

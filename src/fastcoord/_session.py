@@ -448,9 +448,11 @@ class Session:
             )
 
     def peers_are_back(self) -> None:
-        self._hold.cancel()
-        self._rules.awaited.clear()
+        # The hold is cancelled last: until then its limit repeats this method if an exception
+        # interrupts it.
         self.sender.release()
+        self._rules.awaited.clear()
+        self._hold.cancel()
 
     # ---------------------------------------------------------------- called by the supervisor
 

@@ -1,6 +1,8 @@
 """Events that are too large, unsupported or no events: the call raises and sends nothing."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -14,10 +16,13 @@ from fastcoord import (
     Event,
     EventTooLarge,
     InvalidateAccessTokens,
+    Missed,
+    Node,
     NodeClosed,
     ReloadBlockedIps,
     ReloadPushServers,
     StateChange,
+    Subscription,
     UnsupportedEvent,
     decode_batch,
 )
@@ -134,9 +139,11 @@ async def test_max_payload_bounds_batches() -> None:
             assert sender.stats().reconnects == 0
 
 
-async def test_smaller_max_payload_discards_batch(
-    cluster: Cluster,
-) -> None:
+@contextlib.asynccontextmanager
+async def behind_smaller_server(
+    cluster: Cluster, *published: Event
+) -> AsyncIterator[tuple[Node, Node, Subscription]]:
+    """Publish in one batch during an outage; the server returns with a max_payload of 2048."""
     with LocalServer() as server:
         async with (
             accounted(server, 1, cluster=cluster) as sender,
@@ -147,17 +154,59 @@ async def test_smaller_max_payload_discards_batch(
             await collect(events, 1)
             server.kill()
             await until(lambda: not sender.is_connected and not receiver.is_connected)
-            await sender.publish(alert(8_000))
+            await sender.publish_many(published)
             await asyncio.sleep(0)  # an iteration of the event loop seals the batch
-            await sender.publish(ReloadPushServers(2))
+            assert sender.stats().waiting_batches == 1
             server.settings.max_payload = 2048
             server.restart()
-            assert await collect(events, 3) == [
-                fastcoord.Missed(None, None, "disconnect"),
-                fastcoord.Missed(1, 1, "discarded"),
-                ReloadPushServers(2),
-            ]
-            assert sender.stats().discarded == 1
+            yield sender, receiver, events
+
+
+async def test_smaller_max_payload_splits_batch(cluster: Cluster) -> None:
+    published: list[Event] = [StateChange(each, each, 1) for each in range(2_000)]
+    async with behind_smaller_server(cluster, *published) as (sender, _, events):
+        assert await collect(events, 1 + len(published)) == [
+            Missed(None, None, "disconnect"),
+            *published,
+        ]
+        await sender.flush()
+        stats = sender.stats()
+        assert (stats.discarded, stats.waiting, stats.waiting_batches) == (0, 0, 0)
+
+
+async def test_smaller_max_payload_discards_event(cluster: Cluster) -> None:
+    published = [ReloadPushServers(2), alert(1_000), alert(8_000), alert(1_000)]
+    async with behind_smaller_server(cluster, *published) as (sender, _, events):
+        assert await collect(events, 5) == [
+            Missed(None, None, "disconnect"),
+            *published[:2],
+            Missed(1, 1, "discarded"),
+            published[3],
+        ]
+        assert sender.stats().discarded == 1
+
+
+async def test_max_payload_changed_by_reload_splits_batch(cluster: Cluster) -> None:
+    published: list[Event] = [StateChange(each, each, 1) for each in range(20_000)]
+    with LocalServer() as server:
+        async with (
+            accounted(server, 1, cluster=cluster) as sender,
+            accounted(server, 2, cluster=cluster) as receiver,
+            receiver.subscribe(connection=True) as events,
+        ):
+            await sender.publish(ReloadPushServers(1))
+            await collect(events, 1)
+            server.freeze()
+            await sender.publish_many(published)
+            await until(lambda: sender.stats().waiting_batches > 1)
+            server.settings.max_payload = 2048
+            server.restart()
+            found: list[Any] = []
+            while (item := await events.__anext__()) != published[-1]:
+                found.append(item)
+            received = [item for item in found if isinstance(item, StateChange)]
+            assert received == published[:-1]
+            assert sender.stats().discarded == 0
 
 
 # ---------------------------------------------------------------------------- what is no event

@@ -157,7 +157,8 @@ class BatcherMachine(RuleBasedStateMachine):
     @rule(limit=LIMITS)
     def join_a_server_that_takes_less(self, limit: int) -> None:
         self.set_limit(limit)
-        assert self.batcher.discard_larger(limit) == self.model.discard_larger(limit)
+        discarded = self.batcher.split_larger(limit, PROTOCOL)
+        assert discarded == self.model.split_larger(limit)
         unsent = [*self.batcher.resend, *self.batcher.queue]
         assert all(len(batch.payload) <= limit for batch in unsent)
 

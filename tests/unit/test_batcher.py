@@ -144,7 +144,7 @@ def test_unsealed_batch_schedules_again() -> None:
     owner.publish(*[ONE] * 20)
     owner.batcher.begin_flush()
     assert not owner.batcher.seal()
-    owner.batcher.discard_larger(0)
+    owner.batcher.split_larger(0, PROTOCOL)
     owner.publish(ONE)
     assert owner.flushes == 2
 
@@ -161,7 +161,7 @@ def test_full_batcher_accepts_what_fits() -> None:
     assert owner.batcher.is_full
     assert owner.publish(ONE) == 0
     assert owner.batcher.accepted == 30
-    owner.batcher.discard_larger(0)
+    owner.batcher.split_larger(0, PROTOCOL)
     assert owner.publish(ONE) == 1
 
 
@@ -280,7 +280,7 @@ def test_discarded_repeat_stays_confirmed() -> None:
     batcher.confirm(2, 1.0)
     batcher.repeat(0.0)
     assert offsets(batcher.resend) == [0, 1]
-    assert batcher.discard_larger(1) == 0
+    assert batcher.split_larger(1, PROTOCOL) == 0
     assert (batcher.confirmed, batcher.discarded, batcher.waiting) == (2, 0, 0)
 
 
@@ -305,8 +305,73 @@ def test_oversized_open_batch_is_sealed() -> None:
     owner.publish(*[ONE] * 50)
     owner.batcher.set_limit(30)
     assert owner.batcher.open_count == 0
-    assert owner.batcher.discard_larger(30) == 50
-    assert owner.batcher.waiting == 1
+    assert offsets(owner.batcher.queue) == [0, 1]
+    assert owner.batcher.split_larger(30, PROTOCOL) == 0
+    assert offsets(owner.batcher.queue) == [0, 1, 30]
+    assert owner.batcher.waiting == 51
+
+
+def text(size: int) -> CalendarAlert:
+    """Return an event with a text of this many bytes; it cannot be split."""
+    return CalendarAlert(1, 2, None, "x" * size, "")
+
+
+def test_larger_batch_is_split() -> None:
+    owner = Owner(limit=200)
+    events = [ONE, text(20), StateChange(1, 2, 3), text(100), ONE, ONE]
+    owner.publish(*events)
+    owner.batcher.seal()
+    assert owner.batcher.split_larger(40, PROTOCOL) == 1
+    pieces = [events[:3], events[4:]]
+    assert [batch.payload for batch in owner.batcher.queue] == [
+        fastcoord.encode_batch(piece, node_id=7, protocol=PROTOCOL) for piece in pieces
+    ]
+    taken = owner.batcher.take(1000)
+    assert [(each.offset, each.count, each.discarded) for each in taken] == [(0, 3, 0), (4, 2, 1)]
+    owner.batcher.confirm(6, 1.0)
+    assert (owner.batcher.confirmed, owner.batcher.discarded) == (5, 1)
+    assert owner.batcher.unconfirmed_batches == 0
+
+
+def test_sent_batch_is_split() -> None:
+    owner = Owner(limit=200)
+    events = [*[ONE] * 20, text(100), *[ONE] * 10]
+    owner.publish(*events)
+    owner.batcher.seal()
+    owner.publish(ONE)
+    owner.batcher.seal()
+    owner.batcher.take(1)
+    owner.batcher.rewind()
+    assert owner.batcher.split_larger(15, PROTOCOL) == 1
+    taken = [*owner.batcher.take(1000), *owner.batcher.take(1000)]
+    assert [(each.offset, each.discarded) for each in taken] == [(0, 0), (14, 0), (21, 1), (31, 1)]
+
+
+def test_confirmed_batch_is_split() -> None:
+    batcher = Owner().sealed(1, events=30)
+    batcher.take(1000)
+    batcher.confirm(30, 1.0)
+    batcher.repeat(0.0)
+    assert batcher.split_larger(11, PROTOCOL) == 0
+    assert offsets(batcher.resend) == [0, 10, 20]
+    assert (batcher.unconfirmed_batches, batcher.confirmed) == (0, 30)
+    batcher.take(1000)
+    batcher.confirm(30, 2.0)
+    assert (batcher.unconfirmed_batches, batcher.confirmed) == (0, 30)
+
+
+def test_pieces_use_capacity_once() -> None:
+    owner = Owner(capacity=2)
+    batcher = owner.sealed(2, events=40)
+    assert batcher.split_larger(11, PROTOCOL) == 0
+    assert (len(batcher.queue), batcher.unconfirmed_batches) == (8, 2)
+    owner.publish(ONE)
+    owner.batcher.add_always([ONE] * 150)
+    assert offsets(batcher.queue)[0] == 40
+    assert batcher.discarded == 40
+    batcher.take(1)
+    batcher.confirm(50, 1.0)
+    assert batcher.unconfirmed_batches == 1
 
 
 def test_lowered_limit_counts_refused_batches() -> None:

@@ -290,6 +290,10 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
             if not self._saw_info:
                 raise TlsError(NOT_TLS)
             raise TlsError("the server sent more than its INFO before TLS was established")
+        if self._is_aborted or self._closed.done():
+            # asyncio would wait for a loss that was reported before. Until Python 3.12, `wait_for`
+            # drops the cancellation of an attempt if INFO arrives in the same iteration.
+            raise self._lost_because or ConnectionAbortedError("the connection was dropped")
         self._owner.transport_securing()
         host = uri if isinstance(uri, str) else uri.hostname
         try:

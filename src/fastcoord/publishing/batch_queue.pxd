@@ -14,6 +14,7 @@ cdef class BatchQueue:
     cdef readonly uint64_t confirmed   # total of confirmed events
     cdef readonly uint64_t discarded   # total of discarded events
     cdef Py_ssize_t repeated           # how many batches of resend and window were confirmed before
+    cdef Py_ssize_t pieces             # how many batches are further pieces of a split batch
     cdef bint has_capacity(self)
     cdef int put(self, SealedBatch batch) except -1
     cdef int drop_oldest(self) except -1

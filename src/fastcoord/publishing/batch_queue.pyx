@@ -8,9 +8,10 @@ Each batch is in one of four deques:
 - ``resend``: a connection that was lost had taken the batch.
 - ``recent``: the batch was confirmed a short while ago.
 
-``queue``, ``window`` and ``resend`` hold at most ``capacity`` unconfirmed batches together. Only
-batches of ``queue`` are discarded, because peers may have received the others. The exception is
-``discard_larger``: the server refuses these batches in any case.
+``queue``, ``window`` and ``resend`` hold at most ``capacity`` unconfirmed batches together, where the
+pieces of a batch that was split count as one. Only batches of ``queue`` are discarded, because peers
+may have received the others. The exception are events that the server refuses in any case: see
+``split_larger``.
 
 A server that is killed loses the batches that it had accepted and not yet forwarded, even if they
 are confirmed. So ``repeat`` moves the batches of ``recent`` to ``resend`` after a reconnect. They
@@ -21,9 +22,11 @@ All times are on the clock of the owner, which is the node's ``Sender``.
 
 from libc.stdint cimport uint64_t
 
-from fastcoord.wire.sealed_batch cimport SealedBatch
+from fastcoord.wire.sealed_batch cimport SealedBatch, make_sealed_batch
 
 from collections import deque
+
+from fastcoord.wire.pieces import split_payload
 
 cdef enum:
     MAX_RECENT = 256  # the most batches in recent
@@ -52,11 +55,14 @@ cdef class BatchQueue:
     @property
     def unconfirmed_batches(self):
         """How many batches use the capacity."""
-        return len(self.queue) + len(self.resend) + len(self.window) - self.repeated
+        return (
+            len(self.queue) + len(self.resend) + len(self.window) - self.repeated - self.pieces
+        )
 
     cdef bint has_capacity(self):
         return (
-            len(self.queue) + len(self.resend) + len(self.window) - self.repeated < self.capacity
+            len(self.queue) + len(self.resend) + len(self.window) - self.repeated - self.pieces
+            < self.capacity
         )
 
     cdef int put(self, SealedBatch batch) except -1:
@@ -128,6 +134,9 @@ cdef class BatchQueue:
         for batch in confirmed:
             popleft()
             batch.confirmed_at = now
+            if batch.is_piece:
+                batch.is_piece = False
+                self.pieces -= 1
             if batch.is_counted:
                 self.repeated -= 1
             else:
@@ -157,11 +166,15 @@ cdef class BatchQueue:
         self.recent.clear()
 
     cdef int drop_oldest(self) except -1:
-        """Discard the oldest batch of the queue, which must not be empty."""
+        """Discard the oldest batch of the queue, which must not be empty, with all its pieces."""
         cdef SealedBatch batch = self.queue.popleft()
-        self.queue_bytes -= len(batch.payload)
-        self.discarded += batch.count
-        return 0
+        while True:
+            self.queue_bytes -= len(batch.payload)
+            self.pieces -= batch.is_piece
+            self.discarded += batch.count
+            if not self.queue or not (<SealedBatch>self.queue[0]).is_piece:
+                return 0
+            batch = self.queue.popleft()
 
     def discard_before(self, double deadline):
         """Discard the batches of the queue whose first event was accepted before ``deadline``.
@@ -173,32 +186,83 @@ cdef class BatchQueue:
             self.drop_oldest()
         return self.discarded - before
 
-    def discard_larger(self, Py_ssize_t limit):
-        """Discard the batches with more than ``limit`` bytes, because the server refuses them.
+    def split_larger(self, Py_ssize_t limit, protocol):
+        """Split the batches with more than ``limit`` bytes, because the server refuses them.
 
+        The pieces keep the offsets of their events. Receivers that already have a batch that is
+        sent again skip its pieces. An event that is too large by itself is discarded, also if peers
+        may have received it: it cannot be sent again, so nothing would ever confirm it.
+
+        :param protocol: the name of the protocol of the batches.
         :return: how many events were discarded.
         """
-        cdef uint64_t before = self.discarded
-        cdef uint64_t removed = 0
-        cdef SealedBatch batch
-        resend, queue = deque(), deque()
+        cdef SealedBatch batch, piece
+        cdef uint64_t lost = 0      # events that are discarded and were not counted before
+        cdef uint64_t lost_taken
+        cdef Py_ssize_t repeated = 0
+        cdef Py_ssize_t pieces = 0
+        cdef bint has_head = True   # whether the first piece of the batch in hand is kept
+        cdef list resend = []
+        cdef list queue = []
+        cdef list shifts = []       # for each batch of resend: how much its `discarded` grows
+        cdef list flags = []        # for each batch of resend and queue: its `is_piece`
         for batch in self.resend:
-            batch.discarded += removed
-            if len(batch.payload) <= limit:
-                resend.append(batch)
-            elif batch.is_counted:
-                self.repeated -= 1
-            else:
-                # Peers may have received this batch. It counts as discarded because it cannot be
-                # sent again, so nothing would ever confirm it.
-                removed += batch.count
+            has_head = has_head and batch.is_piece
+            repeated -= batch.is_counted
+            for piece in fit(batch, limit, protocol):
+                if piece.payload is not None:
+                    resend.append(piece)
+                    shifts.append(lost)
+                    flags.append(has_head and not batch.is_counted)
+                    has_head = True
+                    repeated += batch.is_counted
+                elif not batch.is_counted:
+                    lost += piece.count
+        lost_taken = lost
         for batch in self.queue:
-            if len(batch.payload) <= limit:
-                queue.append(batch)
-            else:
-                self.discarded += batch.count
-        self.resend, self.queue = resend, queue
-        self.taken -= removed
-        self.discarded += removed
-        self.queue_bytes = sum([len((<SealedBatch>batch).payload) for batch in queue])
-        return self.discarded - before
+            has_head = has_head and batch.is_piece
+            for piece in fit(batch, limit, protocol):
+                if piece.payload is not None:
+                    queue.append(piece)
+                    flags.append(has_head)
+                    has_head = True
+                else:
+                    lost += piece.count
+        for batch in self.window:
+            pieces += batch.is_piece
+        resend_deque, queue_deque = deque(resend), deque(queue)
+        both = resend + queue
+        size = sum([len((<SealedBatch>batch).payload) for batch in queue])
+        # Nothing below fails: all of it is done, or nothing.
+        for batch, shift in zip(resend, shifts):
+            batch.discarded += shift
+        for batch, flag in zip(both, flags):
+            batch.is_piece = flag
+            pieces += batch.is_piece
+        self.resend, self.queue = resend_deque, queue_deque
+        self.queue_bytes = size
+        self.repeated += repeated
+        self.pieces = pieces
+        self.taken -= lost_taken
+        self.discarded += lost
+        return lost
+
+
+cdef list fit(SealedBatch batch, Py_ssize_t limit, protocol):
+    """Return the batch, or its pieces of at most ``limit`` bytes.
+
+    An event that is too large by itself is a piece without a payload.
+    """
+    cdef SealedBatch piece
+    cdef list pieces = []
+    cdef uint64_t offset = batch.offset
+    if len(batch.payload) <= limit:
+        return [batch]
+    for payload, count in split_payload(protocol, batch.payload, limit):
+        piece = make_sealed_batch(payload, offset, count, batch.accepted_at)
+        piece.confirmed_at = batch.confirmed_at
+        piece.discarded = batch.discarded
+        piece.is_counted = batch.is_counted
+        pieces.append(piece)
+        offset += count
+    return pieces

@@ -158,7 +158,7 @@ cdef class Batcher(BatchQueue):
         """Set the most bytes of one batch, which depend on the server.
 
         An open batch that is larger than the new limit is sealed even if the queue is full, so that
-        ``discard_larger`` finds it.
+        ``split_larger`` finds it.
         """
         self.limit = limit
         if self.open_count and self.writer.used > limit:

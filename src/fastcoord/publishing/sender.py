@@ -60,6 +60,7 @@ class Sender:
         self._clock = clock_of(self._loop)
         self._request_timeout = config.nats.timeout.request
         self._batch_bytes = config.nats.capacity.batch_bytes
+        self._protocol = protocol
         capacity = config.nats.capacity.client
         self.batcher = Batcher(
             node_id=node_id,
@@ -237,6 +238,15 @@ class Sender:
         """
         self._flush()
         self._waiting.wake()
+        connection = self._connection
+        if (
+            connection is not None
+            and connection.oldest_ping is None
+            and self._confirmations.is_pinging
+        ):
+            # The PONG has arrived, but its processing was interrupted.
+            self._confirmations.clear_pings()
+            self.check_alive()
         self._confirm_later()
 
     # ---------------------------------------------------------------------- confirmations
@@ -336,7 +346,7 @@ class Sender:
         :param hold: whether to send no events before ``release``.
         :param greet: called when empty batches can be sent, before the first event is sent: if the
             server refuses the event, the hello has not shown its offset.
-        :return: how many events were discarded because their batch is too large for this server.
+        :return: how many events were discarded because they are too large for this server.
         """
         batcher = self.batcher
         if self._connection is not None:
@@ -385,11 +395,11 @@ class Sender:
         """Limit batches to the largest message that the server accepts.
 
         :param max_payload: the size of that message, in bytes.
-        :return: how many events were discarded because their batch is larger.
+        :return: how many events were discarded because they are larger.
         """
         limit = max_payload - HEADER_ALLOWANCE
         self.batcher.set_limit(min(self._batch_bytes, limit))
-        return self.batcher.discard_larger(limit)
+        return self.batcher.split_larger(limit, self._protocol)
 
     def release(self) -> None:
         """Send the held events when all peers have reconnected or count as down."""

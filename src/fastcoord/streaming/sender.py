@@ -274,7 +274,7 @@ class StreamSender(Sender):
     def limit_messages(self, max_message: int) -> int:
         """Limit batches to the largest message that the stream accepts.
 
-        :return: how many events were discarded because their batch is larger.
+        :return: how many events were discarded because they are larger.
         """
         self.max_message = max_message
         return 0 if self._connection is None else self.limit_batches(self._connection.max_payload)
@@ -284,7 +284,10 @@ class StreamSender(Sender):
     def check_alive(self) -> None:
         """Send a PING unless one is unanswered, so that a silent server is detected."""
         connection = self._connection
-        if connection is not None and not self._is_ping_pending:
+        if connection is not None and (
+            # The flag alone is not enough: an exception may have interrupted `_pong`.
+            not self._is_ping_pending or connection.oldest_ping is None
+        ):
             self._is_ping_pending = True
             connection.ping(lambda: self._pong(connection))
         self._complete_flushes()

@@ -11,5 +11,7 @@ cdef class SealedBatch:
     # Whether its events are counted as confirmed or discarded. A batch that is sent again after
     # its confirmation must not be counted twice.
     cdef bint is_counted
+    # Whether it is a further piece of a batch that was split, which uses no capacity.
+    cdef bint is_piece
 
 cdef SealedBatch make_sealed_batch(bytes payload, uint64_t offset, uint32_t count, double accepted_at)

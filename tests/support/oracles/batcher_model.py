@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import fastcoord
 from fastcoord import Event
@@ -32,6 +32,7 @@ class Batch:
 
     :ivar accepted_at: when its first event was accepted.
     :ivar is_confirmed: whether its events count as confirmed already.
+    :ivar is_piece: whether it is a further piece of a batch that was split.
     :ivar discarded: how many events before it were discarded when it was sent.
     """
 
@@ -40,6 +41,7 @@ class Batch:
     accepted_at: float
     confirmed_at: float = 0.0
     is_confirmed: bool = False
+    is_piece: bool = False
     discarded: int = 0
 
     @property
@@ -80,7 +82,7 @@ class BatcherModel:
     @property
     def unconfirmed_batches(self) -> int:
         sealed = self.queue + self.resend + self.window
-        return sum(not batch.is_confirmed for batch in sealed)
+        return sum(not (batch.is_confirmed or batch.is_piece) for batch in sealed)
 
     @property
     def waiting(self) -> int:
@@ -152,6 +154,7 @@ class BatcherModel:
             if not batch.is_confirmed:
                 self.confirmed += len(batch.events)
                 batch.is_confirmed = True
+            batch.is_piece = False
             batch.confirmed_at = self.now
             self.recent.append(batch)
 
@@ -170,7 +173,10 @@ class BatcherModel:
 
     def discard_oldest(self) -> int:
         if self.queue:
-            return self._discard(self.queue.pop(0))
+            discarded = self._discard(self.queue.pop(0))
+            while self.queue and self.queue[0].is_piece:
+                discarded += self._discard(self.queue.pop(0))
+            return discarded
         discarded = self._discard(Batch(len(self.accepted) - len(self.open), self.open, 0.0))
         self.open = []
         return discarded
@@ -178,14 +184,47 @@ class BatcherModel:
     def discard_before(self, deadline: float) -> int:
         gone = 0
         while self.queue and self.queue[0].accepted_at < deadline:
-            gone += self._discard(self.queue.pop(0))
+            gone += self.discard_oldest()
         return gone
 
-    def discard_larger(self, limit: int) -> int:
-        larger = [batch for batch in self.resend + self.queue if len(batch.payload) > limit]
-        self.resend = [batch for batch in self.resend if batch not in larger]
-        self.queue = [batch for batch in self.queue if batch not in larger]
-        return sum(self._discard(batch) for batch in larger if not batch.is_confirmed)
+    def split_larger(self, limit: int) -> int:
+        """Split the batches that are too large, and discard the events that are."""
+        before = len(self.discarded)
+        groups: list[list[Batch]] = []
+        for batch in self.resend + self.queue:
+            if not (batch.is_piece and groups):
+                groups.append([])
+            groups[-1].append(batch)
+        for group in groups:
+            is_counted = not group[0].is_piece
+            for batch in group:
+                pieces = self._pieces(batch, limit)
+                for piece in pieces:
+                    piece.is_piece = not (is_counted or batch.is_confirmed)
+                    is_counted = is_counted and batch.is_confirmed
+                for unsent in (self.resend, self.queue):
+                    if batch in unsent:
+                        place = unsent.index(batch)
+                        unsent[place : place + 1] = pieces
+        return len(self.discarded) - before
+
+    def _pieces(self, batch: Batch, limit: int) -> list[Batch]:
+        if len(batch.payload) <= limit:
+            return [batch]
+        pieces: list[Batch] = []
+        for number, event in enumerate(batch.events, batch.offset):
+            if PREFIX + size_of(event) > limit:
+                if not batch.is_confirmed:
+                    self.discarded.add(number)
+            elif (
+                pieces
+                and pieces[-1].end == number
+                and len(encode([*pieces[-1].events, event])) <= limit
+            ):
+                pieces[-1].events.append(event)
+            else:
+                pieces.append(replace(batch, offset=number, events=[event]))
+        return pieces
 
     def _discard(self, batch: Batch) -> int:
         self.discarded.update(range(batch.offset, batch.end))
