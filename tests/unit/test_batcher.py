@@ -393,6 +393,7 @@ def test_long_list_is_split() -> None:
 def test_batcher_releases_references() -> None:
     owner = Owner(capacity=1000)
     event = ReloadBlockedIps()
+    gc.collect()  # nodes of earlier tests may refer to the event
     before = sys.getrefcount(event)
     owner.publish(*[event] * 500)
     owner.batcher.seal()
