@@ -41,6 +41,18 @@ def _growth(work: Callable[[], object]) -> int:
     return after - before
 
 
+@pytest.mark.parametrize("number", [257, 1 << 30, (1 << 60) - 1, 1 << 60, (1 << 64) - 1])
+def test_read_ints_are_freed(number: int) -> None:
+    """Python keeps an int forever whose reference count is that of an immortal object."""
+    event = fastcoord.StateChange(1, number, 2)
+    payload = fastcoord.encode_batch([event], node_id=1, protocol="stalwart-0.15")
+    (decoded,) = fastcoord.decode_batch(payload, protocol="stalwart-0.15")
+    for each in (event, decoded):
+        assert [sys.getrefcount(each.change_id) for _ in range(100)] == [1] * 100
+        read = [each.change_id for _ in range(100)]
+        assert {sys.getrefcount(value) for value in read} <= {2, 3}
+
+
 LARGEST = {protocol: max(
     (vector for vector, of in CASES if of == protocol), key=lambda vector: len(vector.payload)
 ) for protocol in ("stalwart-0.15", "stalwart-0.16")}  # fmt: skip

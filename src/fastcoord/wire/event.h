@@ -108,7 +108,9 @@ static inline PyObject* fastcoord_new_uint(uint64_t number, PyObject* const* sma
         Py_ssize_t digits = number >> 30 ? 2 : 1;
         digit* first;
         if (value == NULL) return PyErr_NoMemory();
-        Py_SET_REFCNT((PyObject*)value, 1);
+        /* Py_SET_REFCNT of 3.12 and 3.13 would read what the memory held before, and keep it if it
+           looks like the count of an immortal object. */
+        ((PyObject*)value)->ob_refcnt = 1;
         Py_SET_TYPE((PyObject*)value, &PyLong_Type);
 #if PY_VERSION_HEX >= 0x030C0000
         value->long_value.lv_tag = (uintptr_t)digits << 3;

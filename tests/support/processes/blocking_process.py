@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -204,7 +205,10 @@ def fork(config: str, ending: str = "exit") -> None:
         reader.start()
         publisher = threading.Thread(target=publish_events, args=(node,))
         publisher.start()
-        child = os.fork()
+        with warnings.catch_warnings():
+            # From Python 3.12 on, each fork of a process with threads is reported.
+            warnings.filterwarnings("ignore", "This process .* is multi-threaded")
+            child = os.fork()
         if child == 0:
             os.write(writing, json.dumps(child_calls(node, events)).encode())
             if ending == "unwind":
