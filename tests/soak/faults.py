@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from fastcoord.server import LocalServer
 from support.processes.node_process import NodeProcess
@@ -24,6 +25,7 @@ class Faults:
     :param config: the configuration file of temporary nodes, which start, end and are killed.
     :param source: the source of randomness.
     :param temporary: the maximum number of temporary nodes.
+    :param options: those of the processes.
     """
 
     def __init__(
@@ -34,7 +36,7 @@ class Faults:
         source: random.Random,
         *,
         temporary: int = 2,
-        burst: int = 5,
+        **options: Any,
     ) -> None:
         self.server = server
         self.permanent = permanent
@@ -46,8 +48,10 @@ class Faults:
         self._temporary: dict[int, NodeProcess | None] = {
             FIRST_TEMPORARY + number: None for number in range(temporary)
         }
+        # A few nodes start and end now and then, many of them often.
+        self._between_churns = (1.0 / temporary, 6.0 / temporary)
         self._runs = 0
-        self._burst = burst
+        self._options = options
         # Only a node that starts needs a running server.
         self._server_lock = asyncio.Lock()
 
@@ -56,7 +60,7 @@ class Faults:
         deadline = time.monotonic() + seconds
         await asyncio.gather(
             self._repeat(deadline, (2.0, 6.0), [self.kill_server, self.freeze_server]),
-            self._repeat(deadline, (0.5, 3.0), [self.churn]),
+            self._repeat(deadline, self._between_churns, [self.churn]),
             self._repeat(deadline, (2.0, 5.0), [self.pause, self.stall]),
         )
 
@@ -115,7 +119,7 @@ class Faults:
             self._runs += 1
             async with self._server_lock:
                 self._temporary[number] = await NodeProcess.start(
-                    self.config, number, run=self._runs, burst=self._burst
+                    self.config, number, run=self._runs, **self._options
                 )
             self.done["node started"] += 1
             return

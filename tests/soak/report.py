@@ -61,6 +61,16 @@ def violations(
     return found
 
 
+def lost_in_stream(reports: list[Report]) -> list[str]:
+    """List what is missing although the stream has it."""
+    return [
+        f"node {report['node']} misses {line['missed']} of node {line['sender']}"
+        for report in reports
+        for line in report["received"]
+        if line["missed"].get("gap")
+    ]
+
+
 def growth(sizes: list[int]) -> tuple[float, float]:
     """Return the median size in the second and in the last quarter of the time."""
     quarter = max(1, len(sizes) // 4)

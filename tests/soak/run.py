@@ -3,7 +3,8 @@
 ``make soak`` runs it for ``SOAK_SECONDS`` (600 by default). Four nodes in processes of their own
 publish and receive all the time. Temporary nodes start, end and are killed; the server is killed
 and frozen, processes are paused, consumers stall. The soak fails if an event was lost without a
-notice, repeated or out of order, if the stats of a node do not add up, or if a process grows.
+notice, repeated or out of order, if the stats of a node do not add up, or if a process grows. With
+``--stream`` it fails as well if an event of a permanent node is missing at another one.
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from fastcoord.server import LocalServer
 from soak.faults import Faults
-from soak.report import Report, is_even, table, violations
+from soak.report import Report, is_even, lost_in_stream, table, violations
 from support.cluster.nodes import node_toml
+from support.cluster.stream_crowd import STREAM, make_stream
 from support.processes.node_process import NodeProcess, node_process
 from support.wait import until
 
 PERMANENT_NODES = 4
 BURST = 5
+PAUSE_PER_NODE = 0.002
+"""Seconds between two bursts of a node, for each node of the cluster."""
 SAMPLES = 60
 SETTLING = 60.0
 """Seconds after the last fault within which everything must be accounted for."""
@@ -50,22 +54,31 @@ async def sample(
             sizes[report["node"]].append(report["rss"])
 
 
-async def soak(seconds: float, seed: int) -> int:
+async def soak(seconds: float, seed: int, *, nodes: int, is_stream: bool, loop: str) -> int:
     """Run the soak.
 
+    :param nodes: how many nodes there are at most.
+    :param is_stream: whether the nodes use a JetStream stream.
+    :param loop: the event loop of the nodes, ``asyncio`` or ``uvloop``.
     :return: the number of violations.
     """
+    options = {"burst": BURST, "pause": PAUSE_PER_NODE * nodes, "loop": loop}
+    cluster = CLUSTER | ({"stream": STREAM} if is_stream else {})
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:
         async with AsyncExitStack() as stack:
-            server = await stack.enter_async_context(LocalServer())
+            server = await stack.enter_async_context(LocalServer(jetstream=is_stream))
+            if is_stream:
+                await make_stream([server], subjects=["fastcoord.agora"])
             config = Path(directory) / "node.toml"
-            config.write_text(node_toml(server, cluster=CLUSTER, **SETTINGS), encoding="utf-8")
+            config.write_text(node_toml(server, cluster=cluster, **SETTINGS), encoding="utf-8")
             permanent = [
-                await stack.enter_async_context(node_process(config, number + 1, burst=BURST))
+                await stack.enter_async_context(node_process(config, number + 1, **options))
                 for number in range(PERMANENT_NODES)
             ]
-            faults = Faults(server, permanent, config, random.Random(seed), burst=BURST)
+            source = random.Random(seed)
+            temporary = nodes - PERMANENT_NODES
+            faults = Faults(server, permanent, config, source, temporary=temporary, **options)
             sizes: dict[int, list[int]] = {number + 1: [] for number in range(PERMANENT_NODES)}
             over = asyncio.Event()
             sampling = asyncio.create_task(sample(permanent, sizes, seconds / SAMPLES, over))
@@ -77,8 +90,13 @@ async def soak(seconds: float, seed: int) -> int:
             await faults.stop_temporary()
             reports = await settle(permanent)
     found = violations(reports, faults.ended, sizes)
+    if is_stream:
+        found += lost_in_stream(reports)
     elapsed = time.monotonic() - started
-    print(f"soak of {elapsed:.0f} s, seed {seed}: {dict(faults.done)}")
+    mode = "stream" if is_stream else "plain"
+    print(
+        f"soak of {elapsed:.0f} s, {nodes} nodes, {mode}, {loop}, seed {seed}: {dict(faults.done)}"
+    )
     print(table(reports, sizes))
     print("\n".join(f"VIOLATION: {each}" for each in found) or "everything is accounted for")
     return len(found)
@@ -106,8 +124,18 @@ def main() -> int:
     seconds = float(os.environ.get("SOAK_SECONDS", "600"))
     parser.add_argument("--seconds", type=float, default=seconds)
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
+    parser.add_argument("--nodes", type=int, default=6, help="at most; four run all the time")
+    parser.add_argument("--stream", action="store_true", help="with a JetStream stream")
+    parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio")
     arguments = parser.parse_args()
-    return 1 if asyncio.run(soak(arguments.seconds, arguments.seed)) else 0
+    running = soak(
+        arguments.seconds,
+        arguments.seed,
+        nodes=arguments.nodes,
+        is_stream=arguments.stream,
+        loop=arguments.loop,
+    )
+    return 1 if asyncio.run(running) else 0
 
 
 if __name__ == "__main__":

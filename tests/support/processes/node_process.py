@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from support.wait import POLL_INTERVAL
+
 SCRIPT = Path(__file__).with_name("steady_process.py")
 REPORT_LIMIT = 16 * 1024 * 1024
 
@@ -27,10 +29,18 @@ class NodeProcess:
 
     @classmethod
     async def start(
-        cls, config: Path, node_id: int, *, run: int = 0, burst: int = 20
+        cls,
+        config: Path,
+        node_id: int,
+        *,
+        run: int = 0,
+        burst: int = 20,
+        pause: float = POLL_INTERVAL,
+        loop: str = "asyncio",
     ) -> NodeProcess:
+        numbers = (node_id, run, burst, pause)
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(SCRIPT), str(config), str(node_id), str(run), str(burst)),
+            *(sys.executable, str(SCRIPT), str(config), *map(str, numbers), loop),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=REPORT_LIMIT,
@@ -79,11 +89,12 @@ class NodeProcess:
 
 
 @asynccontextmanager
-async def node_process(
-    config: Path, node_id: int, *, run: int = 0, burst: int = 20
-) -> AsyncIterator[NodeProcess]:
-    """Run a node in a process of its own and kill it at the end if it still runs."""
-    node = await NodeProcess.start(config, node_id, run=run, burst=burst)
+async def node_process(config: Path, node_id: int, **options: Any) -> AsyncIterator[NodeProcess]:
+    """Run a node in a process of its own and kill it at the end if it still runs.
+
+    :param options: those of :meth:`NodeProcess.start`.
+    """
+    node = await NodeProcess.start(config, node_id, **options)
     try:
         yield node
     finally:

@@ -1,7 +1,8 @@
 """A node in a process of its own that publishes steadily, receives, and reports both.
 
-Run as ``python steady_process.py CONFIG NODE_ID RUN BURST``. It reads commands from standard
-input, one a line: ``stop`` ends publishing, ``stall`` ends receiving until ``resume``, ``report``
+Run as ``python steady_process.py CONFIG NODE_ID RUN BURST PAUSE LOOP``. It publishes BURST events
+every PAUSE seconds; LOOP is ``asyncio`` or ``uvloop``. It reads commands from standard input, one a
+line: ``stop`` ends publishing, ``stall`` ends receiving until ``resume``, ``report``
 prints a report, ``end`` (or the end of input) ends the process. A report is one line of JSON; it is
 printed after the start and at the end too.
 """
@@ -20,16 +21,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import fastcoord
 from support.cluster.accounting import assert_sums
 from support.cluster.ledger import Record, numbered_event
-from support.wait import POLL_INTERVAL
+from support.loops import runner
 
 
 class SteadyNode:
     """One run of one node."""
 
-    def __init__(self, node: fastcoord.Node, run: int, burst: int) -> None:
+    def __init__(self, node: fastcoord.Node, run: int, burst: int, pause: float) -> None:
         self.node = node
         self.run = run
         self.burst = burst
+        self.pause = pause
         self.sent = 0
         self.stop = asyncio.Event()
         self.flowing = asyncio.Event()
@@ -50,7 +52,7 @@ class SteadyNode:
             ]
             await self.node.publish_many(events)
             self.sent += self.burst
-            await asyncio.sleep(POLL_INTERVAL)
+            await asyncio.sleep(self.pause)
 
     async def obey(self) -> None:
         """Execute the commands of standard input."""
@@ -108,9 +110,9 @@ def write(report: dict[str, Any]) -> None:
     print(json.dumps(report), flush=True)
 
 
-async def live(config: str, node_id: int, run: int, burst: int) -> None:
+async def live(config: str, node_id: int, run: int, burst: int, pause: float) -> None:
     async with fastcoord.connect(config, node_id=node_id) as node:
-        steady = SteadyNode(node, run, burst)
+        steady = SteadyNode(node, run, burst, pause)
         following = asyncio.create_task(steady.follow(node.subscribe(peers=True)))
         write(steady.report())
         producing = asyncio.create_task(steady.produce())
@@ -122,9 +124,8 @@ async def live(config: str, node_id: int, run: int, burst: int) -> None:
 
 
 def main() -> None:
-    config, *numbers = sys.argv[1:]
-    node_id, run, burst = map(int, numbers)
-    asyncio.run(live(config, node_id, run, burst))
+    config, node_id, run, burst, pause, loop = sys.argv[1:]
+    runner(loop)(live(config, int(node_id), int(run), int(burst), float(pause)))
 
 
 if __name__ == "__main__":
