@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import Any
 
@@ -14,13 +15,16 @@ from fastcoord.publishing.pace import DEFAULT_PACE
 from fastcoord.server import LocalServer
 from support.cluster.accounting import accounted
 from support.cluster.plain_peer import PlainPeer
-from support.cluster.stalwart_player import StalwartProcess, stalwart_process
+from support.cluster.stalwart_player import stalwart_process
 from support.cluster.stream_crowd import STREAM, make_stream
+from support.faults.proxy import Proxy
 from support.scale import repeats
 from support.wait import until
 
 PROTOCOL = "stalwart-0.15"
 LONE = repeats(100, long=1_000)
+ATTEMPTS = 3
+LAG_ALLOWED = DEFAULT_PACE / 4
 
 
 def batch(*events: fastcoord.Event) -> bytes:
@@ -31,9 +35,8 @@ def change(number: int) -> StateChange:
     return StateChange(account_id=7, change_id=number, types=1)
 
 
-async def numbers(stalwart: StalwartProcess) -> list[int]:
+def numbers(report: dict[str, Any]) -> list[int]:
     """Return the numbers of the events that the player has received, in its order."""
-    report = await stalwart.report()
     batches = [fastcoord.decode_batch(each, protocol=PROTOCOL) for each in report["payloads"]]
     return [event.change_id for batch in batches for event in batch]
 
@@ -53,6 +56,22 @@ async def publish_everything(node: Node) -> int:
 
 @pytest.mark.parametrize("mode", ["plain", "stream"])
 async def test_renewing_stalwart_receives_every_event(mode: str) -> None:
+    for _ in range(ATTEMPTS):
+        received, count, lag = await play_once(mode)
+        if received == list(range(count)):
+            return
+        # Pace leaves a Stalwart node some milliseconds. A process may have to wait for longer if
+        # the machine is busy.
+        if lag <= LAG_ALLOWED:
+            pytest.fail(f"{count - len(received)} events missing; lag {lag * 1000:.1f} ms")
+    pytest.skip(f"the machine is busy: the player did not run for {lag * 1000:.1f} ms")
+
+
+async def play_once(mode: str) -> tuple[list[int], int, float]:
+    """Publish to a player of Stalwart 0.15.
+
+    :return: the numbers that it received, how many were published, and its longest lag in seconds.
+    """
     with LocalServer(jetstream=mode == "stream") as server:
         cluster: dict[str, Any] = {"protocol": PROTOCOL}
         if mode == "stream":
@@ -67,11 +86,12 @@ async def test_renewing_stalwart_receives_every_event(mode: str) -> None:
             count = await publish_everything(node)
 
             async def all_arrived() -> bool:
-                return len(await numbers(stalwart)) == count
+                return (await stalwart.report())["events"] == count
 
-            await until(all_arrived, timeout=20)
-            received = await numbers(stalwart)
-            assert received == list(range(count))
+            with contextlib.suppress(AssertionError):
+                await until(all_arrived, timeout=5)
+            report = await stalwart.report()
+            return numbers(report), count, report["lag"]
 
 
 async def test_first_event_leaves_at_once(server: LocalServer) -> None:
@@ -100,6 +120,33 @@ async def test_next_message_takes_all_that_waits(server: LocalServer) -> None:
             1,
             99,
         ]
+
+
+@pytest.mark.parametrize("mode", ["plain", "stream"])
+async def test_delayed_messages_keep_their_distance(mode: str) -> None:
+    with LocalServer(jetstream=mode == "stream") as server:
+        cluster: dict[str, Any] = {"protocol": PROTOCOL, "pace": "20ms"}
+        if mode == "stream":
+            await make_stream([server], subjects=["stwt.agora"])
+            cluster["stream"] = STREAM
+        async with (
+            PlainPeer(server.url) as stalwart,
+            Proxy(server.host, server.port) as proxy,
+            accounted(proxy, 1, cluster=cluster) as node,
+        ):
+            await node.publish(change(0))
+            await node.flush()
+            proxy.to_server.pause()
+            for number in range(1, 11):
+                await node.publish(change(number))
+                await asyncio.sleep(0.03)
+            proxy.to_server.resume()
+            await node.flush()
+            await until(lambda: len(stalwart.payloads) == 3)
+            batches = [
+                fastcoord.decode_batch(each, protocol=PROTOCOL) for each in stalwart.payloads
+            ]
+            assert [len(batch) for batch in batches] == [1, 1, 9]
 
 
 async def test_pace_begins_with_one_line(

@@ -1,7 +1,8 @@
 """The time between two messages with events, for Stalwart nodes that subscribe anew after each.
 
 Stalwart 0.14 and 0.15 drop their subscription after each message and subscribe again. They lose
-every message that arrives in between. Pace leaves them this time.
+every message that arrives in between. Pace leaves them this time, counted from the confirmation of
+a message: if the server or the network is slow, messages must not catch up with each other.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class Pace:
         self.is_on = not self._is_automatic and self._seconds > 0
         """Whether messages must wait now."""
         self.ready_at = 0.0
-        """When the next message may be sent."""
+        """When the next message may be sent, if the last one is confirmed."""
+        self._distance = 0.0
 
     @property
     def can_begin(self) -> bool:
@@ -65,4 +67,12 @@ class Pace:
 
     def sent(self, events: int, now: float) -> None:
         """Note that a message with this many events was sent."""
-        self.ready_at = now + self._seconds + events * SECONDS_PER_EVENT
+        self._distance = self._seconds + events * SECONDS_PER_EVENT
+        self.ready_at = now + self._distance
+
+    def confirmed(self, now: float) -> None:
+        """Note that the last message was confirmed.
+
+        It may have been delayed on its way, so the next one must not follow earlier than this.
+        """
+        self.ready_at = now + self._distance

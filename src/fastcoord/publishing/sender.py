@@ -189,6 +189,8 @@ class Sender:
 
         Meanwhile the open batch takes further events.
         """
+        if self.batcher.window:
+            return True  # `_begin_pace` follows the confirmation
         ready_at = self.pace.ready_at
         if ready_at <= self._loop.time() or self._connection is None:
             return False
@@ -196,6 +198,12 @@ class Sender:
         if timer is None or timer.cancelled() or timer.when() < self._loop.time():
             self._pace_timer = self._loop.call_at(ready_at, self._end_pace)
         return True
+
+    def _begin_pace(self) -> None:
+        """Let the next message wait, because the last one was confirmed now."""
+        if self.pace.is_on and not self.batcher.window:
+            self.pace.confirmed(self._loop.time())
+            self._waits_for_pace()
 
     def _end_pace(self) -> None:
         self._pace_timer = None
@@ -213,7 +221,7 @@ class Sender:
         first, last = taken[0], taken[-1]
         end = last.offset + last.count
         answered = None
-        if self._confirmations.is_due(now):
+        if self.pace.is_on or self._confirmations.is_due(now):
             answered = self._expect_pong(connection, end, now)
         for members in _split_where_discarded(taken):
             self.sent_bytes += connection.publish(
@@ -287,7 +295,9 @@ class Sender:
         if connection is not self._connection or refusals != self._refusals:
             return
         batcher, confirmations = self.batcher, self._confirmations
-        batcher.confirm(up_to, self._clock())
+        if batcher.window:
+            batcher.confirm(up_to, self._clock())
+            self._begin_pace()
         confirmations.answer(up_to)
         if batcher.open_count and not batcher.is_flush_scheduled:
             # The batch is still open because the capacity was used up at the last flush.

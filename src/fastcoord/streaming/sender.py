@@ -159,6 +159,7 @@ class StreamSender(Sender):
             self._is_proven = True
             self._pauses = 0
             batcher.confirm(acknowledgements.confirmed, self._clock())
+            self._begin_pace()
             if self.trouble is not None:
                 self.trouble = None
                 logger.warning("%s: the stream acknowledges events again", self._node_name)

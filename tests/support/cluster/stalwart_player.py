@@ -142,7 +142,8 @@ class StalwartProcess:
     async def report(self) -> dict[str, Any]:
         """Wait until the player is subscribed.
 
-        :return: ``messages``, ``events``, ``dropped`` and ``payloads`` so far.
+        :return: ``messages``, ``events``, ``dropped`` and ``payloads`` so far, and ``lag``: the
+            longest time in seconds for which the process did not run.
         """
         report = await self._ask({})
         report["payloads"] = [bytes.fromhex(payload) for payload in report["payloads"]]

@@ -15,9 +15,29 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from support.cluster.stalwart_player import StalwartPlayer
 
+TICK = 0.002
+
+
+class Lag:
+    """How late the event loop has called a timer, at most, in seconds."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._due = self._loop.time() + TICK
+        self._loop.call_at(self._due, self._tick)
+
+    def _tick(self) -> None:
+        self.longest = max(self.longest, self._loop.time() - self._due)
+        self._begin()
+
 
 async def play(url: str, protocol: str, subject: str) -> None:
     async with StalwartPlayer(url, protocol=protocol, subject=subject) as player:
+        lag = Lag()
         while line := await asyncio.to_thread(sys.stdin.readline):
             payloads = json.loads(line).get("publish")
             if payloads is not None:
@@ -26,6 +46,7 @@ async def play(url: str, protocol: str, subject: str) -> None:
             report = {
                 "events": player.events,
                 "dropped": player.dropped,
+                "lag": lag.longest,
                 "payloads": [] if payloads is not None else [p.hex() for p in player.payloads],
             }
             print(json.dumps(report), flush=True)
