@@ -5,6 +5,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -313,3 +315,24 @@ async def test_signal_ends_service_cleanly(server: LocalServer, number: int) -> 
             if isinstance(item, AppEvent):
                 numbers.append(msgspec.msgpack.decode(item.payload)["number"])
         assert numbers == list(range(int(found[1])))
+
+
+def test_price_service_passes_on_both() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=EXAMPLES / "price_service",
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert "13 passed" in done.stdout, done.stdout + done.stderr
+    shown = (PAGES / "price-service.md").read_text("utf-8")
+    assert "13 passed" in shown
+
+
+async def test_price_service_prints_prices(server: LocalServer) -> None:
+    async with example("price_service/prices.py", server=server) as program:
+        assert await program.process.wait() == 0
+        assert await program.end() == 0
+        assert program.printed == ["tea: 1.5", "tea: 2.5"]

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from fastcoord.testing import Bus
+
 PAGE = (Path(__file__).parents[2] / "docs" / "pytest.md").read_text("utf-8")
 
 
@@ -19,16 +21,42 @@ def run(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_documented_test_passes(tmp_path: Path) -> None:
-    block = re.search(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    assert block is not None
-    (tmp_path / "test_program.py").write_text(block[1])
+def documented_blocks() -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def test_documented_tests_pass(tmp_path: Path) -> None:
+    asynchronous, blocking, fixture = documented_blocks()
+    fixture += "def test_fixture(server): server.kill()\n"
+    for number, text in enumerate((asynchronous, blocking, fixture)):
+        (tmp_path / f"test_program_{number}.py").write_text(text)
     (tmp_path / "pytest.ini").write_text(
         "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
         "filterwarnings = error\n"
     )
     done = run("-m", "pytest", "-q", folder=tmp_path)
-    assert "1 passed" in done.stdout, done.stdout + done.stderr
+    assert "6 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_every_fault_is_documented() -> None:
+    methods = {name for name in vars(Bus) if not name.startswith("_")}
+    inner = {"open", "close", "prepare", "dial"}
+    assert {name for name in methods - inner if f"{name}(" not in PAGE} == set()
+
+
+def test_bus_ends_with_test(tmp_path: Path) -> None:
+    (tmp_path / "test_program.py").write_text(
+        "def test_first(fastcoord_bus):\n"
+        "    import os\n"
+        "    assert os.environ['FASTCOORD_SERVERS'] == fastcoord_bus.url\n"
+        "def test_second():\n"
+        "    import os\n"
+        "    from fastcoord.nats.dialing import memory_networks\n"
+        "    assert 'FASTCOORD_SERVERS' not in os.environ\n"
+        "    assert memory_networks == {}\n"
+    )
+    done = run("-m", "pytest", "-q", folder=tmp_path)
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_fixture_ends_server(tmp_path: Path) -> None:
