@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 
 INTERVAL = 0.02
+LATE = 0.2
+"""The part of the last second from which on the event loop counts as late."""
 
 
 class LoopLag:
@@ -23,12 +25,18 @@ class LoopLag:
     def __init__(self) -> None:
         self._late = 0.0
         self._due = 0.0
+        self._recent = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def seconds(self) -> float:
         """The lag since the beginning of the block, all delays added up."""
         return self._late + max(0.0, time.monotonic() - self._due)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the event loop was late for much of the last second."""
+        return self._recent > LATE
 
     async def __aenter__(self) -> LoopLag:
         self._schedule()
@@ -48,5 +56,9 @@ class LoopLag:
         self._timer = asyncio.get_running_loop().call_later(INTERVAL, self._tick)
 
     def _tick(self) -> None:
-        self._late += max(0.0, time.monotonic() - self._due)
+        late = max(0.0, time.monotonic() - self._due)
+        self._late += late
+        # An exponential mean over about one second.
+        share = min(1.0, INTERVAL + late)
+        self._recent += share * (late / (INTERVAL + late) - self._recent)
         self._schedule()
