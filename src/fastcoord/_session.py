@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import structs
 
 from fastcoord._clock import clock_of
-from fastcoord._forking import call_in_child
+from fastcoord._forking import call_in_child, detach_loop
 from fastcoord._liveness import Liveness
 from fastcoord._log_limit import LogLimit
 from fastcoord._loss_log import LossLog
@@ -572,6 +572,7 @@ class Session:
     def forked(self) -> None:
         """End the node in a forked child. The parent continues to use its node."""
         self.is_forked = True
+        detach_loop(self._loop)
         self.state.end(NodeClosed("forked: connect again in this process"))
         self._supervisor.abandon()
         self._liveness.stop()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -90,6 +91,7 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         """Whether TLS is established."""
         self._inheritable: InheritedSocket | None = None
         self._is_inherited = False
+        self._thread = threading.get_ident()
         self._saw_info = False
         self.info: dict[str, Any] = {}
         """The fields of the server's first INFO."""
@@ -200,8 +202,12 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
     def forked(self) -> None:
         """In a forked child, detach from the socket, which belongs to the parent."""
         self._is_inherited = True
-        if self._inheritable is not None:
+        if self._inheritable is not None and self._socket is not None:
             self._inheritable.detach()
+            if threading.get_ident() == self._thread:
+                # The child may unwind and close the event loop: uvloop cannot be closed with an
+                # open transport. Nothing is written, and the socket is no longer the parent's.
+                self._socket.abort()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return memoryview(self._parser)

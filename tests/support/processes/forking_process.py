@@ -3,7 +3,8 @@
 Run as ``python forking_process.py CONFIG LOOP ENDING``. The child ends as ENDING says: ``exit``
 (``os._exit``), ``collect`` (after a garbage collection without references to the node) or
 ``unwind`` (``SystemExit`` through ``async with`` and the event loop). Prints one JSON object: the
-exceptions that the child got, its exit status, and the parent's statistics.
+exceptions that the child got, its exit status, how many seconds later a thread of the parent has
+woken its loop, and the parent's statistics.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import fastcoord
 from fastcoord import EmailPush, Node
 from support.loops import runner
-from support.wait import until
 
 EVENTS = 3000
 
@@ -39,14 +39,10 @@ def outcome(call: Callable[[], Any]) -> str:
     return "no exception"
 
 
-def ended(child: int) -> tuple[int] | None:
-    """Return the status of a child that has ended.
-
-    Not to be waited for in a thread: a child that closes asyncio's loop unregisters the pipe by
-    which threads wake the parent's loop, because both share one selector.
-    """
-    pid, status = os.waitpid(child, os.WNOHANG)
-    return (status,) if pid else None
+def end_of(child: int) -> tuple[int, float]:
+    """Wait for a child; return its status and the time of its end."""
+    _, status = os.waitpid(child, 0)
+    return status, time.monotonic()
 
 
 def calls(node: Node) -> dict[str, str]:
@@ -80,7 +76,8 @@ async def run(config: str, ending: str) -> dict[str, Any]:
                 gc.collect()
             os._exit(7)
         await node.publish_many([EmailPush(1, EVENTS + each, 0) for each in range(EVENTS)])
-        status = await until(lambda: ended(child))
+        status, ended_at = await asyncio.to_thread(end_of, child)
+        woken_after = time.monotonic() - ended_at
         # The child has ended: its descriptors are closed now.
         deadline = time.monotonic() + 0.5
         number = 2 * EVENTS
@@ -93,7 +90,8 @@ async def run(config: str, ending: str) -> dict[str, Any]:
         os.close(writing)
         return {
             "child": json.loads(os.read(reading, 65536)),
-            "status": os.waitstatus_to_exitcode(status[0]),
+            "status": os.waitstatus_to_exitcode(status),
+            "woken_after": woken_after,
             "published": number,
             "confirmed": stats.confirmed,
             "reconnects": stats.reconnects,
