@@ -83,7 +83,7 @@ def test_tls_nodes_always_come_back(certificates: Certificates, first: bool, loo
                 config = fastcoord.parse_config(
                     node_toml(
                         proxy,
-                        cluster={"protocol": "fastcoord-1", "heartbeat": "500ms"},
+                        cluster={"protocol": "fastcoord-1", "heartbeat": "1s"},
                         timeout={"connection": f"{LIMIT * 1000:.0f}ms"},
                         tls=tls,
                     )
