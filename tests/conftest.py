@@ -13,6 +13,7 @@ from hypothesis import settings
 
 from fastcoord import _codec
 from fastcoord.server import LocalCluster, LocalServer
+from support.scale import repeats
 from support.servers.certificates import Certificates
 from support.wait import until
 
@@ -40,7 +41,7 @@ if os.environ.get("FASTCOORD_LOOP") == "uvloop":
         return {"uvloop": uvloop.new_event_loop}
 
 
-TIME_LIMIT = 300
+TIME_LIMIT = repeats(300, long=3600)
 """Seconds; only a test that hangs takes so long."""
 
 

@@ -209,7 +209,7 @@ async def test_late_objection_is_verified(
         of_older.to_server.filter = note_question
         of_younger.to_client.filter = hold_objection
         with monkeypatch.context() as patch:
-            patch.setattr("fastcoord.presence.presence.CLAIM_TIME", 60.0)
+            patch.setattr("fastcoord.presence.claim.CLAIM_TIME", 60.0)
             with drawn(monkeypatch, 20_000, 20_000):
                 joining = asyncio.create_task(_connect(config_of(of_older)))
                 await has_asked.wait()

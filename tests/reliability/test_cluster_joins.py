@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fastcoord import AppEvent, Missed
-from fastcoord.presence.presence import JOIN_LIMIT
+from fastcoord.presence.introduction import JOIN_LIMIT
 from fastcoord.server import LocalCluster, LocalServer
 from support.cluster.accounting import collect
 from support.cluster.nodes import joined

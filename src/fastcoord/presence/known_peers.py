@@ -3,15 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from fastcoord.receiving.receiver import Receiver
     from fastcoord.receiving.rules import Rules
 
-__all__ = ["PeersOfReceiver"]
+__all__ = ["KnownPeers", "PeersOfReceiver"]
 
 ReceivedBy = Callable[[int, int, int], tuple[int, int, int] | None]
+
+
+class KnownPeers(Protocol):
+    """What the receiving side knows of the peers."""
+
+    def up(self) -> Sequence[tuple[int, int]]:
+        """Return node id and incarnation of each peer that is up."""
+
+    def up_now(self) -> Sequence[tuple[int, int]]:
+        """Return those peers that were received on the present connection."""
+
+    def without_presence(self) -> Sequence[int]:
+        """Return the peers that are up and of which only events were received."""
+
+    def has_left(self, node_id: int) -> bool:
+        """Return whether a peer has said goodbye."""
+
+    def roster(self, pairs: Sequence[tuple[int, int]]) -> None:
+        """Process the peers that an answer to this node's hello names."""
+
+    def introduced(
+        self, node_id: int, incarnation: int, connection: int, offset: int, discarded: int
+    ) -> None:
+        """Process the sender of an answer to this node's hello."""
+
+    def own_word(
+        self,
+        node_id: int,
+        incarnation: int,
+        connection: int,
+        offset: int,
+        discarded: int,
+        now: float,
+    ) -> None:
+        """Process the answer of a node that was asked for its own word."""
+
+    def received_by(
+        self, node_id: int, incarnation: int, up_to: int
+    ) -> tuple[int, int, int] | None:
+        """Return how far a run was received: expected offset, end of the last gap, first offset.
+
+        :param up_to: the offset that is asked for.
+        """
 
 
 class PeersOfReceiver:

@@ -3,92 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from fastcoord._deadline import within
 from fastcoord.presence.answers import Answers, read_roster
-from fastcoord.presence.claim import CLAIM, CLAIM_TIME, CLAIM_TIME_OF_CLUSTER, PAUSE, Claim
+from fastcoord.presence.claim import Claims
 from fastcoord.presence.heartbeats import Heartbeats
+from fastcoord.presence.introduction import Introduction
 from fastcoord.presence.missing_presence import MissingPresence
 from fastcoord.presence.progress import JoinOffsets, Progress
-from fastcoord.presence.question_line import EVERYBODY, read_line, write_line
+from fastcoord.presence.question_line import read_line, write_line
 from fastcoord.presence.questions import Answer, Questions
 from fastcoord.presence.verifications import Verifications
 
 if TYPE_CHECKING:
     from fastcoord.config import Config
     from fastcoord.nats.connection import Connection, Note
+    from fastcoord.presence.known_peers import KnownPeers
     from fastcoord.publishing.sender import Sender
 
-__all__ = ["PRESENCE_SID", "REPLY_SID", "KnownPeers", "Presence"]
+__all__ = ["PRESENCE_SID", "REPLY_SID", "Presence"]
 
 PRESENCE_SID = 2
 REPLY_SID = 3
 
-JOIN_LIMIT = 0.5
-"""The most seconds that a new node waits for answers to its hello."""
-
-QUIET_TIME = 0.02
-"""After this many seconds without another answer, all peers are considered to have answered. If the
-first answer took longer, its time is used instead."""
-
-ANSWERS_WANTED = 4
-ANSWERS_WANTED_OF_CLUSTER = 16
-"""How many peers answer a hello on average. In a cluster of servers an answer proves that the
-peer's server knows the subscriptions of the newcomer, so that peers on all servers should answer.
-"""
-
 RESIZE_INTERVAL = 0.1
 """Peers are counted at most once in this many seconds, however many nodes say hello."""
-
-MAX_HELLOS = 3
-"""How often a node asks for a roster on one connection, half a heartbeat apart. The last hello asks
-everybody."""
-
-
-class KnownPeers(Protocol):
-    """What the receiving side knows of the peers."""
-
-    def up(self) -> Sequence[tuple[int, int]]:
-        """Return node id and incarnation of each peer that is up."""
-
-    def up_now(self) -> Sequence[tuple[int, int]]:
-        """Return those peers that were received on the present connection."""
-
-    def without_presence(self) -> Sequence[int]:
-        """Return the peers that are up and of which only events were received."""
-
-    def has_left(self, node_id: int) -> bool:
-        """Return whether a peer has said goodbye."""
-
-    def roster(self, pairs: Sequence[tuple[int, int]]) -> None:
-        """Process the peers that an answer to this node's hello names."""
-
-    def introduced(
-        self, node_id: int, incarnation: int, connection: int, offset: int, discarded: int
-    ) -> None:
-        """Process the sender of an answer to this node's hello."""
-
-    def own_word(
-        self,
-        node_id: int,
-        incarnation: int,
-        connection: int,
-        offset: int,
-        discarded: int,
-        now: float,
-    ) -> None:
-        """Process the answer of a node that was asked for its own word."""
-
-    def received_by(
-        self, node_id: int, incarnation: int, up_to: int
-    ) -> tuple[int, int, int] | None:
-        """Return how far a run was received: expected offset, end of the last gap, first offset.
-
-        :param up_to: the offset that is asked for.
-        """
 
 
 class Presence:
@@ -136,16 +76,9 @@ class Presence:
         self._resized_at = 0.0
         self._joined = JoinOffsets()
         self._confirmed_up_to = 0
-        self._hello: int | None = None
-        self._hellos = 0
-        self._hello_at = 0.0
-        self._answered = asyncio.Event()
-        self._has_answer = False
-        self._is_introduced = asyncio.Event()
-        """Set when a peer has answered the hello, or when there is none."""
-        self._is_alone = False
+        self._introduction = Introduction(cluster.heartbeat, self.questions, self._say_hello)
         self._same_id = same_id
-        self._claim: Claim | None = None
+        self._claims = Claims(self.questions, cluster.heartbeat, self._late_objection)
         self._is_reply_refused = False
         self.is_silent = same_id is not None
         """Whether the node has no id yet, so that it says no hello."""
@@ -173,15 +106,9 @@ class Presence:
         """Greet the peers on a new connection."""
         if self.is_silent:
             return
-        if self._hello is not None:
-            self.questions.close(self._hello)
-        self._answered.clear()
-        self._is_alone = False
-        self._has_answer = False
-        self._is_introduced.clear()
-        self._hello = self.questions.open(self._take_roster)
-        self._hellos = 0
-        self._say_hello()
+        connection = self._connection
+        if connection is not None:
+            self._introduction.begin(self._take_roster, is_clustered=connection.is_clustered)
 
     def probe(self) -> None:
         """Test the right to publish events."""
@@ -203,19 +130,13 @@ class Presence:
         self._connection = None
         self._verifications.clear()
 
-    def _say_hello(self) -> None:
-        connection, token = self._connection, self._hello
-        if connection is None or token is None:
-            return
-        self._hellos += 1
-        self._hello_at = self._loop.time()
-        wanted = ANSWERS_WANTED_OF_CLUSTER if connection.is_clustered else ANSWERS_WANTED
-        if self._hellos == MAX_HELLOS:
-            wanted = 0
-        self._sender.beat(
-            "hello", reply=self._own_reply(), question=write_line((token, EVERYBODY, wanted))
-        )
-        self.heartbeats.sent(self._hello_at)
+    def _say_hello(self, numbers: tuple[int, ...]) -> None:
+        self._sender.beat("hello", reply=self._own_reply(), question=write_line(numbers))
+        self.heartbeats.sent(self._loop.time())
+
+    async def prove_join(self) -> None:
+        """Wait until peers have answered the hello; at most 0.5 s."""
+        await self._introduction.prove_join()
 
     # ---------------------------------------------------------------------------- node id
 
@@ -224,36 +145,8 @@ class Presence:
 
         :return: whether the id is free.
         """
-        claim = self._claim = Claim(node_id)
         self._answers.claimed = node_id
-
-        def take(answer: Answer) -> None:
-            if self._claim is claim:
-                claim.refuse()
-            elif answer.node_id == self._node_id:
-                # This node runs with the id already. The other one may only have claimed it, and
-                # may have lost its claim to this node. If it runs too, it answers again.
-                self.verify(answer.node_id)
-
-        token = self.questions.open(take)
-        # A busy node may object late.
-        self._loop.call_later(3 * self._heartbeat, self.questions.close, token)
-        try:
-            asked: Connection | None = None
-            while not claim.is_refused:
-                connection = self._connection
-                if connection is not None and (connection is asked or claim.is_alone):
-                    break
-                asked = connection
-                if connection is not None:
-                    self.questions.ask("who", token, node_id, CLAIM)
-                    is_clustered = connection.is_clustered
-                    await claim.wait(CLAIM_TIME_OF_CLUSTER if is_clustered else CLAIM_TIME)
-                else:
-                    await claim.wait(PAUSE)
-        finally:
-            self._claim = None
-        return not claim.is_refused
+        return await self._claims.decide(node_id, lambda: self._connection)
 
     def begin_run(self, node_id: int, incarnation: int) -> None:
         """Continue with another id and another incarnation."""
@@ -271,48 +164,16 @@ class Presence:
         if connection is not None and not self._is_reply_refused:
             connection.subscribe(self._reply.decode(), REPLY_SID)
 
-    def _take_who(
-        self, node_id: int, incarnation: int, numbers: tuple[int, ...], now: float
-    ) -> tuple[int, ...] | None:
-        """Answer a question for the word of this node, or another claim of the same id."""
-        claim = self._claim
-        if claim is not None and numbers[1] == claim.node_id:
-            if numbers[2:3] != (CLAIM,):
-                # This node does not run with the id yet.
-                return None
-            if incarnation < self._incarnation:
-                claim.refuse()
-                return None
-        return self._answers.to_who(node_id, numbers, now)
+    def _late_objection(self, answer: Answer) -> None:
+        """Process an objection to a claim that is decided."""
+        if answer.node_id == self._node_id:
+            # This node runs with the id already. The other one may only have claimed it, and may
+            # have lost its claim to this node. If it runs too, it answers again.
+            self.verify(answer.node_id)
 
     def _is_settled(self, answer: Answer) -> bool:
         """Return whether this node, or another one that uses its id, takes another id."""
         return self._same_id is not None and self._same_id(answer)
-
-    async def prove_join(self) -> None:
-        """Wait until peers have answered the hello; at most 0.5 s.
-
-        A server forwards the subscriptions of this node to other servers before it forwards the
-        hello. If a peer answers, its server therefore knows the subscriptions. If there is no
-        peer, the server itself answers at once. If the server refuses the hello, this method
-        returns without proof.
-        """
-        connection = self._connection
-        if connection is None or not connection.is_clustered:
-            # There is only one server, and its PONG has confirmed the subscriptions.
-            return
-        started = self._loop.time()
-        timeout = JOIN_LIMIT
-        quiet = None
-        try:
-            while timeout > 0 and not self._is_alone:
-                await within(self._answered.wait(), timeout)
-                self._answered.clear()
-                if quiet is None:
-                    quiet = max(QUIET_TIME, self._loop.time() - started)
-                timeout = min(quiet, started + JOIN_LIMIT - self._loop.time())
-        except TimeoutError:
-            return
 
     # ------------------------------------------------------------------------------- time
 
@@ -325,17 +186,9 @@ class Presence:
         self._verifications.tick(now)
         if self._subject != self._events_subject:
             self._missing.tick(self._peers.without_presence(), now)
-        if (
-            self._hello is not None
-            and not self._has_answer
-            and not self._is_introduced.is_set()
-            and now - self._hello_at >= 0.45 * self._heartbeat
-        ):
-            if self._hellos < MAX_HELLOS:
-                self._say_hello()
-            else:
-                self._is_introduced.set()
-        elif must_beat or self.heartbeats.is_due(self._sender.last_sent, now):
+        if self._introduction.repeat(now):
+            return
+        if must_beat or self.heartbeats.is_due(self._sender.last_sent, now):
             self.beat()
 
     def beat(self) -> None:
@@ -371,8 +224,7 @@ class Presence:
 
         :return: whether a question was sent.
         """
-        if self._claim is not None and node_id == self._claim.node_id:
-            self._claim.refuse()
+        if self._claims.refuse(node_id):
             return False
         return self._verifications.request(node_id, self._loop.time())
 
@@ -399,8 +251,7 @@ class Presence:
         :raises PeersUnconfirmed: a peer has not received all of them.
         """
         # Without an answer to its hello, a new node does not know which peers are up.
-        with contextlib.suppress(TimeoutError):
-            await within(self._is_introduced.wait(), deadline - self._loop.time())
+        await self._introduction.complete(deadline - self._loop.time())
         progress = Progress(
             self._confirmed_up_to, up_to, [node_id for node_id, _ in self._peers.up()]
         )
@@ -431,12 +282,8 @@ class Presence:
         """
         if note == "nobody":
             # The server has delivered the hello or the claim to no other node.
-            if self._claim is not None:
-                self._claim.confirm()
-                return
-            self._is_alone = True
-            self._answered.set()
-            self._is_introduced.set()
+            if not self._claims.confirm():
+                self._introduction.nobody()
             return
         numbers = read_line(header_block)
         if numbers is None or (node_id, incarnation) == (self._node_id, self._incarnation):
@@ -459,7 +306,9 @@ class Presence:
                 self._joined.note(node_id, incarnation, self._sender.batcher.end)
             response = self._answers.to_hello(node_id, numbers, self._peers.up_now, self._up, now)
         elif note == "who":
-            response = self._take_who(node_id, incarnation, numbers, now)
+            response = None
+            if not self._claims.is_undecided(numbers, incarnation, self._incarnation):
+                response = self._answers.to_who(node_id, numbers, now)
         else:
             up_to = numbers[2] if len(numbers) > 2 else 0
             received = self._peers.received_by(node_id, incarnation, up_to)
@@ -489,11 +338,7 @@ class Presence:
             )
 
     def _take_roster(self, answer: Answer) -> None:
-        if not self._has_answer:
-            self._has_answer = True
-            # The others answer at about the same time, and each may know other peers.
-            elapsed = self._loop.time() - self._hello_at
-            self._loop.call_later(max(QUIET_TIME, elapsed), self._is_introduced.set)
+        self._introduction.answered()
         if answer.node_id == self._node_id and self._same_id is not None:
             # Only the answer to a question for its word says whether that node can change its id.
             self.verify(answer.node_id)
@@ -506,13 +351,12 @@ class Presence:
             answer.discarded,
         )
         self._peers.roster(read_roster(answer.numbers))
-        self._answered.set()
+        self._introduction.joined()
 
     def end(self, reason: Exception) -> None:
         """Raise ``reason`` in every call that waits for an answer."""
         self.questions.end(reason)
-        if self._claim is not None:
-            self._claim.fail(reason)
+        self._claims.end(reason)
 
 
 def reply_subject(presence_subject: str, node_id: int, incarnation: int) -> bytes:

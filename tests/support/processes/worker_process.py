@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import fastcoord
 from fastcoord.presence import own_id
 from support.cluster.ledger import numbered_event
+from support.processes.workers import LIMIT
 from support.wait import until
 
 
@@ -60,7 +61,10 @@ async def main(config: str, index: int, events: int, ids: int | None) -> None:
             command, number = line.split()
             if command == b"peers":
                 up = int(number)
-                await until(lambda up=up: sum(bool(peer.is_up) for peer in node.peers()) == up)
+                await until(
+                    lambda up=up: sum(bool(peer.is_up) for peer in node.peers()) == up,
+                    timeout=LIMIT,
+                )
             else:
                 await node.publish(*(numbered_event(index, sent + each) for each in range(events)))
                 sent += events
@@ -68,7 +72,8 @@ async def main(config: str, index: int, events: int, ids: int | None) -> None:
                 await until(
                     lambda others=others: (
                         sum(len(each) for each in received.values()) >= others * events
-                    )
+                    ),
+                    timeout=LIMIT,
                 )
                 await node.flush()
             write()

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 SCRIPT = Path(__file__).with_name("worker_process.py")
-LIMIT = 120.0
+LIMIT = 600.0
+"""Seconds until a worker is considered hung. On a busy machine, 64 of them start in minutes."""
 
 
 class Worker:
