@@ -9,9 +9,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
 
 from fastcoord import Missed, StateChange, parse_config
 from fastcoord.nats.message_writer import MessageWriter
@@ -91,6 +89,11 @@ class SimulatedConnection(MessageWriter):
             self.last_activity = self._clock.now
             answered()
 
+    @property
+    def oldest_ping(self) -> float | None:
+        """When the oldest PING without an answer was sent."""
+        return self.pinged_at[0] if self.pinged_at else None
+
     def has_refused(self, subject: str) -> bool:
         return False
 
@@ -159,15 +162,13 @@ class SimulatedNode:
             get_loop=self._ignore,
         )
         self._parser = Parser(self.receiver, self._ignore, read_size=1 << 16)
-        # The sender reads this clock beside the one of its event loop.
-        with patch("fastcoord.publishing.sender.time", SimpleNamespace(monotonic=clock.time)):
-            self.sender = Sender(
-                config,
-                node_id=node_id,
-                protocol=PROTOCOL,
-                incarnation=self.incarnation,
-                state=NodeState(),
-            )
+        self.sender = Sender(
+            config,
+            node_id=node_id,
+            protocol=PROTOCOL,
+            incarnation=self.incarnation,
+            state=NodeState(),
+        )
         self.presence = Presence(
             config,
             incarnation=self.incarnation,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from fastcoord import StateChange, encode_batch
+from fastcoord._clock import set_clock
 from fastcoord.nats.frames import compose
 from fastcoord.wire.sealed_batch import SealedBatch
 from simulation.checks import FORGED_SERIAL, Observer
@@ -36,6 +37,7 @@ class World:
     def __init__(self, seed: int, *, servers: int, nodes: int) -> None:
         self.clock = Clock()
         asyncio.events._set_running_loop(self.clock)  # type: ignore[arg-type]
+        set_clock(self.clock, self.clock.time)  # type: ignore[arg-type]
         self.chance = random.Random(seed)
         self.network = Network(servers)
         self.runs: dict[int, SimulatedNode] = {}
