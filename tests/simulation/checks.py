@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 FORGED_SERIAL = 0
 """The serial number of events that no node has published."""
+FIRST_STALWART = 1_000_000
+"""The serial number of the first connection of a Stalwart node."""
+FORKED_SERIAL = 2_000_000
+"""The serial number of events that a forked child publishes."""
 
 
 class ViolationError(AssertionError):
@@ -51,6 +55,7 @@ class Observer:
         self.records: dict[int, RunRecord] = {}
         self.disconnects = 0
         self.last: dict[int, int] = {}
+        self._unnumbered: dict[tuple[int, int], int] = {}
         self._runs = runs
         self._overlapped = overlapped
         self._excused_from = 0
@@ -82,23 +87,41 @@ class Observer:
             elif isinstance(item, Missed):
                 self._missed(item)
             elif isinstance(item, DuplicateNodeId) and item.node_id not in self._overlapped:
-                raise ViolationError(f"{self._name}: {item} is false")
-        if self.disconnects != node.returns - (node.connection is None and node.returns > 0):
-            raise ViolationError(f"{self._name}: {self.disconnects} of {node.returns} absences")
+                raise ViolationError(f"{self.name}: {item} is false")
+        if self.disconnects != node.returns - node.is_away:
+            raise ViolationError(f"{self.name}: {self.disconnects} of {node.returns} absences")
         if len(node.receiver.peers) > MAX_PEERS:
             raise ViolationError("too many peers")
         for peer in node.receiver.peers.values():
             if peer.history is not None and len(peer.history.former) > MAX_FORMER_RUNS:
                 raise ViolationError("too many former runs")
 
+    def check_confirmed(self) -> None:
+        """Check that a server has accepted what counts as confirmed."""
+        node = self.node
+        if node.tracks_accepted:
+            missing = set(range(node.sender.batcher.confirmed)) - node.accepted_numbers
+            if missing:
+                raise ViolationError(f"{self.name}: confirmed, but refused: {sorted(missing)}")
+
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
         return f"node {self.node.node_id} (run {self.node.serial})"
 
     def _event(self, serial: int, number: int) -> None:
+        if serial == FORKED_SERIAL:
+            raise ViolationError(f"{self.name}: an event of a forked child")
+        if serial >= FIRST_STALWART:
+            # After a move, what the new server still receives over a slow route comes again.
+            on_connection = (serial, self.node.returns)
+            if number <= self._unnumbered.get(on_connection, -1):
+                raise ViolationError(f"{self.name}: event {number} of a Stalwart node comes twice")
+            self._unnumbered[on_connection] = number
+            self.last[serial] = max(number, self.last.get(serial, -1))
+            return
         record = self.record(serial)
         run = self._runs[serial]
-        what = f"{self._name}: event {number} of node {run.node_id} (run {serial})"
+        what = f"{self.name}: event {number} of node {run.node_id} (run {serial})"
         if number < record.delivered_to and not self._was_taken_up:
             raise ViolationError(f"{what} after {record.delivered_to - 1}")
         if record.place is None:
@@ -125,7 +148,7 @@ class Observer:
         else:
             missed, incarnation, expected = self.node.losses.pop(0)
             if missed != item:
-                raise ViolationError(f"{self._name}: {item} where {missed} was reported")
+                raise ViolationError(f"{self.name}: {item} where {missed} was reported")
         for serial, run in self._runs.items():
             if run is self.node or missed.node_id not in (None, run.node_id):
                 continue
@@ -151,7 +174,7 @@ class Observer:
             if ids.count(run.node_id) > 1:
                 continue
             total = run.published
-            what = f"{self._name}: of node {run.node_id} (run {serial}, {total} events)"
+            what = f"{self.name}: of node {run.node_id} (run {serial}, {total} events)"
             if run in alive:
                 if self.last.get(serial) != total - 1:
                     raise ViolationError(f"{what} the last event is {self.last.get(serial)}")

@@ -23,6 +23,10 @@ class Timer:
     def when(self) -> float:
         return self._when
 
+    def show(self, when: float) -> None:
+        """Set what ``when`` returns: a time on the clock of a node."""
+        self._when = when
+
     def cancel(self) -> None:
         self._is_cancelled = True
 
@@ -32,6 +36,61 @@ class Timer:
     def run(self) -> None:
         if not self._is_cancelled:
             self._call(*self._arguments)
+
+
+class NodeClock:
+    """The clock of one node, which may jump forward or stop.
+
+    :param shared: the clock of the world, by which timers run.
+    """
+
+    def __init__(self, shared: Clock) -> None:
+        self._shared = shared
+        self._ahead = 0.0
+        self._stopped_at: float | None = None
+
+    @property
+    def now(self) -> float:
+        return self._shared.now + self._ahead if self._stopped_at is None else self._stopped_at
+
+    def time(self) -> float:
+        return self.now
+
+    def jump(self, seconds: float) -> None:
+        self._ahead += seconds
+        if self._stopped_at is not None:
+            self._stopped_at += seconds
+
+    def stop(self) -> None:
+        self._stopped_at = self.now
+
+    @property
+    def is_stopped(self) -> bool:
+        return self._stopped_at is not None
+
+    def run(self) -> bool:
+        """Continue after a stop; return whether it was stopped."""
+        if self._stopped_at is None:
+            return False
+        self._ahead = self._stopped_at - self._shared.now
+        self._stopped_at = None
+        return True
+
+    def is_running(self) -> bool:
+        return True
+
+    def call_soon(self, call: Callable[..., object], *arguments: Any) -> Timer:
+        return self._shared.call_soon(call, *arguments)
+
+    call_soon_threadsafe = call_soon
+
+    def call_later(self, seconds: float, call: Callable[..., object], *arguments: Any) -> Timer:
+        timer = self._shared.call_later(seconds, call, *arguments)
+        timer.show(self.now + seconds)
+        return timer
+
+    def call_at(self, when: float, call: Callable[..., object], *arguments: Any) -> Timer:
+        return self.call_later(when - self.now, call, *arguments)
 
 
 class Clock:

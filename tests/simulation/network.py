@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from simulation.node import SimulatedNode
+from collections.abc import Callable, Set
+from typing import NamedTuple, Protocol
 
 
 class Message(NamedTuple):
@@ -32,6 +29,20 @@ class Ping(NamedTuple):
     answered: Callable[[], None]
 
 
+class Refusal(NamedTuple):
+    """The -ERR of a server that refuses a right, or what shows that it grants the right again."""
+
+    direction: str
+    subject: bytes
+    is_granted: bool = False
+
+
+class Probe(NamedTuple):
+    """The question of a client whether it has the right to publish again."""
+
+    subject: bytes
+
+
 class Subscription(NamedTuple):
     """A SUB of a client."""
 
@@ -39,7 +50,28 @@ class Subscription(NamedTuple):
     sid: int
 
 
-Item = Message | Ping | Subscription
+Item = Message | Ping | Subscription | Refusal | Probe
+
+
+class Connected(Protocol):
+    """What is connected to a server as a client."""
+
+    is_paused: bool
+
+    def subscribed(self, client: Client) -> None:
+        """The server has processed a subscription."""
+
+    def receive(self, message: Message, sid: int) -> None:
+        """A message has arrived."""
+
+    def accepted(self, message: Message) -> None:
+        """The server has accepted a message."""
+
+    def right_changed(self, client: Client, refusal: Refusal) -> None:
+        """The server refuses a right, or grants it."""
+
+    def lost(self, client: Client) -> None:
+        """The server has closed the connection."""
 
 
 class Pipe:
@@ -57,28 +89,49 @@ class Pipe:
 class Client:
     """A client of a server, and its connection."""
 
-    def __init__(self, node: SimulatedNode, server: Server) -> None:
+    def __init__(
+        self, node: Connected, server: Server, refused: Set[tuple[str, bytes]] = frozenset()
+    ) -> None:
         self.node = node
         self.server = server
         self.subscriptions: dict[bytes, int] = {}
+        self._refused = refused
         self.is_open = True
         self.to_server = Pipe(self._published)
         self.to_client = Pipe(self._delivered)
 
     def _published(self, item: Item) -> None:
         if isinstance(item, Subscription):
+            if ("subscribe", item.subject) in self._refused:
+                self.to_client.waiting.append(Refusal("subscribe", item.subject))
+                return
             self.subscriptions[item.subject] = item.sid
             self.node.subscribed(self)
+            self.to_client.waiting.append(Refusal("subscribe", item.subject, True))
+        elif isinstance(item, Probe):
+            if ("publish", item.subject) not in self._refused:
+                self.to_client.waiting.append(Refusal("publish", item.subject, True))
         elif isinstance(item, Ping):
             if self.is_open:
                 self.to_client.waiting.append(item)
-        else:
-            self.server.publish(item, self)
+        elif isinstance(item, Message):
+            if ("publish", item.subject) in self._refused:
+                self.to_client.waiting.append(Refusal("publish", item.subject))
+            else:
+                self.node.accepted(item)
+                self.server.publish(item, self)
+
+    def refuse_subscription(self, subject: bytes) -> None:
+        """End a subscription from the side of the server."""
+        if self.subscriptions.pop(subject, None) is not None:
+            self.to_client.waiting.append(Refusal("subscribe", subject))
 
     def _delivered(self, item: Item) -> None:
         if isinstance(item, Ping):
             item.answered()
-        elif isinstance(item, Message):
+        elif isinstance(item, Refusal):
+            self.node.right_changed(self, item)
+        elif isinstance(item, Message) and item.subject in self.subscriptions:
             self.node.receive(item, self.subscriptions[item.subject])
 
     def leave(self, *, cut: bool) -> None:
@@ -116,11 +169,11 @@ class Server:
             if client is not origin and client.is_open and message.subject in client.subscriptions:
                 client.to_client.waiting.append(message)
 
-    def connect(self, node: SimulatedNode) -> Client:
+    def connect(self, node: Connected, refused: Set[tuple[str, bytes]] = frozenset()) -> Client:
         self.clients = [
             client for client in self.clients if client.is_open or client.to_server.waiting
         ]
-        client = Client(node, self)
+        client = Client(node, self, refused)
         self.clients.append(client)
         return client
 

@@ -6,14 +6,17 @@ concerned: it connects, ticks twice a heartbeat, and leaves a connection without
 
 from __future__ import annotations
 
+import asyncio.events
 import random
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from fastcoord import Missed, StateChange, parse_config
+from fastcoord import Missed, StateChange, decode_batch, parse_config
+from fastcoord._clock import set_clock
 from fastcoord.nats.message_writer import MessageWriter
 from fastcoord.nats.parser import Parser
+from fastcoord.nats.rights import Right
 from fastcoord.presence.known_peers import PeersOfReceiver
 from fastcoord.presence.presence import PRESENCE_SID, REPLY_SID, Presence
 from fastcoord.publishing.hold import Hold
@@ -24,7 +27,8 @@ from fastcoord.receiving.notices import fold, overflow_notices
 from fastcoord.receiving.receiver import Receiver
 from fastcoord.receiving.ring import Ring
 from fastcoord.receiving.rules import Rules
-from simulation.network import Client, Message, Ping, Subscription
+from simulation.clock import NodeClock
+from simulation.network import Client, Message, Ping, Probe, Refusal, Subscription
 
 if TYPE_CHECKING:
     from simulation.clock import Clock
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 
 HEARTBEAT = 2.0
 EVENTS_SID = 1
+SUBJECT = b"fastcoord.agora"
 PROTOCOL = "fastcoord-1"
 CONFIGURATION = f"""
 [cluster]
@@ -83,6 +88,11 @@ class SimulatedConnection(MessageWriter):
         self.pinged_at.append(self._clock.now)
         self.client.to_server.waiting.append(Ping(lambda: self._pong(answered)))
 
+    @property
+    def oldest_ping(self) -> float | None:
+        """When the first PING was written that is unanswered."""
+        return self.pinged_at[0] if self.pinged_at else None
+
     def _pong(self, answered: Callable[[], None]) -> None:
         if self.client.is_open:
             self.pinged_at.pop(0)
@@ -121,8 +131,14 @@ class SimulatedNode:
         servers: Callable[[], list[Server]],
     ) -> None:
         self._clock = clock
+        self.clock = NodeClock(clock)
         self._chance = chance
         self._servers = servers
+        self.refused_rights: set[tuple[str, bytes]] = set()
+        self._refused: set[str] = set()
+        self.is_away = False
+        self.tracks_accepted = False
+        self.accepted_numbers: set[int] = set()
         self.node_id = node_id
         self.serial = serial
         self.incarnation = chance.getrandbits(42) | 1
@@ -136,7 +152,10 @@ class SimulatedNode:
         self._may_fail = False
         self.losses: list[tuple[Missed, int | None, int]] = []
         config = config_of(node_id)
-        self._config = config
+        self.config = config
+        # What the node is made of takes the time from the running event loop.
+        set_clock(self.clock, self.clock.time)  # type: ignore[arg-type]
+        asyncio.events._set_running_loop(self.clock)  # type: ignore[arg-type]
         self.rules = Rules(heartbeat=HEARTBEAT, started_at=clock.now, watcher=self)
         self.receiver = Receiver(
             node_id=node_id,
@@ -178,6 +197,7 @@ class SimulatedNode:
         )
         self.presence._answers._chance = chance
         self._hold = Hold(HEARTBEAT, self.peers_are_back)
+        asyncio.events._set_running_loop(clock)  # type: ignore[arg-type]
         self.connection: SimulatedConnection | None = None
         self.has_joined = False
         self.next_tick = clock.now + chance.random() * HEARTBEAT / 2
@@ -225,13 +245,13 @@ class SimulatedNode:
             return
         if server is None or server not in reachable:
             server = self._chance.choice(reachable)
-        client = server.connect(self)
-        connection = self.connection = SimulatedConnection(self._config, client, self._clock)
-        connection.subscribe(self._config.cluster.subject, EVENTS_SID)
+        client = server.connect(self, self.refused_rights)
+        connection = self.connection = SimulatedConnection(self.config, client, self._clock)
+        connection.subscribe(self.config.cluster.subject, EVENTS_SID)
         self.presence.subscribe(connection)  # type: ignore[arg-type]
-        now = self._clock.now
+        now = self.clock.now
         self.receiver.now = now
-        self.rules.connected(now)
+        self._returned(now)
         if not self.has_joined:
             self.rules.settle_from(now)
         self.sender.connected(
@@ -246,17 +266,71 @@ class SimulatedNode:
         """Note that the server has processed a subscription."""
         if self.connection is not None and self.connection.client is client:
             self.settled_at = self._clock.now + 2 * HEARTBEAT
+            if self.clock.is_stopped:
+                self.settled_at = float("inf")
 
     def lost(self, client: Client) -> None:
         """Note that the server has closed the connection."""
         connection = self.connection
         if connection is not None and connection.client is client:
             self.connection = None
-            self.returns += 1
-            self.rules.disconnected()
+            self._away()
             self._hold.cancel()
             self.presence.disconnected()
             self.sender.disconnected()
+
+    def _away(self) -> None:
+        if not self.is_away:
+            self.is_away = True
+            self.returns += 1
+        self.rules.disconnected()
+
+    def _returned(self, now: float) -> None:
+        self.is_away = False
+        self.rules.connected(now)
+
+    def right_changed(self, client: Client, refusal: Refusal) -> None:
+        """Do what a session does when the server refuses a right, or grants it again."""
+        if self.connection is None or self.connection.client is not client:
+            return
+        direction, subject, is_granted = refusal
+        if subject != SUBJECT:
+            return
+        if is_granted:
+            if direction not in self._refused:
+                return
+            self._refused.discard(direction)
+            if direction == "publish":
+                self.sender.permitted()
+            else:
+                self.receiver.now = self.clock.now
+                self._returned(self.clock.now)
+            self.presence.connected()
+        elif direction == "publish":
+            self._refused.add(direction)
+            self.sender.refused(Right("publish", SUBJECT.decode()).denied())
+        else:
+            self._refused.add(direction)
+            self._away()
+
+    def _ask_for_rights(self, connection: SimulatedConnection) -> None:
+        if "publish" in self._refused:
+            connection.client.to_server.waiting.append(Probe(SUBJECT))
+        if "subscribe" in self._refused:
+            connection.subscribe(self.config.cluster.subject, EVENTS_SID)
+
+    def accepted(self, message: Message) -> None:
+        """Note which events a server has accepted."""
+        if self.tracks_accepted and message.subject == SUBJECT:
+            events = decode_batch(message.body[message.header_size :], protocol=PROTOCOL)
+            self.accepted_numbers.update(
+                event.change_id for event in events if isinstance(event, StateChange)
+            )
+
+    def run_clock(self) -> None:
+        """Let a stopped clock run again."""
+        if self.clock.run():
+            self.settled_at = self._clock.now + 2 * HEARTBEAT
 
     def leave(self, *, cut: bool) -> None:
         """Leave the connection."""
@@ -267,10 +341,11 @@ class SimulatedNode:
 
     def receive(self, message: Message, sid: int) -> None:
         """Receive a message from the server."""
-        self.receiver.now = self._clock.now
-        words = [b"HMSG", message.subject, b"%d" % sid]
+        self.receiver.now = self.clock.now
+        words = [b"HMSG" if message.header_size else b"MSG", message.subject, b"%d" % sid]
         words += [message.reply] if message.reply else []
-        words += [b"%d" % message.header_size, b"%d" % len(message.body)]
+        words += [b"%d" % message.header_size] if message.header_size else []
+        words += [b"%d" % len(message.body)]
         frame = b" ".join(words) + b"\r\n" + message.body + b"\r\n"
         self._may_fail = True
         try:
@@ -287,14 +362,17 @@ class SimulatedNode:
         """Do what is due twice a heartbeat."""
         now = self._clock.now
         self.next_tick = now + HEARTBEAT / 2
+        now = self.clock.now
+        self.receiver.now = now
         connection = self.connection
         if connection is None:
             self.connect()
             return
         self.presence.tick(now)
-        if connection.pinged_at and now - connection.pinged_at[0] >= 2 * HEARTBEAT:
+        if connection.pinged_at and self._clock.now - connection.pinged_at[0] >= 2 * HEARTBEAT:
             self.leave(cut=False)
             return
+        self._ask_for_rights(connection)
         self.sender.check_alive()
         self._hold.check(now)
         self.sender.repair()

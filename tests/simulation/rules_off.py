@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from fastcoord.publishing.sender import Sender
 from fastcoord.receiving.peers import PeerHistory
 from fastcoord.receiving.rules import Rules, Verdict
 from fastcoord.receiving.runs import Runs
 from fastcoord.receiving.verification import Verification
+from simulation.bystanders import ForkedChild
 
 
 def _gap_is_silent(report_missing: Any) -> Any:
@@ -107,6 +109,29 @@ def _own_id_is_duplicate(own_id_received: Any) -> Any:
     return off
 
 
+def _refused_is_sent(refused: Any) -> Any:
+    def off(self: Any, reason: Any) -> None:
+        self._state.refuse(reason)
+        self._is_refused = True
+
+    return off
+
+
+def _unnumbered_is_dropped(without_header: Any) -> Any:
+    def off(self: Any, node_id: int, counted: int, intact: bool) -> Verdict:
+        without_header(self, node_id, counted, intact)
+        return Verdict()
+
+    return off
+
+
+def _child_goes_on(forked: Any) -> Any:
+    def off(self: Any) -> None:
+        """Use the connection of the parent."""
+
+    return off
+
+
 RULES_OFF: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "3 gaps are not reported": (Runs, "report_missing", _gap_is_silent),
     "4 resends are not skipped": (Rules, "_deliver", _resend_is_new),
@@ -120,6 +145,9 @@ RULES_OFF: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "10 own words are ignored": (Verification, "own_word", _word_is_ignored),
     "10 nothing is taken up": (Verification, "_take_up", _nothing_is_taken_up),
     "11 a message of the own id is a duplicate": (Rules, "own_id_received", _own_id_is_duplicate),
+    "12 batches without a header are dropped": (Rules, "without_header", _unnumbered_is_dropped),
+    "refused batches count as sent": (Sender, "refused", _refused_is_sent),
+    "a forked child goes on": (ForkedChild, "forked", _child_goes_on),
 }
 """For each rule: the class and the method that it is switched off in."""
 

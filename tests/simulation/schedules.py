@@ -138,6 +138,11 @@ DIRECTED = {
     "11 a message of the own id is a duplicate": schedule(
         1, 2, 2, [("move", 176, 510), ("restart", 114, 64)]
     ),
+    "12 batches without a header are dropped": schedule(1, 1, 2, [("stalwart", 0, 0)]),
+    "refused batches count as sent": schedule(
+        1, 1, 2, [("refuse", 0, 0), ("publish", 0, 2), ("wait", 0, 3)]
+    ),
+    "a forked child goes on": schedule(1, 1, 2, [("fork", 0, 0), ("wait", 0, 3)]),
 }
 """By the rule that is switched off, as in ``rules_off``."""
 
@@ -197,3 +202,22 @@ STALE_ANSWER = schedule(
 The answer is older than what was received since, and must not be used when that peer becomes
 current again.
 """
+
+JUMPING_CLOCK = schedule(
+    15,
+    2,
+    2,
+    [
+        ("slow", 44, 457),
+        ("wait", 86, 367),
+        ("stop_clock", 32, 488),
+        ("publish", 202, 209),
+        ("arrive", 125, 344),
+        ("jump", 39, 155),
+        ("wait", 124, 351),
+        ("publish", 229, 323),
+        ("arrive", 204, 8),
+        ("move", 195, 115),
+    ],
+)
+"""A clock jumps while a tail waits for its events. They are reported, so they must not be delivered."""

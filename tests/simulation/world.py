@@ -15,6 +15,7 @@ from simulation.checks import FORGED_SERIAL, Observer
 from simulation.clock import Clock
 from simulation.network import Client, Message, Network, Server
 from simulation.node import HEARTBEAT, PROTOCOL, SimulatedNode
+from simulation.surroundings import Surroundings
 
 PROTOCOL_LETTER = 3
 MAX_NODES = 12
@@ -28,13 +29,18 @@ class Action(NamedTuple):
     second: int = 0
 
 
-class World:
+class World(Surroundings):
     """Nodes and servers that run a schedule.
 
     :param seed: decides what the actions leave open, such as the order of arrivals.
+    :param tracks_accepted: whether to compare what is confirmed with what a server has accepted.
     """
 
-    def __init__(self, seed: int, *, servers: int, nodes: int) -> None:
+    def __init__(
+        self, seed: int, *, servers: int, nodes: int, tracks_accepted: bool = False
+    ) -> None:
+        super().__init__()
+        self.tracks_accepted = tracks_accepted
         self.clock = Clock()
         asyncio.events._set_running_loop(self.clock)  # type: ignore[arg-type]
         set_clock(self.clock, self.clock.time)  # type: ignore[arg-type]
@@ -77,6 +83,7 @@ class World:
     def check(self) -> None:
         for node in self.alive:
             self.observers[node.serial].check()
+            self.observers[node.serial].check_confirmed()
 
     # -------------------------------------------------------------------------------- nodes
 
@@ -91,6 +98,7 @@ class World:
             serial=serial,
             servers=lambda: self.network.alive,
         )
+        node.tracks_accepted = self.tracks_accepted
         self.runs[serial] = node
         self.alive.append(node)
         observer = self.observers[serial] = Observer(node, self.runs, self.overlapped)
@@ -227,7 +235,7 @@ class World:
         connection = (0, node.sender.empty_batches.number, 9)[kind // 24 % 3]
         events = [StateChange(account_id=FORGED_SERIAL, change_id=0, types=0)] * count
         payload = encode_batch(events, node_id=node.node_id, protocol=PROTOCOL)
-        config = node._config.cluster
+        config = node.config.cluster
         subject = (config.subject if count else config.presence_subject).encode()
         note = (None, "resend", "hello", "goodbye")[kind // 72 % 4]
         frame = compose(
@@ -251,20 +259,26 @@ class World:
     def end(self) -> None:
         """End every fault, and check that everything was received or reported."""
         self.network.heal()
+        self.heal_surroundings()
         for node in self.alive:
             node.is_paused = False
             node.fails = 0
         for _ in range(10):
             self.pass_time(HEARTBEAT)
+            self.use_children()
             self.check()
         for node in self.alive:
             node.publish(1)
+        for peer in self.stalwart:
+            peer.publish()
         self.clock.run_ready()
         for _ in range(4):
             self.pass_time(HEARTBEAT)
             self.check()
         for node in self.alive:
-            self.observers[node.serial].check_end(self.alive)
+            observer = self.observers[node.serial]
+            observer.check_end(self.alive)
+            self.check_stalwart(observer.last, observer.name)
 
     def close(self) -> None:
         asyncio.events._set_running_loop(None)
@@ -292,6 +306,15 @@ WEIGHTS = {
     "close": 2,
     "restart": 3,
     "join": 2,
+}
+SURROUNDINGS = {
+    "jump": 3,
+    "stop_clock": 2,
+    "run_clocks": 3,
+    "refuse": 3,
+    "grant": 4,
+    "fork": 2,
+    "stalwart": 6,
 }
 RARE = {"duplicate": 1, "fail": 1, "forge": 3}
 
@@ -326,11 +349,14 @@ class Schedule(NamedTuple):
 def random_schedule(seed: int, steps: int = 40) -> Schedule:
     """Make a schedule from a seed.
 
-    One in four has forged messages, duplicate ids and failures, and one in four has races.
+    One in four has forged messages, duplicate ids and failures, one in four has races, and one in
+    four has clocks that jump and stop, refused rights, forks and Stalwart nodes.
     """
     chance = random.Random(f"schedule {seed}")
     if seed % 4 == 1:
         weights, steps = RACES, 2 * steps
+    elif seed % 4 == 2:
+        weights = {**WEIGHTS, **SURROUNDINGS}
     else:
         weights = {**WEIGHTS, **RARE} if seed % 4 == 0 else WEIGHTS
     names = chance.choices(list(weights), list(weights.values()), k=steps)
@@ -344,7 +370,12 @@ def play(schedule: Schedule) -> int:
     :return: how many messages arrived anywhere.
     :raises ViolationError: a rule was broken.
     """
-    world = World(schedule.seed, servers=schedule.servers, nodes=schedule.nodes)
+    world = World(
+        schedule.seed,
+        servers=schedule.servers,
+        nodes=schedule.nodes,
+        tracks_accepted=any(action.name == "refuse" for action in schedule.actions),
+    )
     try:
         for action in schedule.actions:
             world.run(action)
