@@ -18,6 +18,7 @@ MODULES = {
     "fastcoord._codec": ("Batch", "decode_batch", "encode_batch"),
     "fastcoord.publishing.blocking_publisher": ("BlockingPublisher",),
     "fastcoord.publishing.publisher": ("Publisher",),
+    "fastcoord.publishing.publisher_base": ("PublisherBase",),
 }
 SIGNATURE = re.compile(r"\A[\w.]+\(.*?\)(?: -> .*?)?\n(?:[ ]*--\n)?\s*", re.DOTALL)
 """The signature that Cython writes before a docstring."""

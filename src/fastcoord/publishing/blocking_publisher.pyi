@@ -1,10 +1,9 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from typing_extensions import disjoint_base
-
 from fastcoord.publishing.batcher import Batcher
 from fastcoord.publishing.node_state import NodeState
+from fastcoord.publishing.publisher_base import PublisherBase
 from fastcoord.wire.event_classes import Publishable
 from fastcoord.wire.events import Event
 
@@ -14,17 +13,16 @@ class _Waits(Protocol):
     ) -> None: ...
     def yield_to_loop(self) -> None: ...
 
-@disjoint_base
-class BlockingPublisher:
+class BlockingPublisher(PublisherBase):
     """The publishing methods of a blocking node.
 
     :param state: stores what has ended the node.
     :param batcher: encodes the events.
-    :param waits: has two methods. ``publish_rest(prepared, done, timeout)`` waits until the events
+    :param owner: has two methods. ``publish_rest(prepared, done, timeout)`` waits until the events
         from index ``done`` on are accepted. ``yield_to_loop()`` waits until the event loop has run
         one iteration.
     """
-    def __init__(self, state: NodeState, batcher: Batcher, waits: _Waits) -> None: ...
+    def __init__(self, state: NodeState, batcher: Batcher, owner: _Waits) -> None: ...
     def publish(self, *events: Publishable, timeout: float | None = None) -> None:
         """Publish events to every other node; wait while ``capacity.client`` is used up.
 
@@ -54,17 +52,5 @@ class BlockingPublisher:
         :raises TypeError: something is not an event.
         :raises PermissionDenied: the server does not permit this node to publish.
         :raises ConnectionLost: the connection is lost, and reconnecting was given up.
-        :raises NodeClosed: the node was closed, or this process is a forked child.
-        """
-    def publish_nowait(self, *events: Publishable) -> None:
-        """Publish events without waiting.
-
-        The state of the connection never makes this call fail. When ``capacity.client`` is used up,
-        the oldest batch that was not sent is discarded. It is counted in ``stats().discarded``, and
-        the peers receive ``Missed`` with the cause ``"discarded"``.
-
-        :raises UnsupportedEvent: the protocol does not have such an event.
-        :raises EventTooLarge: an event does not fit into a batch and cannot be split.
-        :raises TypeError: something is not an event.
         :raises NodeClosed: the node was closed, or this process is a forked child.
         """

@@ -1,10 +1,9 @@
 from collections.abc import Coroutine, Iterable
 from typing import Any, Protocol
 
-from typing_extensions import disjoint_base
-
 from fastcoord.publishing.batcher import Batcher
 from fastcoord.publishing.node_state import NodeState
+from fastcoord.publishing.publisher_base import PublisherBase
 from fastcoord.wire.event_classes import Publishable
 from fastcoord.wire.events import Event
 
@@ -13,18 +12,17 @@ class _Sender(Protocol):
     def yield_to_loop(self) -> Coroutine[Any, Any, None]: ...
     def check_caller(self) -> None: ...
 
-@disjoint_base
-class Publisher:
+class Publisher(PublisherBase):
     """The publishing methods of a node.
 
     :param state: stores what has ended the node.
     :param batcher: encodes the events.
-    :param sender: has three methods. ``publish_rest(prepared, done)`` returns a coroutine that
+    :param owner: has three methods. ``publish_rest(prepared, done)`` returns a coroutine that
         waits until the events from index ``done`` on are accepted. ``yield_to_loop()`` returns a
         coroutine that lets the event loop run one iteration. ``check_caller()`` raises
         ``WrongLoop`` if the call comes from another event loop or thread.
     """
-    def __init__(self, state: NodeState, batcher: Batcher, sender: _Sender) -> None: ...
+    def __init__(self, state: NodeState, batcher: Batcher, owner: _Sender) -> None: ...
     def publish(self, *events: Publishable) -> Coroutine[Any, Any, None]:
         """Publish events to every other node; wait while ``capacity.client`` is used up.
 
@@ -52,16 +50,4 @@ class Publisher:
         :raises ConnectionLost: the connection is lost, and reconnecting was given up.
         :raises NodeClosed: the node was closed.
         :raises WrongLoop: the call comes from another event loop or thread.
-        """
-    def publish_nowait(self, *events: Publishable) -> None:
-        """Publish events without waiting, from any thread.
-
-        The state of the connection never makes this call fail. When ``capacity.client`` is used up,
-        the oldest batch that was not sent is discarded. It is counted in ``stats().discarded``, and
-        the peers receive ``Missed`` with the cause ``"discarded"``.
-
-        :raises UnsupportedEvent: the protocol does not have such an event.
-        :raises EventTooLarge: an event does not fit into a batch and cannot be split.
-        :raises TypeError: something is not an event.
-        :raises NodeClosed: the node was closed, or this process is a forked child.
         """

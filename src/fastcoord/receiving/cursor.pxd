@@ -2,9 +2,9 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t, uint64_t
 
-from fastcoord._awaitable cimport Waiter
+from fastcoord.receiving.iteration cimport Iteration
+from fastcoord.receiving.ring cimport Slot
 from fastcoord.wire.protocol cimport Protocol
-from fastcoord.receiving.ring cimport Ring, Slot
 from fastcoord.wire.primitives cimport Reader
 from fastcoord.wire.typed cimport TypedKinds
 
@@ -18,8 +18,7 @@ cdef enum Typing:
     TYPING_SOME   # of the classes in `typed`
     TYPING_ALL    # of every registered class
 
-cdef class Cursor:
-    cdef readonly Ring ring
+cdef class Cursor(Iteration):
     cdef Protocol protocol
     cdef uint64_t mask
     cdef uint64_t app_event_bit    # in `mask`
@@ -27,10 +26,8 @@ cdef class Cursor:
     cdef TypedKinds typed          # the program's event classes, or None if none is delivered
     cdef readonly uint64_t mismatched
     cdef object as_notices
-    cdef object get_loop
     cdef readonly uint64_t delivered
     cdef readonly uint64_t filtered
-    cdef readonly object failure   # raised at the end of the iteration, or None
     cdef object notice             # taken from the ring and not yet converted, or None
     cdef list notices              # converted, the next one last
     cdef bytes payload             # the open message: `reader` points into it
@@ -42,32 +39,15 @@ cdef class Cursor:
     cdef Py_ssize_t ahead_at
     cdef Py_ssize_t ahead_end
     cdef int last_sender           # of the item that was taken last; -1 if it was a notice
-    cdef Py_ssize_t until_pause    # how much may still be taken in this iteration of the event loop
     cdef bint is_decoding
     cdef bint is_dropped
-    cdef Next step                 # the last awaitable of an iteration, kept for reuse
-    cdef Waiter waiter             # of the task that waits, or None
 
     cdef int release(self) except -1
     cdef object next_ahead(self)
     cdef object next_notice(self)
     cdef bint open_message(self) except -1
     cdef int decode_ahead(self) except -1
-    cdef object next_event(self)
-    cdef object next_batch(self)
     cdef tuple rest_of_message(self)
     cdef tuple decode_rest(self)
     cdef int enter_decoding(self) except -1
     cdef int filter_event(self) except -1
-    cdef Next next_step(self, bint batches)
-    cdef Waiter wait(self)
-
-cdef class Next:
-    cdef Cursor cursor             # None when it has finished
-    cdef Waiter waiter             # while its task waits
-    cdef bint is_paused            # set while other tasks of the event loop run
-    cdef bint batches
-
-    cdef int leave(self, Cursor cursor) except -1
-    cdef int finish(self) except -1
-    cdef int resume(self, PyObject** result) except -1

@@ -3,11 +3,6 @@
 
 The open message is the one that was taken from the ring last and whose events are being delivered.
 
-While something is buffered, an iteration does not switch tasks: awaiting what ``__anext__`` returns
-takes the next event without suspending the task. A task is suspended in two cases: while nothing is
-buffered, and for one iteration of the event loop after it has taken ``EVENTS_PER_ITERATION`` events
-without a pause.
-
 Invariants:
 
 - ``reader`` points into ``payload``. A method that decodes keeps its own reference to ``payload``:
@@ -21,41 +16,28 @@ Invariants:
   ``buffered``, ``filtered`` and ``ring.missed``.
 """
 
-cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_DECREF, Py_INCREF, Py_REFCNT
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.tuple cimport PyTuple_New
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastcoord._awaitable cimport Waiter, raise_thrown, set_slots
 from fastcoord._codec cimport Batch, make_batch
 from fastcoord.wire.decode cimport decode_run
 from fastcoord.wire.pool cimport owned
 from fastcoord.wire.protocol cimport get_protocol, kinds_mask
+from fastcoord.receiving.iteration cimport Iteration
 from fastcoord.receiving.ring cimport Ring
 from fastcoord.wire.scan cimport skip_event
 from fastcoord.wire.primitives cimport reader_init
 from fastcoord.wire.typed cimport app_event_code, registered_count, take_app_event
-
-import collections.abc
 
 from fastcoord.errors import SubscriptionError
 from fastcoord.wire.typed import split_typed
 
 cdef extern from "Python.h":
     PyObject** PySequence_Fast_ITEMS(object) noexcept
-    int PYGEN_RETURN
-    int PYGEN_NEXT
-    PyObject* PyExc_StopIteration
-    void PyErr_SetObject(PyObject*, PyObject*) noexcept
-
-cdef enum:
-    # After this many events, filtered ones included, the consumer's task pauses. Without this
-    # limit, a consumer that awaits nothing else would stop the event loop from reading, confirming
-    # and sending heartbeats until the ring is empty.
-    EVENTS_PER_ITERATION = 4096
 
 
 cdef inline uint64_t run_mask(Cursor cursor) noexcept:
@@ -82,7 +64,7 @@ cdef inline bint is_at_app_event(Cursor cursor, uint64_t mask) noexcept:
     )
 
 
-cdef class Cursor:
+cdef class Cursor(Iteration):
     """Take the events, batches and notices of one ring.
 
     :param ring: the ring.
@@ -95,7 +77,7 @@ cdef class Cursor:
     """
 
     def __init__(self, Ring ring, *, protocol, kinds, as_notices, get_loop):
-        self.ring = ring
+        Iteration.__init__(self, ring, get_loop)
         self.protocol = get_protocol(protocol)
         self.typed, others = split_typed(kinds)
         self.mask = kinds_mask(others)
@@ -104,10 +86,8 @@ cdef class Cursor:
             self.mask |= self.app_event_bit
             self.typing = TYPING_ALL if self.typed.by_kind is None else TYPING_SOME
         self.as_notices = as_notices
-        self.get_loop = get_loop
         self.notices = []
         self.last_sender = -1
-        self.until_pause = EVENTS_PER_ITERATION
 
     def __dealloc__(self):
         while self.ahead_at < self.ahead_end:
@@ -136,64 +116,11 @@ cdef class Cursor:
         """Set the stream sequence behind which this cursor begins."""
         self.slot.sequence = self.taken_sequence = sequence
 
-    def resume(self):
-        """Note that an iteration of the event loop has passed."""
-        self.until_pause = EVENTS_PER_ITERATION
-
     def drop(self):
         """Drop the open message and the notices when the consumer ends."""
         self.is_dropped = True
         if not self.is_decoding:
             self.release()
-
-    def fail(self, failure):
-        """Set the exception that is raised at the end of the iteration."""
-        self.failure = failure
-
-    def wake(self):
-        """Wake the waiting task again if something is buffered.
-
-        Call this periodically: if a signal handler raises an exception at the wrong moment, the
-        ring may fail to wake the task.
-        """
-        if self.waiter is not None and (len(self.ring) or self.ring.is_closed):
-            self.waiter()
-
-    @property
-    def must_pause(self):
-        """Whether other tasks of the event loop must run before anything more is taken."""
-        return self.until_pause <= 0
-
-    @property
-    def is_waiting(self):
-        """Whether a task waits for the next event or batch."""
-        return self.waiter is not None and self.waiter.is_waiting
-
-    def take_event(self):
-        """Take the next event or notice; return ``None`` if nothing is buffered."""
-        while True:
-            value = self.next_event()
-            if value is not None or self.until_pause > 0:
-                return value
-            self.until_pause = EVENTS_PER_ITERATION
-
-    def take_batch(self):
-        """Take the next batch or notice; return ``None`` if nothing is buffered."""
-        while True:
-            value = self.next_batch()
-            if value is not None or self.until_pause > 0:
-                return value
-            self.until_pause = EVENTS_PER_ITERATION
-
-    def __aiter__(self):
-        return self
-
-    def __anext__(self):
-        return self.next_step(False)
-
-    def batches(self):
-        """Iterate over whole batches instead of events."""
-        return BatchCursor(self)
 
     # ------------------------------------------------------------------------- one event
 
@@ -433,150 +360,3 @@ cdef class Cursor:
         self.mismatched += mismatched
         self.until_pause -= taken + skipped
         return chosen
-
-    # ----------------------------------------------------------------------------- waiting
-
-    cdef Next next_step(self, bint batches):
-        """Return the awaitable of one step of an iteration."""
-        cdef Next step = self.step
-        # The last awaitable is used again if nothing else refers to it. In that case it has two
-        # references: `self.step` and the local variable.
-        if step is None or Py_REFCNT(step) > 2:
-            step = self.step = Next.__new__(Next)
-        elif step.waiter is not None:
-            step.leave(self)
-        step.cursor = self
-        step.batches = batches
-        return step
-
-    cdef Waiter wait(self):
-        """Return an awaitable that suspends the task until the ring has something or is closed."""
-        cdef Waiter waiter
-        if self.waiter is not None and self.waiter.is_waiting:
-            raise SubscriptionError(
-                "two tasks wait for one subscription: let each task subscribe, or let one of them"
-                " iterate and pass the events on, for example through an asyncio.Queue"
-            )
-        waiter = Waiter(self.get_loop())
-        self.waiter = waiter
-        self.ring.wait(waiter)
-        return waiter
-
-
-@cython.final
-cdef class BatchCursor:
-    """Iterate over the batches of a cursor."""
-
-    cdef Cursor cursor
-
-    def __init__(self, Cursor cursor):
-        self.cursor = cursor
-
-    def __aiter__(self):
-        return self
-
-    def __anext__(self):
-        return self.cursor.next_step(True)
-
-
-@cython.final
-cdef class Next:
-    """A coroutine that takes the next event or batch when it is awaited; ``__anext__`` returns it.
-
-    Creating the coroutine takes nothing. So a task that is cancelled before it first runs loses no
-    event.
-    """
-
-    def __await__(self):
-        return self
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        return self.send(None)
-
-    def send(self, value):
-        """Take the next event or batch, or go on waiting for it."""
-        cdef PyObject* result = NULL
-        cdef int status = self.resume(&result)
-        given = owned(result)
-        if status == PYGEN_RETURN:
-            raise StopIteration(given)
-        return given
-
-    def throw(self, *exception):
-        """End the coroutine with an exception. It has not taken anything."""
-        self.finish()
-        raise_thrown(exception)
-
-    def close(self):
-        """End the coroutine. It has not taken anything."""
-        self.finish()
-
-    cdef int leave(self, Cursor cursor) except -1:
-        """Note that the task no longer waits."""
-        waiter = self.waiter
-        self.waiter = None
-        self.is_paused = False
-        if cursor.waiter is waiter:
-            cursor.waiter = None
-        cursor.until_pause = EVENTS_PER_ITERATION
-        return 0
-
-    cdef int finish(self) except -1:
-        if self.cursor is not None:
-            self.leave(self.cursor)
-        # The cursor keeps this object to use it again. This object drops its reference to the
-        # cursor, so that no reference cycle keeps both alive.
-        self.cursor = None
-        return 0
-
-    cdef int resume(self, PyObject** result) except -1:
-        cdef Cursor cursor = self.cursor
-        cdef Waiter waiter
-        if cursor is None:
-            raise RuntimeError("cannot await the same __anext__() twice")
-        if self.waiter is not None or self.is_paused:
-            self.leave(cursor)
-        value = cursor.next_batch() if self.batches else cursor.next_event()
-        if value is not None:
-            self.cursor = None
-            Py_INCREF(value)
-            result[0] = <PyObject*>value
-            return PYGEN_RETURN
-        if cursor.until_pause <= 0:
-            # A bare yield: the task continues in the next iteration of the event loop.
-            self.is_paused = True
-            Py_INCREF(None)
-            result[0] = <PyObject*>None
-            return PYGEN_NEXT
-        if cursor.ring.is_closed:
-            self.cursor = None
-            if cursor.failure is not None:
-                raise cursor.failure.with_traceback(None)
-            raise StopAsyncIteration
-        waiter = cursor.wait()
-        self.waiter = waiter
-        Py_INCREF(waiter)
-        result[0] = <PyObject*>waiter
-        return PYGEN_NEXT
-
-
-cdef int resume_by_send(PyObject* self, PyObject* sent, PyObject** result) except -1:
-    result[0] = NULL
-    return (<Next>self).resume(result)
-
-
-cdef PyObject* resume_by_next(PyObject* self) except NULL:
-    cdef PyObject* result = NULL
-    if (<Next>self).resume(&result) == PYGEN_NEXT:
-        return result
-    # This is `raise StopIteration` without the traceback that a compiled `raise` would create.
-    value = owned(result)
-    PyErr_SetObject(PyExc_StopIteration, <PyObject*>value)
-    return NULL
-
-
-set_slots(Next, resume_by_next, resume_by_send)
-collections.abc.Coroutine.register(Next)
