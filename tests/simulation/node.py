@@ -88,11 +88,6 @@ class SimulatedConnection(MessageWriter):
         self.pinged_at.append(self._clock.now)
         self.client.to_server.waiting.append(Ping(lambda: self._pong(answered)))
 
-    @property
-    def oldest_ping(self) -> float | None:
-        """When the first PING was written that is unanswered."""
-        return self.pinged_at[0] if self.pinged_at else None
-
     def _pong(self, answered: Callable[[], None]) -> None:
         if self.client.is_open:
             self.pinged_at.pop(0)
@@ -138,6 +133,7 @@ class SimulatedNode:
         self._refused: set[str] = set()
         self.is_away = False
         self.tracks_accepted = False
+        self.was_refused = False
         self.accepted_numbers: set[int] = set()
         self.node_id = node_id
         self.serial = serial
@@ -308,6 +304,7 @@ class SimulatedNode:
             self.presence.connected()
         elif direction == "publish":
             self._refused.add(direction)
+            self.was_refused = True
             self.sender.refused(Right("publish", SUBJECT.decode()).denied())
         else:
             self._refused.add(direction)

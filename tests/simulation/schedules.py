@@ -202,22 +202,3 @@ STALE_ANSWER = schedule(
 The answer is older than what was received since, and must not be used when that peer becomes
 current again.
 """
-
-JUMPING_CLOCK = schedule(
-    15,
-    2,
-    2,
-    [
-        ("slow", 44, 457),
-        ("wait", 86, 367),
-        ("stop_clock", 32, 488),
-        ("publish", 202, 209),
-        ("arrive", 125, 344),
-        ("jump", 39, 155),
-        ("wait", 124, 351),
-        ("publish", 229, 323),
-        ("arrive", 204, 8),
-        ("move", 195, 115),
-    ],
-)
-"""A clock jumps while a tail waits for its events. They are reported, so they must not be delivered."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from simulation.rules_off import RULES_OFF, switched_off
-from simulation.schedules import DIRECTED, JUMPING_CLOCK, LATE_HELLO, STALE_ANSWER
+from simulation.schedules import DIRECTED, LATE_HELLO, STALE_ANSWER
 from simulation.world import Action, Schedule, first_violation, play, random_schedule, shrink
 from support.scale import repeats
 
@@ -41,15 +41,6 @@ def test_directed_schedule_needs_rule(rule: str) -> None:
     assert first_violation(with_seeds(DIRECTED[rule])) is None
     with switched_off(rule):
         assert first_violation(with_seeds(DIRECTED[rule])) is not None
-
-
-def test_jumping_clock_needs_rule() -> None:
-    steady = [action for action in JUMPING_CLOCK.actions if "clock" not in action.name]
-    steady = [action for action in steady if action.name != "jump"]
-    play(JUMPING_CLOCK)
-    with switched_off("4 late batches are delivered"):
-        play(JUMPING_CLOCK._replace(actions=steady))
-        assert first_violation([JUMPING_CLOCK]) is not None
 
 
 def test_every_rule_is_directed() -> None:
