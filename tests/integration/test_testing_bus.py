@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 import fastcoord
@@ -31,6 +32,12 @@ from support.wait import until
 from support.worlds.world import introduced, send
 
 EVENT = AppEvent(1, b"event")
+ORDERED = 54_321
+
+
+@fastcoord.event(kind=ORDERED)
+class Ordered(msgspec.Struct, frozen=True):
+    item: str
 
 
 @pytest.fixture
@@ -102,6 +109,21 @@ async def test_chosen_messages_are_lost(bus: Bus) -> None:
         assert "from node 1 to node 2" in repr(message)
 
 
+async def test_message_has_own_events(bus: Bus) -> None:
+    seen: list[object] = []
+
+    def where(message: Message) -> bool:
+        seen.extend(message.events)
+        return False
+
+    async with node(bus, 1) as one, node(bus, 2) as two:
+        await introduced(one, two)
+        bus.lose(two, None, where=where)
+        await one.publish(Ordered("tea"), AppEvent(ORDERED, b"\xff"))
+        await one.flush(peers=True)
+    assert seen == [Ordered("tea"), AppEvent(ORDERED, b"\xff")]
+
+
 async def test_groups_are_parted(bus: Bus) -> None:
     async with node(bus, 1) as one, node(bus, 2) as two, node(bus, 3) as three:
         await introduced(one, two, three)
@@ -123,6 +145,15 @@ async def test_killed_node_ends(bus: Bus) -> None:
         with pytest.raises(NodeClosed, match="node 2 was killed"):
             await two.publish(EVENT)
         await until(lambda: [peer.is_up for peer in one.peers()] == [False])
+
+
+async def test_killed_node_sends_nothing_more(bus: Bus) -> None:
+    async with node(bus, 1) as one, node(bus, 2) as two:
+        await introduced(one, two)
+        bus.kill_node(two)
+        two.publish_nowait(EVENT)
+        await bus.clock.advance(60)
+        assert one.stats().received == 0
 
 
 async def test_restarted_node_is_another_run(bus: Bus) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastcoord._clock import set_clock
 from fastcoord.errors import FastcoordError
-from fastcoord.testing.loop_clock import LoopClock, can_be_turned
+from fastcoord.testing.loop_clock import LoopClock, can_be_turned, waiting_tasks
 
 __all__ = ["Clock"]
 
@@ -180,7 +180,7 @@ class Clock:
                 raise FastcoordError(
                     f"{self.limit:g} s have passed on the clock of the bus while the test waited:"
                     " what it waits for does not happen; if it needs more time, set clock.limit, or"
-                    " call clock.advance"
+                    f" call clock.advance. Waiting: {waiting_tasks(loop_clock.loop)}"
                 )
         self._now += timeout
         return []

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
-__all__ = ["LoopClock", "LoopClockOwner", "can_be_turned"]
+__all__ = ["LoopClock", "LoopClockOwner", "can_be_turned", "waiting_tasks"]
 
 SELECTOR = "_selector"
 """The attribute of asyncio's event loops that holds the selector."""
@@ -24,6 +24,18 @@ OWN_SOCKETS = 1
 def can_be_turned(loop: asyncio.AbstractEventLoop) -> bool:
     """Return whether the clock of a bus can run the timers of this event loop."""
     return isinstance(loop, asyncio.SelectorEventLoop) and hasattr(loop, SELECTOR)
+
+
+def waiting_tasks(loop: asyncio.AbstractEventLoop) -> str:
+    """Return where the tasks of the program wait, those of the nodes excepted."""
+    places = []
+    for task in asyncio.all_tasks(loop):
+        for frame in task.get_stack(limit=1):
+            package = str(frame.f_globals.get("__name__")).partition(".")[0]
+            if package not in ("fastcoord", "nats"):
+                code = frame.f_code
+                places.append(f"{code.co_name} ({code.co_filename}, line {frame.f_lineno})")
+    return ", ".join(sorted(places)) or "no task"
 
 
 class LoopClockOwner(Protocol):

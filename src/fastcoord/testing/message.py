@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from functools import cached_property
 
-from fastcoord._codec import Batch, decode_batch
+import msgspec
+
+from fastcoord._codec import decode_batch
 from fastcoord.config import PROTOCOLS
+from fastcoord.events import AppEvent, Event
+from fastcoord.wire.typed import class_of_kind
 
 __all__ = ["Message"]
 
@@ -38,15 +42,23 @@ class Message:
 
     @cached_property
     def events(self) -> tuple[object, ...]:
-        """The events of the message. It is empty for heartbeats, questions and answers.
+        """The events of the message, as a subscription delivers them.
 
-        Instances of the program's event classes are ``AppEvent`` here.
+        It is empty for heartbeats, questions and answers.
         """
-        return tuple(self._batch)
-
-    @cached_property
-    def _batch(self) -> Batch:
         found = HEADER.search(self._headers)
         if found is None:
-            return Batch(self.sender, ())
-        return decode_batch(self.payload, protocol=PROTOCOLS[found[1][0] - FIRST_PROTOCOL])
+            return ()
+        protocol = PROTOCOLS[found[1][0] - FIRST_PROTOCOL]
+        return tuple(_instance(event) for event in decode_batch(self.payload, protocol=protocol))
+
+
+def _instance(event: Event) -> object:
+    """Return the instance of the program's event class, if the event is one of its events."""
+    found = class_of_kind(event.kind) if isinstance(event, AppEvent) else None
+    if found is None or not isinstance(event, AppEvent):
+        return event
+    try:
+        return msgspec.msgpack.decode(event.payload, type=found.type)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return event
