@@ -187,8 +187,8 @@ def test_blocking_nodes_follow_clock(bus: Bus) -> None:
         assert next(iter(events)) == EVENT
         before, started = bus.clock.time(), time.monotonic()
         bus.stall(one)
-        bus.clock.advance_blocking(3600)
-        assert bus.clock.time() - before >= 3600
+        bus.clock.advance_blocking(60)
+        assert bus.clock.time() - before >= 60
         assert time.monotonic() - started < 600
         assert two.stats().connection == "connected"
         assert one.stats().connection == "connecting"

@@ -33,6 +33,9 @@ __all__ = ["Bus"]
 
 PORT = 4222
 
+CONNECTION_RETRY = 1.0
+"""Seconds after which the system repeats an unanswered request for a connection."""
+
 _numbers = itertools.count(1)
 
 
@@ -309,8 +312,7 @@ class Bus:
             raise FastcoordError('node_id = "auto" has no id yet')
         faults = self._faults[node_id]
         while faults.is_stalled:  # noqa: ASYNC110
-            # The system sends the request for a connection again and again.
-            await asyncio.sleep(max(0.1, faults.delay))
+            await asyncio.sleep(CONNECTION_RETRY)
         if not self._is_running or self._is_refusing or faults.is_cut:
             raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
         line = Line(protocol, node_id, faults, self._server, self._lock)
