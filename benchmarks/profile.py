@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks import exchange, processes
 from benchmarks.peers import MODULES
+from benchmarks.run import ONE_EVENT
 from fastcoord.server import LocalServer
 
 SAMPLES_PER_SECOND = 8_000
@@ -62,13 +63,15 @@ def main() -> None:
     parser.add_argument("role", choices=("publish", "subscribe"))
     parser.add_argument("--peer", choices=MODULES, default="fastcoord")
     parser.add_argument("--events", type=int, default=16_000_000)
+    parser.add_argument("--one-event", action="store_true", help="one event in each message")
     chosen = parser.parse_args()
     if shutil.which("perf") is None:
         sys.exit("perf is not installed: it comes with the Linux tools of your distribution")
     with tempfile.TemporaryDirectory() as folder, LocalServer() as server:
         record = Path(folder, "perf.data")
         exchange.Process = recorded(chosen.role, record)  # type: ignore[misc]
-        exchange.run(server.url, chosen.peer, chosen.events, mode="time", tag="profile")
+        wire: dict[str, Any] = ONE_EVENT if chosen.one_event else {}
+        exchange.run(server.url, chosen.peer, chosen.events, mode="time", tag="profile", **wire)
         print(report(record, "dso"), report(record, "dso,symbol"), sep="\n\n")
 
 

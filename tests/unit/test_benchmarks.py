@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,19 @@ def test_report_has_row_per_peer(quick_run: Path) -> None:
     for contest in json.loads(quick_run.read_text())["micro"]:
         assert contest["title"] in done.stdout
     assert "## goals" in done.stdout
+
+
+def test_report_has_column_per_python(quick_run: Path, tmp_path: Path) -> None:
+    other = json.loads(quick_run.read_text())
+    other["facts"]["python"] = "3.9.99"
+    further = tmp_path / "pythons.json"
+    further.write_text(json.dumps({"pythons": {"3.9.99": other}}))
+    done = run_module("benchmarks.report", str(quick_run), str(further))
+    assert done.returncode == 0, done.stderr
+    for table in ("goals", "micro_by_python"):
+        head = done.stdout.split(f"## {table}\n\n")[1].splitlines()[0]
+        columns = [cell.strip() for cell in head.split("|") if "CPython" in cell]
+        assert columns == ["CPython 3.9.99", f"CPython {platform.python_version()}"]
 
 
 def test_quick_figures_are_not_documented(quick_run: Path, tmp_path: Path) -> None:
