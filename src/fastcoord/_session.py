@@ -14,8 +14,6 @@ from msgspec import structs
 from fastcoord._clock import clock_of
 from fastcoord._forking import call_in_child, detach_loop
 from fastcoord._liveness import Liveness
-from fastcoord._log_limit import LogLimit
-from fastcoord._loss_log import LossLog
 from fastcoord._subscriptions import Subscriptions
 from fastcoord.config import doubtful_settings
 from fastcoord.errors import ConnectionLost, NodeClosed, PermissionDenied, StreamError
@@ -32,7 +30,10 @@ from fastcoord.publishing.pace import SECONDS_PRESENT
 from fastcoord.publishing.sender import Sender
 from fastcoord.receiving.receiver import Receiver
 from fastcoord.receiving.rules import Rules
-from fastcoord.stats import Health, Peer, Stats
+from fastcoord.reporting.cluster_errors import ClusterErrors
+from fastcoord.reporting.loss_log import LossLog
+from fastcoord.reporting.node_stats import NodeStats
+from fastcoord.stats import Health
 from fastcoord.streaming.sender import StreamSender
 from fastcoord.streaming.session import StreamSession
 from fastcoord.streaming.start import read_since
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from fastcoord.nats.rights import Right
     from fastcoord.presence.questions import Answer
     from fastcoord.receiving.consumer import Consumer, Kinds, Overflow
-    from fastcoord.streaming.feed import Feed
+    from fastcoord.stats import Peer, Stats
     from fastcoord.streaming.start import Since
 
 __all__ = ["Session"]
@@ -81,6 +82,7 @@ class Session:
         """Returns the time in seconds. Any thread may call it."""
         self.name = f"node {self.node_id}"
         is_streaming = cluster.stream is not None
+        self._errors = ClusterErrors(cluster, self.name)
         self._rules = Rules(
             heartbeat=cluster.heartbeat,
             started_at=loop.time(),
@@ -120,7 +122,7 @@ class Session:
                 self._rules,
                 received_by=(self._rules if self._stream is None else self._stream).received_by,
             ),
-            without_presence=self._report_without_presence,
+            without_presence=self._errors.without_presence,
             same_id=self._take_same_id if self.is_auto else None,
         )
         self._own_id = OwnId(self, self._presence, self.sender)
@@ -136,10 +138,18 @@ class Session:
         self._subscriptions = Subscriptions(config, self._receiver)
         self._loss_reason = ""
         self._losses = LossLog(self.name)
-        self._log = LogLimit(self.name)
-        self._duplicates: set[int] = set()
+        self._stats = NodeStats(
+            sender=self.sender,
+            receiver=self._receiver,
+            supervisor=self._supervisor,
+            presence=self._presence,
+            stream=self._stream,
+            subscriptions=self._subscriptions,
+            losses=self._losses,
+            errors=self._errors,
+            heartbeat=cluster.heartbeat,
+        )
         self._is_duplicate_unreported = False
-        self._protocol_mismatches: dict[int, str] = {}
         self._closing: asyncio.Task[int] | None = None
         self.is_forked = False
         call_in_child(self)
@@ -240,73 +250,17 @@ class Session:
 
     def stats(self) -> Stats:
         """Return the stats of the node now."""
-        batcher, receiver = self.sender.batcher, self._receiver
-        # With a stream, events arrive at its feed, and everything else at the receiver.
-        sides: list[Receiver | Feed] = [receiver]
-        if self._stream is not None:
-            sides.append(self._stream.feed)
-        return Stats(
-            node_id=self.node_id,
-            incarnation=self.incarnation,
-            server=self.server,
-            connection=self._supervisor.state,
-            reconnects=self._supervisor.reconnects,
-            accepted=batcher.accepted,
-            confirmed=batcher.confirmed,
-            waiting=batcher.waiting,
-            discarded=batcher.discarded,
-            waiting_batches=batcher.unconfirmed_batches,
-            sent_batches=batcher.sealed_batches,
-            sent_bytes=self.sender.sent_bytes,
-            pace=self.sender.pace.seconds,
-            received=sum(each.received for each in sides),
-            received_batches=sum(each.received_batches for each in sides),
-            received_bytes=sum(each.received_bytes for each in sides),
-            duplicates=receiver.duplicates,
-            late=receiver.late,
-            malformed=sum(each.malformed for each in sides),
-            unanswered=self._presence.unanswered,
-            missed=self._losses.by_cause(self._subscriptions.missed),
-            missed_unknown=self._losses.unknown_by_cause(),
-            duplicate_node_ids=tuple(sorted(self._duplicates)),
-            protocol_mismatches=dict(self._protocol_mismatches),
-            stream=None if self._stream is None else self._stream.stats(),
-            subscriptions=self._subscriptions.open_stats(),
-            closed_subscriptions=self._subscriptions.closed_stats(),
-        )
+        return self._stats.stats(self.node_id, self.incarnation, self.server)
 
     def peers(self) -> tuple[Peer, ...]:
         """Return the stats of every other node, by node id."""
-        since_epoch = time.time() - self._loop.time()
-        streamed = {} if self._stream is None else self._stream.feed.runs.received_from()
-        return tuple(
-            Peer(
-                node_id=state.node_id,
-                incarnation=state.incarnation if state.has_header else None,
-                is_up=state.history.is_up if state.has_header else None,
-                last_heard=since_epoch + state.last_received_at,
-                received=state.received + streamed.get(state.node_id, 0),
-                missed=state.missed,
-                round_trip=self._presence.questions.round_trips.get(state.node_id),
-            )
-            for _, state in sorted(self._receiver.peers.items())
-            if state.history is not None and state.node_id != self.node_id
-        )
+        return self._stats.peers(self.node_id, self._loop.time())
 
     def health(self) -> Health:
         """Return whether the node works, with the reasons if it does not."""
         if self.state.ended is not None:
             return Health(reasons=(str(self.state.ended),))
-        reasons = []
-        connection = self._supervisor.connection
-        if connection is None:
-            reasons.append(f"not connected to a server: {self._loss_reason}")
-        else:
-            reasons += [str(right.denied()) for right in connection.refused]
-            if self._stream is not None and self._stream.any_trouble is not None:
-                reasons.append(f"the stream {self._stream.stream}: {self._stream.any_trouble}")
-        reasons += self._subscriptions.slow(self._loop.time(), self.config.cluster.heartbeat)
-        return Health(reasons=tuple(reasons))
+        return self._stats.health(self._loss_reason, self._loop.time())
 
     async def ping(self, node_id: int) -> float:
         """Send a ping to another node and return the round-trip time in seconds."""
@@ -354,7 +308,9 @@ class Session:
         self._receiver.rename(node_id, self.incarnation)
         self._rules.begin_run()
         self._presence.begin_run(node_id, self.incarnation)
-        self.name = self._supervisor.name = self._losses.name = self._log.name = f"node {node_id}"
+        self.name = self._supervisor.name = self._losses.name = self._errors.name = (
+            f"node {node_id}"
+        )
         if self._stream is not None:
             self._stream.name = self.name
 
@@ -381,46 +337,10 @@ class Session:
         # A node often finds out while it joins, before its program can subscribe.
         if node_id == self.node_id and not self._receiver.rings:
             self._is_duplicate_unreported = True
-        self._duplicates.add(node_id)
-        self._log.log(
-            logging.ERROR,
-            "duplicate node ids",
-            self._loop.time(),
-            "two running nodes use node id %d on %s; each drops the other's events: give one of"
-            " them another cluster.node-id",
-            node_id,
-            self.config.cluster.subject,
-        )
+        self._errors.duplicate_node_id(node_id)
 
     def protocol_mismatch(self, node_id: int, protocol: str) -> None:
-        """Log that a peer uses another protocol on the same subject."""
-        self._protocol_mismatches[node_id] = protocol
-        self._log.log(
-            logging.ERROR,
-            "other protocols",
-            self._loop.time(),
-            "node %d uses the protocol %s on %s, and this node uses %s; neither can read the"
-            " other's events: give all nodes of a cluster the same cluster.protocol",
-            node_id,
-            protocol,
-            self.config.cluster.subject,
-            self.config.cluster.protocol,
-        )
-
-    def _report_without_presence(self, node_id: int) -> None:
-        cluster = self.config.cluster
-        self._log.log(
-            logging.ERROR,
-            "nodes without presence",
-            self._loop.time(),
-            "events of node %d arrive on %s, but nothing of it on %s: give all nodes of the cluster"
-            " the same cluster.presence-subject and the rights on it, or set"
-            ' cluster.presence-subject = "%s" on all of them',
-            node_id,
-            cluster.subject,
-            cluster.presence_subject,
-            cluster.subject,
-        )
+        self._errors.protocol_mismatch(node_id, protocol)
 
     def stalwart_received(self, now: float) -> None:
         self._stalwart_received_at = now
@@ -556,7 +476,7 @@ class Session:
         if self._stream is not None:
             self._stream.tick(now)
         self._update_pace(now)
-        self._log.tick(now)
+        self._errors.tick(now)
         self._losses.report(self._subscriptions.missed)
         self._subscriptions.tick(now)
         discarded = self.sender.discard_expired()

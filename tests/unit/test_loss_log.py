@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fastcoord import Missed
-from fastcoord._loss_log import LossLog
+from fastcoord.reporting.loss_log import LossLog
 
 
 def test_known_number_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -24,7 +24,7 @@ def test_suppressed_losses_are_summed(
     losses = LossLog("node 1")
     for missed in (Missed(7, 1, "gap"), Missed(7, 3, "gap"), Missed(8, None, "gap")):
         losses.note(missed)
-    monkeypatch.setattr("fastcoord._loss_log.SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("fastcoord.reporting.loss_log.SECONDS_BETWEEN_LINES", 0.0)
     losses.report(0)
     losses.report(0)
     assert caplog.messages == [

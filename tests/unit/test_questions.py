@@ -7,7 +7,6 @@ import random
 
 import pytest
 
-from fastcoord._log_limit import LINES_PER_MINUTE, LogLimit
 from fastcoord.presence.answers import MAX_ROSTER, Answers, read_roster
 from fastcoord.presence.heartbeats import MAX_SKIPPED, Heartbeats, heartbeat_interval
 from fastcoord.presence.progress import JoinOffsets, Progress
@@ -15,6 +14,7 @@ from fastcoord.presence.question_line import EVERYBODY, MAX_NUMBERS, read_line, 
 from fastcoord.presence.token_bucket import TokenBucket
 from fastcoord.presence.verifications import MAX_OPEN, Verifications
 from fastcoord.publishing.pace import DEFAULT_PACE, SECONDS_PER_EVENT, SECONDS_PRESENT, Pace
+from fastcoord.reporting.log_limit import LINES_PER_MINUTE, LogLimit
 
 NODE, ASKER, TOKEN = 7, 3, 12345
 

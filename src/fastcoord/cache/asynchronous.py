@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Hashable, Iterable, MutableMapping
@@ -14,16 +13,14 @@ import cachetools
 
 from fastcoord._deadline import within
 from fastcoord._forking import call_in_child
-from fastcoord.cache.coherence import Coherence
-from fastcoord.cache.error_log import ErrorLog
 from fastcoord.cache.keys import Keys
 from fastcoord.cache.loads import Load, Read
-from fastcoord.cache.settings import caught_up_check, check_settings, describe, listed, make_storage
+from fastcoord.cache.settings import CONFIRMATION_LIMIT, CacheSettings, describe
 from fastcoord.errors import ConnectionLost, FastcoordError
-from fastcoord.events import AppEvent
 from fastcoord.node import Node
 
 if TYPE_CHECKING:
+    from fastcoord.cache.coherence import Coherence
     from fastcoord.cache.stats import CacheStats
     from fastcoord.receiving.subscription import Subscription
     from fastcoord.wire.event_classes import EventClass, Publishable
@@ -32,9 +29,6 @@ __all__ = ["Cache"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-
-CONFIRMATION_LIMIT = 1.0
-"""Seconds for which the start of a cache waits for the server."""
 
 logger = logging.getLogger("fastcoord")
 
@@ -76,23 +70,24 @@ class Cache(Generic[K, V]):
     ) -> None:
         if not isinstance(node, Node):
             raise TypeError(f"Cache takes a node of fastcoord.connect, not {node!r:.60}")
-        check_settings(load=load, keys=keys, max_age=max_age, stale_limit=stale_limit)
+        self._settings: CacheSettings[K, V] = CacheSettings(
+            load,
+            keys=keys,
+            kinds=kinds,
+            max_size=max_size,
+            weigh=weigh,
+            max_age=max_age,
+            stale_limit=stale_limit,
+            storage=storage,
+        )
         self._node = node
         self._load = load
-        self._keys = keys
-        self._kinds = listed(kinds)
-        self._stale_limit = stale_limit
-        self._max_age = max_age
-        self._make_storage = functools.partial(make_storage, storage, max_size)
-        self._make_storage()  # raises an error if the arguments do not fit
-        self._weigh = weigh
         self._events: Subscription[Any] | None = None
         self._coherence: Coherence[K, V] | None = None
         self._follower: asyncio.Task[None] | None = None
         self._confirmed = asyncio.Event()
         self._clock = node._session.clock
         self._is_closed = False
-        self._errors = ErrorLog(node)
         call_in_child(self)
 
     def __repr__(self) -> str:
@@ -156,7 +151,7 @@ class Cache(Generic[K, V]):
                     " BlockingCache takes ordinary functions"
                 )
             value = await loading
-            weight = 1 if self._weigh is None else self._weigh(value)
+            weight = self._settings.weight_of(value)
         except BaseException as error:
             coherence.fail(load, error)
             if not isinstance(error, Exception):
@@ -201,20 +196,9 @@ class Cache(Generic[K, V]):
         if self._coherence is not None or self._is_closed:
             raise FastcoordError("a cache can be opened only once: create another one")
         self._events = events = self._node.subscribe(
-            kinds=self._kinds, connection=True, name="cache"
+            kinds=self._settings.kinds, connection=True, name="cache"
         )
-        self._coherence = Coherence(
-            keys=self._keys,
-            make_storage=self._make_storage,
-            take=events.take_nowait,
-            node_id=lambda: self._node.node_id,
-            confirm=self._confirm,
-            is_caught_up=caught_up_check(self._node._session),
-            stale_limit=self._stale_limit,
-            max_age=self._max_age,
-            takes_app_events=self._kinds is not None and AppEvent in self._kinds,
-            on_error=self._errors.note,
-        )
+        self._coherence = self._settings.coherence(self._node, events.take_nowait, self._confirm)
         self._follower = asyncio.get_running_loop().create_task(
             self._follow(events, self._coherence),
             name=f"fastcoord cache of node {self._node.node_id}",

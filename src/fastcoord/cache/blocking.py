@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import threading
 import time
@@ -14,15 +13,13 @@ import cachetools
 
 from fastcoord._forking import call_in_child
 from fastcoord.blocking import Node
-from fastcoord.cache.coherence import Coherence
-from fastcoord.cache.error_log import ErrorLog
 from fastcoord.cache.keys import Keys
 from fastcoord.cache.loads import Load, Read
-from fastcoord.cache.settings import caught_up_check, check_settings, describe, listed, make_storage
+from fastcoord.cache.settings import CONFIRMATION_LIMIT, CacheSettings, describe
 from fastcoord.errors import FastcoordError, NodeClosed, RequestTimeout
-from fastcoord.events import AppEvent
 
 if TYPE_CHECKING:
+    from fastcoord.cache.coherence import Coherence
     from fastcoord.cache.stats import CacheStats
     from fastcoord.receiving.subscription import Subscription
     from fastcoord.wire.event_classes import EventClass, Publishable
@@ -31,9 +28,6 @@ __all__ = ["BlockingCache"]
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-
-CONFIRMATION_LIMIT = 1.0
-"""Seconds for which the start of a cache waits for the server."""
 
 
 class Running:
@@ -87,16 +81,18 @@ class BlockingCache(Generic[K, V]):
             raise TypeError(f"BlockingCache takes a node of fastcoord.blocking, not {node!r:.60}")
         if inspect.iscoroutinefunction(load):
             raise TypeError("load must be an ordinary function: BlockingCache does not await it")
-        check_settings(load=load, keys=keys, max_age=max_age, stale_limit=stale_limit)
+        self._settings: CacheSettings[K, V] = CacheSettings(
+            load,
+            keys=keys,
+            kinds=kinds,
+            max_size=max_size,
+            weigh=weigh,
+            max_age=max_age,
+            stale_limit=stale_limit,
+            storage=storage,
+        )
         self._node = node
         self._load = load
-        self._keys = keys
-        self._kinds: Any = listed(kinds)
-        self._weigh = weigh
-        self._max_age = max_age
-        self._stale_limit = stale_limit
-        self._make_storage = functools.partial(make_storage, storage, max_size)
-        self._make_storage()  # raises an error if the arguments do not fit
         # Protects the state below. Reentrant: `keys` may call `invalidate`.
         self._lock = threading.RLock()
         self._coherence: Coherence[K, V] | None = None
@@ -104,7 +100,6 @@ class BlockingCache(Generic[K, V]):
         self._confirmed = threading.Event()
         self._clock = node._node._session.clock
         self._ended: FastcoordError | None = None
-        self._errors = ErrorLog(node)
         call_in_child(self)
 
     def __repr__(self) -> str:
@@ -181,7 +176,7 @@ class BlockingCache(Generic[K, V]):
         """Call the loader in this thread."""
         try:
             value = self._load(load.key)
-            weight = 1 if self._weigh is None else self._weigh(value)
+            weight = self._settings.weight_of(value)
         except BaseException as error:
             with self._lock:
                 coherence.fail(load, error)
@@ -266,19 +261,8 @@ class BlockingCache(Generic[K, V]):
 
     def _open(self) -> None:
         node = self._node._node
-        self._events = node.subscribe(kinds=self._kinds, connection=True, name="cache")
-        self._coherence = Coherence(
-            keys=self._keys,
-            make_storage=self._make_storage,
-            take=self._events.take_nowait,
-            confirm=self._confirm,
-            is_caught_up=caught_up_check(node._session),
-            node_id=lambda: node.node_id,
-            stale_limit=self._stale_limit,
-            max_age=self._max_age,
-            takes_app_events=self._kinds is not None and AppEvent in self._kinds,
-            on_error=self._errors.note,
-        )
+        self._events = node.subscribe(kinds=self._settings.kinds, connection=True, name="cache")
+        self._coherence = self._settings.coherence(node, self._events.take_nowait, self._confirm)
         self._confirm_on_loop()
         self._process()
 

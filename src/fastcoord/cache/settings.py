@@ -1,51 +1,99 @@
-"""Check the arguments of a cache, and create its storage."""
+"""The arguments of a cache: checked, and applied."""
 
 from __future__ import annotations
 
+import functools
 import operator
-from collections.abc import Callable, Iterable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable, Iterable, MutableMapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from fastcoord.cache.coherence import Coherence
+from fastcoord.cache.error_log import ErrorLog
+from fastcoord.events import AppEvent
 
 if TYPE_CHECKING:
-    from fastcoord._session import Session
-    from fastcoord.cache.coherence import Coherence
+    from fastcoord.cache.keys import Keys
+    from fastcoord.node import Node
     from fastcoord.wire.event_classes import EventClass
 
-__all__ = ["caught_up_check", "check_settings", "describe", "listed", "make_storage"]
+__all__ = ["CONFIRMATION_LIMIT", "CacheSettings", "describe"]
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+CONFIRMATION_LIMIT = 1.0
+"""Seconds for which the start of a cache waits for the server."""
 
 
-def check_settings(
-    *, load: object, keys: object, max_age: float | None, stale_limit: float
-) -> None:
-    """Raise an error for arguments that cannot be used.
+class CacheSettings(Generic[K, V]):
+    """The arguments that ``Cache`` and ``BlockingCache`` have in common.
 
+    :param load: the loader.
+    :param storage: a class of cachetools that takes ``maxsize`` and ``getsizeof``.
+    :ivar kinds: the event classes for which ``keys`` is called; ``None`` for all.
     :raises TypeError: a function is not callable, or a number is not a number.
     :raises ValueError: a number is out of range.
     """
-    for name, function in (("load", load), ("keys", keys)):
-        if not callable(function):
-            raise TypeError(f"{name} must be a function, not {function!r:.60}")
-    if max_age is not None and not max_age > 0:
-        raise ValueError(f"max_age must be above zero seconds or None, not {max_age!r}")
-    if not stale_limit >= 0:
-        raise ValueError(f"stale_limit must be zero seconds or more, not {stale_limit!r}")
+
+    def __init__(
+        self,
+        load: object,
+        *,
+        keys: Keys[K],
+        kinds: Iterable[EventClass] | None,
+        max_size: float,
+        weigh: Callable[[V], float] | None,
+        max_age: float | None,
+        stale_limit: float,
+        storage: Callable[..., MutableMapping[Any, Any]],
+    ) -> None:
+        for name, function in (("load", load), ("keys", keys)):
+            if not callable(function):
+                raise TypeError(f"{name} must be a function, not {function!r:.60}")
+        if max_age is not None and not max_age > 0:
+            raise ValueError(f"max_age must be above zero seconds or None, not {max_age!r}")
+        if not stale_limit >= 0:
+            raise ValueError(f"stale_limit must be zero seconds or more, not {stale_limit!r}")
+        if not max_size > 0:
+            raise ValueError(f"max_size must be above zero, not {max_size!r}")
+        self.kinds: Any = _listed(kinds)
+        self._keys = keys
+        self._weigh = weigh
+        self._max_age = max_age
+        self._stale_limit = stale_limit
+        weight = operator.attrgetter("weight")
+        self._make_storage = functools.partial(storage, max_size, getsizeof=weight)
+        self._make_storage()  # raises an error if the arguments do not fit
+
+    def weight_of(self, value: V) -> float:
+        """Return the weight of a loaded value."""
+        return 1 if self._weigh is None else self._weigh(value)
+
+    def coherence(
+        self, node: Node, take: Callable[[], Any], confirm: Callable[[], None]
+    ) -> Coherence[K, V]:
+        """Create the logic of a cache with these arguments.
+
+        :param node: the node whose events drop entries.
+        :param take: returns the next item of the subscription, if it can be done without waiting.
+        :param confirm: called when the server is to confirm the subscription.
+        """
+        stream = node._session.stream
+        return Coherence(
+            keys=self._keys,
+            make_storage=self._make_storage,
+            take=take,
+            confirm=confirm,
+            is_caught_up=None if stream is None else lambda: stream.is_caught_up,
+            node_id=lambda: node.node_id,
+            stale_limit=self._stale_limit,
+            max_age=self._max_age,
+            takes_app_events=self.kinds is not None and AppEvent in self.kinds,
+            on_error=ErrorLog(node).note,
+        )
 
 
-def make_storage(
-    storage: Callable[..., MutableMapping[Any, Any]], max_size: float
-) -> MutableMapping[Any, Any]:
-    """Return an empty storage for loads.
-
-    :param storage: a class of cachetools that takes ``maxsize`` and ``getsizeof``.
-    :param max_size: the limit of the total weight.
-    :raises ValueError: ``max_size`` is not above zero.
-    """
-    if not max_size > 0:
-        raise ValueError(f"max_size must be above zero, not {max_size!r}")
-    return storage(max_size, getsizeof=operator.attrgetter("weight"))
-
-
-def listed(kinds: Iterable[EventClass] | None) -> list[EventClass] | None:
+def _listed(kinds: Iterable[EventClass] | None) -> list[EventClass] | None:
     """Return ``kinds`` as a list, which can be read twice."""
     if kinds is None:
         return None
@@ -60,12 +108,3 @@ def describe(name: str, node_id: int, coherence: Coherence[Any, Any] | None) -> 
     """
     state = "not open" if coherence is None else f"{coherence.stats().entries} entries"
     return f"<fastcoord.cache.{name} of node {node_id}: {state}>"
-
-
-def caught_up_check(session: Session) -> Callable[[], bool] | None:
-    """Return a function that tells whether the node has caught up with its stream.
-
-    :return: ``None`` on plain NATS.
-    """
-    stream = session.stream
-    return None if stream is None else lambda: stream.is_caught_up

@@ -1,0 +1,1 @@
+"""What a node reports of itself in stats and log lines."""
