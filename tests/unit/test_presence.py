@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fastcoord import DuplicateNodeId, Missed, PeerDown, PeerUp
+from support.receiving.losses import gap
 from support.receiving.receiving_side import (
     HEARTBEAT,
     INCARNATION,
@@ -16,10 +17,6 @@ from support.receiving.receiving_side import (
 )
 
 OTHER = INCARNATION + 1
-
-
-def gap(events: int | None) -> Missed:
-    return Missed(SENDER, events, "gap")
 
 
 # -------------------------------------------------------------------------------------- up and down
