@@ -42,6 +42,7 @@ from fastcoord import (
     blocking,
 )
 from fastcoord.cache import ALL, AllKeys, BlockingCache, Cache
+from fastcoord.testing import Bus, Message
 
 
 def every_event(event: Event) -> None:
@@ -329,3 +330,19 @@ async def use_caches(node: fastcoord.Node, blocking_node: blocking.Node) -> None
     with BlockingCache(blocking_node, load_name_in_thread, keys=every_key) as cache:
         reveal_type(cache)  # BlockingCache[int, str]
         reveal_type(cache.get(7, timeout=1.0))  # str
+
+
+def is_large(message: Message) -> bool:
+    reveal_type(message.receiver)  # int | None
+    return len(message.payload) > 100
+
+
+async def use_bus(node: fastcoord.Node, blocking_node: blocking.Node) -> None:
+    with Bus(seed=1) as bus:
+        reveal_type(bus.clock.time())  # float
+        reveal_type(await bus.restart_node(node))  # Node
+        bus.lose(blocking_node, 3, where=is_large)
+        bus.refuse(7, publish="agora", subscribe=True)
+        bus.part([node, 7], blocking_node)
+        bus.kill_node(blocking_node)
+        await bus.clock.advance(1)

@@ -243,6 +243,7 @@ def test_import_loads_no_client_library() -> None:
         "fastcoord.cache",
         "fastcoord.cli",
         "fastcoord.server",
+        "fastcoord.testing",
         "rich",
         "argparse",
         "nats_server",
