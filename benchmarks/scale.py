@@ -3,9 +3,11 @@
 ::
 
     python -m benchmarks.scale 25 50 100 200
+    python -m benchmarks.scale --model
 
 The nodes share a few processes and one server. The server counts the messages: those that nodes
-have published, and those that it has delivered to nodes.
+have published, and those that it has delivered to nodes. With ``--model``, nothing is measured: the
+heartbeats of idle nodes are computed for more nodes than one machine can run.
 """
 
 from __future__ import annotations
@@ -22,9 +24,14 @@ from typing import Any
 
 import fastcoord
 from fastcoord import Node
+from fastcoord.presence.heartbeats import heartbeat_interval
+from fastcoord.receiving.runs import HEARTBEATS_UNTIL_DOWN
 from fastcoord.server import LocalServer
 
 PROCESSES = 4
+MODELLED = (200, 1_000, 5_000)
+NODES_PER_LEAF = 100
+HEARTBEAT = 2.0
 IDLE_SECONDS = 6.0
 PATIENCE = 60.0
 POLL_INTERVAL = 0.1
@@ -171,12 +178,37 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def model() -> str:
+    """Return what the heartbeats of idle nodes cost, as Markdown.
+
+    A leaf node receives each message once from the hub, and delivers it to its own nodes.
+    """
+    columns = (
+        *("nodes", "a node sends every", "counts as down after", "sent per second"),
+        *("delivered by a single server", "by each leaf node", "by the hub"),
+    )
+    lines = [f"| {' | '.join(columns)} |", f"| {' | '.join(['-----'] * len(columns))} |"]
+    for nodes in MODELLED:
+        interval = heartbeat_interval(HEARTBEAT, nodes)
+        sent = nodes / interval
+        lines.append(
+            f"| {nodes:,} | {interval:g} s | {HEARTBEATS_UNTIL_DOWN * interval:g} s | {sent:,.0f}"
+            f" | {sent * nodes:,.0f} | {sent * NODES_PER_LEAF:,.0f}"
+            f" | {sent * (nodes / NODES_PER_LEAF):,.0f} |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Measure each given number of nodes and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("nodes", type=int, nargs="*", default=[24, 48, 100, 200])
     parser.add_argument("--worker", nargs=3)
+    parser.add_argument("--model", action="store_true", help="compute, do not measure")
     options = parser.parse_args()
+    if options.model:
+        print(model())
+        return
     if options.worker:
         url, first, count = options.worker
         asyncio.run(worker(url, int(first), int(count)))

@@ -29,12 +29,13 @@ class Administrator(Observer):
     def __init__(self, config: Config) -> None:
         super().__init__(config, Replies(self))
         self._timeout = config.nats.timeout.request
+        self._domain = config.cluster.stream_domain
         self.is_clustered = False
 
     def connection_up(self, connection: Connection) -> None:
         self.server = str(connection.server)
         self.is_clustered = connection.is_clustered
-        self.jetstream = JetStream(connection, self._timeout)
+        self.jetstream = JetStream(connection, self._timeout, self._domain)
 
     def connection_down(self, reason: str) -> None:
         self.jetstream.end(ConnectionLost(f"the connection to {self.server} is lost: {reason}"))

@@ -71,6 +71,7 @@ class Settings(TypedDict, total=False):
     subject: str | None
     presence_subject: str | None
     stream: str | None
+    stream_domain: str | None
     heartbeat: Duration | None
     max_age: Duration | None
     pace: Duration | int | None

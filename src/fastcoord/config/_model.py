@@ -120,6 +120,8 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     :func:`default_presence_subject` of the subject. It may be the subject of the events."""
     stream: str | None = None
     """The name of the JetStream stream that stores the events; ``None`` on plain NATS."""
+    stream_domain: str | None = None
+    """The JetStream domain of the stream; ``None`` for that of the server."""
     heartbeat: float = 2.0
     """Seconds between the heartbeats of an idle node."""
     max_age: float = 60.0

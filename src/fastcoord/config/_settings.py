@@ -198,6 +198,12 @@ CLUSTER = {
             "the JetStream stream that stores the events",
         ),
         Setting(
+            "stream-domain",
+            "streamDomain",
+            _values.domain,
+            "the JetStream domain of the stream",
+        ),
+        Setting(
             "heartbeat",
             "heartbeat",
             _values.duration,

@@ -23,6 +23,7 @@ _EXAMPLES = {
     "tls.key-file": '"node.key"',
     "max-reconnects": "false",
     "stream": '"AGORA"',
+    "stream-domain": '"hub"',
 }
 """Values for settings that have no default."""
 

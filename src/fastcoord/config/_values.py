@@ -15,6 +15,7 @@ from fastcoord.config._model import HIGHEST_NODE_ID, PROTOCOLS
 
 __all__ = [
     "boolean",
+    "domain",
     "duration",
     "integer",
     "nearest",
@@ -185,8 +186,17 @@ def subject(value: object) -> str:
 
 def stream(value: object) -> str:
     """Read the name of a JetStream stream."""
+    return _name(value, "stream")
+
+
+def domain(value: object) -> str:
+    """Read the name of a JetStream domain."""
+    return _name(value, "domain")
+
+
+def _name(value: object, kind: str) -> str:
     allowed = (
-        "allowed is the name of a JetStream stream: without blanks, control characters and the "
+        f"allowed is the name of a JetStream {kind}: without blanks, control characters and the "
         rf"characters . * > / \, at most {LONGEST_STREAM_NAME} bytes"
     )
     if not isinstance(value, str) or not value or not value.isprintable():

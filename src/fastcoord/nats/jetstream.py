@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FIRST_REPLY_SID", "ApiAnswer", "JetStream", "refusal"]
 
-API = "$JS.API"
 REPLIES = "_INBOX"
 """The prefix of reply subjects, the same as that of other NATS clients."""
 FIRST_REPLY_SID = 1 << 20
@@ -29,7 +28,7 @@ FIRST_REPLY_SID = 1 << 20
 
 NO_JETSTREAM = (
     "the server has no JetStream: enable it with 'jetstream {}' in its configuration, or remove"
-    " cluster.stream"
+    " cluster.stream; on a leaf node, set cluster.stream-domain to the domain of the hub"
 )
 REMEDIES = {
     10002: "the server has too little memory or storage left for JetStream",
@@ -73,9 +72,13 @@ class JetStream:
 
     :param connection: the connection.
     :param timeout: the limit for each request, in seconds.
+    :param domain: the JetStream domain of the stream; ``None`` for that of the server.
+
+    :ivar api: the subject that all requests begin with, with a dot at the end.
     """
 
-    def __init__(self, connection: Connection, timeout: float) -> None:
+    def __init__(self, connection: Connection, timeout: float, domain: str | None = None) -> None:
+        self.api = "$JS.API." if domain is None else f"$JS.{domain}.API."
         self._connection = connection
         self._timeout = timeout
         self._replies = f"{REPLIES}.{secrets.token_hex(8)}"
@@ -133,7 +136,7 @@ class JetStream:
         :raises RequestTimeout: there is no answer in time.
         """
         payload = b"" if body is None else msgspec.json.encode(body)
-        reply = await self.request(f"{API}.{operation}", payload)
+        reply = await self.request(f"{self.api}{operation}", payload)
         if not reply:
             raise StreamError(NO_JETSTREAM)
         try:
@@ -141,7 +144,7 @@ class JetStream:
             if failure is None:
                 return msgspec.json.decode(reply, type=answer)
         except msgspec.DecodeError as error:
-            raise StreamError(f"{API}.{operation}: unexpected answer: {error}") from error
+            raise StreamError(f"{self.api}{operation}: unexpected answer: {error}") from error
         raise refusal(failure)
 
     async def request(self, subject: str, payload: bytes) -> bytes:

@@ -140,7 +140,7 @@ class PullConsumer:
         self._failures = 0
         self._rolled_back = 0
         self._name = ""
-        self._reply = ""
+        self._reply = self._api = ""
         self._blocked: asyncio.TimerHandle | None = None
         self._opened_at = 0.0
 
@@ -200,7 +200,7 @@ class PullConsumer:
         feed = self.feed
         sid = self._source.next_sid()
         self._name = f"fastcoord-{secrets.token_hex(6)}"
-        self._reply = jetstream.reply_subject(sid)
+        self._reply, self._api = jetstream.reply_subject(sid), jetstream.api
         settings: dict[str, Any] = {
             "name": self._name,
             "ack_policy": "none",
@@ -255,7 +255,7 @@ class PullConsumer:
             raise right.denied()
 
     def _request_subject(self) -> str:
-        return f"$JS.API.CONSUMER.MSG.NEXT.{self._source.stream}.{self._name}"
+        return f"{self._api}CONSUMER.MSG.NEXT.{self._source.stream}.{self._name}"
 
     def registered(self, sid: int) -> None:
         """Note the subscription id of the next messages."""
@@ -301,7 +301,7 @@ class PullConsumer:
             connection.unsubscribe(sid)
         if self.is_open and connection is not None:
             connection.publish_raw(
-                f"$JS.API.CONSUMER.DELETE.{self._source.stream}.{self._name}".encode(), b""
+                f"{self._api}CONSUMER.DELETE.{self._source.stream}.{self._name}".encode(), b""
             )
         self.is_open = False
 

@@ -140,7 +140,7 @@ class StreamSession:
         if self._task is not None:
             # Without a leader nothing answers. A new leader should be found soon.
             timeout = min(timeout, ANSWER_LIMIT)
-        self.jetstream = JetStream(connection, timeout)
+        self.jetstream = JetStream(connection, timeout, self._config.cluster.stream_domain)
         replies = self.jetstream.reply_subject("a")
         connection.receive(f"{replies}.*", ACKNOWLEDGEMENTS_SID)
         self._sender.use_replies(f"{replies}.".encode())
