@@ -72,7 +72,13 @@ def exchanged(results: Results, part: str) -> str:
         )
         for name in contenders
     ]
-    return table(("events per second", *(f"CPython {name}" for name in found)), rows)
+    lines = [table(("events per second", *(f"CPython {name}" for name in found)), rows)]
+    lines += [
+        f"Not measured on CPython {name}: {peer}: {why}."
+        for name, run in found.items()
+        for peer, why in {**run[part]["failed"], **run[part]["absent"]}.items()
+    ]
+    return "\n\n".join(lines)
 
 
 def cell(figures: list[dict[str, Any]], place: int, *, compared: bool | None = None) -> str:

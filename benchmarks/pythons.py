@@ -52,12 +52,15 @@ def prepare(interpreter: str, name: str, jobs: int) -> Path:
     sources = folder / "sources"
     python = folder / "environment" / "bin" / "python"
     copy(sources)
-    if not python.exists():
+    wanted = (ROOT / "pyproject.toml").read_text()
+    installed = folder / "installed.toml"
+    if not installed.exists() or installed.read_text() != wanted:
         run(ROOT, interpreter, "-m", "venv", "--clear", folder / "environment")
         pip = (python, "-m", "pip", "install", "-q")
         run(ROOT, *pip, "--upgrade", "pip>=25.1")
         run(sources, *pip, "--group", "contests")
         run(sources, *pip, "--no-build-isolation", "-e", INSTALLED, FASTCOORD_PURE="1")
+        installed.write_text(wanted)
     run(sources, python, "setup.py", "-q", "build_ext", "--inplace", "--parallel", str(jobs))
     return python
 
