@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import errno
 import itertools
-import os
 import random
-import threading
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import fastcoord
-from fastcoord.errors import ConnectError, FastcoordError, StreamError
 from fastcoord.nats.dialing import MEMORY_DOMAIN, memory_networks
 from fastcoord.testing.clock import Clock
 from fastcoord.testing.faults import Faults, Loss
-from fastcoord.testing.line import Line
-from fastcoord.testing.memory_server import MemoryServer
 from fastcoord.testing.message import Message
+from fastcoord.testing.network import Network
 from fastcoord.testing.nodes import NodeOrId, end_without_goodbye, node_id_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from fastcoord import Node, blocking
-    from fastcoord.config import Config
 
 __all__ = ["Bus"]
 
 PORT = 4222
-
-CONNECTION_RETRY = 1.0
-"""Seconds after which the system repeats an unanswered request for a connection."""
 
 _numbers = itertools.count(1)
 
@@ -62,18 +51,11 @@ class Bus:
         self._host = f"bus{next(_numbers)}{MEMORY_DOMAIN}"
         self.url = f"nats://{self._host}:{PORT}"
         self._seed = seed
-        self._pid = os.getpid()
-        self._lock = threading.RLock()
-        self._server = MemoryServer(self._host.partition(".")[0])
-        self._faults: defaultdict[int, Faults] = defaultdict(Faults)
-        self._lines: list[Line] = []
-        self._is_running = False
-        self._is_frozen = False
-        self._is_refusing = False
+        self._network = Network(self._host.partition(".")[0], self.clock)
         self._random_state: Any = None
 
     def __repr__(self) -> str:
-        return f"<Bus {self.url}: {'running' if self._is_running else 'not running'}>"
+        return f"<Bus {self.url}: {'running' if self._network.is_running else 'not running'}>"
 
     # ------------------------------------------------------------------- beginning and end
 
@@ -81,8 +63,8 @@ class Bus:
         """Let nodes connect. ``with Bus() as bus`` does this, and ``close`` at the end."""
         self._random_state = random.getstate()
         random.seed(self._seed)
-        memory_networks[self._host] = self
-        self._is_running = True
+        memory_networks[self._host] = self._network
+        self._network.is_running = True
 
     def close(self) -> None:
         """End all connections, and let the event loops run in real time again."""
@@ -107,31 +89,31 @@ class Bus:
 
     def kill(self) -> None:
         """End the server at once: all connections are closed, and new ones are refused."""
-        self._is_running = False
-        for line in self._open_lines():
+        self._network.is_running = False
+        for line in self._network.open_lines():
             line.close()
 
     def start(self) -> None:
         """Start the server again after ``kill``."""
-        self._is_running = True
+        self._network.is_running = True
 
     def freeze(self) -> None:
         """Suspend the server: it accepts connections, and neither reads nor answers."""
-        self._is_frozen = True
-        self._update_stalls()
+        self._network.is_frozen = True
+        self._network.update_stalls()
 
     def thaw(self) -> None:
         """Let the server continue after ``freeze``."""
-        self._is_frozen = False
-        self._update_stalls()
+        self._network.is_frozen = False
+        self._network.update_stalls()
 
     def refuse_connections(self) -> None:
         """Refuse new connections to the server; open ones stay."""
-        self._is_refusing = True
+        self._network.is_refusing = True
 
     def accept_connections(self) -> None:
         """Accept new connections again after ``refuse_connections``."""
-        self._is_refusing = False
+        self._network.is_refusing = False
 
     # ----------------------------------------------------------------- faults of one node
 
@@ -142,9 +124,9 @@ class Bus:
 
         :param node: a node or its id.
         """
-        faults = self._faults_of(node)
+        faults = self._network.faults_of(node)
         faults.is_cut = True
-        for line in self._lines_of(node):
+        for line in self._network.lines_of(node):
             line.reset()
 
     def disconnect(self, node: NodeOrId) -> None:
@@ -152,7 +134,7 @@ class Bus:
 
         :param node: a node or its id.
         """
-        for line in self._lines_of(node):
+        for line in self._network.lines_of(node):
             line.reset()
 
     def stall(self, node: NodeOrId) -> None:
@@ -163,8 +145,8 @@ class Bus:
 
         :param node: a node or its id.
         """
-        self._faults_of(node).is_stalled = True
-        self._update_stalls()
+        self._network.faults_of(node).is_stalled = True
+        self._network.update_stalls()
 
     def delay(self, node: NodeOrId, seconds: float) -> None:
         """Let the bytes of a node take some time, in each direction.
@@ -175,7 +157,7 @@ class Bus:
         """
         if not seconds >= 0:
             raise ValueError(f"seconds must be 0 or more, not {seconds!r}")
-        self._faults_of(node).delay = seconds
+        self._network.faults_of(node).delay = seconds
 
     def lose(
         self,
@@ -197,7 +179,7 @@ class Bus:
         """
         if messages is not None and messages < 1:
             raise ValueError(f"messages must be at least 1, or None for all, not {messages!r}")
-        faults = self._faults_of(node)
+        faults = self._network.faults_of(node)
         losses = faults.lost_to_server if published else faults.lost_to_node
         losses.append(Loss(messages, has_events if where is None else where))
 
@@ -214,30 +196,30 @@ class Bus:
         """
         if not publish and not subscribe:
             raise ValueError("name the right to refuse: publish=True, subscribe=True or a subject")
-        faults = self._faults_of(node)
+        faults = self._network.faults_of(node)
         if publish:
             faults.refused_publish.append(">" if publish is True else publish)
         if subscribe:
             faults.refused_subscribe.append(">" if subscribe is True else subscribe)
-        with self._lock:
-            self._server.review_rights(node_id_of(node))
+        with self._network.lock:
+            self._network.server.review_rights(node_id_of(node))
 
     def refuse_credentials(self, node: NodeOrId) -> None:
         """Refuse the credentials of a node at its next connections.
 
         :param node: a node or its id.
         """
-        self._faults_of(node).is_unauthorized = True
+        self._network.faults_of(node).is_unauthorized = True
 
     def restore(self, node: NodeOrId) -> None:
         """End all faults of a node, except ``part``.
 
         :param node: a node or its id.
         """
-        faults, healthy = self._faults_of(node), Faults()
+        faults, healthy = self._network.faults_of(node), Faults()
         for name, value in vars(healthy).items():
             setattr(faults, name, value)
-        self._update_stalls()
+        self._network.update_stalls()
 
     # -------------------------------------------------------------------- between the nodes
 
@@ -256,14 +238,14 @@ class Bus:
         both = sorted(set(one_side) & set(other_side))
         if both:
             raise ValueError(f"node {both[0]} cannot be on both sides")
-        with self._lock:
+        with self._network.lock:
             for pair in itertools.product(one_side, other_side):
-                self._server.parted.add(frozenset(pair))
+                self._network.server.parted.add(frozenset(pair))
 
     def heal(self) -> None:
         """Connect all servers again after ``part``. What was published meanwhile is lost."""
-        with self._lock:
-            self._server.parted.clear()
+        with self._network.lock:
+            self._network.server.parted.clear()
 
     def kill_node(self, node: Node | blocking.Node) -> None:
         """End a node without a goodbye, as if its process was killed.
@@ -274,7 +256,7 @@ class Bus:
         :param node: an asynchronous or a blocking node of this bus.
         :raises TypeError: ``node`` is not a node.
         """
-        lines = self._lines_of(node)
+        lines = self._network.lines_of(node)
         end_without_goodbye(node)
         for line in lines:
             line.kill()
@@ -287,54 +269,6 @@ class Bus:
         """
         self.kill_node(node)
         return await fastcoord.connect(node.config)
-
-    # --------------------------------------------------------------- called by the transport
-
-    def prepare(self, config: Config) -> None:
-        """Begin to run the event loop of a node by the clock. ``connect`` calls this."""
-        if os.getpid() != self._pid:
-            raise ConnectError(
-                f"the bus in memory belongs to process {self._pid}: a forked process needs a server"
-                " (the fixture fastcoord_server)"
-            )
-        if config.cluster.stream is not None:
-            raise StreamError(
-                "a bus in memory has no streams (cluster.stream): test this node on a server with"
-                " JetStream, fastcoord.server.LocalServer(jetstream=True)"
-            )
-        self.clock.attach(asyncio.get_running_loop())
-
-    async def dial(
-        self, protocol: asyncio.BufferedProtocol, node_id: int | Literal["auto"], port: int
-    ) -> None:
-        """Connect a node. Its transport calls this."""
-        if not isinstance(node_id, int):
-            raise FastcoordError('node_id = "auto" has no id yet')
-        faults = self._faults[node_id]
-        while faults.is_stalled:  # noqa: ASYNC110
-            await asyncio.sleep(CONNECTION_RETRY)
-        if not self._is_running or self._is_refusing or faults.is_cut:
-            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
-        line = Line(protocol, node_id, faults, self._server, self._lock)
-        with self._lock:
-            self._lines = [*self._open_lines(), line]
-        line.open(is_stalled=self._is_frozen)
-
-    # ------------------------------------------------------------------------------ inside
-
-    def _faults_of(self, node: NodeOrId) -> Faults:
-        return self._faults[node_id_of(node)]
-
-    def _open_lines(self) -> list[Line]:
-        return [line for line in self._lines if line.is_open]
-
-    def _lines_of(self, node: NodeOrId) -> list[Line]:
-        node_id = node_id_of(node)
-        return [line for line in self._open_lines() if line.client.node_id == node_id]
-
-    def _update_stalls(self) -> None:
-        for line in self._open_lines():
-            line.stall(self._is_frozen or self._faults[line.client.node_id].is_stalled)
 
 
 def has_events(message: Message) -> bool:

@@ -34,6 +34,9 @@ class OnBus:
     async def cut(self, node_id: int) -> None:
         self._bus.cut(node_id)
 
+    async def disconnect(self, node_id: int) -> None:
+        self._bus.disconnect(node_id)
+
     async def stall(self, node_id: int) -> None:
         self._bus.stall(node_id)
 

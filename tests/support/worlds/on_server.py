@@ -107,6 +107,9 @@ class OnServer:
         self._proxies[node_id].refuse()
         self._proxies[node_id].cut(reset=True)
 
+    async def disconnect(self, node_id: int) -> None:
+        self._proxies[node_id].cut(reset=True)
+
     async def stall(self, node_id: int) -> None:
         for direction in self._directions(node_id):
             direction.pause()
