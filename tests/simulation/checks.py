@@ -113,7 +113,7 @@ class Observer:
             raise ViolationError(f"{self.name}: an event of a forked child")
         if serial >= FIRST_STALWART:
             # After a move, what the new server still receives over a slow route comes again.
-            on_connection = (serial, self.node.returns)
+            on_connection = (serial, self.disconnects)
             if number <= self._unnumbered.get(on_connection, -1):
                 raise ViolationError(f"{self.name}: event {number} of a Stalwart node comes twice")
             self._unnumbered[on_connection] = number
