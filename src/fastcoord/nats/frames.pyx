@@ -28,12 +28,6 @@ cdef extern from "Python.h":
 HEADER_ALLOWANCE = MAX_HEADER
 
 
-cdef inline uint8_t* put_all(uint8_t* position, bytes text) noexcept:
-    """Copy all bytes of ``text`` and return the position behind them."""
-    memcpy(position, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
-    return position + PyBytes_GET_SIZE(text)
-
-
 cdef bytes digits_of(uint64_t number):
     """Return a number in base 64."""
     cdef uint8_t[DIGITS_64_SIZE] text

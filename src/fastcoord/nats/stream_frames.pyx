@@ -6,6 +6,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
+from fastcoord.nats.frames cimport digits_of, put_all
 from fastcoord.nats.sequence_header cimport (
     DECIMAL_SIZE,
     DIGITS_64_SIZE,
@@ -25,20 +26,6 @@ cdef extern from "Python.h":
 
 # The most bytes of the line with the message id: its name, three numbers with dots, a line end.
 MESSAGE_ID_ALLOWANCE = 12 + 3 * (DIGITS_64_SIZE + 1) + 2
-
-
-cdef inline uint8_t* put_all(uint8_t* position, bytes text) noexcept:
-    """Copy all bytes of ``text`` and return the position behind them."""
-    memcpy(position, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
-    return position + PyBytes_GET_SIZE(text)
-
-
-cdef bytes digits_of(uint64_t number):
-    """Return a number in base 64."""
-    cdef uint8_t[DIGITS_64_SIZE] text
-    cdef int size = digits_64_size(number)
-    put_digits_64(text, number, size)
-    return (<char*>text)[:size]
 
 
 def compose_for_stream(

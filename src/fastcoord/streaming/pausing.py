@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from fastcoord.errors import ConnectionLost, PermissionDenied, RequestTimeout, StreamError
 
 if TYPE_CHECKING:
-    from fastcoord.streaming.pull_consumer import ConsumerOwner, PullConsumer, StreamSource
+    from fastcoord.streaming.pull_consumer import ConsumerOwner, PullConsumer
+    from fastcoord.streaming.source import StreamSource
 
 __all__ = ["Pausing"]
 

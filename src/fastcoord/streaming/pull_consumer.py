@@ -18,10 +18,10 @@ from fastcoord.streaming.feed import Feed
 if TYPE_CHECKING:
     from fastcoord.events import Missed
     from fastcoord.nats.connection import Connection
-    from fastcoord.nats.jetstream import JetStream
     from fastcoord.nats.stream_info import StreamInfo
+    from fastcoord.streaming.source import StreamSource
 
-__all__ = ["ConsumerOwner", "PullConsumer", "StreamSource"]
+__all__ = ["ConsumerOwner", "PullConsumer"]
 
 BLOCKED_PAUSE = 0.005
 """Seconds until a full ring is checked again."""
@@ -53,28 +53,6 @@ class ConsumerInfo(msgspec.Struct):
 
     name: str
     num_pending: int = 0
-
-
-class StreamSource(Protocol):
-    """What all consumers of a node share."""
-
-    stream: str
-    jetstream: JetStream | None
-    connection: Connection | None
-    heartbeat: float
-    max_demand: int
-    """The most messages that are requested at once; every ring has space for as many."""
-    max_demand_bytes: int
-    """The most bytes of one request; every ring has space for several times as many."""
-
-    async def wait_connected(self) -> None:
-        """Wait until the node is connected."""
-
-    def next_sid(self) -> int:
-        """Return a subscription id that was not used before."""
-
-    def observe(self, info: StreamInfo) -> None:
-        """Note what is known about the stream."""
 
 
 class ConsumerOwner(Protocol):
