@@ -19,6 +19,7 @@ from support.cluster.accounting import collect
 from support.cluster.nodes import joined
 from support.cluster.plain_peer import PlainPeer
 from support.loops import LOOPS, runner
+from support.servers.routed_pair import routed_pair
 from support.servers.unusable import listening, unused_address
 from support.wait import until
 
@@ -88,6 +89,54 @@ def test_events_after_join_are_received(loop: str) -> None:
                     assert await collect(events, 1, seconds=5) == [AppEvent(1, b"at once")]
 
     runner(loop)(join_again_and_again())
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+async def test_events_before_proof_are_reported(is_known: bool) -> None:
+    cluster = {**CLUSTER, "heartbeat": "2s"}
+    async with routed_pair() as pair, joined(pair.near, 1, cluster=cluster) as peer:
+        await peer.publish(AppEvent(1, b"past"))
+        if is_known:
+            await until(lambda: SUBJECT in remote_subjects(pair.far))
+        pair.route.stall()
+        async with joined(pair.far, 2, cluster=cluster) as node:
+            events = node.subscribe()
+            # The near server does not know the subscription of the node yet.
+            await peer.publish(AppEvent(1, b"at once"))
+            await peer.flush()
+            pair.route.recover()
+            await until(lambda: SUBJECT in remote_subjects(pair.near))
+            await peer.publish(AppEvent(1, b"later"))
+            missed, event = await collect(events, 2, seconds=30)
+            assert isinstance(missed, Missed)
+            # The number is unknown, or after two heartbeats that of the whole past.
+            assert (missed.node_id, missed.events or 2, missed.cause) == (1, 2, "gap")
+            assert event == AppEvent(1, b"later")
+
+
+@pytest.mark.parametrize("late_answer", [False, True])
+async def test_only_peers_without_proof_are_reported(late_answer: bool) -> None:
+    cluster = {**CLUSTER, "heartbeat": "60s"}
+    async with (
+        routed_pair() as pair,
+        joined(pair.near, 1, cluster=cluster) as far_peer,
+        joined(pair.far, 3, cluster=cluster) as near_peer,
+    ):
+        await until(lambda: far_peer.peers() and near_peer.peers())
+        for each in (far_peer, near_peer):
+            await each.publish(AppEvent(1, b"past"))
+            await each.flush()
+        if late_answer:
+            pair.route.stall()
+        async with joined(pair.far, 2, cluster=cluster) as node:
+            events = node.subscribe()
+            pair.route.recover()
+            await until(lambda: len(node.peers()) == 2)
+            for each in (far_peer, near_peer):
+                await each.publish(AppEvent(1, b"later"))
+            items = await collect(events, 2 + late_answer, seconds=30)
+            missed = [item for item in items if isinstance(item, Missed)]
+            assert missed == [Missed(1, None, "gap")] * late_answer
 
 
 async def test_join_without_answer_is_bounded() -> None:

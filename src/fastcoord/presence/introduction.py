@@ -19,7 +19,7 @@ __all__ = ["JOIN_LIMIT", "Introduction"]
 JOIN_LIMIT = 0.5
 """The most seconds that a new node waits for answers to its hello."""
 
-QUIET_TIME = 0.02
+QUIET_TIME = 0.05
 """After this many seconds without another answer, all peers are considered to have answered. If the
 first answer took longer, its time is used instead."""
 
@@ -55,9 +55,11 @@ class Introduction:
         self._token: int | None = None
         self._hellos = 0
         self._hello_at = 0.0
-        self._is_clustered = False
+        self.is_clustered = False
+        """Whether the server belongs to a cluster."""
         self._answered = asyncio.Event()
-        self._has_answer = False
+        self.has_answer = False
+        """Whether a peer has answered the hello of this connection."""
         self._is_complete = asyncio.Event()
         """Set when a peer has answered the hello, or when there is none."""
         self._is_alone = False
@@ -72,9 +74,9 @@ class Introduction:
             self._questions.close(self._token)
         self._answered.clear()
         self._is_alone = False
-        self._has_answer = False
+        self.has_answer = False
         self._is_complete.clear()
-        self._is_clustered = is_clustered
+        self.is_clustered = is_clustered
         self._token = self._questions.open(take)
         self._hellos = 0
         self._say_hello(self._token)
@@ -82,7 +84,7 @@ class Introduction:
     def _say_hello(self, token: int) -> None:
         self._hellos += 1
         self._hello_at = self._loop.time()
-        wanted = ANSWERS_WANTED_OF_CLUSTER if self._is_clustered else ANSWERS_WANTED
+        wanted = ANSWERS_WANTED_OF_CLUSTER if self.is_clustered else ANSWERS_WANTED
         if self._hellos == MAX_HELLOS:
             wanted = 0
         self._send((token, EVERYBODY, wanted))
@@ -94,7 +96,7 @@ class Introduction:
         """
         if (
             self._token is None
-            or self._has_answer
+            or self.has_answer
             or self._is_complete.is_set()
             or now - self._hello_at < 0.45 * self._heartbeat
         ):
@@ -113,8 +115,8 @@ class Introduction:
 
     def answered(self) -> None:
         """Note that a peer has answered. Others answer at about the same time, with other peers."""
-        if not self._has_answer:
-            self._has_answer = True
+        if not self.has_answer:
+            self.has_answer = True
             elapsed = self._loop.time() - self._hello_at
             self._loop.call_later(max(QUIET_TIME, elapsed), self._is_complete.set)
 
@@ -132,12 +134,8 @@ class Introduction:
 
         A server forwards the subscriptions of this node to other servers before it forwards the
         hello. If a peer answers, its server therefore knows the subscriptions. If there is no
-        peer, the server itself answers at once. If the server refuses the hello, this method
-        returns without proof.
+        peer, the server itself answers at once. Without an answer there is no proof.
         """
-        if not self._is_clustered:
-            # There is only one server, and its PONG has confirmed the subscriptions.
-            return
         started = self._loop.time()
         timeout = JOIN_LIMIT
         quiet = None

@@ -37,6 +37,12 @@ class KnownPeers(Protocol):
     ) -> None:
         """Process the sender of an answer to this node's hello."""
 
+    def join_proven(self) -> None:
+        """Note that the servers of the peers that have answered knew this node's subscriptions."""
+
+    def join_unproven(self) -> None:
+        """Report what the other peers may have published before their servers knew them."""
+
     def own_word(
         self,
         node_id: int,
@@ -111,6 +117,14 @@ class PeersOfReceiver:
     ) -> None:
         """Process the sender of an answer to this node's hello."""
         self._rules.introduced(node_id, incarnation, connection, offset, discarded)
+
+    def join_proven(self) -> None:
+        """Note that the servers of the peers that have answered knew this node's subscriptions."""
+        self._rules.join_proven()
+
+    def join_unproven(self) -> None:
+        """Report what the other peers may have published before their servers knew them."""
+        self._rules.join_unproven()
 
     def own_word(
         self,

@@ -76,6 +76,8 @@ class Presence:
         self._resized_at = 0.0
         self._joined = JoinOffsets()
         self._confirmed_up_to = 0
+        self._has_joined = False
+        """Whether the node has joined a cluster of servers."""
         self._introduction = Introduction(cluster.heartbeat, self.questions, self._say_hello)
         self._same_id = same_id
         self._claims = Claims(self.questions, cluster.heartbeat, self._late_objection)
@@ -136,7 +138,15 @@ class Presence:
 
     async def prove_join(self) -> None:
         """Wait until peers have answered the hello; at most 0.5 s."""
+        if not self._introduction.is_clustered:
+            # There is only one server, and its PONG has confirmed the subscriptions.
+            return
         await self._introduction.prove_join()
+        self._has_joined = True
+        self._peers.join_proven()
+        if not self._introduction.has_answer:
+            # Also if the server knows no peer: it may not know a peer that has joined just before.
+            self._peers.join_unproven()
 
     # ---------------------------------------------------------------------------- node id
 
@@ -338,6 +348,8 @@ class Presence:
             )
 
     def _take_roster(self, answer: Answer) -> None:
+        if self._has_joined:
+            self._peers.join_unproven()
         self._introduction.answered()
         if answer.node_id == self._node_id and self._same_id is not None:
             # Only the answer to a question for its word says whether that node can change its id.

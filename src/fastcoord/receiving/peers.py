@@ -86,6 +86,7 @@ class PeerHistory:
         "is_begun",
         "is_duplicate",
         "is_end_reported",
+        "is_proven",
         "is_up",
         "may_have_missed",
         "pair",
@@ -103,6 +104,8 @@ class PeerHistory:
         """Whether the silence of the current run was reported."""
         self.is_begun = False
         """Whether the first offset of the current run is known."""
+        self.is_proven = False
+        """Whether the peer's server knew this node's subscriptions when this node had joined."""
         self.may_have_missed = False
         """Whether a first offset above 0 means that events may be missing."""
         self.began_at = 0

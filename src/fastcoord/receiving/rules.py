@@ -320,6 +320,30 @@ class Rules:
             if not history.is_begun and history.tail is None:
                 history.tail = Tail(Run(connection, offset, discarded), self._receiver.now)
 
+    def join_proven(self) -> None:
+        """Note that the servers of all peers that were received knew this node's subscriptions."""
+        for peer in self._receiver.peers.values():
+            history: PeerHistory | None = peer.history
+            if history is not None:
+                history.is_proven = history.is_begun or history.tail is not None
+
+    def join_unproven(self) -> None:
+        """Report the other peers: this node may have missed events right after it has joined.
+
+        Only the first call has an effect.
+        """
+        if self._runs.has_returned:
+            return
+        self._runs.has_returned = True
+        for peer in list(self._receiver.peers.values()):
+            history: PeerHistory | None = peer.history
+            if history is None or not peer.has_header or history.is_proven:
+                continue
+            if not history.is_begun:
+                history.may_have_missed = True
+            elif history.began_at and peer.node_id != self._receiver.node_id:
+                self._runs.report(peer.node_id, None, "gap")
+
     def _note_up(self, node_id: int, incarnation: int) -> None:
         """Note a run that may have begun before this node joined or returned."""
         if not self._runs.is_settling:

@@ -72,7 +72,7 @@ class Runs:
         self.watcher = watcher
         self.peers = PeerTable(receiver, heartbeat)
         self.has_returned = False
-        """Whether this node was absent since its join."""
+        """Whether this node was absent since its join, or has joined without proof."""
         self.awaited: set[int] = set()
         """Peers that were up when the connection was lost and have not been received since."""
         self.settle_from(started_at)
