@@ -19,7 +19,7 @@ from support.cluster.accounting import collect
 from support.cluster.nodes import joined
 from support.cluster.plain_peer import PlainPeer
 from support.loops import LOOPS, runner
-from support.servers.routed_pair import routed_pair
+from support.servers.routed_pair import Route, routed_pair
 from support.servers.unusable import listening, unused_address
 from support.wait import until
 
@@ -112,6 +112,36 @@ async def test_events_before_proof_are_reported(is_known: bool) -> None:
             # The number is unknown, or after two heartbeats that of the whole past.
             assert (missed.node_id, missed.events or 2, missed.cause) == (1, 2, "gap")
             assert event == AppEvent(1, b"later")
+
+
+async def test_events_behind_leaf_node_are_reported() -> None:
+    cluster = {**CLUSTER, "heartbeat": "2s"}
+    hub_port = int(unused_address().name.rpartition(":")[2])
+    # Without the name of a cluster, the server's INFO does not ask for a proof.
+    config = "cluster {{ name: {}, listen: 127.0.0.1:-1 }}\nleafnodes {{ {} }}"
+    async with Route(hub_port) as route:
+        remote = route.url.replace("nats-route", "nats-leaf")
+        with (
+            LocalServer(extra_config=config.format("hub", f"listen: 127.0.0.1:{hub_port}")) as hub,
+            LocalServer(
+                extra_config=config.format("leaf", f'remotes: [ {{ url: "{remote}" }} ]')
+            ) as leaf,
+        ):
+            await until(lambda: hub.monitor("leafz")["leafnodes"])
+            async with joined(hub, 1, cluster=cluster) as peer:
+                await peer.publish(AppEvent(1, b"past"))
+                route.stall()
+                async with joined(leaf, 2, cluster=cluster) as node:
+                    events = node.subscribe()
+                    await peer.publish(AppEvent(1, b"at once"))
+                    await peer.flush()
+                    route.recover()
+                    await until(lambda: 2 in [each.node_id for each in peer.peers()])
+                    await peer.publish(AppEvent(1, b"later"))
+                    missed, event = await collect(events, 2, seconds=30)
+                    assert isinstance(missed, Missed)
+                    assert (missed.node_id, missed.events or 2, missed.cause) == (1, 2, "gap")
+                    assert event == AppEvent(1, b"later")
 
 
 @pytest.mark.parametrize("late_answer", [False, True])
