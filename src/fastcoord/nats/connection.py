@@ -205,10 +205,7 @@ class Connection(MessageWriter):
 
     def _check_max_payload(self) -> None:
         if self.max_payload < MIN_MAX_PAYLOAD:
-            raise ConnectError(
-                f"the server's max_payload of {self.max_payload} bytes is too small for batches:"
-                f" at least {MIN_MAX_PAYLOAD} are needed"
-            )
+            raise ConnectError(too_small(self.max_payload))
 
     async def prove(self) -> None:
         """Wait until the server has processed everything that was written since ``open``.
@@ -378,6 +375,10 @@ class Connection(MessageWriter):
     def transport_info(self, info: dict[str, Any]) -> None:
         limit = max_payload_of(info)
         if limit is not None and limit != self.max_payload:
+            if limit < MIN_MAX_PAYLOAD and self.was_proven:
+                # The events are kept for a server that accepts them.
+                self.abort(too_small(limit))
+                return
             # A user or an account may have a smaller limit than the server.
             self.max_payload = limit
             self.server.payload_limits = (self.server.payload_limits[0], limit)
@@ -424,6 +425,13 @@ def needed_rights(config: Config) -> list[Right]:
     if presence != events:
         rights += [Right("publish", presence, events), Right("subscribe", presence, events)]
     return rights
+
+
+def too_small(max_payload: int) -> str:
+    return (
+        f"the server's max_payload of {max_payload} bytes is too small for batches:"
+        f" at least {MIN_MAX_PAYLOAD} are needed"
+    )
 
 
 def ignore_failure(task: asyncio.Task[None]) -> None:
