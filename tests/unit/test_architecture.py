@@ -5,6 +5,7 @@ import for annotations counts too.
 """
 
 import ast
+import functools
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -121,7 +122,8 @@ def cython_imports(text: str) -> Iterator[tuple[str, list[str]]]:
             yield from ((name.split()[0], []) for name in modules.split(","))
 
 
-def imports(path: Path) -> set[str]:
+@functools.cache
+def imports(path: Path) -> frozenset[str]:
     """Return every module that a file imports."""
     read = python_imports if path.suffix == ".py" else cython_imports
     found = set()
@@ -131,7 +133,7 @@ def imports(path: Path) -> set[str]:
         if not submodules or len(submodules) < len(names):
             found.add(origin)
         found |= submodules
-    return found
+    return frozenset(found)
 
 
 def own(modules: Iterable[str]) -> set[str]:
