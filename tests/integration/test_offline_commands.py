@@ -162,7 +162,7 @@ def test_initial_configuration_has_each_setting() -> None:
 @pytest.mark.parametrize("cluster", ["own", "stalwart"])
 def test_commented_defaults_change_nothing(cluster: str) -> None:
     text = run("init", cluster).stdout
-    no_default = "user|password|credentials|stream|tls.[a-z]+-file"
+    no_default = "user|password|credentials|stream|stream-domain|tls.[a-z]+-file"
     uncommented = re.sub(rf"^# (?!(?:{no_default}) )([a-z.-]+ = )", r"\1", text, flags=re.MULTILINE)
     assert uncommented != text
     assert parse_config(uncommented) == parse_config(text)
