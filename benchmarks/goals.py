@@ -259,7 +259,7 @@ GOALS = (
         stretch=100,
     ),
     Goal(
-        "the same with lists and batches",
+        "the same with lists and batches, against nats-py",
         throughput("end_to_end", MANY, NATS_PY),
         at_least=60,
         stretch=100,
@@ -271,7 +271,7 @@ GOALS = (
         stretch=5,
     ),
     Goal(
-        "the same with lists and batches",
+        "the same with lists and batches, against batches by hand",
         throughput("end_to_end", MANY, BY_HAND),
         at_least=3,
         stretch=5,

@@ -33,6 +33,8 @@ ONE_EVENT = {"kind": "AppEvent", "options": {"capacity.batch-bytes": 64}}
 ONE_EVENT_PEERS = ("fastcoord", "nats_py_single", "nats_py_iterator", "nats_core", "libnats")
 ONE_EVENT_COUNTS = {"fastcoord": 400_000}
 QUICK_PEERS = ("fastcoord", "nats_py_single", "libnats")
+PLAIN_PEERS = tuple(name for name in MODULES if name != "fastcoord_stream")
+"""Peers on plain NATS: the server of these contests has no JetStream."""
 
 
 @dataclass
@@ -113,7 +115,7 @@ def user_many(effort: Effort, server: LocalServer, log: Log) -> list[dict[str, A
 
 def end_to_end(effort: Effort, server: LocalServer, log: Log) -> dict[str, Any]:
     """Measure the throughput of every peer, with its own batching."""
-    wanted = QUICK_PEERS if effort.quick else (*MODULES, processes.LIBNATS)
+    wanted = QUICK_PEERS if effort.quick else (*PLAIN_PEERS, processes.LIBNATS)
     able, unable = processes.present(list(wanted))
     done = exchange.contest(server.url, able, rounds=effort.runs, scale=effort.scale, log=log)
     return {**done, "absent": unable}
