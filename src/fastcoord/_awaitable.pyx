@@ -27,11 +27,16 @@ cdef int finish_empty(PyObject* self, PyObject* sent, PyObject** result) except 
     return PYGEN_RETURN
 
 
+cdef PyObject* end(PyObject* self) noexcept:
+    # Without an exception, this means the same as StopIteration. Since Python 3.12, `await` calls
+    # it instead of `am_send`.
+    return NULL
+
+
 cdef int set_slots(type kind, iternextfunc iternext, sendfunc send) except -1:
     """Set the C functions that the interpreter calls to await an object of this type."""
     cdef SlotType* slots = <SlotType*>kind
-    if iternext != NULL:
-        slots.tp_iternext = iternext
+    slots.tp_iternext = iternext
     slots.tp_as_async.am_send = send
     return 0
 
@@ -145,7 +150,7 @@ cdef class Waiter:
         """Return None. The task calls this when it is resumed."""
 
 
-set_slots(Done, NULL, finish_empty)
+set_slots(Done, <iternextfunc>end, finish_empty)
 collections.abc.Coroutine.register(Done)
 DONE = Done()
 done = DONE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 from typing import Any
 
 import pytest
@@ -54,6 +55,33 @@ async def test_second_waiting_task_is_refused() -> None:
         await anext(harness.subscription.batches())
     harness.put(change(1))
     assert await task == change(1)
+
+
+async def test_kept_results_are_not_overwritten() -> None:
+    """A program may step an awaitable itself, and keep the StopIteration that has the result."""
+    harness = Harness()
+    for number in range(3):
+        harness.put(change(number))
+    kept = []
+    for _ in range(3):
+        with pytest.raises(StopIteration) as stop:
+            next(harness.subscription.__anext__())
+        kept.append(stop.value)
+    assert [each.value for each in kept] == [change(0), change(1), change(2)]
+    harness.put(change(3))
+    assert await take(harness.subscription) == change(3)
+
+
+async def test_waiting_task_keeps_no_event() -> None:
+    harness = Harness()
+    harness.put(change(1))
+    event = await take(harness.subscription)
+    task = asyncio.create_task(take(harness.subscription))
+    await is_waiting(harness)
+    # Two references: the variable, and the argument of the call.
+    assert sys.getrefcount(event) <= 2
+    harness.put(change(2))
+    assert await task == change(2)
 
 
 @pytest.mark.parametrize("is_iterated", [False, True])

@@ -17,6 +17,7 @@ cdef class Iteration:
     cdef Py_ssize_t until_pause    # how much may still be taken in this iteration of the event loop
     cdef Next step                 # the last awaitable of an iteration, kept for reuse
     cdef Waiter waiter             # of the task that waits, or None
+    cdef object stop               # the StopIteration that returns a result, or None
 
     cdef object next_event(self)
     cdef object next_batch(self)

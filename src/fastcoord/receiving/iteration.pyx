@@ -22,8 +22,41 @@ from fastcoord.errors import SubscriptionError
 cdef extern from "Python.h":
     int PYGEN_RETURN
     int PYGEN_NEXT
-    PyObject* PyExc_StopIteration
-    void PyErr_SetObject(PyObject*, PyObject*) noexcept
+
+cdef extern from *:
+    """
+    /* Since Python 3.12, `await` calls tp_iternext instead of am_send, so that a result arrives in a
+       StopIteration. Making one takes longer than making the event: each iteration uses its own one
+       again, unless something else, for example a debugger, has kept it or added to it. */
+    #if PY_VERSION_HEX >= 0x030C0000
+    static int fastcoord_can_reuse(PyObject* stop) {
+        PyStopIterationObject* object = (PyStopIterationObject*)stop;
+        return Py_REFCNT(stop) == 1 && object->traceback == NULL && object->context == NULL
+            && object->cause == NULL && object->notes == NULL;
+    }
+
+    static void fastcoord_set_stop(PyObject* stop, PyObject* value) {
+        PyObject* last = ((PyStopIterationObject*)stop)->value;
+        ((PyStopIterationObject*)stop)->value = Py_NewRef(value);
+        Py_XDECREF(last);
+    }
+
+    static void fastcoord_raise_stop(PyObject* stop, PyObject* value) {
+        fastcoord_set_stop(stop, value);
+        PyErr_SetRaisedException(Py_NewRef(stop));
+    }
+    #define FASTCOORD_REUSES_STOP 1
+    #else
+    #define FASTCOORD_REUSES_STOP 0
+    #define fastcoord_can_reuse(stop) 0
+    #define fastcoord_set_stop(stop, value) ((void)0)
+    #define fastcoord_raise_stop(stop, value) PyErr_SetObject(PyExc_StopIteration, value)
+    #endif
+    """
+    bint FASTCOORD_REUSES_STOP
+    bint fastcoord_can_reuse(PyObject*) noexcept
+    void fastcoord_set_stop(PyObject*, PyObject*) noexcept
+    void fastcoord_raise_stop(PyObject*, PyObject*) noexcept
 
 
 cdef class Iteration:
@@ -102,6 +135,9 @@ cdef class Iteration:
     cdef Next next_step(self, bint batches):
         """Return the awaitable of one step of an iteration."""
         cdef Next step = self.step
+        if self.stop is not None and fastcoord_can_reuse(<PyObject*>self.stop):
+            # Do not keep the last event alive while the task waits.
+            fastcoord_set_stop(<PyObject*>self.stop, <PyObject*>None)
         # The last awaitable is used again if nothing else refers to it. In that case it has two
         # references: `self.step` and the local variable.
         if step is None or Py_REFCNT(step) > 2:
@@ -233,11 +269,17 @@ cdef int resume_by_send(PyObject* self, PyObject* sent, PyObject** result) excep
 
 cdef PyObject* resume_by_next(PyObject* self) except NULL:
     cdef PyObject* result = NULL
+    cdef Iteration iteration = (<Next>self).iteration
+    if FASTCOORD_REUSES_STOP and iteration is not None and (
+        iteration.stop is None or not fastcoord_can_reuse(<PyObject*>iteration.stop)
+    ):
+        # Before anything is taken: if there is no memory, nothing is lost.
+        iteration.stop = StopIteration()
     if (<Next>self).resume(&result) == PYGEN_NEXT:
         return result
     # This is `raise StopIteration` without the traceback that a compiled `raise` would create.
     value = owned(result)
-    PyErr_SetObject(PyExc_StopIteration, <PyObject*>value)
+    fastcoord_raise_stop(<PyObject*>iteration.stop, <PyObject*>value)
     return NULL
 
 
