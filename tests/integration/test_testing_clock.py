@@ -96,7 +96,7 @@ async def test_sockets_take_real_time(bus: Bus) -> None:
         assert bus.clock.time() - before < 1800
         turned_at = bus.clock.time()
         await bus.clock.advance(1800)
-        assert bus.clock.time() >= turned_at + 1800
+        assert bus.clock.time() - turned_at > 1799.999
         writer.close()
         await writer.wait_closed()
 
@@ -189,7 +189,7 @@ def test_blocking_nodes_follow_clock(bus: Bus) -> None:
         before, started = bus.clock.time(), time.monotonic()
         bus.stall(one)
         bus.clock.advance_blocking(60)
-        assert bus.clock.time() >= before + 60
+        assert bus.clock.time() - before > 59.999
         assert time.monotonic() - started < 600
         assert two.stats().connection == "connected"
         assert one.stats().connection == "connecting"
