@@ -229,6 +229,28 @@ async def test_late_objection_is_verified(
             assert older.node_id != 20_000
 
 
+async def test_asking_run_is_reported(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastcoord._session.new_incarnation", itertools.count(1).__next__)
+    is_joined = False
+
+    def only_questions(frame: Frame) -> Frame | None:
+        passes = not frame.is_message or (is_joined and (is_note(frame, b"w")))
+        return frame if passes else None
+
+    async with Proxy(server.host, server.port) as of_older:
+        with drawn(monkeypatch, 20_000, 20_000):
+            async with fastcoord.connect(config_of(of_older)) as older:
+                events = older.subscribe()
+                # The older node receives nothing of the younger one but its questions.
+                of_older.to_client.filter = only_questions
+                async with fastcoord.connect(config_of(server)) as younger:
+                    assert older.node_id == younger.node_id == 20_000
+                    is_joined = True
+                    await younger.publish(AppEvent(1, b"dropped"))
+                    await until(lambda: younger.node_id != 20_000)
+                    assert await anext(events) == Missed(20_000, None, "gap")
+
+
 async def test_closed_node_returns_its_id(
     server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -155,7 +155,7 @@ async def test_only_peers_without_proof_are_reported(late_answer: bool) -> None:
         await until(lambda: far_peer.peers() and near_peer.peers())
         for each in (far_peer, near_peer):
             await each.publish(AppEvent(1, b"past"))
-            await each.flush()
+            await each.flush(peers=True)
         if late_answer:
             pair.route.stall()
         async with joined(pair.far, 2, cluster=cluster) as node:

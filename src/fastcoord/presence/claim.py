@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fastcoord.nats.connection import Connection
     from fastcoord.presence.questions import Answer, Questions
 
-__all__ = ["CAN_CHANGE", "CLAIM", "CLAIM_TIME", "Claim", "Claims"]
+__all__ = ["CAN_CHANGE", "CLAIM", "CLAIM_TIME", "Claim", "Claims", "is_claim_to"]
 
 CLAIM = 1
 """The number behind the node id of a question that claims this id."""
@@ -39,6 +39,14 @@ STEPS = 5
 
 PAUSE = 0.05
 """The seconds between two looks for a connection."""
+
+
+def is_claim_to(node_id: int, question: tuple[int, ...]) -> bool:
+    """Return whether a question claims this id.
+
+    :param question: its numbers.
+    """
+    return question[1:3] == (node_id, CLAIM)
 
 
 class Claim:

@@ -43,6 +43,9 @@ class KnownPeers(Protocol):
     def join_unproven(self) -> None:
         """Report what the other peers may have published before their servers knew them."""
 
+    def own_id_received(self, incarnation: int) -> None:
+        """Process a message of another run that uses this node's id."""
+
     def own_word(
         self,
         node_id: int,
@@ -125,6 +128,10 @@ class PeersOfReceiver:
     def join_unproven(self) -> None:
         """Report what the other peers may have published before their servers knew them."""
         self._rules.join_unproven()
+
+    def own_id_received(self, incarnation: int) -> None:
+        """Process a message of another run that uses this node's id."""
+        self._rules.own_id_received(incarnation)
 
     def own_word(
         self,

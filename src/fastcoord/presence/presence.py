@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fastcoord.presence.answers import Answers, read_roster
-from fastcoord.presence.claim import Claims
+from fastcoord.presence.claim import Claims, is_claim_to
 from fastcoord.presence.heartbeats import Heartbeats
 from fastcoord.presence.introduction import Introduction
 from fastcoord.presence.missing_presence import MissingPresence
@@ -308,6 +308,9 @@ class Presence:
         if reply not in (self._subject_bytes, reply_subject(self._subject, node_id, incarnation)):
             self.ignored += 1
             return
+        if node_id == self._node_id and note != "hello" and not is_claim_to(node_id, numbers):
+            # That run may change its id before it publishes again, and what it has sent is missing.
+            self._peers.own_id_received(incarnation)
         response: tuple[int, ...] | None
         if note == "hello":
             if now - self._resized_at > RESIZE_INTERVAL:
