@@ -21,7 +21,7 @@ from fastcoord import (
     Reconnected,
 )
 from support.wait import until
-from support.worlds.both import Facts, in_both
+from support.worlds.both import Facts, Pair, in_both, pair_in_both
 from support.worlds.on_bus import on_bus, parted_on_bus
 from support.worlds.on_server import parted_on_servers
 from support.worlds.world import (
@@ -32,6 +32,7 @@ from support.worlds.world import (
     introduced,
     losses,
     published,
+    refusal,
     send,
     text_of,
 )
@@ -63,25 +64,18 @@ async def test_refused_publishing_keeps_events() -> None:
 
 
 async def test_refused_subscribing_is_absence() -> None:
-    async def scenario(world: World) -> Facts:
-        async with (
-            world.node(1) as peer,
-            world.node(2) as node,
-            node.subscribe(connection=True) as events,
-        ):
-            await introduced(peer, node)
-            seen = Seen(events)
-            await world.refuse(2, subscribe=SUBJECT)
-            await until(lambda: not node.health())
-            health = text_of(node.health())
-            await send(peer, b"lost")
-            await world.restore(2)
-            await until(node.health)
-            await send(peer, b"after")
-            await seen.event(b"after")
-            return [health, seen.facts, losses(node), published(node)]
+    async def scenario(pair: Pair) -> Facts:
+        await pair.world.refuse(2, subscribe=SUBJECT)
+        await until(lambda: not pair.node.health())
+        health = text_of(pair.node.health())
+        await send(pair.peer, b"lost")
+        await pair.world.restore(2)
+        await until(pair.node.health)
+        await send(pair.peer, b"after")
+        await pair.seen.event(b"after")
+        return [health, pair.seen.facts, losses(pair.node), published(pair.node)]
 
-    _, facts, *_ = await in_both(scenario)
+    _, facts, *_ = await pair_in_both(scenario)
     assert facts[0].startswith("Missed(")
     assert facts[-1] == "after"
 
@@ -89,10 +83,7 @@ async def test_refused_subscribing_is_absence() -> None:
 async def test_refused_credentials_fail_alike() -> None:
     async def scenario(world: World) -> Facts:
         await world.refuse_credentials(1)
-        with pytest.raises(AuthenticationFailed) as refused:
-            async with world.node(1):
-                pass
-        return [text_of(refused.value)]
+        return [await refusal(world, 1, AuthenticationFailed)]
 
     await in_both(scenario)
 
@@ -100,10 +91,7 @@ async def test_refused_credentials_fail_alike() -> None:
 async def test_missing_right_fails_alike() -> None:
     async def scenario(world: World) -> Facts:
         await world.refuse(1, publish=SUBJECT)
-        with pytest.raises(PermissionDenied) as refused:
-            async with world.node(1):
-                pass
-        return [text_of(refused.value)]
+        return [await refusal(world, 1, PermissionDenied)]
 
     await in_both(scenario)
 
@@ -112,37 +100,28 @@ async def test_refused_connections_fail_alike() -> None:
     async def scenario(world: World) -> Facts:
         async with world.node(1) as connected:
             await world.refuse_connections()
-            with pytest.raises(ConnectError) as refused:
-                async with world.node(2):
-                    pass
+            text = await refusal(world, 2, ConnectError)
             await connected.publish(AppEvent(1, b"still"))
             await connected.flush()
-            return [text_of(refused.value), published(connected)]
+            return [text, published(connected)]
 
     await in_both(scenario)
 
 
 async def test_killed_server_loses_no_accepted_event() -> None:
-    async def scenario(world: World) -> Facts:
-        async with (
-            world.node(1) as peer,
-            world.node(2) as node,
-            node.subscribe(connection=True) as events,
-        ):
-            await introduced(peer, node)
-            seen = Seen(events)
-            await world.kill()
-            reason = (await seen.notice(Disconnected)).reason
-            await until(lambda: not peer.is_connected)
-            await peer.publish(AppEvent(1, b"waits"))
-            before = published(peer)
-            await world.start()
-            await seen.event(b"waits")
-            await peer.flush()
-            facts = [text for text in seen.facts if text.startswith(("Missed", "waits"))]
-            return [reason, before, facts, losses(node), published(peer)]
+    async def scenario(pair: Pair) -> Facts:
+        await pair.world.kill()
+        reason = (await pair.seen.notice(Disconnected)).reason
+        await until(lambda: not pair.peer.is_connected)
+        await pair.peer.publish(AppEvent(1, b"waits"))
+        before = published(pair.peer)
+        await pair.world.start()
+        await pair.seen.event(b"waits")
+        await pair.peer.flush()
+        facts = [text for text in pair.seen.facts if text.startswith(("Missed", "waits"))]
+        return [reason, before, facts, losses(pair.node), published(pair.peer)]
 
-    reason, *_ = await in_both(scenario)
+    reason, *_ = await pair_in_both(scenario)
     assert reason == "the server closed the connection"
 
 

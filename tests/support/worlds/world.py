@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
+import pytest
+
 from fastcoord import AppEvent, Node, Notice, Subscription
 from support.wait import until
 
@@ -117,6 +119,14 @@ async def send(node: Node, *payloads: bytes) -> None:
     for payload in payloads:
         await node.publish(AppEvent(1, payload))
         await node.flush()
+
+
+async def refusal(world: World, node_id: int, error: type[Exception]) -> str:
+    """Return the text of the error with which a node fails to connect."""
+    with pytest.raises(error) as refused:
+        async with world.node(node_id):
+            pass
+    return text_of(refused.value)
 
 
 async def introduced(*nodes: Node) -> None:
