@@ -138,7 +138,7 @@ async def test_time_continues_behind_bus() -> None:
         await bus.clock.advance(100)
         ended_at = loop.time()
     started = time.monotonic()
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # the test: a sleep takes real time again
     assert loop.time() >= ended_at + 0.04
     assert time.monotonic() - started >= 0.04
     with Bus() as second:

@@ -71,7 +71,8 @@ def test_frozen_server_is_noticed_by_slow_loop(loop: str) -> None:
                 deadline = time.monotonic() + 60
                 while node.is_connected:
                     assert time.monotonic() < deadline
-                    time.sleep(0.25)  # noqa: ASYNC251 - the event loop is blocked, again and again
+                    # The test: the program blocks the event loop for more than a heartbeat.
+                    time.sleep(0.25)  # noqa: ASYNC251
                     await asyncio.sleep(0)
                 server.thaw()
 

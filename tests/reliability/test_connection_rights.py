@@ -17,7 +17,7 @@ from support.cluster.crowd import crowd
 from support.cluster.nodes import joined
 from support.loops import LOOPS, runner
 from support.scale import repeats
-from support.wait import until
+from support.wait import POLL_INTERVAL, until
 
 SUBJECT = "rights.test"
 CLUSTER: dict[str, Any] = {"protocol": "fastcoord-1", "heartbeat": "200ms", "subject": SUBJECT}
@@ -159,10 +159,10 @@ def test_toggled_rights_lose_nothing_silently(direction: str, loop: str) -> None
                             await nodes.ledger.publish(node, 20)
                         except PermissionDenied:
                             nodes.ledger.sent[node.node_id] = node.stats().accepted
-                        await asyncio.sleep(0.005)
+                        await asyncio.sleep(POLL_INTERVAL)  # a load, not a wait
 
                 producers = [asyncio.create_task(produce(index)) for index in range(2)]
-                for _ in range(repeats(4, long=20)):
+                for number in range(repeats(4, long=20)):
                     before = [node.stats().received for node in nodes.nodes]
                     await until(
                         lambda: all(
@@ -171,7 +171,9 @@ def test_toggled_rights_lose_nothing_silently(direction: str, loop: str) -> None
                         )
                     )
                     await asyncio.to_thread(server.reload, extra_config=users(**{direction: True}))
-                    await asyncio.sleep(0.1)
+                    if number % 2 == 0:
+                        await until(lambda: not any(node.health() for node in nodes.nodes))
+                    # Otherwise the right may be back before a node notices.
                     await asyncio.to_thread(server.reload, extra_config=users())
                 stop.set()
                 await asyncio.gather(*producers)

@@ -13,7 +13,16 @@ from typing import Any
 
 import pytest
 
-from fastcoord import Event, InvalidateAccessTokens, Missed, Node, StateChange, Subscription
+from fastcoord import (
+    ConnectError,
+    Event,
+    InvalidateAccessTokens,
+    Missed,
+    Node,
+    StateChange,
+    Subscription,
+)
+from fastcoord.nats.connection import Connection
 from fastcoord.server import LocalServer
 from support.cluster.accounting import accounted
 from support.faults.proxy import Proxy
@@ -186,7 +195,20 @@ async def test_write_deadline_is_accounted() -> None:
             account.check(number + 1)
 
 
-async def test_no_free_descriptor_delays_reconnect(server: LocalServer) -> None:
+async def test_no_free_descriptor_delays_reconnect(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures: list[str] = []
+    opened = Connection.open
+
+    async def recorded(connection: Connection) -> None:
+        try:
+            await opened(connection)
+        except ConnectError as error:
+            failures.append(str(error))
+            raise
+
+    monkeypatch.setattr(Connection, "open", recorded)
     async with Proxy(server.host, server.port) as proxy, pair(proxy, server) as (sender, events):
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
         taken: list[socket.socket] = []
@@ -199,7 +221,7 @@ async def test_no_free_descriptor_delays_reconnect(server: LocalServer) -> None:
                 while True:
                     taken.append(socket.socket())
             await sender.publish_many(changes(0, 100))
-            await asyncio.sleep(0.3)  # some attempts fail meanwhile
+            await until(lambda: sum("Too many open files" in text for text in failures) >= 3)
             assert sender.stats().connection == "connecting"
         finally:
             for each in taken:
