@@ -21,7 +21,6 @@ from fastcoord.events import Disconnected, DuplicateNodeId, Missed, Reconnected
 from fastcoord.nats.connection import EVENTS_SID
 from fastcoord.nats.jetstream import FIRST_REPLY_SID
 from fastcoord.nats.supervisor import Supervisor
-from fastcoord.presence.known_peers import PeersOfReceiver
 from fastcoord.presence.own_id import OwnId, draw, new_incarnation
 from fastcoord.presence.presence import PRESENCE_SID, REPLY_SID, Presence
 from fastcoord.publishing.hold import Hold
@@ -117,11 +116,9 @@ class Session:
             config,
             incarnation=self.incarnation,
             sender=self.sender,
-            peers=PeersOfReceiver(
-                self._receiver,
-                self._rules,
-                received_by=(self._rules if self._stream is None else self._stream).received_by,
-            ),
+            receiver=self._receiver,
+            rules=self._rules,
+            received_by=(self._rules if self._stream is None else self._stream).received_by,
             without_presence=self._errors.without_presence,
             same_id=self._take_same_id if self.is_auto else None,
         )

@@ -186,6 +186,28 @@ async def test_simultaneous_claims_are_settled(
             await node.close()
 
 
+async def test_drawn_id_is_not_defended(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_drawn, may_claim = asyncio.Event(), asyncio.Event()
+    settle = own_id.OwnId.settle
+
+    async def settle_later(own: own_id.OwnId) -> None:
+        has_drawn.set()
+        await may_claim.wait()
+        await settle(own)
+
+    with drawn(monkeypatch, 20_000, 20_000):
+        with monkeypatch.context() as patch:
+            patch.setattr(own_id.OwnId, "settle", settle_later)
+            joining = asyncio.create_task(_connect(config_of(server)))
+            await has_drawn.wait()
+        async with fastcoord.connect(config_of(server)) as other:
+            may_claim.set()
+            async with await joining as node:
+                assert other.node_id == 20_000 != node.node_id
+
+
 async def test_late_objection_is_verified(
     server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

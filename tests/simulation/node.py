@@ -17,7 +17,6 @@ from fastcoord._clock import set_clock
 from fastcoord.nats.message_writer import MessageWriter
 from fastcoord.nats.parser import Parser
 from fastcoord.nats.rights import Right
-from fastcoord.presence.known_peers import PeersOfReceiver
 from fastcoord.presence.presence import PRESENCE_SID, REPLY_SID, Presence
 from fastcoord.publishing.hold import Hold
 from fastcoord.publishing.node_state import NodeState
@@ -188,7 +187,9 @@ class SimulatedNode:
             config,
             incarnation=self.incarnation,
             sender=self.sender,
-            peers=PeersOfReceiver(self.receiver, self.rules, self.rules.received_by),
+            receiver=self.receiver,
+            rules=self.rules,
+            received_by=self.rules.received_by,
             without_presence=self._ignore,
         )
         self.presence._answers._chance = chance

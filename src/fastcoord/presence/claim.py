@@ -147,6 +147,11 @@ class Claims:
             self._open = None
         return not claim.is_refused
 
+    @property
+    def is_open(self) -> bool:
+        """Whether this node claims an id now."""
+        return self._open is not None
+
     def is_undecided(self, question: tuple[int, ...], asker: int, own: int) -> bool:
         """Process a question to the id that is claimed now, if it is one.
 

@@ -10,6 +10,7 @@ from fastcoord.presence.answers import Answers, read_roster
 from fastcoord.presence.claim import Claims, is_claim_to
 from fastcoord.presence.heartbeats import Heartbeats
 from fastcoord.presence.introduction import Introduction
+from fastcoord.presence.known_peers import KnownPeers
 from fastcoord.presence.missing_presence import MissingPresence
 from fastcoord.presence.progress import JoinOffsets, Progress
 from fastcoord.presence.question_line import read_line, write_line
@@ -19,8 +20,9 @@ from fastcoord.presence.verifications import Verifications
 if TYPE_CHECKING:
     from fastcoord.config import Config
     from fastcoord.nats.connection import Connection, Note
-    from fastcoord.presence.known_peers import KnownPeers
     from fastcoord.publishing.sender import Sender
+    from fastcoord.receiving.receiver import Receiver
+    from fastcoord.receiving.rules import Rules
 
 __all__ = ["PRESENCE_SID", "REPLY_SID", "Presence"]
 
@@ -31,13 +33,20 @@ RESIZE_INTERVAL = 0.1
 """Peers are counted at most once in this many seconds, however many nodes say hello."""
 
 
+ReceivedBy = Callable[[int, int, int], tuple[int, int, int] | None]
+
+
 class Presence:
     """Send and answer what is not an event.
 
     :param config: the configuration.
     :param incarnation: this run of the node.
     :param sender: sends the empty batches of the node.
-    :param peers: what the receiving side knows.
+    :param receiver: stores the state of the peers.
+    :param rules: judge their messages.
+    :param received_by: called with node id, incarnation and the offset that is asked for; returns
+        how far a run was received: expected offset, end of the last gap, first offset; ``None`` if
+        nothing was received.
     :param without_presence: called once with the id of a node of which only events arrive.
     :param same_id: called with an answer of another run that uses this node's id; returns whether
         one of the two takes another id. ``None`` for a node that keeps its id.
@@ -49,7 +58,9 @@ class Presence:
         *,
         incarnation: int,
         sender: Sender,
-        peers: KnownPeers,
+        receiver: Receiver,
+        rules: Rules,
+        received_by: ReceivedBy,
         without_presence: Callable[[int], object],
         same_id: Callable[[Answer], bool] | None = None,
     ) -> None:
@@ -61,7 +72,9 @@ class Presence:
         self._subject = cluster.presence_subject
         self._events_subject = cluster.subject
         self._sender = sender
-        self._peers = peers
+        self._rules = rules
+        self._peers = KnownPeers(receiver, rules)
+        self._received_by = received_by
         self._connection: Connection | None = None
         self._reply = reply_subject(cluster.presence_subject, node_id, incarnation)
         self._subject_bytes = cluster.presence_subject.encode()
@@ -143,10 +156,10 @@ class Presence:
             return
         await self._introduction.prove_join()
         self._has_joined = True
-        self._peers.join_proven()
+        self._rules.join_proven()
         if not self._introduction.has_answer:
             # Also if the server knows no peer: it may not know a peer that has joined just before.
-            self._peers.join_unproven()
+            self._rules.join_unproven()
 
     # ---------------------------------------------------------------------------- node id
 
@@ -310,7 +323,7 @@ class Presence:
             return
         if node_id == self._node_id and note != "hello" and not is_claim_to(node_id, numbers):
             # That run may change its id before it publishes again, and what it has sent is missing.
-            self._peers.own_id_received(incarnation)
+            self._rules.own_id_received(incarnation)
         response: tuple[int, ...] | None
         if note == "hello":
             if now - self._resized_at > RESIZE_INTERVAL:
@@ -320,11 +333,13 @@ class Presence:
             response = self._answers.to_hello(node_id, numbers, self._peers.up_now, self._up, now)
         elif note == "who":
             response = None
-            if not self._claims.is_undecided(numbers, incarnation, self._incarnation):
+            # Before its first claim, a node has only drawn its id and must not object to others.
+            has_right = self._claims.is_open or not self.is_silent
+            if has_right and not self._claims.is_undecided(numbers, incarnation, self._incarnation):
                 response = self._answers.to_who(node_id, numbers, now)
         else:
             up_to = numbers[2] if len(numbers) > 2 else 0
-            received = self._peers.received_by(node_id, incarnation, up_to)
+            received = self._received_by(node_id, incarnation, up_to)
             response = self._answers.to_progress(node_id, numbers, received, now)
         if response is not None:
             self._answer(reply, write_line(response))
@@ -341,7 +356,7 @@ class Presence:
         if self._verifications.answered(answer.node_id, token):
             if answer.node_id == self._node_id and self._is_settled(answer):
                 return
-            self._peers.own_word(
+            self._rules.own_word(
                 answer.node_id,
                 answer.incarnation,
                 answer.connection,
@@ -352,20 +367,20 @@ class Presence:
 
     def _take_roster(self, answer: Answer) -> None:
         if self._has_joined:
-            self._peers.join_unproven()
+            self._rules.join_unproven()
         self._introduction.answered()
         if answer.node_id == self._node_id and self._same_id is not None:
             # Only the answer to a question for its word says whether that node can change its id.
             self.verify(answer.node_id)
             return
-        self._peers.introduced(
+        self._rules.introduced(
             answer.node_id,
             answer.incarnation,
             answer.connection,
             answer.offset,
             answer.discarded,
         )
-        self._peers.roster(read_roster(answer.numbers))
+        self._rules.roster(read_roster(answer.numbers))
         self._introduction.joined()
 
     def end(self, reason: Exception) -> None:

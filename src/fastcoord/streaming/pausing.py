@@ -78,7 +78,7 @@ class Pausing:
 
     def received_by(self, node_id: int, incarnation: int, up_to: int) -> Received | None:
         """Return how far a run of a peer was received; the parameters and the result are those of
-        ``PeersOfReceiver.received_by``.
+        ``Rules.received_by``.
 
         Without a subscription, no ring misses anything. A run of which nothing was received since
         the consumer began again has stored nothing since then, as soon as everything was received
