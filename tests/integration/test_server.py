@@ -22,6 +22,8 @@ from support.wait import until
 
 SERVER_IN_A_PROCESS = """
 import signal, sys
+# A shell starts its background jobs with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from fastcoord.server import LocalServer
 server = LocalServer()
 server.start()

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -47,6 +48,7 @@ def other_ports(text: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the page uses curl")
 async def test_start_page_works(tmp_path: Path) -> None:
     assert "pip install" in INSTALL
     (tmp_path / "node.py").write_text(PROGRAM)

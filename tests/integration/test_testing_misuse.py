@@ -127,6 +127,8 @@ def test_other_process_has_no_bus(bus: Bus) -> None:
     assert "other processes need a server (the fixture fastcoord_server)" in done.stderr
 
 
+# Python 3.12 warns of a fork in a process with threads, which other tests may have left behind.
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_forked_process_has_no_bus(bus: Bus) -> None:
     reader, writer = os.pipe()
     child = os.fork()

@@ -41,7 +41,8 @@ def _growth(work: Callable[[], object]) -> int:
     return after - before
 
 
-@pytest.mark.parametrize("number", [257, 1 << 30, (1 << 60) - 1, 1 << 60, (1 << 64) - 1])
+# CPython 3.15 keeps the ints up to 1,024 forever.
+@pytest.mark.parametrize("number", [2048, 1 << 30, (1 << 60) - 1, 1 << 60, (1 << 64) - 1])
 def test_read_ints_are_freed(number: int) -> None:
     """Python keeps an int forever whose reference count is that of an immortal object."""
     event = fastcoord.StateChange(1, number, 2)
