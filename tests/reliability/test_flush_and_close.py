@@ -33,7 +33,8 @@ async def node_in(state: str, server: LocalServer) -> AsyncIterator[Node]:
         text = node_toml(proxy, cluster=CLUSTER, timeout=TIMEOUT)
         node = await fastcoord.connect(fastcoord.parse_config(text), node_id=1)
         await node.publish(AppEvent(1, b"before"))
-        await node.flush()
+        # On a busy machine `flush` may raise after its 300 ms.
+        await until(lambda: node.stats().confirmed == 1)
         if state == "frozen":
             server.freeze()
         elif state == "half-open":

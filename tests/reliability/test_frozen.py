@@ -89,6 +89,8 @@ async def test_half_open_connection_is_replaced(server: LocalServer, record_prop
             notices = nodes.record(node).notices
             await until(lambda: PeerDown(1, False) in notices)  # noqa: B023
             await nodes.ledger.publish(node, 10)
+            # The server has these events before the node behind the proxy returns.
+            await node.flush()
         proxy.to_server.resume()
         proxy.to_client.resume()
         await nodes.even()

@@ -51,7 +51,7 @@ async def test_idle_nodes_leave_events_subject_alone(server: LocalServer) -> Non
             await until(lambda: are_acquainted(nodes))
             await until(lambda: len(observer.messages) > 20 * count)
             server.restart()
-            await until(lambda: all(node.stats().reconnects == 1 for node in nodes))
+            await until(lambda: all(node.stats().reconnects >= 1 for node in nodes))
             await until(lambda: are_acquainted(nodes))
         assert stalwart.messages == []
 
@@ -117,7 +117,7 @@ async def test_presence_may_use_events_subject(server: LocalServer) -> None:
         async with nodes.load():
             await nodes.progress()
             server.restart()
-            await until(lambda: all(node.stats().reconnects == 1 for node in nodes.nodes))
+            await until(lambda: all(node.stats().reconnects >= 1 for node in nodes.nodes))
             await nodes.progress()
         await nodes.even()
         first = nodes.nodes[0]
