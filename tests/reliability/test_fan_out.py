@@ -38,9 +38,10 @@ async def test_all_publishers_reach_all(server: LocalServer) -> None:
 @pytest.mark.slow
 async def test_processes_receive_all_events(server: LocalServer, tmp_path: Path) -> None:
     config = tmp_path / "node.toml"
-    cluster = {"protocol": "fastcoord-1", "heartbeat": "1s"}
+    # While all of them publish on few cores, a node may not run for some time.
+    cluster = {"protocol": "fastcoord-1", "heartbeat": "5s"}
     config.write_text(node_toml(server, cluster=cluster), encoding="utf-8")
-    async with crowd(server, 1) as nodes, contextlib.AsyncExitStack() as stack:
+    async with crowd(server, 1, cluster=cluster) as nodes, contextlib.AsyncExitStack() as stack:
         (publisher,) = nodes.nodes
         processes = [
             await stack.enter_async_context(node_process(config, number, burst=5))
