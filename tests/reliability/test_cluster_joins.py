@@ -7,7 +7,7 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -150,8 +150,11 @@ async def test_only_peers_without_proof_are_reported(late_answer: bool) -> None:
     async with (
         routed_pair() as pair,
         joined(pair.near, 1, cluster=cluster) as far_peer,
-        joined(pair.far, 3, cluster=cluster) as near_peer,
+        AsyncExitStack() as stack,
     ):
+        # The second hello would follow half a heartbeat after the first.
+        await until(lambda: f"{SUBJECT}.fastcoord" in remote_subjects(pair.far))
+        near_peer = await stack.enter_async_context(joined(pair.far, 3, cluster=cluster))
         await until(lambda: far_peer.peers() and near_peer.peers())
         for each in (far_peer, near_peer):
             await each.publish(AppEvent(1, b"past"))
