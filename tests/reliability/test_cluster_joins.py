@@ -25,7 +25,7 @@ from support.wait import until
 
 SUBJECT = "join.test"
 CLUSTER: dict[str, Any] = {"protocol": "fastcoord-1", "heartbeat": "200ms", "subject": SUBJECT}
-SLACK = 1.0
+SLACK = 5.0
 """Seconds that a busy machine may be late with a timer."""
 
 
@@ -185,12 +185,14 @@ async def test_join_without_answer_is_bounded() -> None:
 
 async def test_join_without_peers_does_not_wait() -> None:
     with LocalCluster(2) as cluster:
-        times = []
-        for _ in range(3):
+
+        async def joins_at_once() -> bool:
             started = time.monotonic()
             async with joined(cluster.servers[0], 1, cluster=CLUSTER):
-                times.append(time.monotonic() - started)
-        assert min(times) < 0.4
+                return time.monotonic() - started < 0.4
+
+        # Once is enough: a busy machine may be late.
+        await until(joins_at_once)
 
 
 async def test_join_without_reply_subject_is_proven() -> None:
@@ -203,13 +205,15 @@ async def test_join_without_reply_subject_is_proven() -> None:
     config = f"authorization {{ users: {json.dumps([user])} }}\ngateway {{ name: g, port: -1 }}"
     with LocalServer(extra_config=config) as server:
         async with joined(server, 1, cluster=CLUSTER, user="a", password="b"):
-            times = []
-            for _ in range(3):
+
+            async def joins_at_once() -> bool:
                 started = time.monotonic()
                 async with joined(server, 2, cluster=CLUSTER, user="a", password="b") as node:
-                    times.append(time.monotonic() - started)
+                    seconds = time.monotonic() - started
                     assert await node.ping(1) < 10
-            assert min(times) < 0.4
+                    return seconds < 0.4
+
+            await until(joins_at_once)
 
 
 async def test_slow_connect_reports_no_past(server: LocalServer) -> None:
