@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import nats
+import pytest
 
 from fastcoord import Missed
 from fastcoord.server import LocalCluster, LocalServer
@@ -19,6 +21,7 @@ from support.cluster.stream_crowd import (
     read_stream,
     stream_crowd,
 )
+from support.faults.frames import Frame
 from support.faults.proxy import Proxy
 from support.wait import until
 
@@ -61,6 +64,56 @@ async def test_removed_consumers_are_made_again(jetstream_server: LocalServer) -
                     await jetstream.delete_consumer(STREAM, consumer.name)
         await crowd.check()
         assert all(node.stats().stream.consumers_made >= 3 for node in crowd.nodes)
+
+
+async def test_lost_request_is_repeated(jetstream_server: LocalServer) -> None:
+    lost = 0
+
+    def lose_one(frame: Frame) -> Frame | None:
+        nonlocal lost
+        if lost or frame.subject != f"$JS.API.STREAM.INFO.{STREAM}":
+            return frame
+        lost += 1
+        return None
+
+    # Nodes would wait ten minutes for the answer to their first request.
+    timeout = {"request": "10m"}
+    async with (
+        Proxy(jetstream_server.host, jetstream_server.port) as proxy,
+        stream_crowd([jetstream_server], at=[[proxy]], size=1, timeout=timeout) as crowd,
+        administrator([jetstream_server]) as jetstream,
+    ):
+        proxy.to_server.filter = lose_one
+        for consumer in await jetstream.consumers_info(STREAM):
+            await jetstream.delete_consumer(STREAM, consumer.name)
+        stream = crowd.nodes[0].stats().stream
+        await until(lambda: crowd.nodes[0].stats().stream.consumers_made > stream.consumers_made)
+        assert lost == 1
+
+
+async def test_requests_without_success_become_rare(
+    jetstream_server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastcoord.streaming.pull_consumer.LONGEST_WAIT", 0.5)
+    loop = asyncio.get_running_loop()
+    asked: list[float] = []
+
+    def note(frame: Frame) -> Frame:
+        if frame.subject == f"$JS.API.STREAM.INFO.{STREAM}":
+            asked.append(loop.time())
+        return frame
+
+    async with (
+        Proxy(jetstream_server.host, jetstream_server.port) as proxy,
+        stream_crowd([jetstream_server], at=[[proxy]], size=1),
+        administrator([jetstream_server]) as jetstream,
+    ):
+        opened_at = loop.time()
+        await until(lambda: loop.time() - opened_at > 1.0)
+        proxy.to_server.filter = note
+        await jetstream.delete_stream(STREAM)
+        # The shortest wait is 25 to 50 ms.
+        await until(lambda: any(after - before > 0.24 for before, after in pairwise(asked)))
 
 
 async def test_purge_behind_nodes_loses_nothing(jetstream_server: LocalServer) -> None:

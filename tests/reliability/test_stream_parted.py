@@ -16,6 +16,7 @@ async def test_parted_routes_lose_nothing() -> None:
                 cluster.part(2)
                 await asyncio.sleep(5.0)
                 await cluster.heal()
+                await cluster.is_complete()
                 count = len(crowd.received[3])
                 await until(lambda: len(crowd.received[3]) > count + 500)
             await crowd.check()

@@ -74,13 +74,14 @@ class JetStream:
     :param timeout: the limit for each request, in seconds.
     :param domain: the JetStream domain of the stream; ``None`` for that of the server.
 
+    :ivar timeout: that limit; it may be changed.
     :ivar api: the subject that all requests begin with, with a dot at the end.
     """
 
     def __init__(self, connection: Connection, timeout: float, domain: str | None = None) -> None:
         self.api = "$JS.API." if domain is None else f"$JS.{domain}.API."
         self._connection = connection
-        self._timeout = timeout
+        self.timeout = timeout
         self._replies = f"{REPLIES}.{secrets.token_hex(8)}"
         self._next_sid = FIRST_REPLY_SID
         self._pending: dict[int, asyncio.Future[bytes]] = {}
@@ -176,12 +177,12 @@ class JetStream:
             self._connection.subscribe_once(reply, sid)
             self._connection.publish_raw(subject.encode(), payload, reply.encode())
             self._connection.ping(processed)
-            return await within(answered, self._timeout)
+            return await within(answered, self.timeout)
         except TimeoutError:
             if not answered.cancelled():
                 raise  # `end` was called with a TimeoutError
             raise RequestTimeout(
-                f"JetStream did not answer {subject} within {self._timeout:g} s"
+                f"JetStream did not answer {subject} within {self.timeout:g} s"
                 " (timeout.request): the stream or the JetStream cluster may have no leader; check"
                 " that most of its servers run"
             ) from None

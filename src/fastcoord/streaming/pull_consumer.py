@@ -120,7 +120,8 @@ class PullConsumer:
         self._name = ""
         self._reply = self._api = ""
         self._blocked: asyncio.TimerHandle | None = None
-        self._opened_at = 0.0
+        self._opened_at: float | None = None
+        """When the present consumer was made."""
 
     async def run(self, *, is_open: bool = False) -> None:
         """Receive until this task is cancelled.
@@ -153,7 +154,8 @@ class PullConsumer:
 
     def _backoff(self) -> float:
         """Return the next wait in seconds: exponential backoff with 50 to 100 % jitter."""
-        if self.made and self._loop.time() - self._opened_at > LONGEST_WAIT:
+        opened_at, self._opened_at = self._opened_at, None
+        if opened_at is not None and self._loop.time() - opened_at > LONGEST_WAIT:
             self._failures = 0
         wait = min(LONGEST_WAIT, SHORTEST_WAIT * 2.0 ** min(self._failures, 20))
         self._failures += 1

@@ -129,6 +129,7 @@ class StreamSession:
                 f" {'; '.join(map(str, problems))}"
             )
         await self._live.open()
+        jetstream.timeout = self._answer_limit
         self._task = self._loop.create_task(
             self._live.run(is_open=True), name=f"fastcoord {self.name} stream"
         )
@@ -136,15 +137,20 @@ class StreamSession:
     def use(self, connection: Connection) -> None:
         """Use a new connection; call this before the sender uses it."""
         self.connection = connection
-        timeout = self._config.nats.timeout.request
-        if self._task is not None:
-            # Without a leader nothing answers. A new leader should be found soon.
-            timeout = min(timeout, ANSWER_LIMIT)
+        timeout = self._config.nats.timeout.request if self._task is None else self._answer_limit
         self.jetstream = JetStream(connection, timeout, self._config.cluster.stream_domain)
         replies = self.jetstream.reply_subject("a")
         connection.receive(f"{replies}.*", ACKNOWLEDGEMENTS_SID)
         self._sender.use_replies(f"{replies}.".encode())
         self._connected.set()
+
+    @property
+    def _answer_limit(self) -> float:
+        """How many seconds a request of a node that has joined may take.
+
+        Without a leader nothing answers. A new leader should be found soon.
+        """
+        return min(self._config.nats.timeout.request, ANSWER_LIMIT)
 
     def disconnected(self, reason: str) -> None:
         """Note that the connection was lost."""
