@@ -183,6 +183,8 @@ async def test_deleted_stream_is_used_again(jetstream_server: LocalServer) -> No
         await make_stream([jetstream_server])
         async with crowd.load():
             await until(lambda: len(crowd.received[1]) > before[1] + 500)
+        # A node whose consumer was deleted in silence detects it after three heartbeats.
+        await until(lambda: all(crowd.missed.values()))
         await crowd.settled()
         stored = await read_stream([jetstream_server])
         for node in crowd.nodes:
