@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from fastcoord._deadline import seconds_of
 from fastcoord.publishing.publisher import Publisher
 from fastcoord.receiving.subscription import Subscription
 
@@ -215,9 +216,11 @@ class Node(Publisher):
         :param timeout: the limit in seconds.
         :return: the number of events that were not confirmed, including those discarded during this
             call; 0 if all were confirmed.
+        :raises TypeError: ``timeout`` is not a number.
+        :raises ValueError: ``timeout`` is negative.
         """
         self._session.check_caller()
-        return await self._session.close(timeout)
+        return await self._session.close(seconds_of(timeout))
 
     async def __aenter__(self) -> Node:
         return self

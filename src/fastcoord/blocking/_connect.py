@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Literal
 
 from fastcoord import _connect
-from fastcoord._deadline import within
+from fastcoord._deadline import limit_of, within
 from fastcoord.blocking._loop_thread import LoopThread
 from fastcoord.blocking._node import Node
 from fastcoord.errors import ConnectTimeout
@@ -40,10 +40,12 @@ def connect(
     :param settings: without a file, all settings, as in ``fastcoord.connect``.
     :return: the node; ``with`` closes it at the end.
     :raises ConfigError: the configuration cannot be used.
-    :raises TypeError: there is no such argument, or it is not accepted with a file.
-    :raises ValueError: an argument is out of range.
+    :raises TypeError: there is no such argument, or it has another type, or it is not accepted
+        with a file.
+    :raises ValueError: an argument is out of range, such as a negative ``timeout``.
     :raises ConnectError: no server could be joined.
     """
+    limit = limit_of(timeout)
     thread = LoopThread()
 
     async def join() -> asynchronous.Node:
@@ -52,14 +54,14 @@ def connect(
         return thread.node
 
     async def join_in_time() -> asynchronous.Node:
-        if timeout is None:
+        if limit is None:
             return await join()
         try:
-            return await within(join(), timeout)
+            return await within(join(), limit)
         except ConnectTimeout:
             raise
         except TimeoutError:
-            raise ConnectTimeout(f"no server could be joined within {timeout:g} s") from None
+            raise ConnectTimeout(f"no server could be joined within {limit:g} s") from None
 
     try:
         node = thread.run(join_in_time)

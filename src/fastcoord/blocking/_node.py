@@ -7,7 +7,7 @@ from collections.abc import Coroutine, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from fastcoord._deadline import within
+from fastcoord._deadline import limit_of, seconds_of, within
 from fastcoord.blocking._loop_thread import LoopThread
 from fastcoord.blocking._subscription import Subscription
 from fastcoord.errors import RequestTimeout
@@ -75,6 +75,8 @@ class Node(BlockingPublisher):
         :param peers: whether to wait as well until every peer that is up has received these events,
             as for ``fastcoord.Node``. This takes at most ``timeout.request``.
         :return: with ``peers``, the ids of these peers; else ``None``.
+        :raises TypeError: ``timeout`` is not a number.
+        :raises ValueError: ``timeout`` is negative.
         :raises PeersUnconfirmed: a peer did not confirm all events in time, or has missed some of
             those accepted since the last call with ``peers``.
         :raises RequestTimeout: the confirmation took longer, or some of the events were discarded
@@ -84,17 +86,18 @@ class Node(BlockingPublisher):
         :raises NodeClosed: the node was closed, or this process is a forked child.
         """
         self._check()
+        limit = limit_of(timeout)
         if peers:
             return self._thread.run(
                 lambda: _limited(
-                    self._node.flush(peers=True), timeout, "flush: not every peer has confirmed"
+                    self._node.flush(peers=True), limit, "flush: not every peer has confirmed"
                 )
             )
-        if timeout is None:
+        if limit is None:
             self._thread.run(self._node.flush)
         else:
             sender = self._node._session.sender
-            self._thread.run(lambda: sender.flush(timeout))
+            self._thread.run(lambda: sender.flush(limit))
         return None
 
     @overload
@@ -148,16 +151,17 @@ class Node(BlockingPublisher):
         :param timeout: how many seconds an iteration waits for its next item before it raises
             ``RequestTimeout``; ``None`` for no limit.
         :return: the subscription, to be used with ``with`` and ``for``.
-        :raises TypeError: an item of ``kinds`` is not a class of events or notices, or ``name`` or
-            ``since`` has another type.
+        :raises TypeError: an item of ``kinds`` is not a class of events or notices, or ``name``,
+            ``since`` or ``timeout`` has another type.
         :raises UnsupportedEvent: ``kinds`` has an event that the node's protocol does not have.
         :raises ValueError: ``kinds`` or ``name`` is empty, or ``overflow`` has another value, or
-            ``since`` is negative or has no time zone.
+            ``since`` is negative or has no time zone, or ``timeout`` is negative.
         :raises StreamError: ``since`` is given, and the node has no stream.
         :raises ConnectionLost: the connection is lost, and reconnecting was given up.
         :raises NodeClosed: the node was closed, or this process is a forked child.
         """
         self._check()
+        limit = limit_of(timeout)
         subscription = self._thread.call(
             lambda: self._node.subscribe(
                 kinds=kinds,
@@ -168,7 +172,7 @@ class Node(BlockingPublisher):
                 since=since,
             )
         )
-        return Subscription(subscription._consumer, self._thread, self, timeout)
+        return Subscription(subscription._consumer, self._thread, self, limit)
 
     @property
     def node_id(self) -> int:
@@ -207,16 +211,17 @@ class Node(BlockingPublisher):
         :param timeout: the limit in seconds, if it is less than ``timeout.request`` of the
             configuration.
         :return: the round-trip time, in seconds.
-        :raises TypeError: the node id is not an integer.
-        :raises ValueError: no other node can have this id.
+        :raises TypeError: the node id is not an integer, or ``timeout`` is not a number.
+        :raises ValueError: no other node can have this id, or ``timeout`` is negative.
         :raises RequestTimeout: the node did not answer in time.
         :raises ConnectionLost: the connection is lost, and reconnecting was given up.
         :raises NodeClosed: the node was closed, or this process is a forked child.
         """
         self._check()
+        limit = limit_of(timeout)
         return self._thread.run(
             lambda: _limited(
-                self._node.ping(node_id), timeout, f"ping: node {node_id} did not answer"
+                self._node.ping(node_id), limit, f"ping: node {node_id} did not answer"
             )
         )
 
@@ -229,10 +234,12 @@ class Node(BlockingPublisher):
         :param timeout: the limit in seconds.
         :return: the number of events that were not confirmed, including those discarded during this
             call; 0 if all were confirmed.
+        :raises TypeError: ``timeout`` is not a number.
+        :raises ValueError: ``timeout`` is negative.
         """
         if self._node._session.is_forked:
             self._check()
-        return self._thread.close(timeout)
+        return self._thread.close(seconds_of(timeout))
 
     def __enter__(self) -> Node:
         return self
@@ -261,6 +268,7 @@ class _Waits:
     def __init__(self, sender: Sender, thread: LoopThread) -> None:
         self._sender = sender
         self.yield_to_loop = thread.pause
+        self.limit_of = limit_of
         self._thread = thread
 
     def publish_rest(self, prepared: tuple[Event, ...], done: int, timeout: float | None) -> None:

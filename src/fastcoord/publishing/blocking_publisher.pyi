@@ -12,15 +12,16 @@ class _Waits(Protocol):
         self, prepared: tuple[Event, ...], done: int, timeout: float | None
     ) -> None: ...
     def yield_to_loop(self) -> None: ...
+    def limit_of(self, timeout: object) -> float | None: ...
 
 class BlockingPublisher(PublisherBase):
     """The publishing methods of a blocking node.
 
     :param state: stores what has ended the node.
     :param batcher: encodes the events.
-    :param owner: has two methods. ``publish_rest(prepared, done, timeout)`` waits until the events
-        from index ``done`` on are accepted. ``yield_to_loop()`` waits until the event loop has run
-        one iteration.
+    :param owner: has three methods. ``publish_rest(prepared, done, timeout)`` waits until the
+        events from index ``done`` on are accepted. ``yield_to_loop()`` waits until the event loop
+        has run one iteration. ``limit_of(timeout)`` checks a timeout and returns it as a float.
     """
     def __init__(self, state: NodeState, batcher: Batcher, owner: _Waits) -> None: ...
     def publish(self, *events: Publishable, timeout: float | None = None) -> None:
@@ -35,7 +36,8 @@ class BlockingPublisher(PublisherBase):
             have been accepted.
         :raises UnsupportedEvent: the protocol does not have such an event.
         :raises EventTooLarge: an event does not fit into a batch and cannot be split.
-        :raises TypeError: something is not an event.
+        :raises TypeError: something is not an event, or ``timeout`` is not a number.
+        :raises ValueError: ``timeout`` is negative.
         :raises PermissionDenied: the server does not permit this node to publish.
         :raises ConnectionLost: the connection is lost, and reconnecting was given up.
         :raises NodeClosed: the node was closed, or this process is a forked child.
@@ -49,7 +51,8 @@ class BlockingPublisher(PublisherBase):
             have been accepted.
         :raises UnsupportedEvent: the protocol does not have such an event.
         :raises EventTooLarge: an event does not fit into a batch and cannot be split.
-        :raises TypeError: something is not an event.
+        :raises TypeError: something is not an event, or ``timeout`` is not a number.
+        :raises ValueError: ``timeout`` is negative.
         :raises PermissionDenied: the server does not permit this node to publish.
         :raises ConnectionLost: the connection is lost, and reconnecting was given up.
         :raises NodeClosed: the node was closed, or this process is a forked child.

@@ -24,9 +24,9 @@ cdef class BlockingPublisher(PublisherBase):
 
     :param state: stores what has ended the node.
     :param batcher: encodes the events.
-    :param owner: has two methods. ``publish_rest(prepared, done, timeout)`` waits until the events
-        from index ``done`` on are accepted. ``yield_to_loop()`` waits until the event loop has run
-        one iteration.
+    :param owner: has three methods. ``publish_rest(prepared, done, timeout)`` waits until the
+        events from index ``done`` on are accepted. ``yield_to_loop()`` waits until the event loop
+        has run one iteration. ``limit_of(timeout)`` checks a timeout and returns it as a float.
     """
 
     cdef int accept(self, tuple events, timeout) except -1:
@@ -56,12 +56,15 @@ cdef class BlockingPublisher(PublisherBase):
             have been accepted.
         :raises UnsupportedEvent: the protocol does not have such an event.
         :raises EventTooLarge: an event does not fit into a batch and cannot be split.
-        :raises TypeError: something is not an event.
+        :raises TypeError: something is not an event, or ``timeout`` is not a number.
+        :raises ValueError: ``timeout`` is negative.
         :raises PermissionDenied: the server does not permit this node to publish.
         :raises ConnectionLost: the connection is lost, and reconnecting was given up.
         :raises NodeClosed: the node was closed, or this process is a forked child.
         """
         check_initialized(self)
+        if timeout is not None:
+            timeout = self.owner.limit_of(timeout)
         if not others and not self.state.is_blocked and self.batcher.add_one(event):
             if self.batcher.bytes_since_flush >= BYTES_PER_ITERATION:
                 self.owner.yield_to_loop()
@@ -77,10 +80,13 @@ cdef class BlockingPublisher(PublisherBase):
             have been accepted.
         :raises UnsupportedEvent: the protocol does not have such an event.
         :raises EventTooLarge: an event does not fit into a batch and cannot be split.
-        :raises TypeError: something is not an event.
+        :raises TypeError: something is not an event, or ``timeout`` is not a number.
+        :raises ValueError: ``timeout`` is negative.
         :raises PermissionDenied: the server does not permit this node to publish.
         :raises ConnectionLost: the connection is lost, and reconnecting was given up.
         :raises NodeClosed: the node was closed, or this process is a forked child.
         """
         check_initialized(self)
+        if timeout is not None:
+            timeout = self.owner.limit_of(timeout)
         self.accept(events_of(events), timeout)
