@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Generator
 from types import TracebackType
@@ -15,7 +16,9 @@ from fastcoord.config import Config, Settings, is_url, load_config, make_config
 from fastcoord.nats.dialing import prepare
 from fastcoord.node import Node
 
-if TYPE_CHECKING:
+if sys.version_info >= (3, 11):
+    from typing import Unpack
+elif TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = ["Connecting", "connect"]

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Literal
 
 from fastcoord import _connect
 from fastcoord._deadline import limit_of, within
 from fastcoord.blocking._loop_thread import LoopThread
 from fastcoord.blocking._node import Node
+from fastcoord.config import Config, Settings
 from fastcoord.errors import ConnectTimeout
 
-if TYPE_CHECKING:
+if sys.version_info >= (3, 11):
+    from typing import Unpack
+elif TYPE_CHECKING:
     from typing_extensions import Unpack
 
+if TYPE_CHECKING:
     from fastcoord import node as asynchronous
-    from fastcoord.config import Config, Settings
 
 __all__ = ["connect"]
 

@@ -1,7 +1,5 @@
 """The stats of a cache."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import msgspec

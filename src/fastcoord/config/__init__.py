@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from fastcoord.config._arguments import Settings, is_url, read_arguments
@@ -58,7 +59,9 @@ from fastcoord.config._values import duration as read_duration
 from fastcoord.config._values import size as size_reader
 from fastcoord.errors import ConfigError, ConfigProblem
 
-if TYPE_CHECKING:
+if sys.version_info >= (3, 11):
+    from typing import Unpack
+elif TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = [

@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 from fastcoord.config._build import build
 from fastcoord.config._document import Document, Given, Section
@@ -23,11 +23,10 @@ from fastcoord.config._url import Servers, split_servers
 from fastcoord.config._values import nearest
 from fastcoord.errors import ConfigProblem
 
-if TYPE_CHECKING:
-    Duration = str | datetime.timedelta
-    PathName = str | os.PathLike[str]
-
 __all__ = ["ARGUMENTS", "VARIABLES", "Settings", "is_url", "read_arguments"]
+
+Duration = str | datetime.timedelta
+PathName = str | os.PathLike[str]
 
 STORE_ID = "nats"
 PREFIX = "FASTCOORD_"

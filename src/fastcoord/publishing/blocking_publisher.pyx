@@ -42,9 +42,7 @@ cdef class BlockingPublisher(PublisherBase):
     # ``event`` is a parameter of its own so that a call with one event creates no tuple.
     @cython.embedsignature(False)
     def publish(self, event=NOTHING, /, *others, timeout=None):
-        """publish($self, *events, timeout=None)
-        --
-
+        """publish($self, *events, timeout=None)\n--\n
         Publish events to every other node; wait while ``capacity.client`` is used up.
 
         The events are accepted in their order. Accepted events are kept until the server has

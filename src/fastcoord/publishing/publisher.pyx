@@ -53,9 +53,7 @@ cdef class Publisher(PublisherBase):
     # ``event`` is a parameter of its own so that a call with one event creates no tuple.
     @cython.embedsignature(False)
     def publish(self, event=NOTHING, /, *others):
-        """publish($self, *events)
-        --
-
+        """publish($self, *events)\n--\n
         Publish events to every other node; wait while ``capacity.client`` is used up.
 
         The events are accepted in their order. If there is capacity, they are accepted as soon as

@@ -43,9 +43,7 @@ cdef class PublisherBase:
 
     @cython.embedsignature(False)
     def publish_nowait(self, event=NOTHING, /, *others):
-        """publish_nowait($self, *events)
-        --
-
+        """publish_nowait($self, *events)\n--\n
         Publish events without waiting, from any thread.
 
         The state of the connection never makes this call fail. When ``capacity.client`` is used up,

@@ -1,15 +1,10 @@
 """The settings of a local server, and their form in the configuration of nats-server."""
 
-from __future__ import annotations
-
 import json
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+from pathlib import Path
 
 __all__ = ["Membership", "ServerSettings", "ServerTls"]
 
