@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli
 
 import fastcoord
 from fastcoord import ReloadSettings, StateChange
@@ -45,6 +47,18 @@ def changes(folder: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_instructions_install_requirements() -> None:
+    project = tomli.loads((EXAMPLE / "pyproject.toml").read_text("utf-8"))
+    instructions = (EXAMPLE / "README.md").read_text("utf-8")
+    command = re.search(r"^pip install (?!-)(.*)$", instructions, re.MULTILINE)
+    assert command is not None
+    # Older versions of setuptools cannot build the example.
+    (setuptools,) = (
+        each for each in project["build-system"]["requires"] if each.startswith("setuptools")
+    )
+    assert setuptools in shlex.split(command[1])
 
 
 def test_consumer_reads_numbers(changes: Any) -> None:

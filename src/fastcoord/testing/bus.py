@@ -39,7 +39,8 @@ class Bus:
 
     The nodes run as on a server: only the socket is replaced. Each node has a server of its own in
     a cluster of servers. The methods that make faults may be called from any thread, and while the
-    nodes run. They take a node or its id; a fault also applies to later connections of that id.
+    nodes run. They take a node or its id (``kill_node`` and ``restart_node`` need the
+    node); a fault also applies to later connections of that id.
 
     :param seed: makes runs repeatable. While the bus runs, Python's ``random`` is seeded with it.
     :ivar clock: the clock of the nodes.
