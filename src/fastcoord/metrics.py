@@ -18,8 +18,14 @@ from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
-from prometheus_client.registry import Collector
+try:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
+    from prometheus_client.registry import Collector
+except ModuleNotFoundError as _error:
+    raise ModuleNotFoundError(
+        "fastcoord.metrics needs prometheus-client: pip install 'fastcoord[metrics]'",
+        name="prometheus_client",
+    ) from _error
 
 from fastcoord.events import Cause
 

@@ -261,6 +261,24 @@ def test_lazy_names_are_available() -> None:
     assert done.stdout.strip() == "True", done.stderr
 
 
+@pytest.mark.parametrize(
+    ("module", "needed", "extra"),
+    [("cache", "cachetools", "cache"), ("metrics", "prometheus_client", "metrics")],
+)
+def test_missing_extra_is_named(module: str, needed: str, extra: str) -> None:
+    done = run_python(
+        f"""
+import sys
+sys.modules[{needed!r}] = None
+try:
+    import fastcoord.{module}
+except ModuleNotFoundError as error:
+    print(error, error.name)
+"""
+    )
+    assert f"pip install 'fastcoord[{extra}]' {needed}" in done.stdout
+
+
 def test_unknown_name_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'conect'"):
         _ = fastcoord.conect  # type: ignore[attr-defined]
