@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 import fastcoord
-from fastcoord import AppEvent, Event, ReloadSettings, StateChange, UnsupportedEvent
+from fastcoord import AppEvent, Event, Missed, ReloadSettings, StateChange, UnsupportedEvent
 from fastcoord.cli.event_text import payload_comment
 from fastcoord.publishing.batcher import Batcher
 from fastcoord.receiving.consumer import Consumer
@@ -64,6 +64,16 @@ def test_reloaded_class_may_change_kind(kind: int) -> None:
     fastcoord.event(kind=kind)(again)
     assert class_of_kind(4001) is None
     assert class_of_kind(kind).type is again  # type: ignore[union-attr]
+
+
+def test_class_has_one_kind(kind: int) -> None:
+    cls = msgspec.defstruct("Twice", [("number", int)], module="app")
+    fastcoord.event(kind=kind)(cls)
+    with pytest.raises(ValueError, match=rf"app\.Twice has the kind {kind} already, so not 4001"):
+        fastcoord.event(kind=4001)(cls)
+    assert class_of_kind(4001) is None
+    assert fastcoord.event(kind=kind)(cls) is cls
+    assert class_of_kind(kind).type is cls  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("wrong", [int, str, dict, Event, StateChange, lambda: None, "text"])
@@ -133,6 +143,15 @@ def test_unregistered_class_is_refused() -> None:
             new_batcher().prepare([StateChange(1, 2, 3), wrong])
     with pytest.raises(TypeError, match=r"a class of events: write OrderShipped\(\.\.\.\)"):
         new_batcher().prepare([OrderShipped])
+
+
+@pytest.mark.parametrize("notice", [Missed(1, 1, "gap"), Missed])
+def test_published_notice_is_refused(notice: Any) -> None:
+    with pytest.raises(
+        TypeError, match=r"Missed is a notice: subscriptions deliver notices"
+    ) as got:
+        new_batcher().prepare([notice])
+    assert "decorate" not in str(got.value)
 
 
 def test_large_event_is_refused() -> None:

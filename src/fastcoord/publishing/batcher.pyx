@@ -36,6 +36,7 @@ from fastcoord.wire.sealed_batch cimport SealedBatch, make_sealed_batch
 from fastcoord.wire.typed cimport as_app_event
 
 from fastcoord.errors import EventTooLarge
+from fastcoord.events import Notice
 from fastcoord.wire.typed import class_of
 
 cdef extern from "Python.h":
@@ -174,6 +175,12 @@ cdef class Batcher(BatchQueue):
                 raise TypeError(
                     f"only events can be published, and {event.__name__} is a class of events: write"
                     f" {event.__name__}({arguments})"
+                )
+            cls = event if isinstance(event, type) else type(event)
+            if issubclass(cls, Notice):
+                raise TypeError(
+                    f"only events can be published, and {cls.__name__} is a notice: subscriptions"
+                    " deliver notices, and no node sends them"
                 )
             if isinstance(event, (list, tuple)):
                 hint = "; publish_many takes lists"

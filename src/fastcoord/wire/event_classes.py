@@ -46,7 +46,8 @@ def event(*, kind: int) -> Callable[[type[T]], type[T]]:
     :return: a class decorator, which returns the class itself.
     :raises TypeError: the class is neither a struct nor a dataclass, or msgspec cannot decode one
         of its fields.
-    :raises ValueError: the kind is out of range, or another class has it.
+    :raises ValueError: the kind is out of range, or another class has it, or this class has another
+        kind.
     """
     if isinstance(kind, bool) or not isinstance(kind, int):
         raise TypeError(f"kind must be an integer, not {type(kind).__name__}")
@@ -57,6 +58,11 @@ def event(*, kind: int) -> Callable[[type[T]], type[T]]:
         _check_class(cls)
         replaced = None
         for known in registered():
+            if known.type is cls and known.kind != kind:
+                raise ValueError(
+                    f"{_name(cls)} has the kind {known.kind} already, so not {kind}: a class has"
+                    " one kind"
+                )
             if _name(known.type) == _name(cls):
                 replaced = known.kind
             elif known.kind == kind:
