@@ -175,6 +175,8 @@ def try_sources(sdist: Path, python: Python) -> None:
         from_sdist.run("pip", "install", "-q", f"fastcoord[{EXTRAS}] @ {sdist.as_uri()}")
         from_sdist.try_out()
         from_git = Installation(python, Path(scratch, "git"), compiler=True)
+        # The pip of Python 3.10 refuses URLs without a host, such as this one.
+        from_git.run("pip", "install", "-q", "--upgrade", "pip")
         url = f"git+{ROOT.as_uri()}"
         from_git.run("pip", "install", "-q", f"fastcoord[{EXTRAS}] @ {url}")
         from_git.try_out()
