@@ -91,6 +91,30 @@ async def test_lost_request_is_repeated(jetstream_server: LocalServer) -> None:
         assert lost == 1
 
 
+@pytest.mark.parametrize("operation", ["STREAM.INFO", "CONSUMER.CREATE"])
+async def test_lost_request_of_connect_is_repeated(
+    jetstream_server: LocalServer, operation: str
+) -> None:
+    lost = 0
+
+    def lose_one(frame: Frame) -> Frame | None:
+        nonlocal lost
+        if lost or not frame.subject.startswith(f"$JS.API.{operation}.{STREAM}"):
+            return frame
+        lost += 1
+        return None
+
+    async with Proxy(jetstream_server.host, jetstream_server.port) as proxy:
+        proxy.to_server.filter = lose_one
+        timeout = {"request": "10m"}
+        async with stream_crowd(
+            [jetstream_server], at=[[proxy], [proxy]], size=2, timeout=timeout
+        ) as crowd:
+            await crowd.publish(crowd.nodes[0], 3)
+            await crowd.check()
+        assert lost == 1
+
+
 async def test_requests_without_success_become_rare(
     jetstream_server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from fastcoord.errors import ConnectionLost, StreamError
+from fastcoord.errors import ConnectionLost, RequestTimeout, StreamError
 from fastcoord.events import Missed
 from fastcoord.nats.jetstream import JetStream
 from fastcoord.receiving.runs import U64_MAX
@@ -116,11 +116,36 @@ class StreamSession:
 
         :raises StreamError: the stream does not exist or cannot be used.
         :raises PermissionDenied: a right is missing.
-        :raises RequestTimeout: the stream does not answer.
+        :raises RequestTimeout: the stream does not answer within ``timeout.request``.
         """
-        jetstream = self.jetstream
-        if jetstream is None:
-            raise ConnectionLost("the connection was lost")
+        timeout = self._config.nats.timeout.request
+        deadline = self._loop.time() + timeout
+        limit = self._answer_limit
+        while True:
+            jetstream = self.jetstream
+            if jetstream is None:
+                raise ConnectionLost("the connection was lost")
+            # A request to a leader that has just changed is lost, and a busy one answers late.
+            jetstream.timeout = max(0.0, min(limit, deadline - self._loop.time()))
+            try:
+                await self._begin(jetstream)
+                break
+            except RequestTimeout as error:
+                self._live.stop()
+                if self._loop.time() >= deadline:
+                    raise RequestTimeout(
+                        f"JetStream did not answer within {timeout:g} s (timeout.request): the"
+                        f" stream {self.stream} or the JetStream cluster may have no leader; check"
+                        " that most of its servers run"
+                    ) from error
+            limit *= 2
+        jetstream.timeout = self._answer_limit
+        self._task = self._loop.create_task(
+            self._live.run(is_open=True), name=f"fastcoord {self.name} stream"
+        )
+
+    async def _begin(self, jetstream: JetStream) -> None:
+        """Check the stream, and make the consumer."""
         info = await jetstream.stream_info(self.stream)
         problems = stream_problems(info, self._config)
         if problems:
@@ -129,10 +154,6 @@ class StreamSession:
                 f" {'; '.join(map(str, problems))}"
             )
         await self._live.open()
-        jetstream.timeout = self._answer_limit
-        self._task = self._loop.create_task(
-            self._live.run(is_open=True), name=f"fastcoord {self.name} stream"
-        )
 
     def use(self, connection: Connection) -> None:
         """Use a new connection; call this before the sender uses it."""
