@@ -155,7 +155,8 @@ def test_server_ends_with_interpreter(start_script, then: str, code: int) -> Non
 
 
 def test_interrupt_ends_server(start_script) -> None:
-    process, pid, directory = start_script("sys.stdin.read()")
+    # A read that begins just after the signal would not end.
+    process, pid, directory = start_script("import time\nwhile True: time.sleep(0.05)")
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=120) != 0
     assert not exists(pid)
