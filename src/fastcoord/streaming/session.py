@@ -158,8 +158,8 @@ class StreamSession:
     def use(self, connection: Connection) -> None:
         """Use a new connection; call this before the sender uses it."""
         self.connection = connection
-        timeout = self._config.nats.timeout.request if self._task is None else self._answer_limit
-        self.jetstream = JetStream(connection, timeout, self._config.cluster.stream_domain)
+        domain = self._config.cluster.stream_domain
+        self.jetstream = JetStream(connection, self._answer_limit, domain)
         replies = self.jetstream.reply_subject("a")
         connection.receive(f"{replies}.*", ACKNOWLEDGEMENTS_SID)
         self._sender.use_replies(f"{replies}.".encode())
@@ -167,7 +167,7 @@ class StreamSession:
 
     @property
     def _answer_limit(self) -> float:
-        """How many seconds a request of a node that has joined may take.
+        """How many seconds a request may take; while the node joins, later ones may take longer.
 
         Without a leader nothing answers. A new leader should be found soon.
         """
