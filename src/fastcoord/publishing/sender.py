@@ -36,6 +36,9 @@ BYTES_PER_WRITE = 128 * 1024
 DRAIN_PAUSE = 0.01
 """The seconds between two checks whether all events that were sent are confirmed."""
 
+IDLE_SECONDS = 0.0005
+"""How many seconds after its last flush a node counts as idle although batches are unconfirmed."""
+
 logger = logging.getLogger("fastcoord")
 
 
@@ -91,6 +94,7 @@ class Sender:
         self._is_draining = False
         self._is_refused = False
         self._is_flush_requested = False
+        self._flushed_at = 0.0
         self._refusals = 0
         self._silent_since = 0.0
         """When the lost connection last showed that its server was alive."""
@@ -115,17 +119,19 @@ class Sender:
             self._loop.call_soon(self._flush)
 
     def _is_idle(self) -> bool:
-        """Return whether an event can be sent at once: no other batch waits or is unconfirmed.
+        """Return whether an event can be sent at once: no other batch waits, and the last ones are
+        confirmed or were sent some time ago.
 
-        The event that is sent at once is unconfirmed for a while. Therefore the events that a busy
-        loop publishes after it are collected in one batch.
+        The events that a busy loop publishes after an event that was sent at once are collected in
+        one batch.
         """
         batcher, connection = self.batcher, self._connection
         return (
             connection is not None
             and connection.is_writable
             and not (self._is_held or self._is_draining)
-            and not (batcher.window or batcher.queue or batcher.resend)
+            and not (batcher.queue or batcher.resend)
+            and (not batcher.window or self._loop.time() - self._flushed_at >= IDLE_SECONDS)
         )
 
     def _flush_at_once(self) -> None:
@@ -147,6 +153,7 @@ class Sender:
     def _flush(self) -> None:
         """Seal the open batch, and send batches while the connection is writable."""
         self._is_flush_requested = False
+        self._flushed_at = self._loop.time()
         if self.pace.is_on and self._waits_for_pace():
             return
         self.batcher.begin_flush()
