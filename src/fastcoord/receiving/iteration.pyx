@@ -123,7 +123,7 @@ cdef class Iteration:
             self.until_pause = EVENTS_PER_ITERATION
 
     def __aiter__(self):
-        return self
+        return EventIteration(self)
 
     def __anext__(self):
         return self.next_step(False)
@@ -163,12 +163,32 @@ cdef class Iteration:
 
 
 @cython.final
+cdef class EventIteration:
+    """Iterate over events.
+
+    The interpreter calls the C function of this class for each event. For a subclass of
+    ``Iteration`` in Python, it would look up ``__anext__`` and call it as a method.
+    """
+
+    cdef Iteration iteration
+
+    def __init__(self, Iteration iteration not None):
+        self.iteration = iteration
+
+    def __aiter__(self):
+        return self
+
+    def __anext__(self):
+        return self.iteration.next_step(False)
+
+
+@cython.final
 cdef class BatchIteration:
     """Iterate over batches instead of events."""
 
     cdef Iteration iteration
 
-    def __init__(self, Iteration iteration):
+    def __init__(self, Iteration iteration not None):
         self.iteration = iteration
 
     def __aiter__(self):

@@ -43,9 +43,9 @@ class Subscription(Generic[T_co]):
 
     def __aiter__(self) -> AsyncIterator[T_co | Notice]:
         self._consumer.check_open()
-        # Return the compiled cursor itself, so that no Python code runs for each event.
-        cursor: AsyncIterator[Any] = self._consumer
-        return cursor
+        # Return a compiled object, so that no Python code runs for each event.
+        events: AsyncIterator[Any] = aiter(self._consumer)
+        return events
 
     def __anext__(self) -> Awaitable[T_co | Notice]:
         step: Awaitable[Any] = self._consumer.__anext__()
