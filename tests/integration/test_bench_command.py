@@ -1,24 +1,26 @@
 """``fastcoord bench`` as a process, on real servers."""
 
-import asyncio
 import json
-import os
-import pty
 import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
 from fastcoord.server import LocalServer
 from support.cluster.nodes import node_toml
+from support.cluster.plain_peer import PlainPeer
+from support.faults.frames import Frame
+from support.faults.freezing import freeze
+from support.faults.proxy import Proxy
+from support.oracles.sequence_header import read_header
 from support.processes.command import start
 from support.servers.certificates import Certificates
 from support.servers.unusable import unused_address
-from support.wait import until
 
 pytest.importorskip("hdrh", reason="the extra bench is not installed")
 
@@ -56,7 +58,10 @@ def test_result_accounts_for_events(result: Path) -> None:
     assert found["sent"] == found["received"] == found["expected"] == 600
     assert found["corrected"]["samples"] == 500
     assert found["publishers"][0]["confirmed"] == 600
-    assert found["publishers"][0]["memory_peak"] > 5_000_000
+    for side in (*found["publishers"], *found["subscribers"]):
+        assert side["memory_peak"] > 5_000_000
+        assert 0.01 < side["cpu_seconds"] < 2
+        assert side["event_loop"] == "asyncio"
     assert found["settings"]["capacity.client"] == 2048
 
 
@@ -84,6 +89,21 @@ def test_missed_objective_exits_with_1() -> None:
     assert done.returncode == 1, done.stderr
     assert "objective p50<1us: missed" in done.stdout
     assert "objective missed=0: met" in done.stdout
+
+
+def test_impossible_rate_exits_with_3() -> None:
+    done = bench("--rate", "50000000", "--seconds", "0.5", "--warm-up", "0")
+    assert done.returncode == 3
+    assert re.search(r"could not keep up: [\d,]+ of 25,000,000 events were published", done.stderr)
+
+
+def test_uvloop_runs_both_sides() -> None:
+    pytest.importorskip("uvloop")
+    done = bench("--rate", "200", "--loop", "uvloop", *SHORT, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    sides = [*found["publishers"], *found["subscribers"]]
+    assert {each["event_loop"] for each in sides} == {"uvloop"}
 
 
 def test_overflow_is_counted() -> None:
@@ -170,7 +190,17 @@ def test_consumer_stall_shows_in_both() -> None:
         (["--stall", "30"], "--seconds must be at least"),
         (["--mix", "AppEvent", "--protocol", "stalwart-0.15"], "has no AppEvent"),
         (["missing.toml"], "there is no such file"),
+        (["--seconds", "nan"], "is not a time"),
+        (["--stall", "-1"], "is not a time"),
+        (["--seconds", "0"], "--seconds must be above zero"),
+        (["--subject", "a b"], "is no subject"),
+        (["--json", "nowhere/a.json"], "there is no directory nowhere"),
+        (["--sweep", "capacity.client=8", "--csv", "."], "it is a directory"),
+        (["--json", "-", "--csv", "-"], "only one result"),
+        (["--objective", "p99<1.2.3ms"], "is not an objective"),
         (["compare", "one.json"], "compare takes two files"),
+        (["compare", __file__, __file__], "is not a result of fastcoord bench"),
+        (["compare", "one.json", "two.json", "--fail", "p99:1.2.3%"], "is not a limit"),
         (["compare", "one.json", "two.json"], "cannot be read"),
     ],
 )
@@ -226,6 +256,92 @@ def test_configured_subject_is_refused(tmp_path: Path, shared_server: LocalServe
     assert "must not use the subject of the cluster" in done.stderr
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_only_own_subjects_carry_messages(
+    tmp_path: Path, jetstream_server: LocalServer, stream: bool
+) -> None:
+    configured = {"subject": "stwt.agora", "presence_subject": "stwt.presence", "stream": "AGORA"}
+    config = config_file(tmp_path, node_toml(jetstream_server, cluster=configured))
+    words = ("--rate", "200", *SHORT, *(["--stream"] if stream else []))
+    async with (
+        PlainPeer(jetstream_server.url, ">") as peer,
+        start("bench", config, *words, directory=tmp_path) as command,
+    ):
+        assert await command.wait() == 0, command.err
+        await peer.flush()
+    subjects = {each.subject for each in peer.messages}
+    seen = {each for each in subjects if not each.startswith(("_INBOX.", "$JS."))}
+    assert seen
+    assert {each for each in seen if not each.startswith("fastcoord.bench.")} == set()
+    assert ("the configuration has a stream, but" in command.err) is not stream
+
+
+def test_url_instead_of_file_is_accepted(tmp_path: Path) -> None:
+    file = tmp_path / "result.json"
+    with LocalServer(users={"node": "hunter2"}) as server:
+        url = server.url.replace("://", "://node:hunter2@")
+        done = bench("--rate", "100", *SHORT, "--protocol", "fastcoord-1", url, "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    assert "hunter2" not in done.stdout + done.stderr + file.read_text()
+
+
+async def test_broken_connection_exits_with_3(tmp_path: Path, server: LocalServer) -> None:
+    config = config_file(tmp_path, node_toml(server))
+    words = ("bench", config, "--rate", "200", "--seconds", "8")
+    async with start(*words, directory=tmp_path) as command:
+        await command.prints("measuring")
+        server.kill()
+        server.start()
+        assert await command.wait() == 3
+    assert "the run is not valid: connections broke 2 times" in command.err
+
+
+async def test_lost_messages_end_run(tmp_path: Path, server: LocalServer) -> None:
+    lost: list[int] = []
+    messages = 0
+
+    def lose(frame: Frame) -> Frame | None:
+        nonlocal messages
+        numbers = read_header(frame.header)
+        if isinstance(numbers, tuple) and numbers[2]:
+            messages += 1
+            if messages % 20 == 0:
+                lost.append(numbers[2])
+                return None
+        return frame
+
+    async with Proxy(server.host, server.port) as proxy:
+        proxy.to_client.filter = lose
+        config = config_file(tmp_path, node_toml(proxy))
+        words = ("bench", config, "--rate", "200", "--lone", *SHORT, "--json", "-")
+        async with start(*words, directory=tmp_path) as command:
+            assert await command.wait() == 0, command.err
+    found = json.loads(command.out)
+    assert found["missed"] == found["reported"]["gap"] == sum(lost) > 5
+
+
+async def test_loss_without_number_ends_run(tmp_path: Path, server: LocalServer) -> None:
+    lost = 0
+
+    def lose(frame: Frame) -> Frame | None:
+        """Lose all messages after some time, also the heartbeats that would report how many."""
+        nonlocal lost
+        if frame.is_message and (lost or proxy.to_client.frames > 100):
+            lost += 1
+            return None
+        return frame
+
+    async with Proxy(server.host, server.port) as proxy:
+        proxy.to_client.filter = lose
+        config = config_file(tmp_path, node_toml(proxy, cluster={"heartbeat": "500ms"}))
+        words = ("bench", config, "--rate", "200", "--lone", *SHORT)
+        async with start(*words, directory=tmp_path) as command:
+            assert await command.wait() == 0, command.err
+    assert re.search(r"missed 1\d\d,", command.out), command.out
+    assert "reported as missed: without a number: 1 × gap" in command.out
+    assert "note: some events neither arrived nor were reported as missed" in command.out
+
+
 async def test_killed_server_exits_with_3(tmp_path: Path, server: LocalServer) -> None:
     config = config_file(tmp_path, node_toml(server, max_reconnects=0))
     words = ("bench", config, "--rate", "200", "--seconds", "30")
@@ -250,55 +366,33 @@ async def test_interrupt_prints_summary(tmp_path: Path) -> None:
     assert "Traceback" not in command.err
 
 
-async def test_terminal_is_left_clean() -> None:
-    leader, follower = pty.openpty()
-    resize(follower, 24, 100)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "fastcoord", "bench", "--rate", "500", "--seconds", "60"),
-        stdin=follower,
-        stdout=follower,
-        stderr=follower,
-        env={**os.environ, "TERM": "xterm", "COLUMNS": "", "LINES": ""},
-        start_new_session=True,
-    )
-    os.close(follower)
-    seen = bytearray()
-    loop = asyncio.get_running_loop()
-
-    def read() -> None:
-        try:
-            seen.extend(os.read(leader, 65536))
-        except OSError:  # the command has ended
-            loop.remove_reader(leader)
-
-    loop.add_reader(leader, read)
-    try:
-        await until(lambda: b"measuring" in seen)
-        resize(leader, 24, 40)
-        process.send_signal(signal.SIGWINCH)
-        narrow = len(seen)
-        await until(lambda: seen[narrow:].count(b"measuring") > 3)
-        text = seen[narrow:].decode(errors="replace")
-        lines = re.split(r"[\r\n]|\x1b\[[0-9;?]*[A-Za-z]", text)
-        assert max(len(line) for line in lines[2:]) <= 40
-        process.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(process.wait(), 60) == 130
-        await until(lambda: b"until Ctrl-C" in seen)
-    finally:
-        loop.remove_reader(leader)
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        os.close(leader)
-    assert seen.count(b"\x1b[?25h") >= seen.count(b"\x1b[?25l") > 0, "the cursor stays hidden"
+async def test_interrupt_ends_without_server(tmp_path: Path, server: LocalServer) -> None:
+    config = config_file(tmp_path, node_toml(server, capacity={"client": 8}))
+    words = ("bench", config, "--rate", "5000", "--lone", "--seconds", "60")
+    async with start(*words, directory=tmp_path) as command:
+        await command.prints("measuring")
+        await freeze(server)
+        command.process.send_signal(signal.SIGINT)
+        assert await command.wait() == 130
+        server.thaw()
+    # The publisher waits for the server, and its figures are printed all the same.
+    assert re.search(r"^sent [1-9]", command.out, re.M)
+    assert re.search(r"^publisher 1 ", command.out, re.M)
 
 
-def resize(terminal: int, rows: int, columns: int) -> None:
-    import fcntl
-    import struct
-    import termios
-
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+async def test_interrupted_sweep_prints_runs(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.csv"
+    words = ("bench", "--rate", "300", "--seconds", "3", "--warm-up", "0.2", "--csv", str(file))
+    sweep = ("--sweep", "capacity.client=64,128,256")
+    async with start(*words, *sweep, directory=tmp_path) as command:
+        await command.prints("capacity.client = 128: measuring")
+        command.process.send_signal(signal.SIGINT)
+        assert await command.wait() == 130
+    assert re.findall(r"^ +(\d+) .* ([\d.]+|not valid)$", command.out, re.M) == [
+        ("64", ANY),
+        ("128", "not valid"),
+    ]
+    assert len(file.read_text().splitlines()) == 3
 
 
 # ------------------------------------------------------------------------------------ compare

@@ -8,6 +8,7 @@ import fastcoord
 from fastcoord.tuning.event_data import NUMBERED_KINDS, NumberedEvents, event_bytes
 from fastcoord.tuning.load import Load, apply_settings, default_settings, parse_setting
 from fastcoord.tuning.objectives import parse_limit, parse_objectives
+from fastcoord.tuning.run import sampling_stride
 from fastcoord.tuning.subscribing import Ledger
 
 
@@ -30,6 +31,14 @@ def test_lists_are_due_together() -> None:
     assert load.group == 120
     assert load.due_at(0, 119) == 0 < load.due_at(0, 120)
     assert (load.events_per_publisher or 0) % 120 == 0
+
+
+@pytest.mark.parametrize("group", [1, 10, 50, 360])
+def test_samples_have_every_place_in_group(group: int) -> None:
+    stride = sampling_stride(1_000_000, group)
+    assert 10 <= stride <= 13
+    assert len({number % group for number in range(0, 100_000, stride)}) == group
+    assert sampling_stride(5, group) == 1
 
 
 def test_ledger_counts_exactly() -> None:

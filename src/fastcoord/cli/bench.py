@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastcoord.cli import load_options
 from fastcoord.cli.arguments import number
 from fastcoord.cli.measuring import INVALID, MISSED_OBJECTIVE, measure_until_interrupted
+from fastcoord.cli.outputs import check_outputs, write_output
 from fastcoord.cli.running import CommandFailed, WrongUsage
 from fastcoord.errors import ConfigError, FastcoordError
 
 if TYPE_CHECKING:
     import argparse
 
+    from fastcoord.cli.arguments import SentenceParser
     from fastcoord.tuning.load import Load
     from fastcoord.tuning.result import Result
 
@@ -40,15 +41,16 @@ Ctrl-C.
 """
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: SentenceParser) -> None:
     """Add the description and the arguments of the command."""
     parser.description = DESCRIPTION
     parser.add_argument(
         "file",
         nargs="*",
-        metavar="FILE",
-        help="the configuration, TOML or JSON; or: compare A.json B.json",
+        metavar="FILE|URL",
+        help="the configuration, TOML or JSON, or the URL of servers; or: compare A.json B.json",
     )
+    parser.words = "file"
     parser.add_argument(
         "--rate",
         type=number(float, 0.1, 100_000_000),
@@ -148,6 +150,7 @@ def run(arguments: argparse.Namespace) -> int:
         if len(words) > 1:
             raise WrongUsage("one configuration is enough")
         load = _load(arguments)
+        check_outputs(arguments.json, arguments.csv, arguments.hgrm)
         return _measure(arguments, words[0] if words else None, load)
     except WrongUsage:
         raise
@@ -167,10 +170,12 @@ def _load(arguments: argparse.Namespace) -> Load:
 
     if arguments.flat_out and arguments.rate is not None:
         raise WrongUsage("--flat-out and --rate exclude each other")
+    if arguments.sweep is not None and (arguments.json or arguments.hgrm):
+        raise WrongUsage("--sweep writes no --json and no --hgrm: use --csv")
     if arguments.flat_out and arguments.generator_stall:
         raise WrongUsage("--generator-stall needs --rate: without a schedule nothing is late")
-    if arguments.seconds <= 0 or arguments.warm_up < 0:
-        raise WrongUsage("--seconds must be above zero, and --warm-up must not be negative")
+    if not arguments.seconds:
+        raise WrongUsage("--seconds must be above zero")
     load = Load(
         rate=None if arguments.flat_out else arguments.rate or 1000.0,
         publishers=arguments.publishers,
@@ -191,7 +196,7 @@ def _load(arguments: argparse.Namespace) -> Load:
 
 
 def _measure(arguments: argparse.Namespace, file: str | None, load: Load) -> int:
-    from fastcoord.cli.bench_stream import stream_maker
+    from fastcoord.cli.bench_stream import note_unused_stream, stream_maker
     from fastcoord.cli.bench_sweep import measure_sweep
     from fastcoord.tuning.event_data import unsupported
     from fastcoord.tuning.run import Run
@@ -204,6 +209,7 @@ def _measure(arguments: argparse.Namespace, file: str | None, load: Load) -> int
             subject_prefix=arguments.subject,
             jetstream=arguments.stream,
         ) as target:
+            note_unused_stream(target.config, arguments.stream)
             protocol = target.config.cluster.protocol
             absent = unsupported(load.mix, protocol)
             if absent:
@@ -239,13 +245,8 @@ def _finish(arguments: argparse.Namespace, result: Result) -> int:
     print("\n".join(lines), file=sys.stderr if to_output else sys.stdout)
     for name, text in forms.items():
         where = getattr(arguments, name)
-        if where == "-":
-            sys.stdout.write(text())
-        elif where:
-            try:
-                Path(where).write_text(text(), encoding="utf-8")
-            except OSError as error:
-                raise WrongUsage(f"{where} cannot be written: {error.strerror}") from None
+        if where:
+            write_output(where, text())
     if result.interrupted:
         return 130
     for problem in result.problems:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from fastcoord import Config
     from fastcoord.tuning.run import StreamMaker
 
-__all__ = ["stream_maker", "temporary_stream"]
+__all__ = ["note_unused_stream", "stream_maker", "temporary_stream"]
 
 MAX_BYTES = 256 * 1024 * 1024
 MAX_AGE = 3600.0
@@ -28,6 +29,20 @@ MAX_AGE = 3600.0
 def stream_maker(is_wanted: bool) -> StreamMaker | None:
     """Return what makes the stream of a run, or ``None`` for plain NATS."""
     return temporary_stream if is_wanted else None
+
+
+def note_unused_stream(config: Config, is_wanted: bool) -> None:
+    """Print a note if the nodes of a configuration use a stream, and the runs do not.
+
+    :param config: the configuration.
+    :param is_wanted: whether the runs use a stream.
+    """
+    if config.cluster.stream is not None and not is_wanted:
+        print(
+            "fastcoord: the configuration has a stream, but these runs use plain NATS; --stream"
+            " measures with a stream of their own",
+            file=sys.stderr,
+        )
 
 
 @asynccontextmanager

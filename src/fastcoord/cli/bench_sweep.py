@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastcoord.cli.bench_stream import stream_maker
@@ -14,7 +13,7 @@ from fastcoord.cli.measuring import (
     ProgressLine,
     until_interrupted,
 )
-from fastcoord.cli.running import WrongUsage
+from fastcoord.cli.outputs import write_output
 from fastcoord.cli.tables import Table, plain_lines
 from fastcoord.tuning.objectives import judge
 from fastcoord.tuning.result import csv_text, metrics
@@ -37,10 +36,8 @@ def measure_sweep(arguments: argparse.Namespace, load: Load, target: Target) -> 
     :param load: the load of each run.
     :param target: the server.
     :return: the exit status.
-    :raises WrongUsage: an output of single runs was asked for.
+    :raises WrongUsage: the file for the results cannot be written.
     """
-    if arguments.json or arguments.hgrm:
-        raise WrongUsage("--sweep writes no --json and no --hgrm: use --csv")
     key, values = arguments.sweep
     make_stream = stream_maker(arguments.stream)
     runs = [
@@ -69,10 +66,8 @@ def measure_sweep(arguments: argparse.Namespace, load: Load, target: Target) -> 
     text = csv_text(*results)
     output = sys.stderr if arguments.csv == "-" else sys.stdout
     print("\n".join([f"{load_text(load)}; {target.name}", "", *_table(key, results)]), file=output)
-    if arguments.csv == "-":
-        sys.stdout.write(text)
-    elif arguments.csv:
-        Path(arguments.csv).write_text(text, encoding="utf-8")
+    if arguments.csv:
+        write_output(arguments.csv, text)
     if is_stopped:
         return 130
     return _status(results, arguments.objective)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
+import math
 from typing import TYPE_CHECKING, Any
 
 from fastcoord.cli.arguments import event_kind, number
+from fastcoord.cli.running import WrongUsage
 from fastcoord.config import _values
 from fastcoord.config._model import PROTOCOLS
 
@@ -27,21 +30,24 @@ __all__ = [
 ]
 
 MOST_NODES = 64
+LONGEST = 86_400.0
+"""Seconds that a duration may have."""
 
 
 def seconds(text: str) -> float:
     """Read a duration such as ``3s``, ``500ms`` or ``2m``; a number without unit is in seconds."""
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        pass
-    try:
-        value: Any = _values.duration(text)
-    except ValueError:
+        try:
+            value = _values.duration(text)
+        except ValueError:
+            value = math.nan
+    if not 0 <= value <= LONGEST:  # nan is outside as well
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a time such as 3 or 3s (seconds), 500ms or 2m"
-        ) from None
-    return float(value)
+            f"{text!r} is not a time such as 3 or 3s (seconds), 500ms or 2m, up to a day"
+        )
+    return value
 
 
 def size(text: str) -> int:
@@ -186,7 +192,12 @@ def add_server(parser: argparse.ArgumentParser) -> None:
 
 
 def style(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the fields of a ``Load`` that :func:`add_load` has read."""
+    """Return the fields of a ``Load`` that :func:`add_load` has read.
+
+    :raises WrongUsage: the event loop is not installed.
+    """
+    if arguments.loop == "uvloop" and importlib.util.find_spec("uvloop") is None:
+        raise WrongUsage("--loop uvloop needs uvloop: pip install 'fastcoord[uvloop]'")
     how = "lone" if arguments.lone else "list" if arguments.list else "loop"
     return {
         "mix": arguments.mix,

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastcoord.cli import load_options
 from fastcoord.cli.arguments import number
 from fastcoord.cli.measuring import INVALID, MISSED_OBJECTIVE
+from fastcoord.cli.outputs import check_outputs, write_output
 from fastcoord.cli.running import WrongUsage
 from fastcoord.errors import ConfigError, FastcoordError
 
 if TYPE_CHECKING:
     import argparse
 
+    from fastcoord.cli.arguments import SentenceParser
     from fastcoord.tuning.workload import Workload
 
 __all__ = ["configure", "run"]
@@ -39,16 +40,17 @@ not valid, 130 after Ctrl-C.
 DEFAULT_STATE = "fastcoord-tune.json"
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
+def configure(parser: SentenceParser) -> None:
     """Add the description and the arguments of the command."""
     parser.description = DESCRIPTION
     parser.add_argument(
         "file",
-        nargs="?",
-        metavar="FILE",
-        help="the configuration whose server and present capacities are used"
-        " (default: a bundled server and the defaults)",
+        nargs="*",
+        metavar="FILE|URL",
+        help="the configuration whose server and present capacities are used, or the URL of servers"
+        " (default: a bundled server and the default capacities)",
     )
+    parser.words = "file"
     parser.add_argument(
         "--rate",
         type=number(float, 0.1, 100_000_000),
@@ -135,10 +137,16 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.arithmetic and arguments.report:
         raise WrongUsage("--report shows measured runs: leave out --arithmetic")
+    if len(arguments.file) > 1:
+        raise WrongUsage("one configuration is enough")
+    if not arguments.seconds:
+        raise WrongUsage("--seconds must be above zero")
+    file = arguments.file[0] if arguments.file else None
     try:
         if arguments.arithmetic:
-            return _compute(arguments)
-        return _search(arguments)
+            return _compute(arguments, file)
+        check_outputs(arguments.state, arguments.report)
+        return _search(arguments, file)
     except WrongUsage:
         raise
     except ConfigError as error:
@@ -168,17 +176,17 @@ def _workload(arguments: argparse.Namespace, protocol: str) -> Workload:
     )
 
 
-def _compute(arguments: argparse.Namespace) -> int:
-    import fastcoord
+def _compute(arguments: argparse.Namespace, file: str | None) -> int:
     from fastcoord.cli.tune_text import advice_lines, needs_lines
+    from fastcoord.config import load_with_sources
     from fastcoord.tuning.advice import arithmetic_advice
     from fastcoord.tuning.load import default_settings, settings_of
     from fastcoord.tuning.sizing import DEFAULT_MAX_AGE, size_up
 
     present, protocol, store = default_settings(), arguments.protocol, "nats"
     max_age = DEFAULT_MAX_AGE
-    if arguments.file is not None:
-        config = fastcoord.load_config(arguments.file)
+    if file is not None:
+        config = load_with_sources(file)[0]
         present, protocol = settings_of(config), config.cluster.protocol
         store, max_age = config.cluster.coordinator, config.cluster.max_age
     workload = _workload(arguments, protocol)
@@ -191,8 +199,8 @@ def _compute(arguments: argparse.Namespace) -> int:
     return MISSED_OBJECTIVE if advice.problems else 0
 
 
-def _search(arguments: argparse.Namespace) -> int:
-    from fastcoord.cli.bench_stream import stream_maker
+def _search(arguments: argparse.Namespace, file: str | None) -> int:
+    from fastcoord.cli.bench_stream import note_unused_stream, stream_maker
     from fastcoord.cli.tune_text import advice_lines
     from fastcoord.cli.tuning_run import TuningRun
     from fastcoord.tuning.histograms import check_library
@@ -202,11 +210,12 @@ def _search(arguments: argparse.Namespace) -> int:
     check_library()
     try:
         with open_target(
-            arguments.file,
+            file,
             protocol=arguments.protocol,
             subject_prefix=arguments.subject,
             jetstream=arguments.stream,
         ) as target:
+            note_unused_stream(target.config, arguments.stream)
             workload = _workload(arguments, target.config.cluster.protocol)
             tuning = TuningRun(
                 workload,
@@ -235,10 +244,7 @@ def _search(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(advice_lines(workload, state.advice)))
     if arguments.report:
-        try:
-            Path(arguments.report).write_text(report_html(state), encoding="utf-8")
-        except OSError as error:
-            raise WrongUsage(f"{arguments.report} cannot be written: {error.strerror}") from None
+        write_output(arguments.report, report_html(state))
         print(f"fastcoord: the report is in {arguments.report}", file=sys.stderr)
     return MISSED_OBJECTIVE if state.advice.problems else 0
 

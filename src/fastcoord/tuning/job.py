@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 import fastcoord
+from fastcoord.config import load_with_sources
 from fastcoord.tuning.load import Load, apply_settings
 
 __all__ = [
@@ -24,7 +25,8 @@ __all__ = [
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The job of one process; it is sent on standard input, where nobody can read it.
 
-    :ivar file: the configuration file; empty if ``text`` is the configuration.
+    :ivar file: the configuration file, or the URL of servers; empty if ``text`` is the
+        configuration.
     :ivar settings: settings other than those of the configuration.
     :ivar subject: the subject of this run.
     :ivar stream: the JetStream stream of this run, or ``None`` on plain NATS.
@@ -59,7 +61,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         if self.text:
             config = fastcoord.parse_config(self.text, name="the bundled server")
         else:
-            config = fastcoord.load_config(self.file)
+            config = load_with_sources(self.file)[0]
         config = apply_settings(config, self.settings)
         replace = msgspec.structs.replace
         cluster = replace(
@@ -111,6 +113,7 @@ class PublisherResult(msgspec.Struct, frozen=True, kw_only=True):
     :ivar measured_seconds: from the end of the warm-up to the last call of ``publish``.
     :ivar late_at_end: seconds by which the last event was published later than scheduled.
     :ivar latest: the largest delay of any call, in seconds.
+    :ivar event_loop: the package of the event loop.
     """
 
     sent: int
@@ -127,6 +130,7 @@ class PublisherResult(msgspec.Struct, frozen=True, kw_only=True):
     late_at_end: float
     latest: float
     reconnects: int
+    event_loop: str = ""
     flush_problem: str | None = None
 
 
@@ -137,6 +141,7 @@ class SubscriberResult(msgspec.Struct, frozen=True, kw_only=True):
     :ivar reported: events that ``Missed`` reported, by cause.
     :ivar unknown_losses: ``Missed`` notices without a number, by cause.
     :ivar read_seconds: from the end of the warm-up until the last event was read.
+    :ivar event_loop: the package of the event loop.
     """
 
     received: int
@@ -154,6 +159,7 @@ class SubscriberResult(msgspec.Struct, frozen=True, kw_only=True):
     memory_peak: int
     high_water_messages: int
     reconnects: int
+    event_loop: str = ""
     ended_by_silence: bool
 
 

@@ -20,8 +20,8 @@ COMPARED = (
 )
 HIGHER_IS_BETTER = ("events/s", "messages/s")
 
-_OBJECTIVE = re.compile(r"\s*([a-z0-9./-]+)\s*(<=|>=|<|>|=)\s*([0-9.]+)\s*(us|ms|s|)\s*")
-_LIMIT = re.compile(r"\s*([a-z0-9./-]+)\s*:\s*([0-9.]+)\s*%?\s*")
+_OBJECTIVE = re.compile(r"\s*([a-z0-9./-]+)\s*(<=|>=|<|>|=)\s*(\d+(?:\.\d+)?)\s*(us|ms|s|)\s*")
+_LIMIT = re.compile(r"\s*([a-z0-9./-]+)\s*:\s*(\d+(?:\.\d+)?)\s*%?\s*")
 _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 

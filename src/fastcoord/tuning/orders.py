@@ -34,12 +34,14 @@ class Orders:
     """The lines on standard input.
 
     :ivar stopped: whether the run is to end now.
+    :ivar stopping: is set when the run is to end.
     :ivar total: how many events the publishers have sent, as soon as it is known.
     """
 
     def __init__(self) -> None:
         self.start: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.stopped = False
+        self.stopping = asyncio.Event()
         self.total: int | None = None
         self._reader = asyncio.StreamReader(limit=1 << 20)
         self._reading: asyncio.Task[None] | None = None
@@ -72,5 +74,6 @@ class Orders:
 
     def _stop(self) -> None:
         self.stopped = True
+        self.stopping.set()
         if not self.start.done():
             self.start.cancel()

@@ -12,9 +12,11 @@ from fastcoord.tuning.event_data import NumberedEvents
 from fastcoord.tuning.job import Progress, PublisherResult, Reply
 from fastcoord.tuning.orders import Orders, say, write_samples
 from fastcoord.tuning.ticker import Ticker
-from fastcoord.tuning.usage import memory_peak, processor_seconds, resident_bytes
+from fastcoord.tuning.usage import event_loop, memory_peak, processor_seconds, resident_bytes
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from fastcoord import Event, Node
     from fastcoord.tuning.job import Job
 
@@ -24,10 +26,16 @@ SHORTEST_TICK = 200_000
 """Nanoseconds between two checks of the schedule at the most frequent."""
 
 EVENTS_PER_CHECK = 256
-"""How many events are published as fast as possible between two looks at the clock."""
+"""How many events are published between two looks at the clock."""
+
+LONGEST_HOLD = 50_000_000
+"""Nanoseconds after which events that are late do not keep the event loop from other work."""
 
 PROGRESS_INTERVAL = 0.25
 FLUSH_TIMEOUT = 15.0
+
+STOP_TIMEOUT = 1.0
+"""Seconds that a stopped run waits for a call of ``publish``, and for the confirmation."""
 
 
 class Publisher:
@@ -77,11 +85,23 @@ class Publisher:
                 due = min(count, load.due(self.index, now - start))
                 if due > self.sent:
                     self.latest = max(self.latest, now - start - load.due_at(self.index, self.sent))
-                    await self._send(due)
+                    await self._send_due(due, give_up_at)
         if self.sent:
             last = load.due_at(self.index, self.sent - 1)
             self.late_at_end = max(0, time.monotonic_ns() - start - last)
             self.latest = max(self.latest, self.late_at_end)
+
+    async def _send_due(self, due: int, give_up_at: int) -> None:
+        """Publish what is due, unless the run is stopped or the time to give up has come."""
+        since = time.monotonic_ns()
+        while self.sent < due:
+            await self._send(min(due, self.sent + EVENTS_PER_CHECK))
+            now = time.monotonic_ns()
+            if now - since > LONGEST_HOLD:
+                await asyncio.sleep(0)
+                since = now
+                if self._orders.stopped or now > give_up_at:
+                    return
 
     async def flat_out(self, start: int) -> None:
         """Publish as fast as possible until the time is over."""
@@ -154,7 +174,7 @@ async def publish(job: Job, orders: Orders) -> None:
         showing = asyncio.create_task(_show(publisher, node))
         work = publisher.flat_out if load.rate is None else publisher.on_schedule
         try:
-            await work(start)
+            await _until_stopped(work(start), orders)
             end, used = time.monotonic_ns(), processor_seconds()
         finally:
             showing.cancel()
@@ -163,7 +183,7 @@ async def publish(job: Job, orders: Orders) -> None:
         else:  # the run was stopped within the warm-up
             measuring.cancel()
             begun, sent_before, used_before = end, publisher.sent, used
-        problem = await _flush(node)
+        problem = await _flush(node, STOP_TIMEOUT if orders.stopped else FLUSH_TIMEOUT)
         write_samples(job.samples, publisher.samples)
         stats = node.stats()
         say(
@@ -183,6 +203,7 @@ async def publish(job: Job, orders: Orders) -> None:
                     late_at_end=publisher.late_at_end / 1e9,
                     latest=publisher.latest / 1e9,
                     reconnects=stats.reconnects,
+                    event_loop=event_loop(),
                     flush_problem=problem,
                 )
             )
@@ -204,13 +225,33 @@ async def _show(publisher: Publisher, node: Node) -> None:
         say(Reply(progress=Progress(events=publisher.sent, waiting=node.stats().waiting)))
 
 
-async def _flush(node: Node) -> str | None:
+async def _until_stopped(work: Coroutine[None, None, None], orders: Orders) -> None:
+    """Publish until the end; if the run is stopped, do not wait for a server that does not answer.
+
+    :param work: publishes.
+    :param orders: stops the run.
+    """
+    working = asyncio.create_task(work)
+    stopping = asyncio.create_task(orders.stopping.wait())
+    try:
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({working}, timeout=STOP_TIMEOUT)
+        if working.done():
+            working.result()
+    finally:
+        stopping.cancel()
+        working.cancel()
+        await asyncio.wait({working, stopping})
+
+
+async def _flush(node: Node, timeout: float) -> str | None:
     """Wait for the confirmation of all events.
 
+    :param timeout: seconds.
     :return: why it did not arrive.
     """
     try:
-        await asyncio.wait_for(node.flush(), FLUSH_TIMEOUT)
+        await asyncio.wait_for(node.flush(), timeout)
     except (fastcoord.FastcoordError, TimeoutError, asyncio.TimeoutError) as error:
         # Events that capacity.client discarded during the flush are counted, they are no problem.
         stats = node.stats()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import re
 import secrets
 import sys
 import tempfile
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     StreamMaker = Callable[[Config, str], AbstractAsyncContextManager[str]]
 
-__all__ = ["Run", "RunState"]
+__all__ = ["Run", "RunState", "sampling_stride"]
 
 CONNECT_TIMEOUT = 30.0
 LEAD = 0.3
@@ -130,7 +132,7 @@ class Run:
             )
         return Result(
             started_at=started_at,
-            command=sys.argv[1:],
+            command=[_without_login(word) for word in sys.argv[1:]],
             machine=machine,
             load=self.load,
             settings={**settings_of(self._target.config), **self._settings},
@@ -148,7 +150,7 @@ class Run:
         count = load.events_per_publisher
         stride = FLAT_OUT_STRIDE
         if count is not None:
-            stride = -(-count * load.publishers // MAX_SAMPLES)
+            stride = sampling_stride(count * load.publishers, load.group)
         for role, number, processes in (
             ("subscribe", load.subscribers, self._subscribers),
             ("publish", load.publishers, self._publishers),
@@ -273,3 +275,21 @@ class Run:
     async def _end(self) -> None:
         everything = (*self._publishers, *self._subscribers)
         await asyncio.gather(*(each.end(END_TIMEOUT) for each in everything))
+
+
+def sampling_stride(events: int, group: int) -> int:
+    """Return every how many events of a publisher a sample is taken.
+
+    :param events: the events of the run.
+    :param group: how many events of one publisher are due at the same time. Samples must not all
+        have the same place in their group.
+    """
+    stride = max(1, -(-events // MAX_SAMPLES))
+    while math.gcd(stride, group) > 1:
+        stride += 1
+    return stride
+
+
+def _without_login(word: str) -> str:
+    """Replace user name and password in the URL of servers."""
+    return re.sub(r"://.*@", "://***@", word, flags=re.DOTALL)

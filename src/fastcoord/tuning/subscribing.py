@@ -14,7 +14,7 @@ from fastcoord import Missed, Notice
 from fastcoord.tuning.event_data import NumberedEvents
 from fastcoord.tuning.job import Progress, Reply, SubscriberResult
 from fastcoord.tuning.orders import Orders, say, write_samples
-from fastcoord.tuning.usage import memory_peak, processor_seconds, resident_bytes
+from fastcoord.tuning.usage import event_loop, memory_peak, processor_seconds, resident_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Ledger", "subscribe"]
 
-SILENCE = 3.0
-"""Seconds without an event after which missing events are no longer expected."""
+LONGEST_SILENCE = 15.0
+"""Seconds without an event after which missing events are no longer expected, at most."""
 
 PROGRESS_INTERVAL = 0.25
 GRACE = 0.1
@@ -161,7 +161,9 @@ async def subscribe(job: Job, orders: Orders) -> None:
             start = await orders.start
             measuring = asyncio.create_task(_note_begin(job, reader, start))
             stalling = asyncio.create_task(_stall(job, reader, start))
-            by_silence = await _wait_for_end(reader, reading, orders, node)
+            # A heartbeat reports that the last message is lost, and may itself be late.
+            silence = min(2 + 2 * job.config().cluster.heartbeat, LONGEST_SILENCE)
+            by_silence = await _wait_for_end(reader, reading, orders, node, silence)
             used = processor_seconds()
         finally:
             reading.cancel()
@@ -207,15 +209,17 @@ def _result(
         memory_peak=memory_peak(),
         high_water_messages=max(each.high_water_messages for each in stats.subscriptions),
         reconnects=stats.reconnects,
+        event_loop=event_loop(),
         ended_by_silence=by_silence,
     )
 
 
 async def _wait_for_end(
-    reader: Reader, reading: asyncio.Task[None], orders: Orders, node: Node
+    reader: Reader, reading: asyncio.Task[None], orders: Orders, node: Node, silence: float
 ) -> bool:
     """Wait until every event was received or reported as missed, or until nothing arrives.
 
+    :param silence: seconds without an event after which missing events are no longer expected.
     :return: whether events were neither received nor reported.
     """
     ledger = reader.ledger
@@ -233,7 +237,7 @@ async def _wait_for_end(
         if ledger.distinct + reported >= orders.total:
             await asyncio.sleep(GRACE)
             return False
-        if time.monotonic_ns() - reader.last_read > SILENCE * 1e9:
+        if time.monotonic_ns() - reader.last_read > silence * 1e9:
             return True
     if reading.done() and not orders.stopped:
         await reading  # raises what ended the subscription

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import fastcoord
+from fastcoord.config import load_with_sources
+from fastcoord.config._settings import CLUSTER
 from fastcoord.tuning.load import NotMeasured
 
 if TYPE_CHECKING:
@@ -19,18 +21,22 @@ DEFAULT_PREFIX = "fastcoord.bench"
 class Target:
     """Where a run takes place.
 
-    :param file: the configuration file; empty for the bundled server.
+    :param file: the configuration file, or the URL of servers; empty for the bundled server.
     :param text: the configuration of the bundled server.
     :param subject_prefix: the subject of a run is this prefix, a dot and a random word.
     :raises ConfigError: the configuration has a problem.
-    :raises ValueError: the subject of the configuration has this prefix.
+    :raises ValueError: the prefix is no subject, or that of the configuration begins with it.
     """
 
     def __init__(self, *, file: str = "", text: str = "", subject_prefix: str = "") -> None:
         self.file = file
         self.text = text
         self.subject_prefix = subject_prefix or DEFAULT_PREFIX
-        self.config = fastcoord.parse_config(text) if text else fastcoord.load_config(file)
+        self.config = fastcoord.parse_config(text) if text else load_with_sources(file)[0]
+        try:
+            CLUSTER["subject"].read(self.subject_prefix)
+        except ValueError as error:
+            raise ValueError(f"the prefix {self.subject_prefix!r} is no subject: {error}") from None
         configured = self.config.cluster.subject
         if configured == self.subject_prefix or configured.startswith(f"{self.subject_prefix}."):
             raise ValueError(
@@ -65,7 +71,7 @@ def open_target(
 ) -> Iterator[Target]:
     """Use the server of a configuration, or start a bundled one.
 
-    :param file: the configuration file; ``None`` for a bundled server.
+    :param file: the configuration file, or the URL of servers; ``None`` for a bundled server.
     :param protocol: the protocol on the bundled server.
     :param subject_prefix: see :class:`Target`.
     :param jetstream: whether the bundled server has JetStream.

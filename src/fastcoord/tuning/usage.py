@@ -1,11 +1,17 @@
-"""CPU time and memory of a process."""
+"""CPU time, memory and event loop of a process."""
 
 from __future__ import annotations
 
+import asyncio
 import resource
 from pathlib import Path
 
-__all__ = ["memory_peak", "processor_seconds", "resident_bytes"]
+__all__ = ["event_loop", "memory_peak", "processor_seconds", "resident_bytes"]
+
+
+def event_loop() -> str:
+    """Return the package of the running event loop, for example ``"uvloop"``."""
+    return type(asyncio.get_running_loop()).__module__.partition(".")[0]
 
 
 def processor_seconds() -> float:
