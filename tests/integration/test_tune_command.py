@@ -15,10 +15,10 @@ import pytest
 
 from fastcoord.server import LocalServer
 from support.cluster.nodes import node_toml
-from support.processes.command import start
+from support.servers.certificates import Certificates
 from support.servers.unusable import unused_address
 
-pytest.importorskip("hdrh", reason="the extra bench is not installed")
+hdrh = pytest.importorskip("hdrh.histogram", reason="the extra bench is not installed")
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 LOAD = ("--rate", "400", "--lone", "--stall", "0.5")
@@ -43,12 +43,35 @@ LONG = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a search whose present capacity is too small: state, report and output."""
+    """The folder of a search whose present capacity is too small: state, report and output.
+
+    The search was interrupted in its third run, and resumed.
+    """
     folder = tmp_path_factory.mktemp("tune")
+    words = ("node.toml", *LOAD, *QUICK, "--report", "report.html")
     with LocalServer() as server:
         text = node_toml(server, capacity={"subscription": 20})
         (folder / "node.toml").write_text(text)
-        done = tune("node.toml", *LOAD, *QUICK, "--report", "report.html", cwd=folder)
+        interrupted = subprocess.Popen(
+            [sys.executable, "-m", "fastcoord", "tune", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+        )
+        assert interrupted.stderr is not None
+        for line in interrupted.stderr:
+            if line.startswith("run 3,"):
+                break
+        interrupted.send_signal(signal.SIGINT)
+        output, errors = interrupted.communicate(timeout=60)
+        assert (interrupted.returncode, output) == (130, "")
+        assert "interrupted after 2 runs; continue with the same options and --resume" in errors
+        assert not (folder / "report.html").exists()
+        (folder / "kept.json").write_bytes((folder / "fastcoord-tune.json").read_bytes())
+        other = tune(*words, "--resume", "--burst", "5", cwd=folder)
+        assert (other.returncode, "is of another load" in other.stderr) == (2, True)
+        done = tune(*words, "--resume", cwd=folder)
     assert done.returncode == 0, done.stderr
     (folder / "output.txt").write_text(done.stdout)
     return folder
@@ -67,13 +90,18 @@ def test_search_recommends_enough(searched: Path) -> None:
     assert 200 <= int(block[1]) <= 1200
     assert "Confirmed by runs with these settings." in output
     assert "capacity.client" in output.partition("These settings did not matter:")[2]
+    row = re.search(r"^capacity\.subscription +20 .* ([\d.]+) x ", output, re.M)
+    found = next(e for e in state(searched)["advice"]["findings"] if e["matters"])
+    assert row is not None
+    assert float(row[1]) == round(found["recommended"] / found["failing"], 1) > 1.5
+    assert re.search(r"^Memory of the queues of one node .* at most 9\d MB\.$", output, re.M)
 
 
 @LONG
 def test_small_load_needs_no_change(tmp_path: Path) -> None:
     done = tune("--rate", "100", "--lone", "--stall", "0.3", *QUICK, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "The present settings suffice. There is nothing to change." in done.stdout
+    assert "The defaults suffice. There is nothing to change." in done.stdout
     assert "Confirmed" in done.stdout
 
 
@@ -92,6 +120,9 @@ def test_missed_objective_exits_with_1(tmp_path: Path) -> None:
         (["--rate", "5", "--resume"], "there is no fastcoord-tune.json to resume"),
         (["--rate", "5", "--arithmetic", "--report", "a.html"], "leave out --arithmetic"),
         (["missing.toml", "--rate", "5"], "there is no such file"),
+        (["a.toml", "--rate", "5", "b.toml"], "one configuration is enough"),
+        (["--rate", "5", "--seconds", "0"], "--seconds must be above zero"),
+        (["--rate", "5", "--report", "nowhere/a.html"], "there is no directory nowhere"),
     ],
 )
 def test_wrong_usage_exits_with_2(words: list[str], said: str, tmp_path: Path) -> None:
@@ -115,29 +146,76 @@ def test_dead_server_exits_with_3(tmp_path: Path) -> None:
     assert "ConnectError" in done.stderr
 
 
-def runs_in(file: str) -> list[Any]:
-    return list(json.loads(Path(file).read_bytes())["runs"])
+def test_wrong_certificate_exits_with_3(tmp_path: Path, certificates: Certificates) -> None:
+    with LocalServer(tls=certificates.server.tls()) as server:
+        (tmp_path / "node.toml").write_text(node_toml(server, tls={"enable": True}))
+        done = tune("node.toml", *LOAD, cwd=tmp_path)
+    assert done.returncode == 3
+    assert "TlsError" in done.stderr
 
 
-@LONG
-async def test_interrupted_search_resumes(tmp_path: Path) -> None:
-    file = str(tmp_path / "state.json")
-    words = ("tune", *LOAD, *QUICK, "--state", file)
-    async with start(*words, directory=tmp_path) as command:
-        await command.prints("run 3,")
-        command.process.send_signal(signal.SIGINT)
-        assert await command.wait() == 130
-    assert "--resume" in command.err
-    kept = runs_in(file)
+def test_outage_with_tls_exits_with_3(tmp_path: Path, certificates: Certificates) -> None:
+    with LocalServer(tls=certificates.server.tls()) as server:
+        tls = {"enable": True, "ca_file": str(certificates.ca)}
+        (tmp_path / "node.toml").write_text(node_toml(server, tls=tls))
+        done = tune("node.toml", "--rate", "100", "--outage", "1", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "an outage cannot be made on a TLS connection" in done.stderr
+
+
+def test_missing_right_exits_with_3(tmp_path: Path) -> None:
+    rights = """
+    authorization { users: [{
+        user: node, password: secret, permissions: { publish: { deny: ["fastcoord.bench.>"] } }
+    }] }
+    """
+    with LocalServer(extra_config=rights) as server:
+        text = node_toml(server, user="node", password="secret")
+        (tmp_path / "node.toml").write_text(text)
+        done = tune("node.toml", *LOAD, cwd=tmp_path)
+    assert done.returncode == 3
+    assert "PermissionDenied" in done.stderr
+    assert "fastcoord.bench." in done.stderr
+
+
+WITHOUT_EXTRAS = """
+import sys
+for name in ("hdrh", "nats_server", "rich", "uvloop"):
+    sys.modules[name] = None
+from fastcoord.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["tune", "--arithmetic", "--rate", "30000", "--lone", "--stall", "3"], 0, "140000"),
+        (["tune", "--rate", "10"], 3, "pip install 'fastcoord[bench]'"),
+        (["bench", "--rate", "10"], 3, "pip install 'fastcoord[bench]'"),
+        (["bench", "--loop", "uvloop"], 2, "pip install 'fastcoord[uvloop]'"),
+    ],
+)
+def test_only_runs_need_extras(words: list[str], code: int, said: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTRAS, *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == code, done.stderr
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_resumed_search_keeps_runs(searched: Path) -> None:
+    kept = json.loads((searched / "kept.json").read_bytes())["runs"]
+    runs = state(searched)["runs"]
     assert len(kept) == 2
-    async with start(*words, "--resume", directory=tmp_path) as command:
-        assert await command.wait() == 0, command.err
-    runs = runs_in(file)
     assert [run for run in runs if run in kept] == kept
-    assert len(runs) > 2
-    async with start(*words, "--resume", "--burst", "5", directory=tmp_path) as command:
-        assert await command.wait() == 2
-    assert "is of another load" in command.err
+    assert len(runs) > 5
 
 
 # ------------------------------------------------------------------------------------- report
@@ -150,14 +228,32 @@ def test_report_refers_to_nothing(searched: Path) -> None:
     assert "{{" not in text.partition('id="data"')[0]
 
 
-CHECKS = """
+CHECKS = r"""
 <script>
 const found = {errors: window.foundErrors};
 found.charts = Object.fromEntries(window.reportPlots.map(({id, plot}) => [id, plot.data]));
-found.drawn = window.reportPlots.every(({plot}) => {
-  const {ctx} = plot, {width, height} = ctx.canvas;
-  return ctx.getImageData(0, 0, width, height).data.some((each) => each !== 0);
-});
+const asPixel = (name) => {
+  const {style} = document.body.appendChild(document.createElement("i"));
+  style.color = `var(${name})`;
+  return getComputedStyle(document.body.lastChild).color.match(/\d+/g).join();
+};
+const recommended = asPixel("--d");
+const {charts} = JSON.parse(document.getElementById("data").textContent);
+found.drawn = true;
+found.marked = [];
+for (const {id, plot} of window.reportPlots) {
+  const {ctx, bbox} = plot, {width, height} = ctx.canvas;
+  const {data} = ctx.getImageData(0, 0, width, height);
+  found.drawn &&= data.some((each) => each !== 0);
+  const chart = charts.find((each) => each.id === id);
+  if (!chart) continue;
+  const at = Math.round(plot.valToPos(chart.marks.recommended, "x", true));
+  const colorAt = (x, y) => data.slice(4 * (y * width + x), 4 * (y * width + x) + 3).join();
+  let hits = 0;
+  for (let y = bbox.top; y < bbox.top + bbox.height; y++)
+    hits += [at - 1, at].some((x) => colorAt(x, y) === recommended);
+  found.marked.push(hits / bbox.height);
+}
 const column = (index) =>
   [...document.querySelectorAll("#runs tbody tr")].map((row) => row.cells[index].textContent);
 const headers = [...document.querySelectorAll("#runs th button")];
@@ -168,6 +264,9 @@ headers[9].click();
 found.descending = column(9);
 found.sorted = headers[9].parentElement.getAttribute("aria-sort");
 found.wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
+found.marks = [...document.querySelectorAll(".marks")].map((each) =>
+  [...each.children].map((mark) => mark.textContent));
+found.background = getComputedStyle(document.body).backgroundColor;
 found.toml = document.getElementById("toml").textContent;
 const made = document.createElement("pre");
 made.id = "found";
@@ -185,6 +284,19 @@ for (const name of ["error", "warn"]) {
 }
 </script>
 """
+
+
+VARIED = {"capacity.subscription": "stall"}
+
+
+def points_of(runs: list[Any], key: str, purpose: str) -> dict[int, Any]:
+    """Return the results of the runs that varied a setting, by its value."""
+    return {
+        run["settings"][key]: run["result"]
+        for run in runs
+        if run["varied"].startswith(f"{key} = ")
+        or (run["purpose"] == purpose and run["varied"] == "confirm")
+    }
 
 
 def browse(page: Path, width: int, *words: str) -> subprocess.CompletedProcess[str]:
@@ -226,22 +338,33 @@ def test_report_works_in_browser(searched: Path, tmp_path: Path, width: int) -> 
     assert found["wide"] is False
     assert found["toml"].startswith('[store."nats"]\ncapacity.subscription = ')
 
-    runs = state(searched)["runs"]
-    stalls = [
-        run
-        for run in runs
-        if run["varied"].startswith("capacity.subscription = ")
-        or (run["purpose"] == "stall" and run["varied"] == "confirm")
-    ]
-    points = {run["settings"]["capacity.subscription"]: run["result"] for run in stalls}
-    x, missed = found["charts"]["capacity.subscription:missed"]
-    assert x == sorted(points)
-    assert missed == [points[value]["missed"] for value in x]
-    assert missed[0] > 0 == missed[-1]
-    x, events, latency = found["charts"]["capacity.subscription:speed"]
-    assert events == [points[value]["events_per_second"] for value in x]
-    assert latency == [points[value]["corrected"]["percentiles"]["99"] for value in x]
-    assert len(found["charts"]["histogram"]) >= 3
+    assert found["background"] == "rgb(255, 255, 255)"
+
+    kept = state(searched)
+    runs = kept["runs"]
+    charts = found["charts"]
+    for key, purpose in VARIED.items():
+        points = points_of(runs, key, purpose)
+        x, events, latency = charts.pop(f"{key}:speed")
+        assert x == sorted(points)
+        assert events == [points[value]["events_per_second"] for value in x]
+        assert latency == [points[value]["corrected"]["percentiles"]["99"] for value in x]
+        if purpose == "stall":
+            x, missed = charts.pop(f"{key}:missed")
+            assert x == sorted(points)
+            assert missed == [points[value]["missed"] for value in x]
+            assert missed[0] > 0 == missed[-1]
+    curves = charts.pop("histogram")
+    assert charts == {}
+    for run, drawn in zip([r for r in runs if r["varied"] == "confirm"], curves[1::2], strict=True):
+        histogram = hdrh.HdrHistogram.decode(run["result"]["corrected"]["histogram"])
+        highest = max(value for value in drawn if value is not None)
+        assert highest == histogram.get_max_value() / 1e6
+
+    # The colour of the recommendation has a line in each chart, and the legend has its value.
+    assert min(found["marked"]) > 0.7
+    advised = next(e for e in kept["advice"]["findings"] if e["matters"])["recommended"]
+    assert ["default: 65,536", f"recommended: {advised:,}", "present: 20"] in found["marks"]
 
     assert found["headers"][9] == "sent"
     numbers = [int(each.replace(",", "")) for each in found["ascending"]]

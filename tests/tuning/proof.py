@@ -81,5 +81,5 @@ def test_recommended_client_bridges_outage(tmp_path: Path) -> None:
 def test_defaults_suffice_for_small_load(tmp_path: Path) -> None:
     load = ("--rate", "200", "--lone", "--nowait", "--stall", "3", "--outage", "1")
     done = fastcoord("tune", *load, "--minutes", MINUTES, folder=tmp_path)
-    assert "The present settings suffice. There is nothing to change." in done.stdout
+    assert "The defaults suffice. There is nothing to change." in done.stdout
     assert missed(tmp_path, *load[:4], "--stall", "3", "--seconds", "7") == 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastcoord.cli.tables import Table, plain_lines
 from fastcoord.tuning.advice import toml_block
-from fastcoord.tuning.wording import workload_text
+from fastcoord.tuning.wording import margin_text, verdict_text, workload_text
 
 if TYPE_CHECKING:
     from fastcoord.tuning.advice import Advice
@@ -36,18 +36,16 @@ def needs_lines(workload: Workload, sizing: Sizing) -> list[str]:
 def advice_lines(workload: Workload, advice: Advice) -> list[str]:
     """Format a recommendation, the TOML first."""
     lines = [f"For {workload_text(workload)}:", ""]
-    if advice.defaults_suffice:
-        lines += ["The present settings suffice. There is nothing to change.", ""]
-    else:
-        where = "Put these lines into the sections of the configuration"
-        lines += [f"{where}, instead of lines with the same keys:", "", toml_block(advice), ""]
+    lines += [verdict_text(advice), ""]
+    if not advice.defaults_suffice:
+        lines += [toml_block(advice), ""]
     rows = tuple(
         (
             each.key,
             f"{each.present:,}",
             f"{each.recommended:,}",
             "" if each.minimum is None else f"{each.minimum:,}",
-            _margin(each.recommended, each.failing),
+            margin_text(each),
             each.reason,
         )
         for each in advice.findings
@@ -71,8 +69,3 @@ def advice_lines(workload: Workload, advice: Advice) -> list[str]:
     elif advice.is_confirmed is None:
         lines.append("Computed, not measured; without --arithmetic, runs confirm it.")
     return lines
-
-
-def _margin(recommended: int, failing: int | None) -> str:
-    """Return how many times larger the recommendation is than a value that failed."""
-    return f"{recommended / failing:,.1f} x" if failing else ""

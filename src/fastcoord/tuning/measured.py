@@ -53,7 +53,9 @@ class Plan(NamedTuple):
 PLANS = (
     Plan("capacity.subscription", "stall", "a stall"),
     Plan("capacity.client", "outage", "an outage"),
+    Plan("capacity.subscription-bytes", "stall", "a stall"),
 )
+"""In the order of the search: the bytes of a subscription follow from its messages."""
 
 
 def is_good(result: Result) -> bool:

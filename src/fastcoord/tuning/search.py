@@ -1,13 +1,15 @@
 """Search capacities by measured runs: coarse first, then closer, then a run that confirms.
 
-A capacity that has to ride something out (``capacity.subscription`` a stall, ``capacity.client`` an
-outage) has a smallest value that succeeds. The search begins at the arithmetic, finds a value that
-succeeds and one that fails, and halves the interval between them. The other capacities are tried
-at a smaller and a larger value; they matter only if a run is clearly better.
+A capacity that has to ride something out (``capacity.subscription`` and its bytes a stall,
+``capacity.client`` an outage) has a smallest value that succeeds. The search begins at the
+arithmetic and narrows the interval between a value that fails and one that succeeds. The other
+capacities are tried at a smaller and a larger value. They matter only if a run is clearly better;
+then values around it are tried as well.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +29,16 @@ from fastcoord.tuning.measured import (
 )
 from fastcoord.tuning.objectives import judge, parse_objectives
 from fastcoord.tuning.result import Result
-from fastcoord.tuning.sizing import MARGIN, Sizing, memory_bound, rounded_up
+from fastcoord.tuning.sizing import (
+    MARGIN,
+    SMALLEST,
+    Sizing,
+    keep_memory_limit,
+    memory_bound,
+    rounded_up,
+    smallest_settings,
+)
+from fastcoord.tuning.threshold import NoneSuffices, find_bracket
 from fastcoord.tuning.workload import SHORTEST_RUN
 
 if TYPE_CHECKING:
@@ -38,13 +49,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SWEPT", "Search", "Stopped"]
 
-
-CLOSE_ENOUGH = 1.15
-"""The search ends when the failing and the succeeding value differ by this factor."""
-
-MOST_DOUBLINGS = 4
 SWEPT = ("capacity.read-buffer", "capacity.batch-bytes")
 FACTORS = (0.25, 4)
+CLOSER_FACTORS = (0.5, 2)
 
 
 class Stopped(Exception):
@@ -95,6 +102,7 @@ class Search:
         self._finished = {run_key(each): each for each in finished or []}
         self._findings: dict[str, Finding] = {}
         self._needs: dict[str, int] = {}
+        self._smallest: dict[str, int] = {}
         self._settings = dict(present)
         if self.sizing.max_age is not None:
             self._settings["max-age"] = self.sizing.max_age
@@ -108,11 +116,8 @@ class Search:
         """
         for plan in PLANS:
             await self._ride_out(plan)
-        self._bound_bytes()
         await self._sweep()
-        if self._workload.memory is not None:
-            self._reduce()
-        problems = [*self.sizing.problems, *await self._confirm()]
+        problems = [*self._reduce(), *await self._confirm()]
         findings = [self._findings[key] for key in self._present if key in self._findings]
         return Advice(
             findings=findings,
@@ -130,30 +135,41 @@ class Search:
         if not getattr(self._workload, plan.purpose):
             self._keep(key, f"the load has no {plan.purpose} to ride out")
             return
-        first = await self._try(plan.purpose, key, present)
-        start = self._start_of(plan, first)
-        if first.is_good:
-            failing, minimum = await self._find_failing(plan, min(start, present), present)
-        else:
-            failing, minimum = await self._find_minimum(plan, present, start)
-        failing, minimum = await self._bisect(plan, failing, minimum)
+        what = f"{plan.what} of {getattr(self._workload, plan.purpose):g} s"
+        is_good = await self._is_present_good(plan)
+        start = self._start_of(plan, is_good)
+
+        async def suffices(value: int) -> bool:
+            return (await self._try(plan.purpose, key, value)).is_good
+
+        try:
+            failing, minimum = await find_bracket(
+                suffices, self._has_time, present=present, is_present_good=is_good, start=start
+            )
+        except NoneSuffices as error:
+            raise NotMeasured(
+                f"{what} is not ridden out with {key} = {error.value:,}: another bound is reached"
+                " first"
+            ) from None
         # Without time for a smaller value, the need is the one with which the search would begin.
-        is_measured = not first.is_good or minimum < present
+        is_measured = not is_good or minimum < present
         need = minimum if is_measured else min(start, present)
         wanted = need * MARGIN
         if plan.purpose == "outage":
             # The backoff is random: the measured runs may have reconnected sooner than others will.
             wanted = max(wanted, self.sizing.needs.client)
-        matters = not first.is_good or wanted > present
+        matters = not is_good or wanted > present
         recommended = rounded_up(wanted) if matters else present
-        what = f"{plan.what} of {getattr(self._workload, plan.purpose):g} s"
         if not matters:
             reason = f"the present value rides out {what} with a margin of {present / need:,.1f}"
         elif wanted > need * MARGIN:
             reason = f"{what} needs {need:,}, and more with the longest wait to reconnect"
         else:
             reason = f"{what} needs {need:,}; {MARGIN:g} times as much is recommended"
+        if not is_measured:
+            reason += " (computed: no time was left)"
         self._needs[key] = need
+        self._smallest[key] = max(SMALLEST[key], rounded_up(wanted))
         self._findings[key] = Finding(
             key=key,
             present=present,
@@ -165,74 +181,28 @@ class Search:
         )
         self._settings[key] = recommended
 
-    def _start_of(self, plan: Plan, first: Measured) -> int:
+    async def _is_present_good(self, plan: Plan) -> bool:
+        """Return whether the present value succeeds, by a run unless one has shown it already."""
+        settings = {**self._settings, plan.key: self._present[plan.key]}
+        for run in self.runs:
+            if run.purpose == plan.purpose and run.settings == settings:
+                return run.is_good
+        if plan.key == "capacity.subscription-bytes" and not self._has_time():
+            return bool(self._start_of(plan, True) * MARGIN <= self._present[plan.key])
+        return (await self._try(plan.purpose, plan.key, self._present[plan.key])).is_good
+
+    def _start_of(self, plan: Plan, is_present_good: bool) -> int:
         """Return the value at which the search starts: measured, if it can be, or computed."""
-        if plan.purpose == "stall" and first.is_good:
-            return max(1, first.result.high_water_messages)
+        stalls = [each.result for each in self.runs if each.purpose == "stall"]
+        if plan.key == "capacity.subscription-bytes":
+            size = max(each.bytes_per_message for each in stalls)
+            return math.ceil(self._needs["capacity.subscription"] * size)
+        if plan.purpose == "stall" and is_present_good:
+            return max(1, *(each.high_water_messages for each in stalls))
         need = self.sizing.needs
         return rounded_up(need.subscription if plan.purpose == "stall" else need.client)
 
-    async def _find_minimum(self, plan: Plan, failing: int, start: int) -> tuple[int, int]:
-        """Double a value until it succeeds.
-
-        :return: the largest value that failed, and one that succeeded.
-        """
-        value = max(start, failing + 1)
-        for _ in range(MOST_DOUBLINGS):
-            if (await self._try(plan.purpose, plan.key, value)).is_good:
-                return failing, value
-            failing, value = value, value * 2
-        raise NotMeasured(
-            f"{plan.what} of {getattr(self._workload, plan.purpose):g} s is not ridden out with"
-            f" {plan.key} = {failing:,}: another bound is reached first"
-        )
-
-    async def _find_failing(self, plan: Plan, start: int, good: int) -> tuple[int, int]:
-        """Halve a value until it fails.
-
-        :return: the value that failed (0 if none did), and the smallest that succeeded.
-        """
-        value = start
-        while value >= 1 and self._has_time():
-            if not (await self._try(plan.purpose, plan.key, value)).is_good:
-                return value, good
-            good, value = value, value // 2
-        return 0, good
-
-    async def _bisect(self, plan: Plan, failing: int, good: int) -> tuple[int, int]:
-        while good > max(failing * CLOSE_ENOUGH, failing + 1) and failing and self._has_time():
-            middle = int((failing * good) ** 0.5)
-            if middle in (failing, good):
-                break
-            if (await self._try(plan.purpose, plan.key, middle)).is_good:
-                good = middle
-            else:
-                failing = middle
-        return failing, good
-
     # ------------------------------------------------------------------------ other bounds
-
-    def _bound_bytes(self) -> None:
-        """Set ``capacity.subscription-bytes`` from the measured size of messages."""
-        key = "capacity.subscription-bytes"
-        present = self._present[key]
-        stalls = [each.result for each in self.runs if each.purpose == "stall"]
-        if not stalls:
-            self._keep(key, "the load has no stall to ride out")
-            return
-        messages = self._needs["capacity.subscription"]
-        need = int(messages * max(each.bytes_per_message for each in stalls))
-        matters = need * MARGIN > present
-        wanted = rounded_up(need * MARGIN) if matters else present
-        self._findings[key] = Finding(
-            key=key,
-            present=present,
-            recommended=wanted,
-            minimum=need,
-            matters=matters,
-            reason=f"{messages:,} waiting messages have {need:,} bytes",
-        )
-        self._settings[key] = wanted
 
     async def _sweep(self) -> None:
         base = await self._try("steady", "", None)
@@ -241,18 +211,20 @@ class Search:
                 self._keep(key, "not to be varied")
                 continue
             present = self._present[key]
-            found = [(present, base)]
-            for factor in FACTORS:
-                value = max(1024, int(present * factor))
-                if self._has_time():
-                    found.append((value, await self._try("steady", key, value)))
-            best, which = min(found, key=lambda each: cost(each[1].result))
-            matters = best != present and is_clearly_better(which.result, base.result)
+            tried = {present: base}
+            await self._try_multiples(key, present, FACTORS, tried)
+            best = min(tried, key=lambda value: cost(tried[value].result))
+            matters = best != present and is_clearly_better(tried[best].result, base.result)
             if matters:  # once more, because single runs differ
                 again = await self._try("steady", key, best, repeat=1)
                 matters = is_clearly_better(again.result, base.result)
-            tried = " and ".join(f"{value:,}" for value, _ in found[1:])
-            same = f"no clear difference with {tried}" if tried else "not tried: no time was left"
+            if matters:
+                await self._try_multiples(key, best, CLOSER_FACTORS, tried)
+                closest = min(tried, key=lambda value: cost(tried[value].result))
+                if is_clearly_better(tried[closest].result, tried[best].result):
+                    best = closest
+            others = " and ".join(f"{value:,}" for value in tried if value != present)
+            same = f"no clear difference with {others}" if others else "not tried: no time was left"
             better = f"{best:,} was clearly better than {present:,}"
             self._findings[key] = Finding(
                 key=key,
@@ -263,18 +235,35 @@ class Search:
             )
             self._settings[key] = best if matters else present
 
-    def _reduce(self) -> None:
-        """Use what the arithmetic has reduced because of the memory limit."""
-        for key, value in self.sizing.settings.items():
+    async def _try_multiples(
+        self, key: str, value: int, factors: Sequence[float], tried: dict[int, Measured]
+    ) -> None:
+        """Try multiples of a value, as long as there is time, and add them to ``tried``."""
+        for factor in factors:
+            multiple = max(1024, int(value * factor))
+            if multiple not in tried and self._has_time():
+                tried[multiple] = await self._try("steady", key, multiple)
+
+    def _reduce(self) -> list[str]:
+        """Reduce capacities to what the runs have needed until the memory limit is kept.
+
+        :return: why it cannot be kept.
+        """
+        settings = {key: each.recommended for key, each in self._findings.items()}
+        smallest = {**smallest_settings(self.sizing.needs), **self._smallest}
+        smallest = {key: value for key, value in smallest.items() if key not in self._kept}
+        problems = keep_memory_limit(self._workload.memory, settings, smallest)
+        for key, value in settings.items():
             finding = self._findings[key]
-            if value < finding.recommended and key not in [plan.key for plan in PLANS]:
+            if value < finding.recommended:
                 self._findings[key] = msgspec.structs.replace(
                     finding,
                     recommended=value,
-                    matters=True,
-                    reason="smaller, because of the memory limit",
+                    matters=value != finding.present,
+                    reason=f"{finding.reason}; smaller, because of the memory limit",
                 )
                 self._settings[key] = value
+        return problems
 
     def _keep(self, key: str, reason: str) -> None:
         present = self._present[key]
@@ -295,6 +284,7 @@ class Search:
         )
         purposes: list[Purpose] = ["steady"]
         purposes += [plan.purpose for plan in PLANS if getattr(self._workload, plan.purpose)]
+        purposes = list(dict.fromkeys(purposes))
         for purpose in purposes:
             run = await self._try(purpose, "confirm", None)
             if not run.is_good:

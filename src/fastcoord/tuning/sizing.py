@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_MAX_AGE",
     "MARGIN",
+    "SMALLEST",
     "Needs",
     "Sizing",
+    "keep_memory_limit",
     "memory_bound",
     "needs",
     "rounded_up",
     "size_up",
+    "smallest_settings",
 ]
 
 MARGIN = 1.5
@@ -44,8 +47,11 @@ LONGEST_BACKOFF = 4.0
 
 DEFAULT_MAX_AGE = 60.0
 SMALLEST_BATCH_BYTES = 1024
-SMALLEST_BYTES = 1 << 20
-SMALLEST_COUNT = 1024
+SMALLEST = {
+    "capacity.subscription-bytes": 1 << 20,
+    "capacity.subscription": 1024,
+    "capacity.client": 1024,
+}
 """A memory limit reduces no capacity below these values."""
 
 
@@ -137,7 +143,7 @@ def size_up(
         ("capacity.client", need.client),
     ):
         settings[key] = max(settings[key], rounded_up(value * MARGIN))
-    problems = _keep_memory_limit(workload, need, settings)
+    problems = keep_memory_limit(workload.memory, settings, smallest_settings(need))
     max_age = None
     if need.max_age * MARGIN > present_max_age:
         max_age = float(math.ceil(need.max_age * MARGIN))
@@ -168,27 +174,38 @@ def rounded_up(value: float) -> int:
     return math.ceil(whole / unit) * unit
 
 
-def _keep_memory_limit(workload: Workload, need: Needs, settings: dict[str, Any]) -> list[str]:
-    """Reduce settings to what the load needs until the memory limit is kept.
-
-    :return: why it cannot be kept.
-    """
-    limit = workload.memory
-    if limit is None:
-        return []
+def smallest_settings(need: Needs) -> dict[str, int]:
+    """Return the smallest values for a load, in the order in which a memory limit requires them."""
     # A batch with a few events does not need the default size.
     batch = 1 << math.ceil(math.log2(max(SMALLEST_BATCH_BYTES, 2 * need.message_bytes)))
-    reductions = (
-        ("capacity.subscription-bytes", max(SMALLEST_BYTES, need.subscription_bytes * MARGIN)),
-        ("capacity.batch-bytes", batch),
-        ("capacity.client", max(SMALLEST_COUNT, need.client * MARGIN)),
-        ("capacity.subscription", max(SMALLEST_COUNT, need.subscription * MARGIN)),
-    )
-    for key, value in reductions:
+    return {
+        "capacity.subscription-bytes": max(
+            SMALLEST["capacity.subscription-bytes"], rounded_up(need.subscription_bytes * MARGIN)
+        ),
+        "capacity.batch-bytes": batch,
+        "capacity.client": max(SMALLEST["capacity.client"], rounded_up(need.client * MARGIN)),
+        "capacity.subscription": max(
+            SMALLEST["capacity.subscription"], rounded_up(need.subscription * MARGIN)
+        ),
+    }
+
+
+def keep_memory_limit(
+    limit: int | None, settings: dict[str, Any], smallest: Mapping[str, int]
+) -> list[str]:
+    """Reduce settings to what a load needs until the memory limit is kept.
+
+    :param limit: the limit in bytes; ``None`` for no limit.
+    :param settings: every capacity; changed in place.
+    :param smallest: what the load needs, in the order of reduction.
+    :return: why the limit cannot be kept.
+    """
+    if limit is None:
+        return []
+    for key, value in smallest.items():
         if memory_bound(settings) <= limit:
             return []
-        smaller = value if key == "capacity.batch-bytes" else rounded_up(value)
-        settings[key] = min(settings[key], int(smaller))
+        settings[key] = min(settings[key], value)
     bound = memory_bound(settings)
     if bound <= limit:
         return []

@@ -1,13 +1,16 @@
-"""A workload as one line of text."""
+"""Short texts that the command and its report share."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fastcoord.tuning.load import default_settings
+
 if TYPE_CHECKING:
+    from fastcoord.tuning.advice import Advice, Finding
     from fastcoord.tuning.workload import Workload
 
-__all__ = ["workload_text"]
+__all__ = ["margin_text", "verdict_text", "workload_text"]
 
 
 def workload_text(workload: Workload) -> str:
@@ -35,3 +38,23 @@ def workload_text(workload: Workload) -> str:
     if workload.memory:
         words.append(f"at most {workload.memory / 2**20:,.0f} MB")
     return ", ".join(words)
+
+
+def verdict_text(advice: Advice) -> str:
+    """Say what is to be done with a recommendation."""
+    if not advice.defaults_suffice:
+        where = "Put these lines into the sections of the configuration"
+        return f"{where}, instead of lines with the same keys:"
+    defaults = default_settings()
+    are_defaults = all(each.present == defaults[each.key] for each in advice.findings)
+    what = "The defaults suffice" if are_defaults else "The present settings suffice"
+    return f"{what}. There is nothing to change."
+
+
+def margin_text(finding: Finding) -> str:
+    """Return how many times larger a recommendation is than the largest value that failed."""
+    if finding.failing:
+        return f"{finding.recommended / finding.failing:,.1f} x"
+    if finding.minimum:  # no smaller value failed
+        return f"over {finding.recommended / finding.minimum:,.1f} x"
+    return ""

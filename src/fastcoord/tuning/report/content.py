@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from fastcoord.tuning.advice import toml_block
 from fastcoord.tuning.histograms import curve
+from fastcoord.tuning.load import default_settings
 from fastcoord.tuning.measured import PLANS
 from fastcoord.tuning.result import metrics
-from fastcoord.tuning.wording import workload_text
+from fastcoord.tuning.wording import margin_text, verdict_text, workload_text
 
 if TYPE_CHECKING:
     from fastcoord.tuning.advice import Advice, Finding
@@ -48,6 +49,7 @@ def report_data(state: TuningState) -> dict[str, Any]:
         "workload": workload_text(state.workload),
         "toml": toml_block(advice),
         "suffices": advice.defaults_suffice,
+        "verdict": verdict_text(advice),
         "confirmed": bool(advice.is_confirmed),
         "problems": advice.problems,
         "memory_mb": advice.memory / 2**20,
@@ -62,13 +64,12 @@ def report_data(state: TuningState) -> dict[str, Any]:
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
-    failing = finding.failing
     return {
         "key": finding.key,
         "present": finding.present,
         "recommended": finding.recommended,
         "minimum": finding.minimum,
-        "margin": round(finding.recommended / failing, 2) if failing else None,
+        "margin": margin_text(finding),
         "matters": finding.matters,
         "reason": finding.reason,
     }
@@ -89,7 +90,9 @@ def _charts(finding: Finding, runs: list[Measured]) -> list[dict[str, Any]]:
         return []
     x = sorted(points)
     figures = [metrics(points[value].result) for value in x]
-    marks = {"present": finding.present, "recommended": finding.recommended}
+    marks = {"default": default_settings()[key], "recommended": finding.recommended}
+    if finding.present != marks["default"]:
+        marks["present"] = finding.present
     what = {"steady": "", "stall": ", with the stall", "outage": ", with the outage"}[purpose]
     speed = {
         "id": f"{key}:speed",

@@ -22,6 +22,7 @@
     if (isNumber) made.classList.add("n");
     if (tone) made.classList.add(tone);
     row.append(made);
+    return made;
   };
 
   // ------------------------------------------------------------------ recommendation
@@ -40,7 +41,7 @@
   } else {
     verdict.className = "good";
     verdict.textContent = data.suffices
-      ? "The present settings suffice. There is nothing to change."
+      ? data.verdict
       : "Put these settings into the configuration. Runs with them have confirmed them:";
   }
   if (data.toml) {
@@ -53,7 +54,7 @@
     cell(row, each.present, true);
     cell(row, each.recommended, true, each.matters ? "good" : "");
     cell(row, each.minimum, true);
-    cell(row, each.margin, true);
+    cell(row, each.margin).classList.add("n");
     cell(row, each.reason);
   }
   element("memory").textContent =
@@ -98,6 +99,12 @@
     ctx.lineTo(x, plot.bbox.top + plot.bbox.height);
     ctx.stroke();
     ctx.restore();
+  };
+
+  const MARKS = {
+    default: () => [color("--mark"), [6, 5]],
+    recommended: () => [color("--d"), []],
+    present: () => [color("--b"), [2, 4]],
   };
 
   element("no-charts").hidden = data.charts.length > 0;
@@ -145,8 +152,7 @@
       hooks: {
         drawClear: [
           (plot) => {
-            line(plot, chart.marks.present, color("--mark"), [6, 5]);
-            line(plot, chart.marks.recommended, color("--d"), []);
+            for (const [name, value] of Object.entries(chart.marks)) line(plot, value, ...MARKS[name]());
           },
         ],
       },
