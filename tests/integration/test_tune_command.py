@@ -321,14 +321,23 @@ def browse(page: Path, width: int, *words: str) -> subprocess.CompletedProcess[s
 
 
 @pytest.mark.skipif(BROWSER is None, reason="there is no Chromium")
-@pytest.mark.parametrize("width", [500, 1200])
-def test_report_works_in_browser(searched: Path, tmp_path: Path, width: int) -> None:
+@pytest.mark.parametrize(
+    ("width", "option", "background"),
+    [
+        (500, "--blink-settings=preferredColorScheme=1", "rgb(255, 255, 255)"),
+        (1200, "--blink-settings=preferredColorScheme=0", "rgb(20, 24, 29)"),
+    ],
+    ids=["narrow and light", "wide and dark"],
+)
+def test_report_works_in_browser(
+    searched: Path, tmp_path: Path, width: int, option: str, background: str
+) -> None:
     text = (searched / "report.html").read_text()
     page = tmp_path / "report.html"
     page.write_text(
         text.replace("<head>", f"<head>{LISTEN}").replace("</body>", f"{CHECKS}</body>")
     )
-    done = browse(page, width, "--dump-dom")
+    done = browse(page, width, "--dump-dom", option)
     assert "CONSOLE" not in done.stderr
     match = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.S)
     assert match is not None, done.stdout[-2000:]
@@ -338,7 +347,7 @@ def test_report_works_in_browser(searched: Path, tmp_path: Path, width: int) -> 
     assert found["wide"] is False
     assert found["toml"].startswith('[store."nats"]\ncapacity.subscription = ')
 
-    assert found["background"] == "rgb(255, 255, 255)"
+    assert found["background"] == background
 
     kept = state(searched)
     runs = kept["runs"]

@@ -77,6 +77,15 @@ def test_memory_limit_is_kept() -> None:
     assert sizing.settings["capacity.batch-bytes"] == 1024
 
 
+def test_memory_limit_reduces_no_more_than_needed() -> None:
+    load = {"rate": 2_000.0, "publishers": 6}
+    sizing = size_up(workload(load=load, outage=25.0, memory=128 << 20), default_settings())
+    assert sizing.memory <= 128 << 20
+    # Smaller batches are enough; the bytes of a subscription need not be reduced as well.
+    assert sizing.settings["capacity.batch-bytes"] == 1024
+    assert sizing.settings["capacity.subscription-bytes"] == 64 << 20
+
+
 def test_impossible_limit_is_reported() -> None:
     sizing = size_up(workload(outage=10.0, memory=1 << 20), default_settings())
     assert "allow more memory" in sizing.problems[0]
@@ -298,7 +307,8 @@ async def test_search_keeps_memory_limit() -> None:
     assert advice.problems == []
     assert advice.memory == memory_bound(advice.settings) <= 5 << 20
     assert finding(advice, "capacity.subscription").recommended == 1024
-    assert "memory limit" in finding(advice, "capacity.client").reason
+    assert "memory limit" in finding(advice, "capacity.subscription").reason
+    assert finding(advice, "capacity.client").recommended == 2048
 
 
 async def test_search_reports_exceeded_memory() -> None:

@@ -202,12 +202,16 @@ def keep_memory_limit(
     """
     if limit is None:
         return []
+    before = dict(settings)
     for key, value in smallest.items():
         if memory_bound(settings) <= limit:
-            return []
+            break
         settings[key] = min(settings[key], value)
     bound = memory_bound(settings)
     if bound <= limit:
+        for key in smallest:  # an earlier reduction may not be necessary after the later ones
+            if memory_bound({**settings, key: before[key]}) <= limit:
+                settings[key] = before[key]
         return []
     needed = f"the queues of this load need up to {bound / 2**20:,.0f} MB"
     ways = "allow more memory, a shorter stall or a shorter outage"

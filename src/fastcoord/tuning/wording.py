@@ -43,7 +43,7 @@ def workload_text(workload: Workload) -> str:
 def verdict_text(advice: Advice) -> str:
     """Say what is to be done with a recommendation."""
     if not advice.defaults_suffice:
-        where = "Put these lines into the sections of the configuration"
+        where = "Put these lines into the sections that the configuration has already"
         return f"{where}, instead of lines with the same keys:"
     defaults = default_settings()
     are_defaults = all(each.present == defaults[each.key] for each in advice.findings)

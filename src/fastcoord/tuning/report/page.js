@@ -122,10 +122,11 @@
         axis({
           splits: () => {
             const places = [];
-            const least = Math.log(high / low || 2) / 5;
-            for (const x of chart.x)
-              if (!places.length || Math.log(x / places[places.length - 1]) >= least) places.push(x);
-            return places;
+            const least = Math.log(high / low || 2) / 6;
+            // The recommendation has a label in any case, other values where there is space.
+            for (const x of [chart.marks.recommended, ...Object.values(chart.marks), ...chart.x])
+              if (places.every((each) => Math.abs(Math.log(x / each)) >= least)) places.push(x);
+            return places.sort((a, b) => a - b);
           },
           filter: (plot, splits) => splits,
           values: (plot, splits) => splits.map(short),
