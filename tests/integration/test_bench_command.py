@@ -137,6 +137,15 @@ def test_stream_delivers_everything(tmp_path: Path) -> None:
     assert 5 < found["bytes_per_message"] < 20
 
 
+def test_stream_keeps_messages_of_stall() -> None:
+    words = ("--stream", "--rate", "500", "--lone", "--stall", "0.5", "--seconds", "1.5")
+    done = bench(*words, "--warm-up", "0.2", "--set", "capacity.subscription=20", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["missed"], found["high_water_messages"]) == (0, 20)
+    assert found["corrected"]["max"] > 400
+
+
 def test_stream_needs_jetstream(tmp_path: Path, shared_server: LocalServer) -> None:
     done = bench(config_file(tmp_path, node_toml(shared_server)), "--stream", *SHORT)
     assert done.returncode == 3

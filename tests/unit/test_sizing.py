@@ -55,6 +55,14 @@ def test_lists_share_messages() -> None:
     assert need.events_per_message == 50
 
 
+def test_stream_keeps_messages_of_short_stall() -> None:
+    sizing = size_up(workload(stall=3.0, outage=3.0, stream=True), default_settings())
+    assert sizing.needs.subscription == 1
+    assert sizing.settings["capacity.subscription"] == 65_536
+    assert sizing.settings["capacity.client"] > 2048
+    assert needs(workload(stall=6.0, stream=True), 16_384).subscription == 180_001
+
+
 def test_many_nodes_share_processes() -> None:
     many = workload(load={"rate": 800.0, "publishers": 40}, stall=1.0, outage=1.0)
     assert (many.with_stall().publishers, many.with_stall().rate) == (8, 800.0)

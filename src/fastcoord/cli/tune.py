@@ -189,6 +189,7 @@ def _compute(arguments: argparse.Namespace, file: str | None) -> int:
         config = load_with_sources(file)[0]
         present, protocol = settings_of(config), config.cluster.protocol
         store, max_age = config.cluster.coordinator, config.cluster.max_age
+        arguments.stream = arguments.stream or config.cluster.stream is not None
     workload = _workload(arguments, protocol)
     sizing = size_up(workload, present, max_age)
     advice = arithmetic_advice(present, sizing, store)

@@ -135,6 +135,9 @@ class Search:
         if not getattr(self._workload, plan.purpose):
             self._keep(key, f"the load has no {plan.purpose} to ride out")
             return
+        if self._workload.stream_keeps_stall and plan.purpose == "stall":
+            self._keep(key, "the stream keeps what a stalled consumer has not read")
+            return
         what = f"{plan.what} of {getattr(self._workload, plan.purpose):g} s"
         is_good = await self._is_present_good(plan)
         start = self._start_of(plan, is_good)

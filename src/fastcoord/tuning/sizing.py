@@ -111,7 +111,8 @@ def needs(workload: Workload, batch_bytes: int) -> Needs:
     # All publishers may have a burst at the same time; each burst is load.group events.
     burst = math.ceil(load.group / per_message)
     reconnect = min(LONGEST_BACKOFF, workload.outage)
-    waiting = messages * workload.stall + burst * load.publishers
+    stall = 0.0 if workload.stream_keeps_stall else workload.stall
+    waiting = messages * stall + burst * load.publishers
     message_bytes = per_message * size + MESSAGE_BYTES
     bridged = workload.outage + reconnect
     return Needs(

@@ -15,6 +15,10 @@ MOST_PUBLISHERS = 8
 """Measured runs have at most so many publishing processes; :meth:`Workload.with_outage` keeps the
 rate of each of them, the other runs keep the rate of all together."""
 
+LONGEST_KEPT_STALL = 3.0
+"""Seconds. A node with a stream waits five seconds for a subscription that takes nothing; then its
+ring overflows, as on plain NATS."""
+
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
     """A load, and what the nodes have to withstand.
@@ -36,6 +40,11 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     objectives: str = ""
     memory: int | None = None
     stream: bool = False
+
+    @property
+    def stream_keeps_stall(self) -> bool:
+        """Whether the stream keeps what a stalled consumer has not read."""
+        return self.stream and self.stall <= LONGEST_KEPT_STALL
 
     def steady(self, seconds: float = SHORTEST_RUN) -> Load:
         """Return the load without stall or outage."""
