@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import plots
 from fastcoord.tuning.result import facts
 
 MARK = re.compile(r"(<!-- capacity curves -->\n).*?(<!-- end of capacity curves -->)", re.DOTALL)
@@ -91,6 +90,8 @@ def table(sweep: Sweep, command: str, rows: list[dict[str, str]]) -> str:
 
 def draw(curves: list[tuple[Sweep, list[dict[str, str]]]], directory: Path) -> None:
     """Draw throughput, latency and memory of every setting."""
+    from benchmarks import plots
+
     figures = ("events/s", "p99", "subscriber-memory")
     names = ("events per second", "p99 (ms)", "subscriber (MB)")
     figure, panels = plots.plt.subplots(len(curves), 3, figsize=(11, 2.4 * len(curves)))
@@ -123,11 +124,16 @@ def main(argv: list[str] | None = None) -> None:
     """Measure every curve."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--docs", metavar="FILE", help="the page to update")
+    parser.add_argument("--only", metavar="KEY", help="the curve of one setting, printed")
     parser.add_argument("--seconds", type=float, default=2.0, help="the duration of a run")
     arguments = parser.parse_args(argv)
+    if arguments.only and arguments.docs:
+        parser.error("--docs needs every curve: leave out --only")
     curves: list[tuple[Sweep, Any]] = []
     tables = []
     for sweep in SWEEPS:
+        if arguments.only not in (None, sweep.key):
+            continue
         command, rows = measure(sweep, arguments.seconds)
         curves.append((sweep, rows))
         tables.append(table(sweep, command, rows))

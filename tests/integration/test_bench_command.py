@@ -296,7 +296,7 @@ def test_url_instead_of_file_is_accepted(tmp_path: Path) -> None:
 
 async def test_broken_connection_exits_with_3(tmp_path: Path, server: LocalServer) -> None:
     config = config_file(tmp_path, node_toml(server))
-    words = ("bench", config, "--rate", "200", "--seconds", "8")
+    words = ("bench", config, "--rate", "200", "--seconds", "5")
     async with start(*words, directory=tmp_path) as command:
         await command.prints("measuring")
         server.kill()

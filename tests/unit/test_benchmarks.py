@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -93,3 +94,16 @@ def test_page_has_every_table() -> None:
     page = (ROOT / "docs" / "performance.md").read_text()
     for name in done.stdout.split():
         assert f"<!-- table: {name} -->" in page
+
+
+def test_capacity_curve_is_measured() -> None:
+    pytest.importorskip("hdrh", reason="the extra bench is not installed")
+    done = run_module("benchmarks.capacity", "--only", "capacity.read-buffer", "--seconds", "0.2")
+    assert done.returncode == 0, done.stderr
+    page = (ROOT / "docs" / "performance.md").read_text().partition("<!-- capacity curves -->")[2]
+    values = r"^\| ([\d,]+) \| [\d,]+ \| [\d.,]+ \| [\d.,]+ \| 0 \|"
+    documented = page.partition("### `capacity.read-buffer`\n")[2].partition("###")[0]
+    measured = re.findall(values, done.stdout, re.M)
+    assert measured == re.findall(values, documented, re.M)
+    assert len(measured) == 5
+    assert "`fastcoord bench --flat-out --seconds 0.2" in done.stdout
