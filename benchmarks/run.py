@@ -21,7 +21,7 @@ from typing import Any
 
 import fastcoord
 from benchmarks import blocking, exchange, footprint, growth, latency, processes, report, stages
-from benchmarks.micro import batching, beyond, codec, hold, objects, passing, typed
+from benchmarks.micro import batching, beyond, codec, field_slots, hold, objects, passing, typed
 from benchmarks.peers import MODULES
 from benchmarks.user_loop import contest as user
 from fastcoord.server import LocalServer
@@ -74,6 +74,7 @@ def micro(effort: Effort, server: LocalServer, log: Log) -> list[dict[str, Any]]
         *batching.contests(),
         *typed.contests(),
         *beyond.contests(),
+        *field_slots.contests(),
     ]:
         samples = hold(contest, rounds=effort.rounds, sample_seconds=effort.sample_seconds)
         figures = [figure.as_dict() for figure in samples.figures()]

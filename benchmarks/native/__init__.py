@@ -16,7 +16,8 @@ from types import ModuleType
 from typing import Any
 
 HERE = Path(__file__).parent
-BUILT = HERE.parents[1] / "build" / "benchmarks"
+ROOT = HERE.parents[1]
+BUILT = ROOT / "build" / "benchmarks"
 
 
 class Unavailable(Exception):
@@ -80,6 +81,12 @@ def beyond() -> ModuleType:
     return extension("beyond")
 
 
+@functools.cache
+def field_slots() -> ModuleType:
+    """Return the extension module with events whose fields are objects in slots."""
+    return extension("field_slots")
+
+
 def extension(name: str) -> ModuleType:
     """Return an extension module of this folder, built for this Python.
 
@@ -91,19 +98,24 @@ def extension(name: str) -> ModuleType:
 
     source = HERE / f"{name}.pyx"
     packages = Path(fastcoord.__file__).parents[1]
-    declared = sorted((packages / "fastcoord").rglob("*.pxd"))
-    # The result depends on the memory layouts that are declared in the package.
-    layout = b"".join(path.read_bytes() for path in [*declared, source])
+    folders = (packages / "fastcoord", HERE)
+    declared = [path for each in folders for path in sorted(each.rglob("*.[ph]*"))]
+    # The result depends on the memory layouts that are declared in the package and here.
+    layout = b"".join(
+        path.read_bytes() for path in [*declared, source] if path.suffix in (".pxd", ".h", ".pyx")
+    )
     generated = BUILT / f"{name}-{hashlib.sha256(layout).hexdigest()[:12]}" / f"{name}.c"
     if not generated.exists():
         generated.parent.mkdir(parents=True, exist_ok=True)
-        done = cythonize(str(source), output_file=str(generated), include_path=[str(packages)])
+        done = cythonize(
+            str(source), output_file=str(generated), include_path=[str(packages), str(ROOT)]
+        )
         if done.num_errors:
             generated.unlink(missing_ok=True)
             raise Unavailable(f"{source.name} does not compile")
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     include = sysconfig.get_paths()["include"]
-    options = ["-shared", "-fPIC", f"-I{include}", f"-I{packages}"]
+    options = ["-shared", "-fPIC", f"-I{include}", f"-I{packages}", f"-I{HERE}"]
     built = compile_c(generated, suffix, options)
     spec = importlib.util.spec_from_file_location(name, built)
     assert spec is not None
