@@ -73,8 +73,8 @@ def micro(effort: Effort, server: LocalServer, log: Log) -> list[dict[str, Any]]
         *passing.contests(),
         *batching.contests(),
         *typed.contests(),
-        *beyond.contests(),
         *field_slots.contests(),
+        *beyond.contests(),
     ]:
         samples = hold(contest, rounds=effort.rounds, sample_seconds=effort.sample_seconds)
         figures = [figure.as_dict() for figure in samples.figures()]

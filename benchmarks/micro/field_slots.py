@@ -8,11 +8,15 @@ StateChange. In one of them, an int that nothing else refers to stays with the m
 from __future__ import annotations
 
 import argparse
+import json
 import platform
+import statistics
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import fastcoord
 from benchmarks import data, native
@@ -42,6 +46,13 @@ class Form:
     kind: Any
     encode: Callable[..., bytes]
     decode: Callable[..., Sequence[Any]]
+
+
+class Row(NamedTuple):
+    """One job: the median and the ratio to the first of each form."""
+
+    title: str
+    figures: list[tuple[float, ...]]
 
 
 def forms() -> list[Form]:
@@ -74,10 +85,11 @@ def contests() -> list[Contest]:
         decoded(able, "decode_widths", f"decode 100, {widths}", draws, ""),
         decoded(able, "read_one_widths", "the same, and read one field", draws, ONE),
         decoded(able, "read_widths", "the same, and read every field", draws, READ),
+        decoded(able, "receive_widths", "the same, and run the user's loop", draws, USER),
         decoded(able, "decode", f"decode 100, {user}", fresh, ""),
         decoded(able, "read_one", "the same, and read one field", fresh, ONE),
         decoded(able, "read", "the same, and read every field", fresh, READ),
-        decoded(able, "receive", "decode 100, and run the user's loop", fresh, USER),
+        decoded(able, "receive", "the same, and run the user's loop", fresh, USER),
         sent(able, 100),
         whole(able, 100),
         whole(able, 1_000),
@@ -239,21 +251,51 @@ def bytes_kept(form: Form) -> float:
     return size / len(kept)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Print the medians of one Python, and the medians of the ratios of all rounds."""
-    parser = argparse.ArgumentParser(prog="benchmarks.micro.field_slots", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=101)
-    chosen = parser.parse_args(arguments)
+def measured(rounds: int) -> list[Row]:
+    """Return the median and the ratio of each form, for each contest and for memory."""
     rows = []
     for contest in contests():
-        figures = hold(contest, rounds=chosen.rounds).figures()
-        cells = [f"{number(each.median)} ({number(each.ratio)} x)" for each in figures[1:]]
-        rows.append((contest.title, number(figures[0].median), *cells))
-    able = forms()
-    sizes = [bytes_kept(form) for form in able]
-    rows.append(("bytes of a decoded event that is kept", *map(number, sizes)))
+        figures = hold(contest, rounds=rounds).figures()
+        rows.append(Row(contest.title, [(each.median, each.ratio) for each in figures]))
+    sizes = [bytes_kept(form) for form in forms()]
+    rows.append(Row("bytes of a decoded event", [(size, size / sizes[0]) for size in sizes]))
+    return rows
+
+
+def of_processes(processes: int, rounds: int) -> list[Row]:
+    """Measure in several processes, since the places of objects in memory differ between them.
+
+    :return: the medians of all processes.
+    """
+    command = [sys.executable, "-m", "benchmarks.micro.field_slots", "--rounds", str(rounds)]
+    runs = [
+        json.loads(subprocess.check_output([*command, "--one"], text=True, cwd=native.ROOT))
+        for _ in range(processes)
+    ]
+    rows = []
+    for each in zip(*runs, strict=True):
+        forms_of = zip(*(figures for _, figures in each), strict=True)
+        middle = [tuple(map(statistics.median, zip(*form, strict=True))) for form in forms_of]
+        rows.append(Row(each[0][0], middle))
+    return rows
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the figures of one Python."""
+    parser = argparse.ArgumentParser(prog="benchmarks.micro.field_slots", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15, help="rounds in each process")
+    parser.add_argument("--processes", type=int, default=7)
+    parser.add_argument("--one", action="store_true", help="print the figures of this process")
+    chosen = parser.parse_args(arguments)
+    if chosen.one:
+        print(json.dumps(measured(chosen.rounds)))
+        return
     head = f"ns per event, CPython {platform.python_version()}"
-    print(table((head, *(form.name for form in able)), rows))
+    rows = [
+        (title, number(figures[0][0]), *(f"{number(m)} ({number(r)} x)" for m, r in figures[1:]))
+        for title, figures in of_processes(chosen.processes, chosen.rounds)
+    ]
+    print(table((head, *(form.name for form in forms())), rows))
 
 
 if __name__ == "__main__":

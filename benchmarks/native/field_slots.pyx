@@ -7,7 +7,6 @@ one kind of event, and do not tell one fault from another. ``field_slots.h`` has
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_Occurred
-from cpython.mem cimport PyMem_Realloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE, PyTuple_New
@@ -19,7 +18,6 @@ from fastcoord._codec cimport make_batch
 from fastcoord.wire.encode cimport FIXED_SIZE
 from fastcoord.wire.events cimport STATE_CHANGE
 from fastcoord.wire.fields cimport LARGEST_U32, LARGEST_U64, as_uint, small_ints
-from fastcoord.wire.pool cimport owned
 from fastcoord.wire.primitives cimport (
     BYTES_U16,
     Reader,
