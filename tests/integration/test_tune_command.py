@@ -175,7 +175,7 @@ def test_missing_right_exits_with_3(tmp_path: Path) -> None:
         done = tune("node.toml", *LOAD, cwd=tmp_path)
     assert done.returncode == 3
     assert "PermissionDenied" in done.stderr
-    assert "fastcoord.bench." in done.stderr
+    assert 'publish: { allow: ["fastcoord.bench.>"] }' in done.stderr
 
 
 WITHOUT_EXTRAS = """

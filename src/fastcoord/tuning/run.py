@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from fastcoord.errors import PermissionDenied
 from fastcoord.tuning import histograms
 from fastcoord.tuning.job import Job
 from fastcoord.tuning.load import Load, NotMeasured, settings_of
@@ -182,7 +183,7 @@ class Run:
             await self._wait([each.ready for each in group], CONNECT_TIMEOUT)
             for process in group:
                 if process.failure is not None:
-                    raise NotMeasured(process.failure)
+                    raise NotMeasured(self._advise(process.failure, process.job.subject))
                 if not process.ready.is_set() and not self._stopped.is_set():
                     raise NotMeasured(f"a process did not connect within {CONNECT_TIMEOUT:g} s")
         self._start = time.monotonic_ns() + int(LEAD * 1e9)
@@ -212,6 +213,14 @@ class Run:
                 process.stop()
         await self._finish(self._subscribers, limit)
         return self._problems()
+
+    def _advise(self, failure: str, subject: str) -> str:
+        """Name the subjects of all runs in the error about a missing right."""
+        if not failure.startswith(PermissionDenied.__name__):
+            return failure
+        every = f"{self._target.subject_prefix}.>"
+        text = re.sub(rf"{re.escape(subject)}[\w.>]*", every, failure)
+        return f"{text}; or choose another place with --subject"
 
     async def _finish(self, processes: list[WorkerProcess], timeout: float) -> None:
         done = [asyncio.create_task(each.done.wait()) for each in processes]
