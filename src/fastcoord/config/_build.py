@@ -7,7 +7,7 @@ from typing import Any
 from fastcoord.config._address import hide_userinfo
 from fastcoord.config._credentials import split_credentials
 from fastcoord.config._document import Document, Given, Section, quoted, shown
-from fastcoord.config._macros import Part, expand, split_macros
+from fastcoord.config._macros import Part, expand
 from fastcoord.config._model import Address, Capacity, Cluster, Config, Nats, Timeout, Tls
 from fastcoord.config._secret import Secret
 from fastcoord.config._settings import CLUSTER, NEVER_SHOWN, SECRETS, STORE, Setting
@@ -107,7 +107,7 @@ def _read(document: Document, setting: Setting, given: Given) -> Any:
     value = given.value
     try:
         if isinstance(value, str):
-            value = expand(split_macros(value, document.folder))
+            value = expand(document.split(value))
     except ValueError as error:
         raise _refuse(document, setting.key, given, error) from None
     try:
@@ -166,7 +166,7 @@ def _secret_parts(document: Document, value: object) -> tuple[Part, ...]:
     if isinstance(value, tuple):  # the JSON form is already split
         return value
     if isinstance(value, str):
-        return split_macros(value, document.folder)
+        return document.split(value)
     raise ValueError("a string is needed")
 
 

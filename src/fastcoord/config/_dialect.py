@@ -3,7 +3,8 @@
 Stalwart's own parser reads more than TOML: sets (``{"a", "b"}``), bare values (``192.168.0.1``),
 any character after a backslash, line breaks in quoted strings and in inline tables, and tables
 that are declared twice. This module rewrites a configuration that is not valid TOML. It converts
-the tables ``store`` and ``cluster``, and removes everything else. Lines keep their numbers.
+the tables ``store`` and ``cluster`` and those that they refer to with ``%{cfg:KEY}%``, and removes
+everything else. Lines keep their numbers.
 """
 
 from __future__ import annotations
@@ -20,7 +21,12 @@ _SPACE = re.compile(r"[ \t\r]*")
 _LINE = re.compile(r"[^\n]*")
 _REST = re.compile(r"[ \t\r]*(?:#[^\n]*)?(?=\n|\Z)")
 _HEADER = re.compile(r"(\[\[?)((?:\"[^\"\n]*\"|[A-Za-z0-9_.\- \t])+)(\]\]?)", re.ASCII)
-_KEY = re.compile(r"(?:\"(?:[^\"\\\n]|\\.)*\"|[A-Za-z0-9_.\-]|[ \t])+", re.ASCII)
+_QUOTED = r"\"(?:[^\"\\\n]|\\.)*\""
+_KEY = re.compile(rf"(?=[A-Za-z0-9\"])(?:{_QUOTED}|[^=\"\n])+", re.ASCII)
+_MEMBER = re.compile(rf"(?:{_QUOTED}|[^=,}}\"\n])+")
+_KEY_PART = re.compile(rf"{_QUOTED}|[^.\"]+")
+_TOML_KEY_PART = re.compile(r"[ \t]*[A-Za-z0-9_-]*[ \t]*", re.ASCII)
+_REFERENCE = re.compile(r"%\{cfg:\"?([A-Za-z0-9_-]+)", re.ASCII)
 _BARE = re.compile(r"(?:[^\W_]|[.+\-])+")
 _TOML_BARE = re.compile(r"true|false|[+-]?(?:0|[1-9][0-9]*)", re.ASCII)
 _LONG = re.compile(r'"""(.*?)"""|\'\'\'(.*?)\'\'\'', re.DOTALL)
@@ -45,15 +51,24 @@ def to_toml(text: str) -> str:
     """Rewrite a configuration of Stalwart to TOML.
 
     :param text: the configuration.
-    :return: TOML that has only ``store`` and ``cluster``, with the same line numbers.
+    :return: TOML that has only ``store``, ``cluster`` and what they refer to, with the same line
+        numbers.
     :raises DialectError: the text is not in Stalwart's dialect.
     """
-    return _Rewriter(text.replace("\r\n", "\n")).document()
+    text = text.replace("\r\n", "\n")
+    wanted = OURS
+    while True:
+        written = _Rewriter(text, wanted).document()
+        referenced = wanted | set(_REFERENCE.findall(written))
+        if referenced == wanted:
+            return written
+        wanted = referenced
 
 
 class _Rewriter:
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, wanted: frozenset[str]) -> None:
         self._text = text
+        self._wanted = wanted
         self._position = 0
 
     def document(self) -> str:
@@ -71,12 +86,12 @@ class _Rewriter:
                 statement = self._pair()
                 self._take(_REST)
             part = table if table is not None else _first_part(statement)
-            written.append(statement if part in OURS else _newlines(statement))
+            written.append(statement if part in self._wanted else _newlines(statement))
 
     def _pair(self) -> str:
         key = self._take(_KEY)
         self._expect("=")
-        return f"{key}= {self._value(0)}"
+        return f"{_toml_key(key)} = {self._value(0)}"
 
     def _value(self, depth: int) -> str:
         self._take(_SPACE)
@@ -112,11 +127,10 @@ class _Rewriter:
         start = self._position
         self._take(_BLANK)
         while self._peek() != "}":
-            key = self._take(_KEY).strip()
-            self._take(_SPACE)
+            key = self._take(_MEMBER).strip()
             if self._peek() == "=":
                 self._expect("=")
-                members.append(f"{key} = {self._value(depth + 1)}")
+                members.append(f"{_toml_key(key)} = {self._value(depth + 1)}")
             else:
                 members.append(f"{_as_key(key)} = true")
             self._take(_BLANK)
@@ -183,6 +197,17 @@ def _newlines(text: str) -> str:
 
 def _first_part(key: str) -> str:
     return re.split(r"[.=\s]", key.strip(), maxsplit=1)[0].strip('"')
+
+
+def _toml_key(key: str) -> str:
+    """Quote the parts of a dotted key that TOML accepts only in quotes."""
+    return _KEY_PART.sub(lambda part: _quote_part(part[0]), key.strip())
+
+
+def _quote_part(part: str) -> str:
+    if part.startswith('"') or _TOML_KEY_PART.fullmatch(part):
+        return part
+    return '"' + part.strip().replace("\\", "\\\\") + '"'
 
 
 def _as_key(member: str) -> str:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from fastcoord.config._macros import Part, split_macros
 from fastcoord.config._toml_lines import Path
 from fastcoord.errors import ConfigError, ConfigProblem
 
@@ -43,6 +44,8 @@ class Document:
     :param folder: the absolute path of the folder that relative paths start from.
     :param find_lines: returns the line of each path; called only if there is a problem.
     :param spell: writes a path in the syntax of the file.
+    :ivar setting: returns the text of a setting of the file, for ``%{cfg:KEY}%``; ``None`` where
+        this macro does not exist.
     """
 
     def __init__(
@@ -58,6 +61,14 @@ class Document:
         self._find_lines = find_lines
         self._lines: dict[Path, int] | None = None
         self.spell = spell
+        self.setting: Callable[[str], str] | None = None
+
+    def split(self, text: str) -> tuple[Part, ...]:
+        """Split a string into text and macros.
+
+        :raises ValueError: a macro is wrong.
+        """
+        return split_macros(text, self.folder, self.setting)
 
     def problem(self, path: Path, message: str, line: int | None = None) -> None:
         """Add a problem of the key at this path."""

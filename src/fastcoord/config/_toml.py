@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import tomli
@@ -10,7 +11,7 @@ from fastcoord.config._build import build
 from fastcoord.config._dialect import DialectError, to_toml
 from fastcoord.config._document import Document, Section, quoted, shown, spell_toml
 from fastcoord.config._keys import collect
-from fastcoord.config._macros import expand, split_macros
+from fastcoord.config._macros import expand, setting_of
 from fastcoord.config._model import Config
 from fastcoord.config._settings import CLUSTER, STORE
 from fastcoord.config._toml_lines import toml_lines
@@ -47,6 +48,7 @@ def read_toml(text: str, name: str, folder: str, sources: dict[str, str] | None 
     """
     document = Document(name, folder, lambda: toml_lines(toml), spell_toml)
     root, toml = _parse(document, text)
+    document.setting = partial(setting_of, root)
     stores = _table(document, root, "store")
     given_cluster = _table(document, root, "cluster")
     store_id = _coordinator(document, root, given_cluster, stores)
@@ -129,7 +131,7 @@ def _coordinator(
     as well.
     """
     path = ("cluster", "coordinator")
-    nats = [key for key, store in stores.items() if _type_of(store) == "nats"]
+    nats = [key for key, store in stores.items() if _type_of(document, store) == "nats"]
     offer = f"the NATS stores of this file are {', '.join(map(quoted, nats))}"
     if not nats:
         offer = 'this file has no store of type "nats"; add [store."nats"] with type = "nats"'
@@ -144,7 +146,7 @@ def _coordinator(
     try:
         if not isinstance(given, str) or not given:
             raise ValueError(f"the id of a store is needed: {offer}")
-        name = expand(split_macros(given, document.folder))
+        name = expand(document.split(given))
         if name not in stores:
             raise ValueError(f"there is no such store; {offer}")
     except ValueError as error:
@@ -161,7 +163,7 @@ def _is_nats(document: Document, name: str, store: dict[str, Any], offer: str) -
     if "type" not in store:
         document.problem(path, 'missing; set type = "nats"')
         return True
-    kind = _type_of(store)
+    kind = _type_of(document, store)
     if kind == "nats":
         return True
     given = f"{shown(store['type'])} was given"
@@ -174,12 +176,12 @@ def _is_nats(document: Document, name: str, store: dict[str, Any], offer: str) -
     return False
 
 
-def _type_of(store: object) -> object:
+def _type_of(document: Document, store: object) -> object:
     """Return the type of a store; a macro that cannot be replaced is returned unchanged."""
     kind = store.get("type") if isinstance(store, dict) else None
     if not isinstance(kind, str):
         return kind
     try:
-        return expand(split_macros(kind, ""))
+        return expand(document.split(kind))
     except ValueError:
         return kind
