@@ -164,6 +164,7 @@ class Session:
             await self._supervisor.start()
             if self.is_auto:
                 await self._own_id.settle()
+                await self._presence.prove_right()
             await self._presence.prove_join()
             if self._stream is not None:
                 await self._stream.start()

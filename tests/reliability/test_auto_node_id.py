@@ -330,3 +330,15 @@ async def test_parted_nodes_change_ids(monkeypatch: pytest.MonkeyPatch) -> None:
             await node.close()
         for each in accounts:
             await each.following
+
+
+async def test_missing_presence_right_fails_join() -> None:
+    rights = 'publish: {deny: ["fastcoord.agora.fastcoord"]}'
+    users = f'authorization {{ users: [{{user: "a", password: "b", permissions: {{{rights}}}}}] }}'
+    with LocalServer(extra_config=users) as server:
+        cluster = CLUSTER | {"node_id": "auto"}
+        config = fastcoord.parse_config(node_toml(server, cluster=cluster, user="a", password="b"))
+        with pytest.raises(
+            fastcoord.PermissionDenied, match=r"to publish on .*fastcoord: grant it"
+        ):
+            await fastcoord.connect(config)

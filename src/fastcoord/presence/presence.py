@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from fastcoord._deadline import within
 from fastcoord.presence.answers import Answers, read_roster
 from fastcoord.presence.claim import Claims, is_claim_to
 from fastcoord.presence.heartbeats import Heartbeats
@@ -28,6 +29,9 @@ __all__ = ["PRESENCE_SID", "REPLY_SID", "Presence"]
 
 PRESENCE_SID = 2
 REPLY_SID = 3
+
+PROOF_TIME = 1.0
+"""The seconds for which a node waits for the server's answer to its first message."""
 
 RESIZE_INTERVAL = 0.1
 """Peers are counted at most once in this many seconds, however many nodes say hello."""
@@ -170,6 +174,26 @@ class Presence:
         """
         self._answers.claimed = node_id
         return await self._claims.decide(node_id, lambda: self._connection)
+
+    async def prove_right(self) -> None:
+        """Wait until the server has processed the claim, the first message of a node without an id.
+
+        It waits for a second at most. A later refusal is logged, and makes ``health`` false.
+
+        :raises PermissionDenied: the server does not permit this node to publish it. Then no other
+            node has received it, and the id may be used twice.
+        """
+        connection = self._connection
+        if connection is None:
+            return
+        processed = asyncio.Event()
+        connection.ping(processed.set)
+        try:
+            await within(processed.wait(), PROOF_TIME)
+        except TimeoutError:
+            pass  # the server is distant, or the connection was lost and will be replaced
+        for right in connection.refused:
+            raise right.denied()
 
     def begin_run(self, node_id: int, incarnation: int) -> None:
         """Continue with another id and another incarnation."""
