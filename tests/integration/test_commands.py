@@ -115,7 +115,10 @@ async def test_check_tries_each_step(tmp_path: Path, server: LocalServer) -> Non
 async def test_check_prints_json(tmp_path: Path, server: LocalServer) -> None:
     async with start("check", "--connect", "--json", server.url, directory=tmp_path) as check:
         assert await check.wait() == 0, check.err
-    found = {line["step"]: line for line in map(json.loads, check.out.splitlines())}
+    lines = [json.loads(line) for line in check.out.splitlines()]
+    settings = {line["setting"]: line for line in lines if "setting" in line}
+    assert settings['store."nats".address']["source"] == "the URL"
+    found = {line["step"]: line for line in lines[len(settings) :]}
     assert found["max payload"]["value"] == 1024 * 1024
     assert found["round trip"]["value"] < 10
     assert found["dns"]["address"] == f"127.0.0.1:{server.port}"

@@ -53,6 +53,7 @@ async def test_peers_lists_every_node(tmp_path: Path, config: Path, server: Loca
     assert first["round_trip"] > 0
     assert (second["node_id"], second["is_up"], second["incarnation"]) == (5, None, None)
     assert (second["received"], second["round_trip"]) == (1, None)
+    assert (first["protocol"], second["protocol"]) == (STALWART, None)
     assert "2 nodes on stwt.agora (stalwart-0.15) at 127.0.0.1:" in peers.err
 
 
@@ -64,7 +65,22 @@ async def test_peers_prints_columns(tmp_path: Path, config: Path, server: LocalS
         assert await peers.wait() == 0, peers.err
     header, row = peers.out.splitlines()
     assert re.split("  +", header) == list(COLUMNS)
-    assert re.fullmatch(r" *2  fastcoord  up +0 +0  \d\.\d s ago +\d+\.\d\d ms", row)
+    cells = r" *2  fastcoord  up +0 +0  \d\.\d s ago +\d+\.\d\d ms +stalwart-0\.15"
+    assert re.fullmatch(cells, row)
+
+
+async def test_other_protocol_is_shown(tmp_path: Path, config: Path, server: LocalServer) -> None:
+    cluster = {"heartbeat": "1s", "protocol": "stalwart-0.16", "subject": "stwt.agora"}
+    async with joined(server, 2, cluster=cluster), joined(server, 3, cluster={"heartbeat": "1s"}):
+        async with start("peers", str(config), "--json", directory=tmp_path) as peers:
+            assert await peers.wait() == 0, peers.err
+        other, same = (json.loads(line) for line in peers.out.splitlines())
+        assert (other["node_id"], other["is_up"], other["protocol"]) == (2, None, "stalwart-0.16")
+        assert (same["node_id"], same["is_up"], same["protocol"]) == (3, True, STALWART)
+        async with start("peers", str(config), directory=tmp_path) as peers:
+            assert await peers.wait() == 0, peers.err
+    row = peers.out.splitlines()[1]
+    assert re.fullmatch(r" +2  fastcoord  unreadable +stalwart-0\.16", row)
 
 
 async def test_frozen_peer_delays_nothing(tmp_path: Path, server: LocalServer) -> None:
@@ -116,6 +132,27 @@ async def test_listen_filters_nodes(tmp_path: Path, config: Path, server: LocalS
     assert listener.err.splitlines()[-1] == (
         "fastcoord: 2 events of 2 nodes (2 ReloadSettings), 0 missed"
     )
+
+
+@pytest.mark.parametrize("option", ["--json", "--raw"])
+async def test_listen_names_nodes_at_end(
+    tmp_path: Path, config: Path, server: LocalServer, option: str
+) -> None:
+    async with (
+        joined(server, 2, cluster={"heartbeat": "1s"}) as node,
+        PlainPeer(server.url) as stalwart,
+        start("listen", str(config), option, directory=tmp_path) as listener,
+    ):
+        await listener.prints("stop it with Ctrl-C")
+        await node.publish(fastcoord.ReloadSettings())
+        await stalwart.publish(batch(5, fastcoord.ReloadSettings()))
+        await until(lambda: listener.out.count("ReloadSettings") == 2)
+        await interrupt(listener)
+    state = "fastcoord" if option == "--raw" else "fastcoord, up"
+    assert listener.err.splitlines()[-2:] == [
+        f"fastcoord: nodes: 2 ({state}), 5 (Stalwart)",
+        "fastcoord: 2 events of 2 nodes (2 ReloadSettings), 0 missed",
+    ]
 
 
 async def test_raw_messages_show_bytes(tmp_path: Path, config: Path, server: LocalServer) -> None:

@@ -49,7 +49,7 @@ async def test_published_event_is_received(
             assert await command.wait() == 0, command.err
         batch = await anext(aiter(events.batches()))
         assert list(batch) == [fastcoord.StateChange(7, 42, 9)]
-        assert batch.node_id >= 32_768
+        assert batch.node_id >= 16_384
     assert command.out == ""
     assert command.err == f"fastcoord: 127.0.0.1:{server.port} has confirmed 1 event\n"
 

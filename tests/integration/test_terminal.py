@@ -1,5 +1,6 @@
 """The live views on a pseudo-terminal: resizing, and Ctrl-C leaves a clean terminal."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 import fastcoord
 from fastcoord.server import LocalServer
 from support.cluster.nodes import joined, node_toml
+from support.cluster.plain_peer import PlainPeer
 from support.processes.terminal import on_terminal
 from support.wait import until
 
@@ -55,6 +57,85 @@ async def test_watched_peers_follow_resize(config: str, server: LocalServer) -> 
         terminal.press(b"\x03")
         assert await terminal.process.wait() == 130
         await until(lambda: terminal.is_clean)
+
+
+async def test_no_color_prints_plain_lines(config: str, server: LocalServer) -> None:
+    async with (
+        joined(server, 2, cluster=HEARTBEAT),
+        on_terminal("peers", config, "--watch", NO_COLOR="1") as terminal,
+    ):
+        await until(lambda: terminal.text.count(" up ") >= 2)
+        assert b"\x1b" not in terminal.output
+        assert terminal.lines[0].split()[:3] == ["node", "kind", "state"]
+        terminal.press(b"\x03")
+        assert await terminal.process.wait() == 130
+
+
+async def test_listen_writes_names(tmp_path: Path, server: LocalServer) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(node_toml(server, cluster={"protocol": "stalwart-0.16"}))
+    events = [fastcoord.RegistryReload(17), fastcoord.StateChange(7, 42, 9)]
+    payload = fastcoord.encode_batch(events, node_id=3, protocol="stalwart-0.16")
+    async with (
+        on_terminal("listen", str(file)) as terminal,
+        PlainPeer(server.url, "stwt.agora") as stalwart,
+    ):
+        await until(lambda: "stop it with Ctrl-C" in terminal.text)
+        await stalwart.publish(payload)
+        await until(lambda: "node 3  RegistryReload object=BlockedIp" in terminal.text)
+        await until(lambda: "node 3  StateChange account_id=7 change_id=42" in terminal.text)
+        assert "types=Email,Mailbox" in terminal.text
+        terminal.press(b"\x03")
+        assert await terminal.process.wait() == 130
+        await until(lambda: "fastcoord: nodes: 3 (Stalwart)" in terminal.text)
+
+
+async def test_raw_messages_are_dumped(config: str, server: LocalServer) -> None:
+    event = fastcoord.InvalidateAccessTokens([105, 0x666F6F])
+    payload = fastcoord.encode_batch([event], node_id=3, protocol="stalwart-0.15") + b"\xffend"
+    async with on_terminal("listen", config, "--raw") as terminal, PlainPeer(server.url) as peer:
+        await until(lambda: "stop it with Ctrl-C" in terminal.text)
+        await peer.publish(payload)
+        await until(lambda: "stopped: " in terminal.text)
+        lines = terminal.lines
+        at = next(i for i, line in enumerate(lines) if "node 3" in line)
+        assert f"{len(payload)} bytes  no sequence header" in lines[at]
+        assert lines[at + 1].split()[0] == "000000"
+        assert payload.hex(" ")[:47] in lines[at + 1]
+        assert "InvalidateAccessTokens account_ids=105,6713199" in terminal.text
+        assert f"stopped: unknown tag 255 at byte {len(payload) - 4}" in terminal.text
+        terminal.press(b"\x03")
+        assert await terminal.process.wait() == 130
+
+
+async def test_demo_follows_resize(tmp_path: Path) -> None:
+    async with on_terminal("demo", "--seconds", "30", TMPDIR=str(tmp_path)) as terminal:
+        await until(lambda: "publishing" in terminal.text)
+        assert "from 3" in terminal.text
+        terminal.screen.reset()
+        terminal.resize(44, 24)
+        await until(lambda: "publishing" in terminal.text)
+        # The columns that do not fit are left out; the others are complete.
+        assert "from 3" not in terminal.text
+        assert "\N{HORIZONTAL ELLIPSIS}" not in terminal.text
+        terminal.resize(100, 30)
+        await until(lambda: "from 3" in terminal.text)
+        terminal.press(b"\x03")
+        assert await terminal.process.wait() == 130
+        await until(lambda: terminal.is_clean)
+        assert "Traceback" not in terminal.text
+        assert os.listdir(tmp_path) == []
+
+
+async def test_sums_fit_narrow_terminal(tmp_path: Path) -> None:
+    words = ("demo", "--seconds", "0.5", "--rate", "100")
+    async with on_terminal(*words, TMPDIR=str(tmp_path)) as terminal:
+        terminal.resize(50, 200)
+        assert await terminal.process.wait() == 0
+        # The terminal wraps the lines.
+        await until(lambda: "init" in terminal.text)
+        assert "".join(terminal.screen.display).count("adds up") == 13
+        assert "\N{HORIZONTAL ELLIPSIS}" not in terminal.text
 
 
 async def test_listen_ends_with_totals(config: str, server: LocalServer) -> None:

@@ -1,7 +1,10 @@
 """The command line without a cluster: its output and its exit status."""
 
 import asyncio
+import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from fastcoord.cli import main
-from fastcoord.cli.arguments import COMMANDS
+from fastcoord.cli.arguments import COMMANDS, SentenceParser, build_parser
 from fastcoord.cli.running import run_until_interrupted
 
 GOOD = """
@@ -144,6 +147,23 @@ def test_check_prints_sources(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert rows["cluster.heartbeat"] == "default"
 
 
+def test_check_prints_settings_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "node.toml"
+    file.write_text(GOOD)
+    assert main(["check", "--json", str(file)]) == 0
+    output = capsys.readouterr().out
+    assert "hunter2" not in output
+    lines = [json.loads(line) for line in output.splitlines()]
+    found = {line.pop("setting"): line for line in lines}
+    assert found['store."nats".address'] == {"value": ["127.0.0.1:4222"], "source": f"{file}:4"}
+    assert found['store."nats".password'] == {"value": "***", "source": f"{file}:6"}
+    assert found['store."nats".capacity.client'] == {"value": 2048, "source": "default"}
+    assert found['store."nats".max-reconnects'] == {"value": None, "source": "default"}
+    assert found["cluster.heartbeat"] == {"value": "2s", "source": "default"}
+    assert main(["check", str(file)]) == 0
+    assert list(found) == [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+
+
 def test_check_warns_of_no_reconnect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "node.toml"
     file.write_text(GOOD.replace("[cluster]", "max-reconnects = 0\n[cluster]"))
@@ -169,6 +189,52 @@ def test_completion_script_is_bash() -> None:
         ["bash", "-n"], input=script, capture_output=True, text=True, check=False
     )
     assert (checked.returncode, checked.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["ch"], {"check"}),
+        (["check", "--con"], {"--connect"}),
+        (["stream", ""], {"create", "info", "check"}),
+        (["stream", "create", "--rep"], {"--replicas"}),
+        (["decode", "--protocol", "stal"], {"stalwart-0.15", "stalwart-0.16", "stalwart-1.0"}),
+        (["listen", "no"], {"node.toml"}),
+    ],
+)
+def test_bash_completes_words(tmp_path: Path, words: list[str], expected: set[str]) -> None:
+    pytest.importorskip("shtab")
+    (tmp_path / "node.toml").touch()
+    script = run("--print-completion", "bash").stdout
+    ask = (
+        f"\nCOMP_WORDS=(fastcoord {' '.join(words[:-1])} '{words[-1]}')\nCOMP_CWORD={len(words)}\n"
+        '_shtab_fastcoord\nprintf "%s\\n" "${COMPREPLY[@]}"\n'
+    )
+    asked = subprocess.run(
+        ["bash"], input=script + ask, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert set(asked.stdout.split()) == expected
+    assert asked.stderr == ""
+
+
+def parsers(name: str) -> list[SentenceParser]:
+    """Return the parser of a command and those of its actions."""
+    command = build_parser([name]).commands[name]
+    return [command, *command.commands.values()]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_help_has_working_example(name: str) -> None:
+    for parser in parsers(name):
+        text = parser.format_help()
+        assert "example: fastcoord" in text, parser.prog
+        for line in (
+            text.partition("example: ")[2].split("\n\n")[0].replace("\\\n", "").splitlines()
+        ):
+            command = re.split(r" [<>|]", line.rpartition("| ")[2] or line)[0].strip()
+            words = shlex.split(command.removeprefix("fastcoord"))
+            if command.startswith("fastcoord"):
+                assert build_parser(words).parse_args(words).command == name
 
 
 def test_completion_names_its_package(

@@ -135,10 +135,21 @@ def test_plain_table_aligns_columns(capsys: pytest.CaptureFixture[str]) -> None:
 def test_view_fits_terminal(
     monkeypatch: pytest.MonkeyPatch, is_terminal: bool, has_rich: bool, plain: bool, kind: type
 ) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
     if not has_rich:
-        monkeypatch.setitem(sys.modules, "rich.console", None)
+        monkeypatch.setitem(sys.modules, "rich", None)
     assert type(make_view(plain=plain)) is kind
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_variable_selects_plain_view(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv(name, value)
+    assert type(make_view(plain=False)) is PlainView
 
 
 def test_live_table_shows_counts() -> None:

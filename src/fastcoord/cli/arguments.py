@@ -9,9 +9,8 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
-import random
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COMMANDS",
     "Command",
+    "NodeId",
     "SentenceParser",
     "add_file",
     "add_node_id",
@@ -26,8 +26,8 @@ __all__ = [
     "command_module",
     "duration",
     "event_kind",
+    "node_id",
     "number",
-    "random_node_id",
     "size",
 ]
 
@@ -48,6 +48,8 @@ COMMANDS = {
 DESCRIPTION = (
     "A coordination bus for clusters of processes over NATS, wire-compatible with Stalwart."
 )
+
+NodeId = int | Literal["auto"]
 
 EPILOGUE = "Exit status: 0 success, 1 failure, 2 wrong usage, 130 after Ctrl-C."
 
@@ -169,18 +171,25 @@ def add_file(parser: argparse.ArgumentParser) -> None:
 
 
 def add_node_id(parser: argparse.ArgumentParser) -> None:
-    """Add the option for the node id that a command joins with."""
+    """Add the option for the node id that a command joins with.
+
+    The default is a free one, because a running node may have the one of the file.
+    """
     parser.add_argument(
         "--node-id",
-        type=number(int, 0, 65535),
+        type=node_id,
+        default="auto",
         metavar="ID",
-        help="the node id to join with (default: a random one from 32768 to 65535)",
+        help="the node id to join with (default: a free one)",
     )
 
 
-def random_node_id() -> int:
-    """Return a random node id, because a running node may have the one of the file."""
-    return random.randint(32_768, 65_535)
+def node_id(text: str) -> NodeId:
+    """Read a node id, for the ``type`` of an argument.
+
+    :param text: a whole number, or ``auto`` for a free id.
+    """
+    return "auto" if text == "auto" else int(number(int, 0, 65535)(text))
 
 
 def number(

@@ -7,9 +7,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import fastcoord
-from fastcoord.cli.arguments import add_file, add_node_id, random_node_id
-from fastcoord.cli.running import WrongUsage, run_until_interrupted
-from fastcoord.config import describe, doubtful_settings, load_with_sources
+from fastcoord.cli.arguments import NodeId, add_file, add_node_id
+from fastcoord.cli.running import run_until_interrupted
+from fastcoord.config import as_builtins, describe, doubtful_settings, load_with_sources
 from fastcoord.errors import ConnectError, PermissionDenied, RequestTimeout, StreamError
 from fastcoord.nats.probe import Finding, probe
 
@@ -30,7 +30,7 @@ Print every setting in effect with its source: file and line, or default. If the
 print all of them instead. Secrets are never shown.
 
 With --connect, try every server address: DNS, TCP, TLS, authentication, the rights to subscribe and
-to answer, and whether own messages come back. Then join the cluster with a random node id and leave
+to answer, and whether own messages come back. Then join the cluster with a free node id and leave
 it again, which proves the stream, if it is set, and the rights to publish and to ask. Other nodes
 see it join and leave.
 
@@ -51,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json",
         action="store_true",
-        help="with --connect: one JSON object for each finding, without the settings",
+        help="one JSON object for each setting, and with --connect for each finding",
     )
 
 
@@ -61,22 +61,21 @@ def run(arguments: argparse.Namespace) -> int:
     :param arguments: the parsed arguments.
     :return: the exit status.
     :raises ConfigError: with all problems of the file.
-    :raises WrongUsage: ``--json`` without ``--connect``.
     """
-    if arguments.json and not arguments.connect:
-        raise WrongUsage("--json needs --connect")
     config, sources = load_with_sources(arguments.file)
-    if not arguments.json:
-        print(describe(config, sources), flush=True)
+    if arguments.json:
+        lines = [json.dumps(each, ensure_ascii=False) for each in as_builtins(config, sources)]
+    else:
+        lines = [describe(config, sources)]
+    print(*lines, sep="\n", flush=True)
     for doubt in doubtful_settings(config):
         print(f"fastcoord: {doubt}", file=sys.stderr, flush=True)
     if not arguments.connect:
         return 0
-    node_id: int = random_node_id() if arguments.node_id is None else arguments.node_id
-    return run_until_interrupted(_visit(config, node_id, arguments.json))
+    return run_until_interrupted(_visit(config, arguments.node_id, arguments.json))
 
 
-async def _visit(config: Config, node_id: int, as_json: bool) -> int:
+async def _visit(config: Config, node_id: NodeId, as_json: bool) -> int:
     failures: list[str] = []
     heading = ""
     is_usable = False
@@ -98,7 +97,7 @@ async def _visit(config: Config, node_id: int, as_json: bool) -> int:
 
     for address in config.nats.address:
         begin(str(address))
-        is_usable |= await probe(config, address, node_id, report)
+        is_usable |= await probe(config, address, report)
     # Without a server that can be used, joining would only repeat the reasons.
     if is_usable:
         begin(JOINING)
@@ -108,18 +107,19 @@ async def _visit(config: Config, node_id: int, as_json: bool) -> int:
     return 1 if failures else 0
 
 
-async def _join(config: Config, node_id: int, report: Callable[[Finding], None]) -> None:
+async def _join(config: Config, node_id: NodeId, report: Callable[[Finding], None]) -> None:
     """Join the cluster and leave it; report the stream and the rights to publish and to ask."""
     subject, presence = config.cluster.subject, config.cluster.presence_subject
     try:
         async with fastcoord.connect(config, node_id=node_id) as node:
             await node.flush()
+            joined_as = node.node_id
     except (ConnectError, RequestTimeout, StreamError) as error:
         report(Finding(_failed_step(error, config), "failed", str(error)))
         return
     if config.cluster.stream is not None:
         report(Finding("stream", "ok", f"{config.cluster.stream} stores the events"))
-    report(Finding("publish", "ok", f"{subject}, as node {node_id}", subject))
+    report(Finding("publish", "ok", f"{subject}, as node {joined_as}", subject))
     report(Finding("ask", "ok", presence, presence))
 
 

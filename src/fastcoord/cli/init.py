@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastcoord.cli.arguments import number
+from fastcoord.cli.arguments import node_id
 from fastcoord.config import parse_config, template
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--node-id",
-        type=lambda text: text if text == "auto" else number(int, 0, 65535)(text),
+        type=node_id,
         default=1,
         metavar="ID",
         help="the node id, or auto: each node chooses a free one (default: 1)",

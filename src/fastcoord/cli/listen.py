@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 import fastcoord
-from fastcoord.cli.arguments import add_file, add_node_id, event_kind, number, random_node_id
+from fastcoord.cli.arguments import NodeId, add_file, add_node_id, event_kind, number
 from fastcoord.cli.event_text import event_text, payload_comment
 from fastcoord.cli.observer import Observer
 from fastcoord.cli.raw import RawSink
@@ -23,17 +23,17 @@ from fastcoord.events import Missed, Notice
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from fastcoord import Batch, Config, Event
+    from fastcoord import Batch, Config, Event, Peer
     from fastcoord.cli.raw import Message
 
 __all__ = ["configure", "run"]
 
 DESCRIPTION = """\
 Join the cluster of a configuration as one more node and print the events of the other nodes until
-Ctrl-C. Then print the totals to standard error. No other node may have the node id, which is random
-by default.
+Ctrl-C. Then print to standard error which nodes are there, and the totals. Stalwart nodes are known
+once they have published something.
 
 With --raw, print each message with its sequence header and its bytes. If a message cannot be
 decoded, print the reason. With --raw the command publishes nothing, so that no node notices it.
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     :return: the exit status.
     :raises WrongUsage: ``--raw`` is combined with a filter of kinds or a node id.
     """
-    if arguments.raw and (arguments.kind or arguments.node_id is not None):
+    if arguments.raw and (arguments.kind or arguments.node_id != "auto"):
         raise WrongUsage(
             "--raw neither joins the cluster nor filters kinds: it takes only --node and --json"
         )
@@ -92,12 +92,14 @@ def run(arguments: argparse.Namespace) -> int:
     writer = Writer(as_json, arguments.node)
     if arguments.raw:
         return run_until_interrupted(_listen_raw(config, writer))
-    node_id: int = random_node_id() if arguments.node_id is None else arguments.node_id
-    return run_until_interrupted(_listen(config, node_id, arguments.kind, writer))
+    return run_until_interrupted(_listen(config, arguments.node_id, arguments.kind, writer))
 
 
 async def _listen(
-    config: Config, node_id: int, kinds: tuple[str, ...] | None, writer: Writer
+    config: Config,
+    node_id: NodeId,
+    kinds: tuple[str, ...] | None,
+    writer: Writer,
 ) -> int:
     wanted = None if kinds is None else [getattr(fastcoord, name) for name in kinds]
     async with fastcoord.connect(config, node_id=node_id) as node:
@@ -107,7 +109,7 @@ async def _listen(
                 async for arrived in events.batches():
                     writer.item(arrived)
         finally:
-            writer.end()
+            writer.end(peer_texts(node.peers()))
     return 0
 
 
@@ -118,8 +120,18 @@ async def _listen_raw(config: Config, writer: Writer) -> int:
         try:
             await observer.wait()
         finally:
-            writer.end()
+            writer.end(sink.nodes)
     return 0
+
+
+def peer_texts(peers: Iterable[Peer]) -> dict[int, str]:
+    """Describe each peer by its node id, such as ``fastcoord, up`` or ``Stalwart``."""
+    return {
+        peer.node_id: "Stalwart"
+        if peer.is_up is None
+        else f"fastcoord, {'up' if peer.is_up else 'down'}"
+        for peer in peers
+    }
 
 
 class Writer:
@@ -161,15 +173,20 @@ class Writer:
         """Describe the following output on standard error."""
         print(f"fastcoord: {what}; stop it with Ctrl-C", file=sys.stderr, flush=True)
 
-    def end(self) -> None:
-        """Print the totals to standard error: events by kind, nodes, missed events."""
+    def end(self, nodes: Mapping[int, str]) -> None:
+        """Print to standard error which nodes are there, and the totals.
+
+        :param nodes: the description of each node by its id.
+        """
+        there = [f"{each} ({nodes[each]})" for each in sorted(nodes) if self._is_wanted(each)]
         counts = ", ".join(f"{count:,} {name}" for name, count in self._events.most_common())
         missed = f"{self._missed:,} missed" if self._missed or not self._has_unknown_loss else ""
         unknown = "an unknown number missed" if self._has_unknown_loss else ""
-        events, nodes = self._events.total(), len(self._senders)
-        total = f"{events:,} event{'s'[: events != 1]} of {nodes} node{'s'[: nodes != 1]}"
+        events, senders = self._events.total(), len(self._senders)
+        total = f"{events:,} event{'s'[: events != 1]} of {senders} node{'s'[: senders != 1]}"
         words = [total + (f" ({counts})" if counts else ""), missed, unknown]
         with contextlib.suppress(BrokenPipeError):
+            print(f"fastcoord: nodes: {', '.join(there) or 'none'}", file=sys.stderr)
             print(f"fastcoord: {', '.join(filter(None, words))}", file=sys.stderr)
 
     def _is_wanted(self, node_id: int | None) -> bool:

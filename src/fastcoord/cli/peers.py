@@ -7,32 +7,32 @@ import contextlib
 import json
 import sys
 import time
-from typing import TYPE_CHECKING
-
-import msgspec
+from typing import TYPE_CHECKING, NamedTuple
 
 import fastcoord
-from fastcoord.cli.arguments import add_file, add_node_id, number, random_node_id
+from fastcoord.cli.arguments import NodeId, add_file, add_node_id, number
 from fastcoord.cli.running import run_until_interrupted
 from fastcoord.cli.tables import Table, has_rich_terminal, plain_lines, rich_table
 from fastcoord.config import load_with_sources
 from fastcoord.errors import ConnectionLost, RequestTimeout
 from fastcoord.events import PeerDown
+from fastcoord.stats import Peer
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from fastcoord import Config, Node, Peer
+    from fastcoord import Config, Node
 
 __all__ = ["configure", "run"]
 
 DESCRIPTION = """\
 Join the cluster of a configuration as one more node, wait for the other nodes, and print the state
-of each one, its events received and missed, and the round trip.
+of each one, its events received and missed, the round trip, and its protocol.
 
-fastcoord nodes answer at once. Stalwart nodes appear when they publish something; their state is
-unknown, because they send no heartbeats.
+fastcoord nodes answer at once. Stalwart nodes appear when they publish something; their state and
+their protocol are unknown, because they send no heartbeats and do not name a protocol. Nodes whose
+state is unreadable are fastcoord nodes with another protocol.
 
 example: fastcoord peers node.toml --wait 10
 """
@@ -42,7 +42,16 @@ REFRESH_INTERVAL = 1.0
 PING_TIMEOUT = 1.0
 """Seconds. A node that has just ended must not delay the report about the others."""
 
-COLUMNS = ("node", "kind", "state", "received", "missed", "last received", "round trip")
+COLUMNS = ("node", "kind", "state", "received", "missed", "last received", "round trip", "protocol")
+
+
+class Row(NamedTuple):
+    """Another node, and its protocol if that is known."""
+
+    node_id: int
+    peer: Peer | None
+    """``None`` for a node with another protocol, whose messages are not read."""
+    protocol: str | None
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
     :return: the exit status.
     """
     config = load_with_sources(arguments.file)[0]
-    node_id: int = random_node_id() if arguments.node_id is None else arguments.node_id
+    node_id: NodeId = arguments.node_id
     wait: float = 2 * config.cluster.heartbeat if arguments.wait is None else arguments.wait
     show = _print_json if arguments.json else _print_table
     if arguments.watch:
@@ -78,15 +87,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _list(
-    config: Config, node_id: int, wait: float, show: Callable[[tuple[Peer, ...]], None]
+    config: Config, node_id: NodeId, wait: float, show: Callable[[list[Row]], None]
 ) -> int:
     async with fastcoord.connect(config, node_id=node_id) as node:
         await asyncio.sleep(wait)
         await _ping_all(node)
-        peers = node.peers()
+        rows = _rows(node)
         server = node.stats().server
-    show(peers)
-    count = f"{len(peers)} node{'' if len(peers) == 1 else 's'}"
+    show(rows)
+    count = f"{len(rows)} node{'' if len(rows) == 1 else 's'}"
     print(
         f"fastcoord: {count} on {config.cluster.subject} ({config.cluster.protocol}) at {server} "
         f"within {wait:g} s",
@@ -95,7 +104,7 @@ async def _list(
     return 0
 
 
-async def _watch(config: Config, node_id: int, show: Callable[[tuple[Peer, ...]], None]) -> int:
+async def _watch(config: Config, node_id: NodeId, show: Callable[[list[Row]], None]) -> int:
     async with fastcoord.connect(config, node_id=node_id) as node:
         tasks = {
             asyncio.create_task(_refresh(node, show)),
@@ -122,19 +131,19 @@ async def _wait_until_lost(node: Node) -> None:
             pass
 
 
-async def _refresh(node: Node, show: Callable[[tuple[Peer, ...]], None]) -> None:
+async def _refresh(node: Node, show: Callable[[list[Row]], None]) -> None:
     with contextlib.ExitStack() as stack:
         if show is _print_table and has_rich_terminal():
             from rich.live import Live
 
             live = stack.enter_context(Live(auto_refresh=False))
 
-            def show(peers: tuple[Peer, ...]) -> None:
-                live.update(rich_table(_table(peers), live.console.width), refresh=True)
+            def show(rows: list[Row]) -> None:
+                live.update(rich_table(_table(rows), live.console.width), refresh=True)
 
         while True:
             await _ping_all(node)
-            show(node.peers())
+            show(_rows(node))
             await asyncio.sleep(REFRESH_INTERVAL)
 
 
@@ -148,27 +157,46 @@ async def _ping_all(node: Node) -> None:
     await asyncio.gather(*(ping(peer.node_id) for peer in node.peers() if peer.is_up))
 
 
-def _print_json(peers: tuple[Peer, ...]) -> None:
-    for peer in peers:
-        print(json.dumps(msgspec.structs.asdict(peer)), flush=True)
+def _rows(node: Node) -> list[Row]:
+    own = node.config.cluster.protocol
+    rows = {
+        node_id: Row(node_id, None, protocol)
+        for node_id, protocol in node.stats().protocol_mismatches.items()
+    }
+    for peer in node.peers():
+        protocol = None if peer.incarnation is None else own
+        rows[peer.node_id] = Row(peer.node_id, peer, protocol)
+    return [row for _, row in sorted(rows.items())]
 
 
-def _print_table(peers: tuple[Peer, ...]) -> None:
-    print(*plain_lines(_table(peers)), sep="\n", flush=True)
+def _print_json(rows: list[Row]) -> None:
+    for node_id, peer, protocol in rows:
+        known = dict.fromkeys(Peer.__struct_fields__) if peer is None else peer.to_dict()
+        print(json.dumps({**known, "node_id": node_id, "protocol": protocol}), flush=True)
 
 
-def _table(peers: tuple[Peer, ...]) -> Table:
-    rows = [
-        (
-            str(peer.node_id),
-            "Stalwart" if peer.incarnation is None else "fastcoord",
-            {True: "up", False: "down", None: "unknown"}[peer.is_up],
-            f"{peer.received:,}",
-            f"{peer.missed:,}",
-            f"{max(0.0, time.time() - peer.last_heard):.1f} s ago",
-            "" if peer.round_trip is None else f"{peer.round_trip * 1000:.2f} ms",
-        )
-        for peer in peers
-    ]
-    wrong = frozenset(index for index, peer in enumerate(peers) if peer.is_up is False)
-    return Table("", COLUMNS, tuple(rows), wrong)
+def _print_table(rows: list[Row]) -> None:
+    print(*plain_lines(_table(rows)), sep="\n", flush=True)
+
+
+def _table(rows: list[Row]) -> Table:
+    wrong = frozenset(
+        index for index, row in enumerate(rows) if row.peer is None or row.peer.is_up is False
+    )
+    return Table("", COLUMNS, tuple(map(_cells, rows)), wrong)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    node_id, peer, protocol = str(row.node_id), row.peer, row.protocol or "unknown"
+    if peer is None:
+        return (node_id, "fastcoord", "unreadable", "", "", "", "", protocol)
+    return (
+        node_id,
+        "Stalwart" if peer.incarnation is None else "fastcoord",
+        {True: "up", False: "down", None: "unknown"}[peer.is_up],
+        f"{peer.received:,}",
+        f"{peer.missed:,}",
+        f"{max(0.0, time.time() - peer.last_heard):.1f} s ago",
+        "" if peer.round_trip is None else f"{peer.round_trip * 1000:.2f} ms",
+        protocol,
+    )

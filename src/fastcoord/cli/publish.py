@@ -11,7 +11,7 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 import fastcoord
-from fastcoord.cli.arguments import add_file, add_node_id, random_node_id
+from fastcoord.cli.arguments import NodeId, add_file, add_node_id
 from fastcoord.cli.event_words import parse_event
 from fastcoord.cli.running import CommandFailed, WrongUsage, run_until_interrupted
 from fastcoord.config import load_with_sources
@@ -82,12 +82,16 @@ def run(arguments: argparse.Namespace) -> int:
         except (TypeError, ValueError) as error:
             raise WrongUsage(str(error)) from None
     config = load_with_sources(arguments.file)[0]
-    node_id: int = random_node_id() if arguments.node_id is None else arguments.node_id
-    return run_until_interrupted(_publish(config, node_id, event, arguments.peers, arguments.json))
+    publishing = _publish(config, arguments.node_id, event, arguments.peers, arguments.json)
+    return run_until_interrupted(publishing)
 
 
 async def _publish(
-    config: Config, node_id: int, event: Event | None, ask_peers: bool, as_json: bool
+    config: Config,
+    node_id: NodeId,
+    event: Event | None,
+    ask_peers: bool,
+    as_json: bool,
 ) -> int:
     async with fastcoord.connect(config, node_id=node_id) as node:
         problem = None

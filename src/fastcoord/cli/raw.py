@@ -73,14 +73,21 @@ class RawSink(MessageSink):
     :param protocol: the protocol to decode messages with.
     :param write: the function. Its arguments are the time of arrival, in seconds since the epoch,
         and the message.
+    :ivar nodes: the kind of each node that has sent a message, by node id. A message of a Stalwart
+        node has no sequence header.
     """
 
     def __init__(self, protocol: str, write: Callable[[float, Message], None]) -> None:
         self._protocol = protocol
         self._write = write
+        self.nodes: dict[int, str] = {}
 
     def take(self, sid: int, reply: bytes, numbers: object, payload: bytes) -> None:
-        self._write(self.received_at or time.time(), Message(numbers, payload, self._protocol))
+        message = Message(numbers, payload, self._protocol)
+        has_header = isinstance(numbers, tuple)
+        if message.node_id is not None and (has_header or message.reason is None):
+            self.nodes[message.node_id] = "fastcoord" if has_header else "Stalwart"
+        self._write(self.received_at or time.time(), message)
 
 
 def _header(header: object) -> str:

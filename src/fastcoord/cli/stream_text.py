@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastcoord.cli.tables import Table, has_rich_terminal, plain_lines, rich_table
+from fastcoord.cli.tables import Table, fits, has_rich_terminal, plain_lines, rich_table
 from fastcoord.streaming.settings import NANOSECONDS, duration_text
 
 if TYPE_CHECKING:
@@ -19,9 +19,11 @@ def print_stream(info: StreamInfo) -> None:
     if has_rich_terminal():
         from rich.console import Console
 
-        Console().print(rich_table(table))
-    else:
-        print(*plain_lines(table), sep="\n", flush=True)
+        console = Console()
+        if fits(table, console.width):
+            console.print(rich_table(table))
+            return
+    print(*plain_lines(table), sep="\n", flush=True)
 
 
 def as_builtins(info: StreamInfo) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Table", "has_rich_terminal", "plain_lines", "rich_table"]
+__all__ = ["Table", "fits", "has_rich_terminal", "plain_lines", "rich_table"]
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,19 @@ class Table:
 
 
 def has_rich_terminal() -> bool:
-    """Return whether standard output is a terminal and rich is installed."""
-    return sys.stdout.isatty() and importlib.util.find_spec("rich") is not None
+    """Return whether to draw on standard output.
+
+    It must be a terminal that can move its cursor, rich must be installed, and ``NO_COLOR`` must
+    not be set.
+    """
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return importlib.util.find_spec("rich") is not None
+
+
+def fits(table: Table, width: int) -> bool:
+    """Return whether all columns of a table fit into the width of a terminal."""
+    return _width(table, len(table.columns)) <= width
 
 
 def plain_lines(table: Table) -> list[str]:
@@ -62,13 +74,15 @@ def rich_table(table: Table, width: int | None = None) -> Any:
 
 
 def _fitting_columns(table: Table, width: int) -> int:
-    """Return how many columns fit, with their borders and padding; at least one."""
-    used = 1
-    for index, name in enumerate(table.columns):
-        used += 3 + max(map(len, [name, *(row[index] for row in table.rows)]))
-        if used > width:
-            return max(1, index)
-    return len(table.columns)
+    """Return how many columns fit; at least one."""
+    counts = range(len(table.columns), 1, -1)
+    return next((count for count in counts if _width(table, count) <= width), 1)
+
+
+def _width(table: Table, count: int) -> int:
+    """Return the width of the first columns, with their borders and padding."""
+    cells = zip(table.columns[:count], *(row[:count] for row in table.rows), strict=True)
+    return 1 + sum(3 + max(map(len, column)) for column in cells)
 
 
 def _aligned(column: Sequence[str]) -> list[str]:

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Literal, NoReturn
 
 from fastcoord.config._arguments import Settings, is_url, read_arguments
 from fastcoord.config._credentials import Credentials, check_credentials, split_credentials
-from fastcoord.config._describe import describe, doubtful_settings
+from fastcoord.config._describe import as_builtins, describe, doubtful_settings
 from fastcoord.config._json import read_json
 from fastcoord.config._model import (
     PROTOCOLS,
@@ -76,6 +76,7 @@ __all__ = [
     "Settings",
     "Timeout",
     "Tls",
+    "as_builtins",
     "check_credentials",
     "default_presence_subject",
     "default_subject",

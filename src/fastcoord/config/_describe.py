@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from fastcoord.config._document import quoted
 from fastcoord.config._model import Address, Config
 from fastcoord.config._settings import CLUSTER, STORE
 from fastcoord.config._values import BYTES, MILLISECONDS
 
-__all__ = ["describe", "doubtful_settings", "value_text"]
+__all__ = ["as_builtins", "describe", "doubtful_settings", "value_text"]
 
 MAX_VALUE_WIDTH = 40
 _NONE = "none"
@@ -32,9 +33,7 @@ def describe(config: Config, sources: Mapping[str, str] | None = None) -> str:
         of the listing shows the place, or ``default``.
     :return: the listing, without a newline at its end.
     """
-    prefix = f"store.{quoted(config.nats.id)}."
-    rows = [(prefix + key, value_text(config.nats, key)) for key in STORE]
-    rows += [("cluster." + key, value_text(config.cluster, key)) for key in CLUSTER]
+    rows = [(name, value_text(section, key)) for name, section, key in _settings(config)]
     width = max(len(key) for key, _ in rows)
     if sources is None:
         return "\n".join(f"{key:<{width}}  {value}" for key, value in rows)
@@ -43,6 +42,24 @@ def describe(config: Config, sources: Mapping[str, str] | None = None) -> str:
         f"{key:<{width}}  {value:<{value_width}}  {sources.get(key, 'default')}"
         for key, value in rows
     )
+
+
+def as_builtins(config: Config, sources: Mapping[str, str]) -> list[dict[str, Any]]:
+    """List every setting in effect as plain values for JSON.
+
+    :param config: the configuration.
+    :param sources: the place of each given setting, by its key.
+    :return: a dict for each setting: its key as ``setting``, ``value``, and ``source``, which is
+        the place or ``default``. Durations are texts such as ``"2s"``. Secrets are ``"***"``.
+    """
+    return [
+        {
+            "setting": name,
+            "value": _plain_value(_value(section, key)),
+            "source": sources.get(name, "default"),
+        }
+        for name, section, key in _settings(config)
+    ]
 
 
 def doubtful_settings(config: Config) -> list[str]:
@@ -63,9 +80,7 @@ def value_text(section: object, key: str) -> str:
     :param key: the TOML key within the section.
     :return: the text.
     """
-    value = section
-    for name in key.split("."):
-        value = getattr(value, name.replace("-", "_"))
+    value = _value(section, key)
     if value is None:
         return _UNSET.get(key, _NONE)
     if isinstance(value, bool):
@@ -77,6 +92,28 @@ def value_text(section: object, key: str) -> str:
     if isinstance(value, tuple):
         return ", ".join(_address(each) for each in value)
     return quoted(value) if isinstance(value, str) else str(value)
+
+
+def _settings(config: Config) -> list[tuple[str, object, str]]:
+    """Return each setting: its full TOML key, its section, and its key within the section."""
+    prefix = f"store.{quoted(config.nats.id)}."
+    settings: list[tuple[str, object, str]] = [(prefix + key, config.nats, key) for key in STORE]
+    return settings + [(f"cluster.{key}", config.cluster, key) for key in CLUSTER]
+
+
+def _value(section: object, key: str) -> object:
+    value = section
+    for name in key.split("."):
+        value = getattr(value, name.replace("-", "_"))
+    return value
+
+
+def _plain_value(value: object) -> object:
+    if isinstance(value, float):
+        return _duration(value)
+    if isinstance(value, tuple):
+        return [_address(each) for each in value]
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
 
 
 def _address(address: Address) -> str:

@@ -68,16 +68,13 @@ class Owner:
     def connection_granted(self, connection: Connection, right: Right) -> None: ...
 
 
-async def probe(
-    config: Config, address: Address, node_id: int, report: Callable[[Finding], None]
-) -> bool:
+async def probe(config: Config, address: Address, report: Callable[[Finding], None]) -> bool:
     """Connect to one server, and report what is found at each step.
 
     Other nodes do not notice: the only message goes to a subject of this probe alone.
 
     :param config: the configuration.
     :param address: the server.
-    :param node_id: the node id whose subjects are used.
     :param report: called with each finding.
     :return: whether the server accepts this user.
     """
@@ -92,7 +89,7 @@ async def probe(
         return False
     try:
         connection.report_opened(report)
-        await try_rights(config, connection, sink, node_id, report)
+        await try_rights(config, connection, sink, report)
     except ConnectError as error:
         report(Finding("connection", "failed", str(error)))
         return False
@@ -177,7 +174,6 @@ async def try_rights(
     config: Config,
     connection: Connection,
     sink: EchoSink,
-    node_id: int,
     report: Callable[[Finding], None],
 ) -> None:
     """Try the subscriptions of a node, measure the round trip, and send a message to ourselves.
@@ -185,7 +181,8 @@ async def try_rights(
     :raises ConnectError: the connection is lost.
     """
     subject, presence = config.cluster.subject, config.cluster.presence_subject
-    own = f"{presence}.{node_id}.{secrets.randbits(42)}"
+    # A node receives answers on such a subject; its first word is the node id.
+    own = f"{presence}.{secrets.randbelow(65536)}.{secrets.randbits(42)}"
     answers = f"{presence}.>"
     subscriptions = {subject: subject, presence: presence, own: answers}
     for sid, name in enumerate(subscriptions, EVENTS_SID):

@@ -81,8 +81,11 @@ def set_size(descriptor: int, columns: int, lines: int) -> None:
 
 
 @contextlib.asynccontextmanager
-async def on_terminal(*words: str) -> AsyncIterator[Terminal]:
-    """Start ``fastcoord`` on a new pseudo-terminal of 100 columns and 30 lines."""
+async def on_terminal(*words: str, **variables: str) -> AsyncIterator[Terminal]:
+    """Start ``fastcoord`` on a new pseudo-terminal of 100 columns and 30 lines.
+
+    :param variables: further environment variables.
+    """
     master, slave = pty.openpty()
     set_size(slave, 100, 30)
     process = await asyncio.create_subprocess_exec(
@@ -90,7 +93,7 @@ async def on_terminal(*words: str) -> AsyncIterator[Terminal]:
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        env={**environment(), "TERM": "xterm-256color"},
+        env={**environment(), "TERM": "xterm-256color", **variables},
         preexec_fn=take_terminal,
     )
     terminal = Terminal(process, master, slave)

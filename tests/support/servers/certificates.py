@@ -45,6 +45,8 @@ class Certificates:
     """From the private authority, for another host."""
     expired: Pair
     """From the private authority, for the right host, expired yesterday."""
+    expiring: Pair
+    """From the private authority, for the right host, valid for five more days."""
     wrong_ca: Path
     """A foreign authority, which issued none of the above."""
     foreign: Pair
@@ -58,12 +60,14 @@ class Certificates:
         day = datetime.timedelta(days=1)
         hosts = ("127.0.0.1", "::1", "localhost")
         expired = ca.issue_cert(*hosts, not_before=now - 2 * day, not_after=now - day)
+        expiring = ca.issue_cert(*hosts, not_before=now - day, not_after=now + 5.4 * day)
         return cls(
             ca=_authority(ca, directory / "ca.pem"),
             server=_pair(ca.issue_cert(*hosts), directory, "server"),
             client=_pair(ca.issue_cert("node@cluster.example"), directory, "client"),
             wrong_host=_pair(ca.issue_cert("elsewhere.example"), directory, "wrong-host"),
             expired=_pair(expired, directory, "expired"),
+            expiring=_pair(expiring, directory, "expiring"),
             wrong_ca=_authority(other, directory / "wrong-ca.pem"),
             foreign=_pair(other.issue_cert("node@cluster.example"), directory, "foreign"),
         )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
 from fastcoord.cli.demo.messages import NodeReport
-from fastcoord.cli.tables import Table, plain_lines, rich_table
+from fastcoord.cli.tables import Table, fits, has_rich_terminal, plain_lines, rich_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from rich.live import Live
 
@@ -37,17 +36,12 @@ class View(Protocol):
 
 
 def make_view(*, plain: bool) -> View:
-    """Select the view: rich if it is installed and standard output is a terminal.
+    """Select the view: a live table if standard output is a terminal that rich can draw on.
 
     :param plain: whether to print plain lines in any case.
     :return: the view.
     """
-    if plain or not sys.stdout.isatty():
-        return PlainView()
-    try:
-        return RichView()
-    except ImportError:
-        return PlainView()
+    return PlainView() if plain or not has_rich_terminal() else RichView()
 
 
 def live_table(reports: Mapping[int, NodeReport]) -> Table:
@@ -64,6 +58,12 @@ def live_table(reports: Mapping[int, NodeReport]) -> Table:
         rows.append((f"node {node_id}", report.phase, f"{report.sent:,}", *received, f"{missed:,}"))
     senders = (f"from {node_id}" for node_id in reports)
     return Table("", ("node", "phase", "sent", *senders, "missed"), tuple(rows), frozenset(wrong))
+
+
+def print_plain(table: Table, line: Callable[[str], None]) -> None:
+    """Print a table as plain lines."""
+    for each in ("", table.title, *(f"  {row}" for row in plain_lines(table))):
+        line(each)
 
 
 class PlainView:
@@ -93,10 +93,7 @@ class PlainView:
         pass
 
     def table(self, table: Table) -> None:
-        self.line()
-        self.line(table.title)
-        for line in plain_lines(table):
-            self.line(f"  {line}")
+        print_plain(table, self.line)
 
 
 class RichView:
@@ -117,7 +114,7 @@ class RichView:
 
             self._live = Live(console=self._console, refresh_per_second=8)
             self._live.start()
-        self._live.update(rich_table(live_table(reports)))
+        self._live.update(rich_table(live_table(reports), self._console.width))
 
     def end_progress(self) -> None:
         if self._live is not None:
@@ -125,5 +122,9 @@ class RichView:
             self._live = None
 
     def table(self, table: Table) -> None:
-        self.line()
-        self._console.print(rich_table(table))
+        if fits(table, self._console.width):
+            self.line()
+            self._console.print(rich_table(table))
+        else:
+            # A sum without its last terms would be wrong, and a part of a number misread.
+            print_plain(table, self.line)
