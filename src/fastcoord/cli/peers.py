@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import fastcoord
 from fastcoord.cli.arguments import NodeId, add_file, add_node_id, number
 from fastcoord.cli.running import run_until_interrupted
-from fastcoord.cli.tables import Table, has_rich_terminal, plain_lines, rich_table
+from fastcoord.cli.tables import LiveTable, Table, has_rich_terminal, plain_lines
 from fastcoord.config import load_with_sources
 from fastcoord.errors import ConnectionLost, RequestTimeout
 from fastcoord.events import PeerDown
@@ -139,7 +139,7 @@ async def _refresh(node: Node, show: Callable[[list[Row]], None]) -> None:
             live = stack.enter_context(Live(auto_refresh=False))
 
             def show(rows: list[Row]) -> None:
-                live.update(rich_table(_table(rows), live.console.width), refresh=True)
+                live.update(LiveTable(_table(rows)), refresh=True)
 
         while True:
             await _ping_all(node)

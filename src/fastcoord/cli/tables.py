@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["Table", "fits", "has_rich_terminal", "plain_lines", "rich_table"]
+__all__ = ["LiveTable", "Table", "fits", "has_rich_terminal", "plain_lines", "rich_table"]
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,19 @@ def rich_table(table: Table, width: int | None = None) -> Any:
     for index, row in enumerate(table.rows):
         layout.add_row(*row[:shown], style="bold red" if index in table.wrong else None)
     return layout
+
+
+class LiveTable:
+    """A table for ``rich.live.Live``. Each frame has the columns that fit at that time.
+
+    :param table: the table.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        yield rich_table(self._table, options.max_width)
 
 
 def _fitting_columns(table: Table, width: int) -> int:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from fastcoord.cli.demo.messages import NodeReport
-from fastcoord.cli.tables import Table, fits, has_rich_terminal, plain_lines, rich_table
+from fastcoord.cli.tables import LiveTable, Table, fits, has_rich_terminal, plain_lines, rich_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -114,7 +114,7 @@ class RichView:
 
             self._live = Live(console=self._console, refresh_per_second=8)
             self._live.start()
-        self._live.update(rich_table(live_table(reports), self._console.width))
+        self._live.update(LiveTable(live_table(reports)))
 
     def end_progress(self) -> None:
         if self._live is not None:
