@@ -25,6 +25,7 @@ from fastcoord.server import LocalServer
 
 SAMPLES_PER_SECOND = 8_000
 LINES = 25
+MODULES_OF_FASTCOORD = {path.stem for path in Path("src/fastcoord").rglob("*.pyx")}
 PARTS = ("interpreter", "compiled code of fastcoord", "kernel", "other libraries")
 
 
@@ -68,7 +69,7 @@ def part_of(library: str) -> str:
         return "kernel"
     if library.startswith(("python", "libpython")):
         return "interpreter"
-    if (next(Path("src/fastcoord").rglob(library), None)) is not None:
+    if library.split(".")[0] in MODULES_OF_FASTCOORD:
         return "compiled code of fastcoord"
     return "other libraries"
 

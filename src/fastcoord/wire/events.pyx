@@ -297,38 +297,60 @@ cdef int bind(
     const Kind* kind, PyObject* const* arguments, Py_ssize_t given, PyObject* keywords, PyObject** bound
 ) except -1:
     """Order arguments by position, as a Python function does. References stay borrowed."""
-    cdef Py_ssize_t index
     cdef int argument
-    cls = (<object>kind.type).__name__
+    cdef bint is_missing = False
     if given > kind.count:
-        raise TypeError(
-            f"{cls}() takes at most {kind.count} arguments"
-            f" ({', '.join(names_of(kind)) or 'none'}), not {given}"
-        )
+        refuse_count(kind, given)
     for argument in range(kind.count):
         bound[argument] = arguments[argument] if argument < given else NULL
     if keywords != NULL:
-        for index in range(PyTuple_GET_SIZE(<object>keywords)):
-            name = <object>PyTuple_GET_ITEM(<object>keywords, index)
-            for argument in range(kind.count):
-                if name == <object>kind.names[argument]:
-                    break
-            else:
-                raise TypeError(f"{cls}() has no argument {name!r}")
-            if bound[argument] != NULL:
-                raise TypeError(f"{cls}() got two values for the argument {name!r}")
-            bound[argument] = arguments[given + index]
-    missing = []
+        bind_keywords(kind, arguments + given, keywords, bound)
     for argument in range(kind.count):
         if bound[argument] == NULL:
             bound[argument] = kind.defaults[argument]
-            if bound[argument] == NULL:
-                missing.append(repr(<object>kind.names[argument]))
-    if missing:
-        raise TypeError(
-            f"{cls}() lacks the argument{'s' if len(missing) > 1 else ''} {', '.join(missing)}"
-        )
+            is_missing |= bound[argument] == NULL
+    if is_missing:
+        refuse_missing(kind, bound)
     return 0
+
+
+cdef int bind_keywords(
+    const Kind* kind, PyObject* const* values, PyObject* keywords, PyObject** bound
+) except -1:
+    cdef Py_ssize_t index
+    cdef int argument
+    for index in range(PyTuple_GET_SIZE(<object>keywords)):
+        name = <object>PyTuple_GET_ITEM(<object>keywords, index)
+        for argument in range(kind.count):
+            if name == <object>kind.names[argument]:
+                break
+        else:
+            raise TypeError(f"{(<object>kind.type).__name__}() has no argument {name!r}")
+        if bound[argument] != NULL:
+            raise TypeError(
+                f"{(<object>kind.type).__name__}() got two values for the argument {name!r}"
+            )
+        bound[argument] = values[index]
+    return 0
+
+
+cdef int refuse_count(const Kind* kind, Py_ssize_t given) except -1:
+    raise TypeError(
+        f"{(<object>kind.type).__name__}() takes at most {kind.count} arguments"
+        f" ({', '.join(names_of(kind)) or 'none'}), not {given}"
+    )
+
+
+cdef int refuse_missing(const Kind* kind, PyObject* const* bound) except -1:
+    cdef int argument
+    missing = []
+    for argument in range(kind.count):
+        if bound[argument] == NULL:
+            missing.append(repr(<object>kind.names[argument]))
+    raise TypeError(
+        f"{(<object>kind.type).__name__}() lacks the argument{'s' if len(missing) > 1 else ''}"
+        f" {', '.join(missing)}"
+    )
 
 
 cdef list names_of(const Kind* kind):
