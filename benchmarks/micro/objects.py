@@ -36,6 +36,16 @@ class Slots:
         self.types = types
 
 
+class AppSlots:
+    """The same with the fields of an AppEvent."""
+
+    __slots__ = ("kind", "payload")
+
+    def __init__(self, kind: int, payload: bytes) -> None:
+        self.kind = kind
+        self.payload = payload
+
+
 KINDS: list[tuple[str, Any, str]] = [
     ("fastcoord", fastcoord.StateChange, ""),
     ("msgspec", msgspec_events.StateChange, msgspec.__version__),
@@ -49,6 +59,7 @@ def contests() -> list[Contest]:
     return [
         made("make", "Make a StateChange by position", BY_POSITION),
         made("make_keyword", "Make a StateChange by keyword", BY_KEYWORD),
+        made_app_event(),
         taken_apart("read", "Read one of three fields of a StateChange", READ, 3),
         taken_apart("match", "Match a StateChange by keyword", MATCH_KEYWORD, 1),
         taken_apart("match_position", "Match a StateChange by position", MATCH_POSITION, 1),
@@ -93,6 +104,22 @@ def made(key: str, title: str, body: str) -> Contest:
         run = statement(body, "account_id, change_id, types", values, make=kind)
         contenders.append(Contender(name, run, ROUND, version))
     return Contest(key, title, contenders)
+
+
+def made_app_event() -> Contest:
+    """Make events of a program, from a number and bytes that exist, and drop them."""
+    values = [(number % 1000, number.to_bytes(4, "big") * 10) for number in range(ROUND)]
+    contenders = []
+    for name, kind, version in (
+        ("fastcoord", fastcoord.AppEvent, ""),
+        ("msgspec", msgspec_events.AppEvent, msgspec.__version__),
+        ("class with slots", AppSlots, ""),
+    ):
+        event = kind(*values[1])
+        assert (event.kind, event.payload) == values[1]
+        run = statement("make(kind, payload)", "kind, payload", values, make=kind)
+        contenders.append(Contender(name, run, ROUND, version))
+    return Contest("make_app_event", "Make an AppEvent by position", contenders)
 
 
 def taken_apart(key: str, title: str, body: str, fields: int) -> Contest:
