@@ -9,6 +9,7 @@ then values around it are tried as well.
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,6 @@ from fastcoord.tuning.measured import (
     Measured,
     Plan,
     Purpose,
-    cost,
-    is_clearly_better,
     is_good,
     run_key,
 )
@@ -38,6 +37,7 @@ from fastcoord.tuning.sizing import (
     rounded_up,
     smallest_settings,
 )
+from fastcoord.tuning.sweep import sweep
 from fastcoord.tuning.threshold import NoneSuffices, find_bracket
 from fastcoord.tuning.workload import SHORTEST_RUN
 
@@ -50,8 +50,6 @@ if TYPE_CHECKING:
 __all__ = ["SWEPT", "Search", "Stopped"]
 
 SWEPT = ("capacity.read-buffer", "capacity.batch-bytes")
-FACTORS = (0.25, 4)
-CLOSER_FACTORS = (0.5, 2)
 
 
 class Stopped(Exception):
@@ -214,38 +212,20 @@ class Search:
                 self._keep(key, "not to be varied")
                 continue
             present = self._present[key]
-            tried = {present: base}
-            await self._try_multiples(key, present, FACTORS, tried)
-            best = min(tried, key=lambda value: cost(tried[value].result))
-            matters = best != present and is_clearly_better(tried[best].result, base.result)
-            if matters:  # once more, because single runs differ
-                again = await self._try("steady", key, best, repeat=1)
-                matters = is_clearly_better(again.result, base.result)
-            if matters:
-                await self._try_multiples(key, best, CLOSER_FACTORS, tried)
-                closest = min(tried, key=lambda value: cost(tried[value].result))
-                if is_clearly_better(tried[closest].result, tried[best].result):
-                    best = closest
-            others = " and ".join(f"{value:,}" for value in tried if value != present)
-            same = f"no clear difference with {others}" if others else "not tried: no time was left"
-            better = f"{best:,} was clearly better than {present:,}"
+            measure = functools.partial(self._try, "steady", key)
+            best, others = await sweep(measure, self._has_time, present, base)
+            tried = " and ".join(f"{value:,}" for value in others)
+            reason = f"no clear difference with {tried}" if tried else "not tried: no time was left"
+            if best != present:
+                reason = f"{best:,} was clearly better than {present:,}"
             self._findings[key] = Finding(
                 key=key,
                 present=present,
-                recommended=best if matters else present,
-                matters=matters,
-                reason=better if matters else same,
+                recommended=best,
+                matters=best != present,
+                reason=reason,
             )
-            self._settings[key] = best if matters else present
-
-    async def _try_multiples(
-        self, key: str, value: int, factors: Sequence[float], tried: dict[int, Measured]
-    ) -> None:
-        """Try multiples of a value, as long as there is time, and add them to ``tried``."""
-        for factor in factors:
-            multiple = max(1024, int(value * factor))
-            if multiple not in tried and self._has_time():
-                tried[multiple] = await self._try("steady", key, multiple)
+            self._settings[key] = best
 
     def _reduce(self) -> list[str]:
         """Reduce capacities to what the runs have needed until the memory limit is kept.
