@@ -73,7 +73,14 @@ def test_other_forms_are_written(tmp_path: Path) -> None:
     header, row = files["csv"].read_text().splitlines()
     figures = dict(zip(header.split(","), row.split(","), strict=True))
     assert (figures["sent"], figures["missed"], figures["style"]) == ("360", "0", "list")
-    assert "#[Mean    =" in files["hgrm"].read_text()
+    highest = []
+    for file in (files["hgrm"], tmp_path / "result.uncorrected.hgrm"):
+        match = re.search(r"^#\[Max +=\s+([\d.]+)", file.read_text(), re.M)
+        assert match is not None
+        highest.append(float(match[1]))
+    corrected, uncorrected = highest
+    assert corrected >= uncorrected > 0
+    assert corrected == pytest.approx(float(figures["max"]), rel=0.01)
 
 
 def test_json_on_output_is_alone(result: Path) -> None:

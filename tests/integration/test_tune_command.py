@@ -15,6 +15,7 @@ import pytest
 
 from fastcoord.server import LocalServer
 from support.cluster.nodes import node_toml
+from support.processes.command import start
 from support.servers.certificates import Certificates
 from support.servers.unusable import unused_address
 
@@ -176,6 +177,18 @@ def test_missing_right_exits_with_3(tmp_path: Path) -> None:
     assert done.returncode == 3
     assert "PermissionDenied" in done.stderr
     assert 'publish: { allow: ["fastcoord.bench.>"] }' in done.stderr
+
+
+async def test_killed_server_keeps_runs(tmp_path: Path, server: LocalServer) -> None:
+    (tmp_path / "node.toml").write_text(node_toml(server, max_reconnects=0))
+    file = tmp_path / "state.json"
+    words = ("tune", str(tmp_path / "node.toml"), *LOAD, *QUICK, "--state", str(file))
+    async with start(*words, directory=tmp_path) as command:
+        await command.prints("run 2,")
+        server.kill()
+        assert await command.wait() == 3
+    assert "1 finished runs are kept, and --resume uses them" in command.err
+    assert len(json.loads(file.read_bytes())["runs"]) == 1
 
 
 WITHOUT_EXTRAS = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastcoord.cli import load_options
@@ -116,7 +117,7 @@ def configure(parser: SentenceParser) -> None:
     for name, what in (
         ("json", "the result as JSON"),
         ("csv", "the result as CSV"),
-        ("hgrm", "the corrected latency distribution for plotters of HdrHistogram"),
+        ("hgrm", "the corrected latency for plotters of HdrHistogram (uncorrected: beside it)"),
     ):
         output.add_argument(
             f"--{name}", metavar="FILE", help=f"write {what} to FILE; - for standard output"
@@ -247,6 +248,10 @@ def _finish(arguments: argparse.Namespace, result: Result) -> int:
         where = getattr(arguments, name)
         if where:
             write_output(where, text())
+    if arguments.hgrm not in (None, "-") and result.corrected and result.uncorrected:
+        file = Path(arguments.hgrm)
+        beside = file.with_name(f"{file.stem}.uncorrected{file.suffix}")
+        write_output(str(beside), hgrm(result.uncorrected))
     if result.interrupted:
         return 130
     for problem in result.problems:

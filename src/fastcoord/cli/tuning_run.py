@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from fastcoord.cli.measuring import ProgressLine, until_interrupted
-from fastcoord.tuning.load import settings_of
+from fastcoord.tuning.load import NotMeasured, settings_of
 from fastcoord.tuning.measured import Measured
 from fastcoord.tuning.result import facts, now_text
 from fastcoord.tuning.run import Run
@@ -95,7 +95,14 @@ class TuningRun:
             file=sys.stderr,
         )
         with self._line:
-            until_interrupted(self._work, self._stop)
+            try:
+                until_interrupted(self._work, self._stop)
+            except NotMeasured as error:
+                self._write(self._state())
+                count = len(self._all_runs())
+                raise NotMeasured(
+                    f"{error}; {count} finished runs are kept, and --resume uses them"
+                ) from None
         state = self._state()
         self._write(state)
         return state
