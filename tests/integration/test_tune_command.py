@@ -145,6 +145,8 @@ def test_dead_server_exits_with_3(tmp_path: Path) -> None:
     done = tune("node.toml", *LOAD, cwd=tmp_path)
     assert done.returncode == 3
     assert "ConnectError" in done.stderr
+    assert "--resume" not in done.stderr
+    assert not (tmp_path / "fastcoord-tune.json").exists()
 
 
 def test_wrong_certificate_exits_with_3(tmp_path: Path, certificates: Certificates) -> None:

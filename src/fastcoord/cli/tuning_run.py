@@ -98,6 +98,8 @@ class TuningRun:
             try:
                 until_interrupted(self._work, self._stop)
             except NotMeasured as error:
+                if not self._search.runs:
+                    raise
                 self._write(self._state())
                 count = len(self._all_runs())
                 raise NotMeasured(
