@@ -31,7 +31,8 @@ def find(name: str) -> str:
     :raises SystemExit: there is no such interpreter.
     """
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    kept = sorted(pyenv.glob(f"{name}*/bin/python"), key=lambda path: path.stat().st_mtime)
+    is_path = os.sep in name
+    kept = [] if is_path else sorted(pyenv.glob(f"{name}*/bin/python"), key=modified)
     for command in (*map(str, reversed(kept)), f"python{name}", name):
         path = shutil.which(command)
         # A shim of pyenv exists even if its interpreter does not.
@@ -41,6 +42,11 @@ def find(name: str) -> str:
         ):
             return path
     raise SystemExit(f"there is no Python {name}")
+
+
+def modified(path: Path) -> float:
+    """Return when a file was changed last."""
+    return path.stat().st_mtime
 
 
 def prepare(interpreter: str, name: str, jobs: int) -> Path:
