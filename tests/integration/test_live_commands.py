@@ -1,5 +1,6 @@
 """``fastcoord peers``, and ``listen`` with its filters, on real servers."""
 
+import asyncio
 import json
 import re
 import signal
@@ -172,6 +173,25 @@ async def test_raw_messages_show_bytes(tmp_path: Path, config: Path, server: Loc
     assert [line["header"] for line in lines] == [None, None, None, "malformed"]
     assert lines[0]["events"] == [{"type": "ReloadSettings"}]
     assert "unknown tag 255" in lines[1]["error"]
+
+
+@pytest.mark.parametrize("words", ["listen --raw", "listen --json", "peers --watch"])
+async def test_closed_pipe_ends_command(config: Path, server: LocalServer, words: str) -> None:
+    line = f"{sys.executable} -m fastcoord {words} {config} | head -n 1"
+    command = await asyncio.create_subprocess_exec(
+        *("bash", "-o", "pipefail", "-c", line),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    ended = asyncio.create_task(command.communicate())
+    async with PlainPeer(server.url) as stalwart:
+        while not ended.done():
+            await stalwart.publish(batch(3, fastcoord.ReloadSettings()))
+            await asyncio.wait({ended}, timeout=0.05)
+    out, err = await ended
+    assert (command.returncode, out.count(b"\n")) == (1, 1)
+    assert b"lost" not in err
+    assert b"Traceback" not in err
 
 
 def test_raw_takes_no_event_filter(config: Path) -> None:

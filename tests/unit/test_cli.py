@@ -160,6 +160,7 @@ def test_check_prints_settings_as_json(tmp_path: Path, capsys: pytest.CaptureFix
     assert found['store."nats".capacity.client'] == {"value": 2048, "source": "default"}
     assert found['store."nats".max-reconnects'] == {"value": None, "source": "default"}
     assert found["cluster.heartbeat"] == {"value": "2s", "source": "default"}
+    assert found["cluster.pace"] == {"value": "auto", "source": "default"}
     assert main(["check", str(file)]) == 0
     assert list(found) == [line.split()[0] for line in capsys.readouterr().out.splitlines()]
 

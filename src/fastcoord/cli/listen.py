@@ -114,7 +114,14 @@ async def _listen(
 
 
 async def _listen_raw(config: Config, writer: Writer) -> int:
-    sink = RawSink(config.cluster.protocol, writer.message)
+    def write(received_at: float, message: Message) -> None:
+        try:
+            writer.message(received_at, message)
+        except OSError as error:
+            # Raised in the sink, it would only end the connection, which would be replaced.
+            observer.end(error)
+
+    sink = RawSink(config.cluster.protocol, write)
     async with Observer(config, sink) as observer:
         writer.begin(f"raw messages on {config.cluster.subject} from {observer.server}")
         try:

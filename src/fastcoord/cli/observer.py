@@ -36,11 +36,16 @@ class Observer:
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def wait(self) -> None:
-        """Wait until the connection is lost for good.
+        """Wait until the connection is lost for good, or ``end`` is called.
 
         :raises ConnectionLost: the connection is lost for good.
         """
         await self._ended
+
+    def end(self, error: Exception) -> None:
+        """Raise an error in ``wait``."""
+        if not self._ended.done():
+            self._ended.set_exception(error)
 
     async def __aenter__(self) -> Self:
         try:
@@ -60,8 +65,7 @@ class Observer:
         connection.subscribe(self._subject, EVENTS_SID)
 
     def connection_given_up(self, reason: str) -> None:
-        if not self._ended.done():
-            self._ended.set_exception(ConnectionLost(f"the connection is lost: {reason}"))
+        self.end(ConnectionLost(f"the connection is lost: {reason}"))
 
     def connection_writable(self) -> None: ...
 

@@ -55,7 +55,7 @@ def as_builtins(config: Config, sources: Mapping[str, str]) -> list[dict[str, An
     return [
         {
             "setting": name,
-            "value": _plain_value(_value(section, key)),
+            "value": _plain_value(_value(section, key), key),
             "source": sources.get(name, "default"),
         }
         for name, section, key in _settings(config)
@@ -108,7 +108,9 @@ def _value(section: object, key: str) -> object:
     return value
 
 
-def _plain_value(value: object) -> object:
+def _plain_value(value: object, key: str) -> object:
+    if value is None and key == "pace":
+        return _UNSET[key]
     if isinstance(value, float):
         return _duration(value)
     if isinstance(value, tuple):
