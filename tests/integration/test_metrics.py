@@ -204,7 +204,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "monitoring.md").read_text("utf-8")
 DASHBOARD = json.loads((DOCS / "grafana-dashboard.json").read_text("utf-8"))
 RULES = re.findall(r"expr: (.*)", PAGE)
-FUNCTIONS = {"by", "increase", "max", "rate", "sum", "topk"}
+FUNCTIONS = {"by", "increase", "max", "on", "rate", "sum", "topk"}
 QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
 
 
@@ -244,22 +244,21 @@ async def test_query_matches_collector(query: str, labels_of: dict[str, set[str]
     assert set(names) <= set(labels_of), "the collector has no such metric"
     known = {"instance"} | set.union(*(labels_of[name] for name in names))
     grouped = {
-        label for group in re.findall(r"by \(([^)]*)\)", query) for label in group.split(", ")
+        label
+        for group in re.findall(r"(?:by|on) \(([^)]*)\)", query)
+        for label in group.split(", ")
     }
     matched = set(re.findall(r"[{,] ?([a-z_]+)=", query))
     assert grouped | matched <= known
     for name in names:
         windowed = re.search(rf"(rate|increase)\({name}({{[^}}]*}})?\[", query) is not None
         assert windowed == name.endswith("_total"), f"{name}: rate() is for counters"
-    assert set(re.findall(r"([a-z]+) ?\(", query)) <= {
-        "increase",
-        "rate",
-        "max",
-        "sum",
-        "topk",
-        "by",
-    }
+    assert set(re.findall(r"([a-z]+) ?\(", query)) <= FUNCTIONS
     assert query.count("(") == query.count(")")
+    if len(names) > 1 and " on (" not in query:
+        # Prometheus combines only series that have the same labels.
+        assert " by (" not in query
+        assert len({frozenset(labels_of[name]) for name in names}) == 1
 
 
 async def test_every_metric_is_documented(labels_of: dict[str, set[str]]) -> None:

@@ -165,6 +165,23 @@ async def test_listen_ends_with_totals(config: str, server: LocalServer) -> None
         assert "Traceback" not in terminal.text
 
 
+async def test_lost_connection_keeps_table(config: str, server: LocalServer) -> None:
+    async with (
+        joined(server, 2, cluster=HEARTBEAT),
+        on_terminal("peers", config, "--watch") as terminal,
+    ):
+        await until(lambda: " up " in terminal.text)
+        server.kill()
+        await until(lambda: re.search(r"^node \d+: connection to .* lost", terminal.text, re.M))
+        server.restart()
+        await until(lambda: re.search(r"^node \d+: connected to ", terminal.text, re.M))
+        await until(lambda: frame(terminal)[-1:] and frame(terminal)[-1].endswith("\u2518"))
+        assert terminal.text.count("round trip") == 1
+        terminal.press(b"\x03")
+        assert await terminal.process.wait() == 130
+        await until(lambda: terminal.is_clean)
+
+
 @pytest.mark.parametrize("words", [("peers", "--watch"), ("listen",)], ids=lambda words: words[0])
 async def test_lost_server_leaves_clean_terminal(
     tmp_path: Path, server: LocalServer, words: tuple[str, ...]
