@@ -190,7 +190,12 @@ async def test_killed_server_keeps_runs(tmp_path: Path, server: LocalServer) -> 
         server.kill()
         assert await command.wait() == 3
     assert "1 finished runs are kept, and --resume uses them" in command.err
-    assert len(json.loads(file.read_bytes())["runs"]) == 1
+    kept = file.read_bytes()
+    assert len(json.loads(kept)["runs"]) == 1
+    async with start(*words, directory=tmp_path) as command:
+        assert await command.wait() == 3
+    assert "has 1 finished runs of this load, which are replaced; with --resume" in command.err
+    assert file.read_bytes() == kept
 
 
 WITHOUT_EXTRAS = """

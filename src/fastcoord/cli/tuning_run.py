@@ -94,6 +94,8 @@ class TuningRun:
             f" result; finished runs are kept in {self._file}",
             file=sys.stderr,
         )
+        if not self._finished:
+            self._note_unfinished()
         with self._line:
             try:
                 until_interrupted(self._work, self._stop)
@@ -108,6 +110,22 @@ class TuningRun:
         state = self._state()
         self._write(state)
         return state
+
+    def _note_unfinished(self) -> None:
+        """Print a note if the file has runs that this search does not use, and will replace."""
+        try:
+            state = read_state(self._file)
+        except (OSError, ValueError):
+            return
+        if state.advice is None and self._is_same(state) and state.runs:
+            print(
+                f"fastcoord: {self._file} has {len(state.runs)} finished runs of this load, which"
+                " are replaced; with --resume they are used",
+                file=sys.stderr,
+            )
+
+    def _is_same(self, state: TuningState) -> bool:
+        return state.workload == self._workload and state.present == self._present
 
     async def _work(self) -> None:
         try:
@@ -168,7 +186,7 @@ class TuningRun:
             raise ValueError(f"there is no {self._file} to resume") from None
         except OSError as error:
             raise ValueError(f"{self._file} cannot be read: {error.strerror}") from None
-        if state.workload != self._workload or state.present != self._present:
+        if not self._is_same(state):
             raise ValueError(
                 f"{self._file} is of another load or other settings: repeat the options of that"
                 " search, or start without --resume"
