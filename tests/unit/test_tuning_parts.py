@@ -6,10 +6,12 @@ import pytest
 
 import fastcoord
 from fastcoord.tuning.event_data import NUMBERED_KINDS, NumberedEvents, event_bytes
+from fastcoord.tuning.job import SubscriberResult
 from fastcoord.tuning.load import Load, apply_settings, default_settings, parse_setting
 from fastcoord.tuning.objectives import parse_limit, parse_objectives
 from fastcoord.tuning.run import sampling_stride
 from fastcoord.tuning.subscribing import Ledger
+from fastcoord.tuning.summing import summed
 
 
 def test_schedule_is_even() -> None:
@@ -54,6 +56,18 @@ def test_ledger_counts_exactly() -> None:
     for number in (8, 6, 8):
         ledger.note(number)
     assert (ledger.distinct, ledger.duplicated, ledger.out_of_order) == (398, 21, 2)
+
+
+def test_killed_publisher_gives_no_negative_count() -> None:
+    subscriber = SubscriberResult(
+        received=50, duplicated=0, out_of_order=0, foreign=0, reported={}, unknown_losses={},
+        messages=50, received_bytes=500, measured_events=40, read_seconds=1.0, cpu_seconds=0.1,
+        memory_before=1, memory_peak=1, high_water_messages=1, reconnects=0, ended_by_silence=False,
+    )  # fmt: skip
+    problem = "publisher 1: the process ended: exit code -9"
+    found = summed(Load(rate=100.0), [None], [subscriber], [problem], False)
+    assert (found["sent"], found["received"], found["missed"]) == (0, 50, 0)
+    assert (found["valid"], found["problems"]) == (False, [problem])
 
 
 @pytest.mark.parametrize("kind", NUMBERED_KINDS)
