@@ -48,7 +48,7 @@ def run(*words: str, path: str | None = None) -> subprocess.CompletedProcess[str
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--help"], [*COMMANDS, "Exit status"]),
+        (["--help"], [*COMMANDS, "Exit status", "example: fastcoord check"]),
         (["demo", "--help"], ["--seconds", "--nodes", "--keep", "--server BINARY", "--plain"]),
         (["check", "--help"], ["FILE", "--connect", "Secrets are never shown"]),
         (["listen", "--help"], ["FILE", "--json", "--kind", "--node-id"]),
@@ -209,12 +209,13 @@ def test_bash_completes_words(tmp_path: Path, words: list[str], expected: set[st
     script = run("--print-completion", "bash").stdout
     ask = (
         f"\nCOMP_WORDS=(fastcoord {' '.join(words[:-1])} '{words[-1]}')\nCOMP_CWORD={len(words)}\n"
-        '_shtab_fastcoord\nprintf "%s\\n" "${COMPREPLY[@]}"\n'
+        'complete -p fastcoord > registered\n_shtab_fastcoord\nprintf "%s\\n" "${COMPREPLY[@]}"\n'
     )
     asked = subprocess.run(
         ["bash"], input=script + ask, cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert set(asked.stdout.split()) == expected
+    assert "_shtab_fastcoord fastcoord" in (tmp_path / "registered").read_text()
     assert asked.stderr == ""
 
 

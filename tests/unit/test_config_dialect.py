@@ -64,7 +64,16 @@ def test_each_stalwart_file_loads(file: Path) -> None:
 
 def test_corpus_needs_the_dialect() -> None:
     needing = {file.stem for file in CORPUS if not is_toml(file.read_text("utf-8"))}
-    assert needing == {"bare", "compact", "escapes", "mail", "multiline", "repeated", "sets"}
+    assert needing == {
+        "bare",
+        "compact",
+        "escapes",
+        "mail",
+        "multiline",
+        "repeated",
+        "sets",
+        "types",
+    }
 
 
 @pytest.mark.parametrize("file", CORPUS, ids=lambda file: file.stem)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -40,13 +41,14 @@ def test_referenced_settings_are_used(before: str) -> None:
     config = fastcoord.parse_config(
         before
         + START
-        + 'address = ["%{cfg:nats.hosts.1}%:4333"]\n'
+        + 'address = ["%{cfg:nats.hosts.1}%:4333", "%{cfg:nats.hosts.0000}%"]\n'
         + 'user = "%{cfg:nats.name}%"\npassword = "%{cfg:nats.secret}%"\n'
         + 'no-echo = "%{cfg:nats.echo}%"\n'
         + END
         + 'node-id = "%{cfg:nats.id}%"\nsubject = "x.%{cfg:nats.site.local.subject}%"\n'
     )
-    assert [str(each) for each in config.nats.address] == ["nats2.example.org:4333"]
+    addresses = [str(each) for each in config.nats.address]
+    assert addresses == ["nats2.example.org:4333", "nats1:4222"]
     assert config.nats.password is not None
     assert (config.nats.user, config.nats.password.reveal()) == ("stalwart", "hidden-word")
     assert (config.nats.no_echo, config.cluster.node_id) == (False, 5)
@@ -94,3 +96,9 @@ def test_only_toml_has_references() -> None:
         fastcoord.parse_config(
             json.dumps({"@type": "Nats", "addresses": ["a"], "subject": "%{cfg:x}%"})
         )
+
+
+def test_file_may_be_written_as_url(tmp_path: Path) -> None:
+    (tmp_path / "name").write_text("stalwart\n")
+    lines = f'address = "h"\nuser = "%{{file://{tmp_path}/name}}%"\npassword = "x"\n'
+    assert fastcoord.parse_config(START + lines + END).nats.user == "stalwart"

@@ -51,7 +51,12 @@ DESCRIPTION = (
 
 NodeId = int | Literal["auto"]
 
-EPILOGUE = "Exit status: 0 success, 1 failure, 2 wrong usage, 130 after Ctrl-C."
+EPILOGUE = """\
+Exit status: 0 success, 1 failure, 2 wrong usage, 130 after Ctrl-C.
+
+example: fastcoord check --connect node.toml
+         eval "$(fastcoord --print-completion bash)"
+"""
 
 
 class Command(Protocol):

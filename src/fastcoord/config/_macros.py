@@ -57,7 +57,8 @@ def split_macros(
                 raise ValueError(f"{match[0]} refers to itself, or over too many other settings")
             parts += split_macros(setting(argument), folder, setting, depth + 1)
         else:
-            parts.append(Part("file", os.path.join(folder, argument)))
+            # Stalwart accepts file://PATH as well.
+            parts.append(Part("file", os.path.join(folder, argument.removeprefix("//"))))
     _append_text(parts, text[end:])
     return tuple(parts) or (Part("text", ""),)
 
@@ -66,8 +67,8 @@ def setting_of(root: Mapping[str, object], key: str) -> str:
     """Return the text of a setting, for ``%{cfg:KEY}%``.
 
     :param root: the tables of the file.
-    :param key: the names of the tables and of the setting, joined with dots and without quotes. An
-        item of a list has its index as its name.
+    :param key: the names of the tables and of the setting, joined with dots and without quotes. The
+        name of an item of a list is its index, which may have leading zeros, as in ``0001``.
     :raises ValueError: there is no such setting, or it is a table or a list. The message does not
         show any value.
     """
@@ -83,6 +84,8 @@ def setting_of(root: Mapping[str, object], key: str) -> str:
 
 def _find(value: object, key: str) -> object | None:
     if isinstance(value, list):
+        name, dot, rest = key.partition(".")
+        key = f"{int(name)}{dot}{rest}" if name.isdecimal() else key
         value = {str(index): each for index, each in enumerate(value)}
     if not isinstance(value, dict):
         return None
