@@ -3,6 +3,8 @@
 import json
 import re
 import signal
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,12 @@ import fastcoord
 from fastcoord.server import LocalServer
 from support.cluster.nodes import joined, node_toml
 from support.cluster.plain_peer import PlainPeer
+from support.faults.frames import Frame
+from support.faults.proxy import Proxy
 from support.processes.command import start
 from support.servers.certificates import Certificates
 from support.servers.unusable import unused_address
+from support.servers.users import Operator
 from support.wait import until
 
 # ---------------------------------------------------------------------------------- listening
@@ -179,6 +184,47 @@ async def test_check_finds_echo(tmp_path: Path, server: LocalServer) -> None:
     async with start("check", "--connect", str(config), directory=tmp_path) as check:
         assert await check.wait() == 0, check.err
     assert "come back (no-echo = false)" in check.out
+
+
+@pytest.mark.parametrize("no_echo", [True, False])
+async def test_unexpected_echo_fails_check(
+    tmp_path: Path, server: LocalServer, no_echo: bool
+) -> None:
+    def invert(frame: Frame) -> Frame:
+        """Ask the server for the opposite of what the node asks for."""
+        if frame.verb != "CONNECT":
+            return frame
+        given, other = (f'"echo": {str(value).lower()}' for value in (not no_echo, no_echo))
+        assert given.encode() in frame.raw
+        return replace(frame, raw=frame.raw.replace(given.encode(), other.encode()))
+
+    config = tmp_path / "node.toml"
+    async with Proxy(server.host, server.port) as proxy:
+        proxy.to_server.filter = invert
+        config.write_text(node_toml(proxy, no_echo=no_echo))
+        async with start("check", "--connect", str(config), directory=tmp_path) as check:
+            assert await check.wait() == 1, check.err
+    assert findings(check.out)["own messages"] == ["failed"]
+    come = "come" if no_echo else "do not come"
+    assert f": own messages: {come} back (no-echo = {str(no_echo).lower()})" in check.err
+
+
+@pytest.mark.parametrize("form", ["creds", "bearer"])
+async def test_check_tries_credentials(tmp_path: Path, form: str) -> None:
+    operator = Operator()
+    config = tmp_path / "node.toml"
+    with LocalServer(extra_config=operator.server_config) as server:
+        (tmp_path / "user").write_text(operator.user() if form == "creds" else operator.bearer())
+        config.write_text(node_toml(server, credentials="%{file:user}%"))
+        async with start("check", "--connect", str(config), directory=tmp_path) as check:
+            assert await check.wait() == 0, check.err
+        (tmp_path / "user").write_text(operator.user(exp=int(time.time()) - 60))
+        async with start("check", "--connect", str(config), directory=tmp_path) as expired:
+            assert await expired.wait() == 1
+    assert "  authentication  ok       credentials" in check.out.splitlines()
+    assert findings(expired.out)["authentication"] == ["failed"]
+    assert "check user and password, or credentials" in expired.err
+    assert "eyJ" not in check.out + expired.out + expired.err
 
 
 async def test_check_accepts_url(tmp_path: Path, server: LocalServer) -> None:
