@@ -72,13 +72,13 @@ fmt: build ## format, and apply the fixes of ruff
 	$(BIN)/ruff format .
 
 # The other Pythons are compiled first, so that no compiler runs beside a contest.
-bench: build ## run all benchmarks and update docs/performance.md; ARGS=--short PYTHONS="3.10 3.12 3.13"
+bench: build ## run all benchmarks and update docs/performance.md and README.md; ARGS=--short PYTHONS="3.10 3.12 3.13"
 	$(BIN)/pip install -q --group bench
 	$(if $(PYTHONS),$(BIN)/python -m benchmarks.pythons $(PYTHONS) --prepare)
 	$(BIN)/python -m benchmarks.run --output benchmarks/results/latest.json $(ARGS)
 	$(if $(PYTHONS),$(BIN)/python -m benchmarks.pythons $(PYTHONS) --output benchmarks/results/pythons.json -- $(ARGS))
 	$(BIN)/python -m benchmarks.report benchmarks/results/latest.json \
-	  $(if $(PYTHONS),benchmarks/results/pythons.json) --docs docs/performance.md
+	  $(if $(PYTHONS),benchmarks/results/pythons.json) --docs docs/performance.md --excerpt README.md
 
 bench-quick: build ## check that the benchmarks work; the figures mean nothing
 	$(BIN)/python -m pytest -q benchmarks

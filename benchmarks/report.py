@@ -266,6 +266,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.report", description=__doc__)
     parser.add_argument("results", type=Path, nargs="+", help="later files add to earlier ones")
     parser.add_argument("--docs", type=Path, help="the page with the tables")
+    parser.add_argument("--excerpt", type=Path, help="another page with some of them")
     chosen = parser.parse_args(arguments)
     results: Results = {}
     for each in chosen.results:
@@ -280,7 +281,8 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"the run has no {', '.join(missing)}: the page needs a complete run")
     from benchmarks import plots
 
-    chosen.docs.write_text(fill(chosen.docs.read_text(), results))
+    for page in filter(None, (chosen.docs, chosen.excerpt)):
+        page.write_text(fill(page.read_text(), results))
     plots.draw(results, chosen.docs.parent / "performance")
 
 
