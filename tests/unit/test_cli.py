@@ -15,6 +15,7 @@ import pytest
 from fastcoord.cli import main
 from fastcoord.cli.arguments import COMMANDS, SentenceParser, build_parser
 from fastcoord.cli.running import run_until_interrupted
+from support.inputs.config_texts import DATA
 
 GOOD = """
 [store."nats"]
@@ -145,6 +146,48 @@ def test_check_prints_sources(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert rows['store."nats".password'] == f"{file}:6"
     assert rows["cluster.coordinator"] == f"{file}:9"
     assert rows["cluster.heartbeat"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        (
+            "stalwart/compact.toml",
+            {
+                'store."nats".address': 5,
+                'store."nats".user': 7,
+                'store."nats".password': 7,
+                "cluster.coordinator": 3,
+                "cluster.node-id": 3,
+            },
+        ),
+        (
+            "stalwart/flat.toml",
+            {
+                'store."nats".address': 22,
+                'store."nats".user': 26,
+                'store."nats".password': 24,
+                "cluster.coordinator": 4,
+                "cluster.node-id": 5,
+            },
+        ),
+        ("coordinator.json", {'store."nats".timeout.request': 10, "cluster.max-age": 19}),
+    ],
+)
+def test_each_form_has_sources(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    lines: dict[str, int],
+) -> None:
+    monkeypatch.setenv("FASTCOORD_TEST_PASSWORD", "hunter2")
+    file = str(DATA / name)
+    assert main(["check", "--json", file]) == 0
+    settings = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    found = {each["setting"]: each["source"] for each in settings}
+    assert {key: found[key] for key in lines} == {
+        key: f"{file}:{line}" for key, line in lines.items()
+    }
 
 
 def test_check_prints_settings_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
