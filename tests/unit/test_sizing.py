@@ -340,6 +340,15 @@ async def test_search_comes_closer_to_best(best: int, found: int) -> None:
     assert finding(advice, "capacity.batch-bytes").recommended == found
 
 
+async def test_failing_bytes_are_measured_without_time() -> None:
+    model = Model(90_000)
+    search = search_on(model, present=default_settings() | {"capacity.subscription-bytes": 500_000})
+    search.ends_at = 0.0
+    found = finding(await search.run(), "capacity.subscription-bytes")
+    assert found.failing in model.bytes
+    assert found.recommended >= 900_000
+
+
 @pytest.mark.parametrize("busy_runs", [1, 2, 3])
 async def test_busy_machine_is_no_reason_to_change(busy_runs: int) -> None:
     model = Model(500)
