@@ -326,11 +326,29 @@ def test_demo_without_server_names_package(tmp_path: Path) -> None:
     )
 
 
-def test_closed_pipe_prints_no_traceback(tmp_path: Path) -> None:
-    file = tmp_path / "node.toml"
-    file.write_text(GOOD)
+@pytest.mark.parametrize("words", ["check node.toml", "decode 03002a0307", "init --node-id 5"])
+def test_full_disk_prints_one_sentence(tmp_path: Path, words: str) -> None:
+    (tmp_path / "node.toml").write_text(GOOD)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "fastcoord", *words.split()],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "fastcoord: the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("words", ["check node.toml", "decode 03002a0307", "init --node-id 5"])
+def test_closed_pipe_prints_no_traceback(tmp_path: Path, words: str) -> None:
+    (tmp_path / "node.toml").write_text(GOOD)
     process = subprocess.Popen(
-        [sys.executable, "-m", "fastcoord", "check", str(file)],
+        [sys.executable, "-m", "fastcoord", *words.split()],
+        cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

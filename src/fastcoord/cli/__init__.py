@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ __all__ = ["main"]
 FAILURE = 1
 USAGE = 2
 INTERRUPTED = 130
+UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,14 +31,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else list(argv)
     try:
         arguments = build_parser(words).parse_args(words)
-        return command_module(arguments.command).run(arguments)
+        code = command_module(arguments.command).run(arguments)
+        # Errors of buffered output appear here, and not when Python ends.
+        sys.stdout.flush()
+        return code
     except SystemExit as exit:  # argparse has printed its message
         return exit.code if isinstance(exit.code, int) else USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of standard output has ended. Python would write to the pipe again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # the reader of standard output has ended
         return FAILURE
     except ConfigError as error:
         for problem in error.problems:
@@ -45,3 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (FastcoordError, CommandFailed) as error:
         print(f"fastcoord: {error}", file=sys.stderr)
         return USAGE if isinstance(error, WrongUsage) else FAILURE
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        _drop_output()
+        print(f"fastcoord: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return FAILURE
+
+
+def _drop_output() -> None:
+    """Drop what is left of the output, which Python would try to write again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
