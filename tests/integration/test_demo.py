@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
@@ -37,6 +38,18 @@ async def test_demo_accepts_options(tmp_path: Path) -> None:
     async with start(*words, directory=tmp_path) as demo:
         assert await demo.wait() == 0, demo.out + demo.err
         assert "100 events were published and 100 received" in demo.out
+
+
+async def test_demo_prints_json(tmp_path: Path) -> None:
+    words = ("demo", "--seconds", "0.5", "--rate", "100", "--json")
+    async with start(*words, directory=tmp_path) as demo:
+        assert await demo.wait() == 0, demo.out + demo.err
+    (line,) = demo.out.splitlines()
+    result = json.loads(line)
+    assert (result["published"], result["received"]) == (150, 300)
+    assert (result["missed"], result["notices_without_number"], result["problems"]) == ({}, 0, [])
+    assert result["nodes"]["1"]["received"] == {"2": 50, "3": 50}
+    assert "150 events were published" in demo.err
 
 
 async def test_killed_server_loses_no_count(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--keep", action="store_true", help="keep server and nodes running until Ctrl-C")
     add("--plain", action="store_true", help="plain lines instead of a live table")
+    add("--json", action="store_true", help="print the result as one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -94,5 +95,6 @@ def run(arguments: argparse.Namespace) -> int:
         kill=arguments.kill,
         stream=arguments.stream,
         plain=arguments.plain,
+        as_json=arguments.json,
     )
     return run_until_interrupted(Demo(options).run())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from fastcoord.cli.administrator import Administrator
 from fastcoord.cli.demo.messages import NodeTask, Order
 from fastcoord.cli.demo.process import NodeProcess
-from fastcoord.cli.demo.sums import add_up
+from fastcoord.cli.demo.sums import add_up, as_builtins
 from fastcoord.cli.demo.views import make_view
 from fastcoord.cli.running import CommandFailed
 from fastcoord.config import load_config
@@ -91,6 +92,7 @@ class DemoOptions:
     kill: bool = False
     stream: bool = False
     plain: bool = False
+    as_json: bool = False
 
 
 class Demo:
@@ -104,7 +106,7 @@ class Demo:
         self._server = LocalServer(
             binary=options.server, name="fastcoord-demo", jetstream=options.stream
         )
-        self._view = make_view(plain=options.plain)
+        self._view = make_view(plain=options.plain, as_json=options.as_json)
         self._nodes: list[NodeProcess] = []
         self._changed: asyncio.Event
         self._is_server_down = False
@@ -203,6 +205,8 @@ class Demo:
     def _show_sums(self) -> int:
         reports = {node.node_id: node.report for node in self._nodes}
         summary = add_up(reports, is_loss_expected=self._options.kill and not self._options.stream)
+        if self._options.as_json:
+            print(json.dumps(as_builtins(reports, summary)), flush=True)
         for table in summary.tables:
             self._view.table(table)
         self._view.line()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from fastcoord.cli.tables import Table
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
     from fastcoord.cli.demo.messages import NodeReport
 
-__all__ = ["Summary", "add_up"]
+__all__ = ["Summary", "add_up", "as_builtins"]
 
 RIGHT = "adds up"
 
@@ -70,6 +72,26 @@ def add_up(reports: Mapping[int, NodeReport], *, is_loss_expected: bool = False)
             " misses something."
         )
     return Summary(tuple(tables), verdict, tuple(problems))
+
+
+def as_builtins(reports: Mapping[int, NodeReport], summary: Summary) -> dict[str, Any]:
+    """Return the result of a demo as plain values for JSON."""
+    missed: dict[str, int] = {}
+    for report in reports.values():
+        for causes in report.missed.values():
+            for cause, count in causes.items():
+                missed[cause] = missed.get(cause, 0) + count
+    return {
+        "published": sum(report.sent for report in reports.values()),
+        "received": sum(sum(report.received.values()) for report in reports.values()),
+        "missed": missed,
+        "notices_without_number": sum(report.unattributed for report in reports.values()),
+        "problems": list(summary.problems),
+        "nodes": {
+            node_id: msgspec.to_builtins(report, str_keys=True)
+            for node_id, report in reports.items()
+        },
+    }
 
 
 def _losses(reports: Mapping[int, NodeReport]) -> Table:

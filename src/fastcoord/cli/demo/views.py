@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,12 +36,15 @@ class View(Protocol):
         """Print a table."""
 
 
-def make_view(*, plain: bool) -> View:
+def make_view(*, plain: bool, as_json: bool = False) -> View:
     """Select the view: a live table if standard output is a terminal that rich can draw on.
 
     :param plain: whether to print plain lines in any case.
+    :param as_json: whether standard output is only for the result, as JSON.
     :return: the view.
     """
+    if as_json:
+        return QuietView()
     return PlainView() if plain or not has_rich_terminal() else RichView()
 
 
@@ -94,6 +98,23 @@ class PlainView:
 
     def table(self, table: Table) -> None:
         print_plain(table, self.line)
+
+
+class QuietView:
+    """Lines on standard error, without tables."""
+
+    def line(self, text: str = "") -> None:
+        if text:
+            print(text, file=sys.stderr, flush=True)
+
+    def progress(self, reports: Mapping[int, NodeReport]) -> None:
+        pass
+
+    def end_progress(self) -> None:
+        pass
+
+    def table(self, table: Table) -> None:
+        pass
 
 
 class RichView:
