@@ -283,6 +283,8 @@ found.ascending = column(9);
 headers[9].click();
 found.descending = column(9);
 found.sorted = headers[9].parentElement.getAttribute("aria-sort");
+headers[2].click();
+found.texts = column(2);
 found.wide = document.documentElement.scrollWidth > document.documentElement.clientWidth;
 found.marks = [...document.querySelectorAll(".marks")].map((each) =>
   [...each.children].map((mark) => mark.textContent));
@@ -400,3 +402,7 @@ def test_report_works_in_browser(
     assert numbers == sorted(run["result"]["sent"] for run in runs)
     assert found["descending"] == found["ascending"][::-1]
     assert found["sorted"] == "descending"
+    tried = [each for each in found["texts"] if each.startswith("capacity.subscription = ")]
+    values = [int(each.partition(" = ")[2].replace(",", "")) for each in tried]
+    assert values == sorted(values)
+    assert sorted(found["texts"]) == sorted(run["varied"] for run in runs)
