@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+
+import pytest
 
 import fastcoord
 from fastcoord import ReloadSettings, StateChange
@@ -11,6 +14,7 @@ from fastcoord.publishing.sender import IDLE_SECONDS
 from fastcoord.server import LocalServer
 from support.cluster.nodes import joined, node_toml
 from support.cluster.stream_crowd import PROTOCOL, STREAM, make_stream
+from support.faults.freezing import freeze
 from support.wait import until
 
 
@@ -34,6 +38,70 @@ async def test_unconfirmed_event_delays_nothing(server: LocalServer) -> None:
         node.publish_nowait(StateChange(1, 3, 3))
         assert node.stats().confirmed == before.confirmed
         assert node.stats().sent_batches == before.sent_batches + 2
+
+
+@pytest.mark.parametrize("count", [1, 30_000])
+async def test_finalizer_overtakes_no_event(server: LocalServer, count: int) -> None:
+    """The garbage collector may run while a batch is written that the window has already."""
+    threshold = gc.get_threshold()
+    try:
+        async with (
+            joined(server, 1) as sender,
+            joined(server, 2) as receiver,
+            receiver.subscribe() as events,
+        ):
+            await sender.flush(peers=True)
+            published = 0
+
+            class Lease:
+                def __init__(self) -> None:
+                    self.cycle = self
+
+                def __del__(self) -> None:
+                    nonlocal published
+                    time.sleep(2 * IDLE_SECONDS)
+                    # Many events fill batches, which are sent without waiting for the event loop.
+                    sender.publish_nowait(*[StateChange(2, 0, 0)] * count)
+                    published += count
+
+            gc.collect()
+            gc.freeze()
+            for allocations in range(1, 20):
+                await sender.flush()
+                gc.set_threshold(0)
+                gc.collect()
+                Lease()
+                time.sleep(2 * IDLE_SECONDS)  # noqa: ASYNC251 - the event loop must not run
+                gc.set_threshold(allocations)
+                sender.publish_nowait(StateChange(1, 0, 0))
+                gc.set_threshold(0)
+                published += 1
+                gc.collect()
+            await sender.flush()
+            received = {type(await anext(events)) for _ in range(published)}
+            assert received == {StateChange}
+            assert receiver.stats().late == 0
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*threshold)
+
+
+async def test_burst_leaves_in_one_message(server: LocalServer) -> None:
+    async with joined(server, 1) as node:
+        await node.publish(ReloadSettings())
+        await node.flush()
+        await freeze(server)
+        try:
+            before = node.stats().sent_batches
+            for number in range(20):
+                time.sleep(2 * IDLE_SECONDS)  # noqa: ASYNC251 - the event loop must not run
+                await node.publish(StateChange(1, number, 0))
+                await node.publish(StateChange(2, number, 0))
+                await asyncio.sleep(0)
+            # The first event leaves alone, because nothing was unconfirmed.
+            assert node.stats().sent_batches - before <= 1 + 20
+        finally:
+            server.thaw()
 
 
 async def sent_by_busy_loop(node: fastcoord.Node) -> int:

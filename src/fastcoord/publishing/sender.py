@@ -37,7 +37,8 @@ DRAIN_PAUSE = 0.01
 """The seconds between two checks whether all events that were sent are confirmed."""
 
 IDLE_SECONDS = 0.0005
-"""How many seconds after its last flush a node counts as idle although batches are unconfirmed."""
+"""Events that come singly and at least this many seconds apart are sent at once, although the last
+one is unconfirmed."""
 
 logger = logging.getLogger("fastcoord")
 
@@ -94,7 +95,11 @@ class Sender:
         self._is_draining = False
         self._is_refused = False
         self._is_flush_requested = False
-        self._flushed_at = 0.0
+        self._is_writing = False
+        self._opened_at = 0.0
+        """When the first event of the last flush was published, on the clock of the batcher."""
+        self._is_single = False
+        """Whether the last flush sent the events of one call, not those of a busy event loop."""
         self._refusals = 0
         self._silent_since = 0.0
         """When the lost connection last showed that its server was alive."""
@@ -120,44 +125,58 @@ class Sender:
 
     def _is_idle(self) -> bool:
         """Return whether an event can be sent at once: no other batch waits, and the last ones are
-        confirmed or were sent some time ago.
+        confirmed, or events come singly.
 
         The events that a busy loop publishes after an event that was sent at once are collected in
-        one batch.
+        one batch. The next such burst is collected as a whole: in a message of its own, its first
+        event would arrive hardly earlier, and each message costs time.
         """
         batcher, connection = self.batcher, self._connection
         return (
             connection is not None
             and connection.is_writable
-            and not (self._is_held or self._is_draining)
+            # A finalizer may publish while batches are written, and must not overtake them.
+            and not (self._is_held or self._is_draining or self._is_writing)
             and not (batcher.queue or batcher.resend)
-            and (not batcher.window or self._loop.time() - self._flushed_at >= IDLE_SECONDS)
+            and (not batcher.window or (self._is_single and self._is_apart()))
         )
+
+    def _is_apart(self) -> bool:
+        """Return whether the open batch was begun some time after that of the last flush.
+
+        The clock of the event loop would not do: that of uvloop has a resolution of 1 ms.
+        """
+        return self.batcher.opened_at - self._opened_at >= IDLE_SECONDS
 
     def _flush_at_once(self) -> None:
         """Send within the call of ``publish``, and log errors instead of raising them there."""
         try:
             self._flush()
+            # Several events here are those of one call, which fit into one message.
+            self._is_single = True
         except Exception:
             # The connection was dropped, and the events are kept for the next one.
             logger.exception("sending failed: the connection is dropped")
 
     def _send_full_batches(self) -> None:
-        if self._caller.is_in_loop():
+        if self._caller.is_in_loop() and not self._is_writing:
             self._send_batches()
         elif not self._is_flush_requested:
-            # One call is enough, however many batches a thread fills before the loop runs it.
+            # One call is enough, however many batches are filled before the loop runs it.
             self._is_flush_requested = True
             self._loop.call_soon_threadsafe(self._flush)
 
     def _flush(self) -> None:
         """Seal the open batch, and send batches while the connection is writable."""
         self._is_flush_requested = False
-        self._flushed_at = self._loop.time()
         if self.pace.is_on and self._waits_for_pace():
             return
-        self.batcher.begin_flush()
-        self.batcher.seal()
+        batcher = self.batcher
+        if batcher.open_count:
+            self._is_single = batcher.open_count == 1 and self._is_apart()
+            self._opened_at = batcher.opened_at
+        batcher.begin_flush()
+        batcher.seal()
         self._send_batches()
 
     def _send_batches(self) -> None:
@@ -166,6 +185,7 @@ class Sender:
             return
         if not self._has_batches():
             return
+        self._is_writing = True
         try:
             if self.pace.is_on:
                 self._write_paced(connection)
@@ -177,6 +197,8 @@ class Sender:
             # may not have been written, so no PONG of this connection may confirm them.
             connection.abort("sending was interrupted")
             raise
+        finally:
+            self._is_writing = False
         self._confirm_later()
 
     def _has_batches(self) -> bool:

@@ -90,6 +90,7 @@ class StreamSender(Sender):
             return
         if not batcher.window:
             self._progress_at = self._loop.time()
+        self._is_writing = True
         try:
             if not self._is_proven and batcher.window:
                 pass
@@ -109,6 +110,8 @@ class StreamSender(Sender):
             # Batches that were taken may not have been written.
             connection.abort("sending was interrupted")
             raise
+        finally:
+            self._is_writing = False
         self._watch()
 
     def _write(self, connection: Connection, max_bytes: int = BYTES_PER_WRITE) -> int:
