@@ -172,7 +172,7 @@ cdef class EventIteration:
 
     cdef Iteration iteration
 
-    def __init__(self, Iteration iteration not None):
+    def __cinit__(self, Iteration iteration not None):
         self.iteration = iteration
 
     def __aiter__(self):
@@ -188,7 +188,7 @@ cdef class BatchIteration:
 
     cdef Iteration iteration
 
-    def __init__(self, Iteration iteration not None):
+    def __cinit__(self, Iteration iteration not None):
         self.iteration = iteration
 
     def __aiter__(self):
