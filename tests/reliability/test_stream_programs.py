@@ -70,6 +70,13 @@ async def test_peers_confirm_what_the_stream_has(jetstream_server: LocalServer) 
         assert len(crowd.received[2]) + crowd.nodes[1].stats().subscriptions[0].buffered == 1000
 
 
+async def test_peers_confirm_no_events(jetstream_server: LocalServer) -> None:
+    async with stream_crowd(jetstream_server, timeout={"request": "2s"}) as crowd:
+        sender = crowd.nodes[0]
+        await until(lambda: sum(peer.is_up is True for peer in sender.peers()) == 2)
+        assert await sender.flush(peers=True) == frozenset({2, 3})
+
+
 async def test_absent_peer_is_not_confirmed(jetstream_server: LocalServer) -> None:
     async with Proxy(jetstream_server.host, jetstream_server.port) as proxy:
         at = [[jetstream_server], [proxy], [jetstream_server]]

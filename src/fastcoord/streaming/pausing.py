@@ -88,6 +88,9 @@ class Pausing:
         if self._live.is_paused:
             return (up_to, 0, 0)
         received = feed.received_by(node_id, incarnation)
+        if received is None and up_to == 0:
+            # The run has published nothing, so that the stream never shows it.
+            return (0, 0, 0)
         if not feed.has_advanced:
             return received
         key = (node_id, incarnation)
