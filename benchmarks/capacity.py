@@ -98,9 +98,10 @@ def draw(curves: list[tuple[Sweep, list[dict[str, str]]]], directory: Path) -> N
     for line, (sweep, rows) in zip(panels, curves, strict=True):
         x = [int(row[sweep.key]) for row in rows]
         for axes, name, label in zip(line, figures, names, strict=True):
-            axes.plot(x, [float(row[name]) for row in rows], marker="o", color="tab:blue")
+            y = [float(row[name]) for row in rows]
+            axes.plot(x, y, marker="o", color="tab:blue")
             axes.set_xscale("log")
-            axes.set_ylim(bottom=0)
+            axes.set_ylim(0, max(y) * 1.1)
             axes.set_ylabel(label)
             axes.set_xlabel(sweep.key)
     plots.save(figure, directory, "capacity")
