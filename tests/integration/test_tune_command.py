@@ -198,6 +198,36 @@ async def test_killed_server_keeps_runs(tmp_path: Path, server: LocalServer) -> 
     assert file.read_bytes() == kept
 
 
+async def test_early_interrupt_keeps_earlier_runs(tmp_path: Path, server: LocalServer) -> None:
+    (tmp_path / "node.toml").write_text(node_toml(server))
+    file = tmp_path / "state.json"
+    words = ("tune", str(tmp_path / "node.toml"), *LOAD, *QUICK, "--state", str(file))
+    for run, seen in (("run 2,", "fastcoord: a search"), ("run 1,", "which are replaced")):
+        async with start(*words, directory=tmp_path) as command:
+            await command.prints(run)
+            command.process.send_signal(signal.SIGINT)
+            assert await command.wait() == 130
+            assert seen in command.err
+        assert len(json.loads(file.read_bytes())["runs"]) == 1
+    with LocalServer() as other:
+        (tmp_path / "node.toml").write_text(node_toml(other))
+        async with start(*words, "--resume", directory=tmp_path) as command:
+            assert await command.wait() == 2
+    assert "is of another load, another server or other settings" in command.err
+
+
+async def test_unwritable_state_costs_no_recommendation(tmp_path: Path) -> None:
+    file = tmp_path / "folder" / "state.json"
+    file.parent.mkdir()
+    words = ("tune", "--rate", "100", "--lone", *QUICK, "--state", str(file))
+    async with start(*words, directory=tmp_path) as command:
+        await command.prints("run 1,")
+        file.parent.rmdir()
+        assert await command.wait() == 0, command.err
+    assert "The defaults suffice. There is nothing to change." in command.out
+    assert command.err.count("state.json cannot be written: No such file or directory") == 1
+
+
 WITHOUT_EXTRAS = """
 import sys
 for name in ("hdrh", "nats_server", "rich", "uvloop"):

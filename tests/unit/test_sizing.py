@@ -20,6 +20,7 @@ from fastcoord.tuning.measured import Measured
 from fastcoord.tuning.result import Latency, Result
 from fastcoord.tuning.search import Search, Stopped
 from fastcoord.tuning.sizing import memory_bound, needs, rounded_up, size_up
+from fastcoord.tuning.tuning_state import TuningState, read_state, write_state
 from fastcoord.tuning.wording import margin_text, verdict_text
 from fastcoord.tuning.workload import Workload
 
@@ -364,6 +365,25 @@ async def test_search_without_time_keeps_default() -> None:
     advice = await search.run()
     assert advice.defaults_suffice
     assert [run.purpose for run in search.runs] == ["stall", "steady", "steady", "stall"]
+
+
+def test_state_is_written_alone(tmp_path: Path) -> None:
+    present, file = default_settings(), tmp_path / "state.json"
+    sizing = size_up(workload(), present)
+    found = TuningState(
+        started_at="", machine={}, server="", workload=workload(), present=present, sizing=sizing,
+        runs=[],
+    )  # fmt: skip
+    other = tmp_path / "state.json.new"
+    other.write_text("of another search")
+    write_state(str(file), found)
+    assert read_state(str(file)) == found
+    assert other.read_text() == "of another search"
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        write_state(str(file), found)
+    assert sorted(tmp_path.iterdir()) == [file, other]
 
 
 async def test_search_resumes_finished_runs() -> None:

@@ -66,6 +66,8 @@ class TuningRun:
         self._step = ""
         self._current: Run | None = None
         self._is_stopped = False
+        self._is_unkept = False
+        """Whether the file could not be written."""
         self._line = ProgressLine()
         self._finished = self._read() if resume else []
         self._done: list[Measured] = list(self._finished)
@@ -102,13 +104,18 @@ class TuningRun:
             except NotMeasured as error:
                 if not self._search.runs:
                     raise
-                self._write(self._state())
+                self._keep(self._state())
+                if self._is_unkept:
+                    raise
                 count = len(self._all_runs())
                 raise NotMeasured(
                     f"{error}; {count} finished runs are kept, and --resume uses them"
                 ) from None
         state = self._state()
-        self._write(state)
+        if state.advice is not None:
+            self._keep(state)
+        elif self._search.runs:  # otherwise the file may have the runs of an earlier search
+            self._write(state)
         return state
 
     def _note_unfinished(self) -> None:
@@ -125,7 +132,8 @@ class TuningRun:
             )
 
     def _is_same(self, state: TuningState) -> bool:
-        return state.workload == self._workload and state.present == self._present
+        of_state = (state.workload, state.present, state.server)
+        return of_state == (self._workload, self._present, self._target.name)
 
     async def _work(self) -> None:
         try:
@@ -142,7 +150,7 @@ class TuningRun:
         if self._is_stopped:
             raise Stopped
         if len(self._search.runs) > len(self._finished):
-            self._write(self._state())
+            self._keep(self._state())
         self._step = step
 
     async def _measure(self, load: Load, settings: dict[str, Any]) -> Result:
@@ -188,10 +196,21 @@ class TuningRun:
             raise ValueError(f"{self._file} cannot be read: {error.strerror}") from None
         if not self._is_same(state):
             raise ValueError(
-                f"{self._file} is of another load or other settings: repeat the options of that"
-                " search, or start without --resume"
+                f"{self._file} is of another load, another server or other settings: repeat the"
+                " options of that search, or start without --resume"
             )
         return state.runs
+
+    def _keep(self, state: TuningState) -> None:
+        """Write the state; without it the search goes on, but cannot be resumed."""
+        try:
+            self._write(state)
+        except ValueError as error:
+            if not self._is_unkept:
+                print(f"fastcoord: {error}; the search goes on without it", file=sys.stderr)
+            self._is_unkept = True
+        else:
+            self._is_unkept = False
 
     def _write(self, state: TuningState) -> None:
         try:

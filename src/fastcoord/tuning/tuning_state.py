@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,16 @@ def read_state(file: str) -> TuningState:
 
 
 def write_state(file: str, state: TuningState) -> None:
-    """Write a search. An interruption leaves the old or the new file, never half of one."""
+    """Write a search. An interruption leaves the old or the new file, never half of one.
+
+    :raises OSError: the file cannot be written.
+    """
     target = Path(file)
-    temporary = target.with_name(f"{target.name}.new")
-    temporary.write_bytes(msgspec.json.format(msgspec.json.encode(state), indent=1))
-    os.replace(temporary, target)
+    # Two searches may use the same file: each needs a temporary file of its own.
+    temporary = target.with_name(f"{target.name}.{secrets.token_hex(6)}")
+    try:
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(state), indent=1))
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
