@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -14,7 +15,7 @@ from fastcoord.server import LocalServer
 from support.cluster.accounting import accounted
 from support.servers.bare_server import BareServer
 from support.servers.certificates import Certificates
-from support.servers.unusable import refused
+from support.servers.unusable import listening, refused
 from support.servers.users import Operator
 from support.wait import until
 
@@ -110,3 +111,33 @@ async def test_missing_right_is_denied(direction: str, cluster: dict[str, Any]) 
     assert isinstance(error, PermissionError)
     assert (error.subject, error.direction) == (subject, direction)
     assert f'{direction}: {{ allow: ["{subject}"] }}' in text
+
+
+GREETING = b'INFO {"version": "2.15.1", "max_payload": 1048576, "headers": true%s}\r\n'
+
+
+@pytest.mark.parametrize(
+    ("greeting", "answer", "reason"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", "the server's first line is not INFO: check"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", b"", "the server's first line is not INFO: check"),
+        (b"\n" * 1000, b"", "the server's first line is not INFO: check"),
+        (b"-ERR 'full'\r\n", b"", "the server reported an error: full"),
+        (b"INFO " + b"[" * 100_000 + b"\r\n", b"", "the server's INFO is malformed: check"),
+        (GREETING % b', "connect_urls": 5', b"", "the server's INFO is malformed: check"),
+        (GREETING % b', "connect_urls": [1]', b"", "the server's INFO is malformed: check"),
+        (GREETING % b"", b"PONG\r\nMSG a 1 99999999999999999999\r\n", "a message line has no"),
+        (GREETING % b"", b"PONG\r\nHMSG a 1 9 3\r\n", "the server broke the protocol: "),
+    ],
+)
+async def test_broken_handshake_is_named(greeting: bytes, answer: bytes, reason: str) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        while line := await reader.readline():
+            if line == b"PING\r\n":
+                writer.write(answer)
+
+    async with listening(serve) as server:
+        text, error, _ = await refused(server)
+    assert type(error) is ConnectError
+    assert reason in text

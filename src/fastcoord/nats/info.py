@@ -16,9 +16,13 @@ def read_info(line: bytes) -> dict[str, Any]:
     """Return the fields of an INFO line, or an empty dict if the line is malformed."""
     try:
         fields = json.loads(line[len(INFO) :])
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
-    return fields if isinstance(fields, dict) else {}
+    if not isinstance(fields, dict):
+        return {}
+    urls = fields.get("connect_urls") or []
+    is_usable = isinstance(urls, list) and all(isinstance(url, str) for url in urls)
+    return fields if is_usable else {}
 
 
 def max_payload_of(info: dict[str, Any]) -> int | None:

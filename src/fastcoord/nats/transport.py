@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from nats.aio.transport import Transport
 
 from fastcoord._forking import call_in_child
-from fastcoord.errors import TlsError
+from fastcoord.errors import ConnectError, TlsError
 from fastcoord.nats.dialing import dial
-from fastcoord.nats.failures import NOT_TLS, tls_failure
+from fastcoord.nats.failures import NOT_TLS, server_error, tls_failure
 from fastcoord.nats.forked_socket import InheritedSocket
 from fastcoord.nats.info import checked_info, read_info
 from fastcoord.nats.parser import FrameError, Parser
@@ -126,7 +126,10 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         # that the server sends behind the PONG.
         rest = bytes(self._control)
         self._control.clear()
-        self._parser.feed_bytes(rest)
+        try:
+            self._parser.feed_bytes(rest)
+        except FrameError as error:
+            self._break_off(f"the server broke the protocol: {error}")
 
     # ------------------------------------------------------------------------- for the connection
 
@@ -273,7 +276,9 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         if line.startswith(ERROR):
             return self._owner.transport_error(line)
         if line.startswith(INFO):
-            self._owner.transport_info(read_info(line))
+            info = read_info(line)
+            self._owner.transport_info(info)
+            return not info  # nats-py would stop reading and log a traceback
         return False
 
     # ------------------------------------------------------------------ nats-py's Transport
@@ -340,7 +345,13 @@ class MessageTransport(asyncio.BufferedProtocol, Transport):
         size = self._control.index(b"\n") + 1
         line = bytes(self._control[:size])
         del self._control[:size]
-        if not self._saw_info and line.startswith(INFO):
+        if not self._saw_info:
+            if not line.startswith(INFO):
+                raise ConnectError(
+                    server_error(line)
+                    if line.startswith(ERROR)
+                    else "the server's first line is not INFO: check that it is a NATS server"
+                )
             self._saw_info = True
             # INFO is checked before CONNECT is written, so that no credentials are sent to a server
             # without the demanded TLS.
