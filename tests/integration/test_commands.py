@@ -1,5 +1,6 @@
 """``fastcoord listen`` and ``fastcoord check --connect`` against real servers."""
 
+import asyncio
 import json
 import re
 import signal
@@ -18,7 +19,7 @@ from support.faults.frames import Frame
 from support.faults.proxy import Proxy
 from support.processes.command import start
 from support.servers.certificates import Certificates
-from support.servers.unusable import unused_address
+from support.servers.unusable import listening, unused_address
 from support.servers.users import Operator
 from support.wait import until
 
@@ -268,3 +269,33 @@ async def test_check_names_missing_server(tmp_path: Path, server: LocalServer) -
         assert await check.wait() == 1
     assert f"127.0.0.1:{server.port}" in check.err
     assert check.err.count("\n") == 1
+
+
+async def test_check_ends_if_server_freezes(tmp_path: Path) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"version": "2.15.1", "max_payload": 1048576, "headers": true}\r\n')
+        # The two PINGs of a handshake; the next one measures the round trip.
+        answers = [b"PONG\r\n"] * 2
+        while line := await reader.readline():
+            if line == b"PING\r\n" and answers:
+                writer.write(answers.pop())
+
+    config = tmp_path / "node.toml"
+    async with listening(serve) as server:
+        config.write_text(node_toml(server, timeout={"request": "500ms"}))
+        async with start("check", "--connect", str(config), directory=tmp_path) as check:
+            assert await check.wait() == 1
+    assert "no answer to PING within 0.5 s (timeout.request)" in check.err
+    assert check.err.count("\n") == 1
+
+
+async def test_peers_need_connection(tmp_path: Path) -> None:
+    config = tmp_path / "node.toml"
+    with LocalServer() as server:
+        config.write_text(node_toml(server, cluster={"heartbeat": "100ms"}))
+        async with start("peers", str(config), "--wait", "3", directory=tmp_path) as peers:
+            await until(lambda: server.varz()["in_msgs"] > 5, because="heartbeats arrive")
+            server.kill()
+            assert await peers.wait() == 1
+    assert peers.out == ""
+    assert peers.err.endswith("it is not known which nodes are there\n")

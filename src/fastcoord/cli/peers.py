@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import fastcoord
 from fastcoord.cli.arguments import NodeId, add_file, add_node_id, number
-from fastcoord.cli.running import run_until_interrupted
+from fastcoord.cli.running import CommandFailed, run_until_interrupted
 from fastcoord.cli.tables import LiveTable, Table, has_rich_terminal, plain_lines
 from fastcoord.config import load_with_sources
 from fastcoord.errors import ConnectionLost, RequestTimeout
@@ -94,6 +94,8 @@ async def _list(
         await _ping_all(node)
         rows = _rows(node)
         server = node.stats().server
+    if server is None:
+        raise CommandFailed("the connection is lost: it is not known which nodes are there")
     show(rows)
     count = f"{len(rows)} node{'' if len(rows) == 1 else 's'}"
     print(

@@ -178,7 +178,7 @@ async def try_rights(
 ) -> None:
     """Try the subscriptions of a node, measure the round trip, and send a message to ourselves.
 
-    :raises ConnectError: the connection is lost.
+    :raises ConnectError: the connection is lost, or the server does not answer.
     """
     subject, presence = config.cluster.subject, config.cluster.presence_subject
     # A node receives answers on such a subject; its first word is the node id.
@@ -188,9 +188,10 @@ async def try_rights(
     for sid, name in enumerate(subscriptions, EVENTS_SID):
         connection.subscribe(name, sid)
     await connection.prove()
+    limit = config.nats.timeout.request
     size = connection.max_payload
     report(Finding("max payload", "ok", f"{size:,} bytes", size))
-    round_trip = min([await round_trip_of(connection) for _ in range(PINGS)])
+    round_trip = min([await round_trip_of(connection, limit) for _ in range(PINGS)])
     report(Finding("round trip", "ok", f"{round_trip * 1000:.2f} ms", round_trip))
     refused = [name for name in subscriptions if connection.take_refusal(name)]
     for name, pattern in subscriptions.items():
@@ -198,17 +199,18 @@ async def try_rights(
         kind: State = "warning" if name == own else "failed"
         report(right_finding(Right("subscribe", pattern), kind if name in refused else "ok"))
     connection.publish_raw(own.encode(), b"")
-    await round_trip_of(connection)
+    await round_trip_of(connection, limit)
     is_refused = connection.take_refusal(own)
     report(right_finding(Right("publish", answers), "warning" if is_refused else "ok"))
     if not is_refused and own not in refused:
         report(echo_finding(is_echoed=sink.echoes > 0, no_echo=config.nats.no_echo))
 
 
-async def round_trip_of(connection: Connection) -> float:
+async def round_trip_of(connection: Connection, limit: float) -> float:
     """Wait for a PONG; return the time in seconds.
 
-    :raises ConnectError: the connection is lost.
+    :param limit: the longest time to wait, in seconds.
+    :raises ConnectError: the connection is lost, or no PONG arrives in time.
     """
     answered = asyncio.Event()
     started = time.perf_counter()
@@ -216,8 +218,14 @@ async def round_trip_of(connection: Connection) -> float:
     while not answered.is_set():
         if not connection.is_up:
             raise ConnectError("the connection was lost")
+        waited = time.perf_counter() - started
+        if waited >= limit:
+            raise ConnectError(
+                f"no answer to PING within {limit:g} s (timeout.request): check that the server is"
+                " not suspended or overloaded"
+            )
         try:
-            await asyncio.wait_for(answered.wait(), 1.0)
+            await asyncio.wait_for(answered.wait(), min(1.0, limit - waited))
         except asyncio.TimeoutError:
             continue
     return time.perf_counter() - started
