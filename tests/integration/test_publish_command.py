@@ -116,6 +116,8 @@ def test_json_lines_are_published(config: Path, server: LocalServer, tmp_path: P
         ("[1]", "line 2: a JSON object is needed"),
         ('{"type": "Nonsense"}', "line 2: there is no event type 'Nonsense'"),
         ('{"type": "QueueRefresh"}', "line 2: "),
+        ('{"type": []}', "line 2: there is no event type []"),
+        ("[" * 100_000, "line 2: the JSON is nested too deeply"),
     ],
 )
 def test_first_wrong_line_ends_publishing(config: Path, line: str, reason: str) -> None:

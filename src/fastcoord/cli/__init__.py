@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from typing import TYPE_CHECKING
 
-from fastcoord.cli.arguments import build_parser, command_module
+from fastcoord.cli.arguments import build_parser, command_module, hide_logins
 from fastcoord.cli.running import CommandFailed, WrongUsage
 from fastcoord.errors import ConfigError, FastcoordError
 
@@ -29,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     :return: the exit status. A failure is reported on standard error, without a traceback.
     """
     words = sys.argv[1:] if argv is None else list(argv)
+    _prepare_streams()
     try:
         arguments = build_parser(words).parse_args(words)
         code = command_module(arguments.command).run(arguments)
@@ -47,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"fastcoord: {problem}", file=sys.stderr)
         return FAILURE
     except (FastcoordError, CommandFailed) as error:
-        print(f"fastcoord: {error}", file=sys.stderr)
+        print(f"fastcoord: {hide_logins(str(error))}", file=sys.stderr)
         return USAGE if isinstance(error, WrongUsage) else FAILURE
     except OSError as error:
         if error.errno not in UNWRITABLE:
@@ -55,6 +57,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()
         print(f"fastcoord: the output cannot be written: {error.strerror}", file=sys.stderr)
         return FAILURE
+
+
+def _prepare_streams() -> None:
+    """Replace closed standard streams with the null device, and escape what cannot be encoded.
+
+    A socket could get the number of a closed stream, and output or input would go to it.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8"))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _drop_output() -> None:

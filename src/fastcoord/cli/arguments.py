@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import re
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, cast
 
@@ -26,6 +27,7 @@ __all__ = [
     "command_module",
     "duration",
     "event_kind",
+    "hide_logins",
     "node_id",
     "number",
     "size",
@@ -59,6 +61,9 @@ example: fastcoord check --connect node.toml
 """
 
 
+_LOGIN = re.compile(r"//[^\s@]*@")
+
+
 class Command(Protocol):
     """The functions of a command's module."""
 
@@ -81,7 +86,7 @@ class SentenceParser(argparse.ArgumentParser):
         """The ``dest`` of the argument that also takes the words behind an option."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; see '{self.prog} --help'\n")
+        self.exit(2, f"{self.prog}: {hide_logins(message)}; see '{self.prog} --help'\n")
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
@@ -103,6 +108,11 @@ class SentenceParser(argparse.ArgumentParser):
             hint = f", did you mean {near[0]}?" if near else ""
             command.error(f"there is no argument {unknown[0]!r} here{hint}")
         return found
+
+
+def hide_logins(text: str) -> str:
+    """Hide user names and passwords of URLs in a message, which may quote an argument."""
+    return _LOGIN.sub("//***@", text)
 
 
 class PrintCompletion(argparse.Action):

@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     config, sources = load_with_sources(arguments.file)
     if arguments.json:
-        lines = [json.dumps(each, ensure_ascii=False) for each in as_builtins(config, sources)]
+        lines = [json.dumps(each) for each in as_builtins(config, sources)]
     else:
         lines = [describe(config, sources)]
     print(*lines, sep="\n", flush=True)

@@ -32,6 +32,9 @@ example: fastcoord decode 03002a0307
          nats sub --raw --count 1 stwt.agora | base64 | fastcoord decode --base64
 """
 
+LONGEST_TEXT = 256 * 1024 * 1024
+"""More characters than the largest payload has in hexadecimal or base64."""
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the description and the arguments of the command."""
@@ -73,13 +76,24 @@ def run(arguments: argparse.Namespace) -> int:
     :return: the exit status: 1 if no protocol reads the payload to its end.
     :raises CommandFailed: the text is neither hexadecimal nor base64.
     """
-    text = sys.stdin.read() if arguments.payload is None else arguments.payload
+    text = _read_input() if arguments.payload is None else arguments.payload
     payload = to_bytes(text, arguments.form)
     names = PROTOCOLS if arguments.protocol is None else (arguments.protocol,)
     readings = [_read(payload, name) for name in names]
     write = _print_json if arguments.json else _print_text
     write(readings, len(payload))
     return 0 if any(reading.offset is None for reading in readings) else 1
+
+
+def _read_input() -> str:
+    try:
+        # More would only be refused after it has filled the memory.
+        text = sys.stdin.read(LONGEST_TEXT + 1)
+    except UnicodeDecodeError:
+        raise CommandFailed("standard input is not text: give hexadecimal or base64") from None
+    if len(text) > LONGEST_TEXT:
+        raise CommandFailed(f"standard input has more than {LONGEST_TEXT:,} characters")
+    return text
 
 
 def to_bytes(text: str, form: str | None) -> bytes:
@@ -127,7 +141,7 @@ def _print_json(readings: Sequence[Reading], size: int) -> None:
             "error": reading.reason or None,
             "events": [to_builtins(event) for event in reading.events],
         }
-        print(json.dumps(line, ensure_ascii=False))
+        print(json.dumps(line))
 
 
 def _print_text(readings: Sequence[Reading], size: int) -> None:

@@ -228,7 +228,7 @@ class Writer:
             line |= {"type": type(what).__name__, **msgspec.structs.asdict(what)}
         else:
             line |= fastcoord.to_builtins(what)
-        return json.dumps(line, ensure_ascii=False)
+        return json.dumps(line)
 
 
 def _clock(received_at: float) -> str:

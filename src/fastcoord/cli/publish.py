@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import sys
 import threading
 from concurrent.futures import CancelledError
@@ -41,10 +42,16 @@ example: fastcoord publish node.toml StateChange account_id=7 change_id=42 types
 """
 
 BYTES_PER_READ = 65536
+LONGEST_LINE = 256 * 1024 * 1024
+"""More bytes than the JSON of any event has: a payload has at most 64 MiB."""
 IGNORED_KEYS = ("received_at", "node_id")
 """Keys of ``fastcoord listen --json`` that are not part of the event."""
 
 NOTICES = frozenset(kind.__name__ for kind in fastcoord.Notice.__subclasses__())
+
+
+class UnreadableInput(Exception):
+    """Standard input cannot be read."""
 
 
 def configure(parser: SentenceParser) -> None:
@@ -142,24 +149,33 @@ async def _publish_lines(node: Node) -> str | None:
     :return: what is wrong with the first line that cannot be published, or ``None``.
     """
     number = 0
-    async for line in _lines():
-        number += 1
-        if not line.strip():
-            continue
-        try:
+    try:
+        async for line in _lines():
+            number += 1
+            if not line.strip():
+                continue
             event = _from_json(line)
             if event is not None:
                 await node.publish(event)
-        except (TypeError, ValueError) as error:
-            return f"standard input, line {number}: {error}; this and later lines are not published"
+    except (TypeError, ValueError) as error:
+        return _refused(number, str(error))
+    except RecursionError:
+        return _refused(number, "the JSON is nested too deeply")
+    except UnreadableInput as error:
+        return str(error)
     return None
+
+
+def _refused(number: int, reason: str) -> str:
+    return f"standard input, line {number}: {reason}; this and later lines are not published"
 
 
 def _from_json(line: bytes) -> Publishable | None:
     plain: Any = json.loads(line)
     if not isinstance(plain, dict):
         raise TypeError("a JSON object is needed")
-    if plain.get("type") in NOTICES:
+    kind = plain.get("type")
+    if isinstance(kind, str) and kind in NOTICES:
         return None
     return fastcoord.from_builtins(
         {key: value for key, value in plain.items() if key not in IGNORED_KEYS}
@@ -167,14 +183,17 @@ def _from_json(line: bytes) -> Publishable | None:
 
 
 async def _lines() -> AsyncIterator[bytes]:
-    """Read the lines of standard input as they arrive."""
+    """Read the lines of standard input as they arrive.
+
+    :raises UnreadableInput: reading failed, or a line is too long.
+    """
     loop = asyncio.get_running_loop()
-    chunks: asyncio.Queue[bytes] = asyncio.Queue(maxsize=4)
+    chunks: asyncio.Queue[bytes | OSError] = asyncio.Queue(maxsize=4)
 
     def read() -> None:
-        chunk = b"first"
-        while chunk:
-            chunk = os.read(0, BYTES_PER_READ)
+        chunk: bytes | OSError = b"first"
+        while isinstance(chunk, bytes) and chunk:
+            chunk = _read_chunk()
             put = chunks.put(chunk)
             try:
                 asyncio.run_coroutine_threadsafe(put, loop).result()
@@ -186,10 +205,31 @@ async def _lines() -> AsyncIterator[bytes]:
     # A pipe transport accepts no regular file. The executor of the event loop would delay the exit
     # after Ctrl-C until the read returns. A daemon thread has neither problem.
     threading.Thread(target=read, name="fastcoord-stdin", daemon=True).start()
-    rest = b""
+    rest = bytearray()
     while chunk := await chunks.get():
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield line
+        if isinstance(chunk, OSError):
+            raise UnreadableInput(f"standard input cannot be read: {chunk.strerror}")
+        first, *others = chunk.split(b"\n")
+        rest += first
+        for line in others:
+            yield bytes(rest)
+            rest[:] = line
+        if len(rest) > LONGEST_LINE:
+            raise UnreadableInput(f"a line of standard input is longer than {LONGEST_LINE:,} bytes")
     if rest:
-        yield rest
+        yield bytes(rest)
+
+
+def _read_chunk() -> bytes | OSError:
+    """Read from standard input; an empty chunk is its end.
+
+    :return: the bytes, or the error. The descriptor may be in non-blocking mode, which another
+        process that shares it can set.
+    """
+    while True:
+        try:
+            return os.read(0, BYTES_PER_READ)
+        except BlockingIOError:
+            select.select([0], [], [])
+        except OSError as error:
+            return error

@@ -36,6 +36,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Literal, NoReturn
 
+from fastcoord.config._address import hide_userinfo
 from fastcoord.config._arguments import Settings, is_url, read_arguments
 from fastcoord.config._credentials import Credentials, check_credentials, split_credentials
 from fastcoord.config._describe import as_builtins, describe, doubtful_settings
@@ -93,6 +94,7 @@ __all__ = [
     "template",
 ]
 
+_LOGIN_AND_HOST = re.compile(r"[^@]*:[^@]*@[^/]+")
 _HOST_AND_PORT = re.compile(r"[^/]+:[0-9]+")
 LARGEST_FILE = 16 * 1024 * 1024
 
@@ -192,7 +194,10 @@ def _text_of(name: str) -> str:
             content = file.read(LARGEST_FILE + 1)
     except FileNotFoundError:
         hint = "; the URL of a server begins with nats:// or tls://"
-        _refuse(name, f"there is no such file{hint if _HOST_AND_PORT.fullmatch(name) else ''}")
+        # What looks like a login may be one: the error does not show it.
+        shown = hide_userinfo(name) if _LOGIN_AND_HOST.fullmatch(name) else name
+        is_address = shown != name or _HOST_AND_PORT.fullmatch(name)
+        _refuse(shown, f"there is no such file{hint if is_address else ''}")
     except IsADirectoryError:
         _refuse(name, "this is a directory; a file is needed")
     except OSError as error:
