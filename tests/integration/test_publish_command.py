@@ -112,8 +112,9 @@ def test_json_lines_are_published(config: Path, server: LocalServer, tmp_path: P
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("{", "line 2: Expecting property name"),
+        ("{", "line 2: this is not JSON: Expecting property name"),
         ("[1]", "line 2: a JSON object is needed"),
+        ('{"account_id": 7}', 'line 2: "type" is missing: the name of the event'),
         ('{"type": "Nonsense"}', "line 2: there is no event type 'Nonsense'"),
         ('{"type": "QueueRefresh"}', "line 2: "),
         ('{"type": []}', "line 2: there is no event type []"),

@@ -10,6 +10,7 @@ import argparse
 import difflib
 import importlib
 import re
+import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, cast
 
@@ -84,14 +85,35 @@ class SentenceParser(argparse.ArgumentParser):
         """The parsers of the commands, or of the actions of one command."""
         self.words: str | None = None
         """The ``dest`` of the argument that also takes the words behind an option."""
+        self.given: Sequence[str] = ()
+        """The command line that is being parsed."""
 
     def error(self, message: str) -> NoReturn:
+        # argparse reports the value of a mistyped option as a wrong argument, or another argument
+        # as missing. The mistyped option is the cause.
+        if not self.commands:
+            options = (word for word in self.given if word.startswith("--"))
+            message = next(filter(None, map(self._unknown, options)), message)
         self.exit(2, f"{self.prog}: {hide_logins(message)}; see '{self.prog} --help'\n")
+
+    def _unknown(self, word: str) -> str | None:
+        """Return what is wrong with an option that this parser does not have."""
+        name = word.partition("=")[0]
+        known = [option for action in self._actions for option in action.option_strings]
+        if name in (*known, "--"):
+            return None
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f", did you mean {near[0]}?" if near else ""
+        return f"there is no argument {word!r} here{hint}"
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
-        found, unknown = self.parse_known_args(args, namespace)
+        given = sys.argv[1:] if args is None else args
+        for parser in self.commands.values():
+            for each in (parser, *parser.commands.values()):
+                each.given = given
+        found, unknown = self.parse_known_args(given, namespace)
         if unknown:
             command = self.commands.get(found.command, self)
             command = command.commands.get(getattr(found, "action", ""), command)
@@ -102,11 +124,8 @@ class SentenceParser(argparse.ArgumentParser):
                 unknown = [word for word in unknown if word.startswith("-")]
                 if not unknown:
                     return found
-            word = unknown[0].partition("=")[0]
-            known = [option for action in command._actions for option in action.option_strings]
-            near = difflib.get_close_matches(word, known, n=1)
-            hint = f", did you mean {near[0]}?" if near else ""
-            command.error(f"there is no argument {unknown[0]!r} here{hint}")
+            word = unknown[0]
+            command.error(command._unknown(word) or f"there is no argument {word!r} here")
         return found
 
 

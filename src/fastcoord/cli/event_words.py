@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from fastcoord.events import Event
 
-__all__ = ["parse_event"]
+__all__ = ["KINDS_BY_NAME", "parse_event"]
 
 KINDS_BY_NAME = {kind.name: kind for kind in KINDS}
 

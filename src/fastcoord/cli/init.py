@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fastcoord.cli.arguments import node_id
+from fastcoord.cli.running import WrongUsage
 from fastcoord.config import parse_config, template
+from fastcoord.errors import ConfigError
 
 if TYPE_CHECKING:
     import argparse
@@ -59,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     :param arguments: the parsed arguments.
     :return: the exit status.
-    :raises ConfigError: the address is not valid.
+    :raises WrongUsage: the address is not valid.
     """
     is_own = arguments.cluster == "own"
     text = template(
@@ -67,6 +69,10 @@ def run(arguments: argparse.Namespace) -> int:
         node_id=arguments.node_id,
         protocol="fastcoord-1" if is_own else "stalwart-0.15",
     )
-    parse_config(text, name="--address")
+    try:
+        parse_config(text)
+    except ConfigError as error:
+        said = "; ".join(problem.message for problem in error.problems)
+        raise WrongUsage(f"--address: {said}") from None
     print((OWN if is_own else STALWART) + "\n" + text)
     return 0

@@ -117,9 +117,8 @@ def add_load(parser: argparse.ArgumentParser) -> None:
     load.add_argument(
         "--payload",
         type=number(int, 8, 60_000_000),
-        default=40,
         metavar="BYTES",
-        help="size of the payload of AppEvent (default: 40)",
+        help="size of the payload of AppEvent, with --mix AppEvent (default: 40)",
     )
     how = load.add_mutually_exclusive_group()
     how.add_argument(
@@ -194,14 +193,16 @@ def add_server(parser: argparse.ArgumentParser) -> None:
 def style(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the fields of a ``Load`` that :func:`add_load` has read.
 
-    :raises WrongUsage: the event loop is not installed.
+    :raises WrongUsage: the event loop is not installed, or an option has no effect.
     """
+    if arguments.payload is not None and "AppEvent" not in arguments.mix:
+        raise WrongUsage("--payload is the size of AppEvent: add --mix AppEvent")
     if arguments.loop == "uvloop" and importlib.util.find_spec("uvloop") is None:
         raise WrongUsage("--loop uvloop needs uvloop: pip install 'fastcoord[uvloop]'")
     how = "lone" if arguments.lone else "list" if arguments.list else "loop"
     return {
         "mix": arguments.mix,
-        "payload_bytes": arguments.payload,
+        "payload_bytes": 40 if arguments.payload is None else arguments.payload,
         "style": how,
         "list_size": arguments.list or 1,
         "nowait": arguments.nowait,

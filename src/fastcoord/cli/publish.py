@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import fastcoord
 from fastcoord.cli.arguments import NodeId, add_file, add_node_id
-from fastcoord.cli.event_words import parse_event
+from fastcoord.cli.event_words import KINDS_BY_NAME, parse_event
 from fastcoord.cli.running import CommandFailed, WrongUsage, run_until_interrupted
 from fastcoord.config import load_with_sources
 from fastcoord.errors import PeersUnconfirmed
@@ -83,6 +83,11 @@ def run(arguments: argparse.Namespace) -> int:
     :raises CommandFailed: a line of standard input is not an event.
     """
     event = None
+    if arguments.file in KINDS_BY_NAME and not os.path.exists(arguments.file):
+        raise WrongUsage(
+            f"{arguments.file!r} stands in place of the configuration: give FILE or URL first,"
+            " then the event"
+        )
     if arguments.event:
         try:
             event = parse_event(arguments.event)
@@ -171,10 +176,15 @@ def _refused(number: int, reason: str) -> str:
 
 
 def _from_json(line: bytes) -> Publishable | None:
-    plain: Any = json.loads(line)
+    try:
+        plain: Any = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"this is not JSON: {error}") from None
     if not isinstance(plain, dict):
         raise TypeError("a JSON object is needed")
-    kind = plain.get("type")
+    if "type" not in plain:
+        raise ValueError('"type" is missing: the name of the event, such as "StateChange"')
+    kind = plain["type"]
     if isinstance(kind, str) and kind in NOTICES:
         return None
     return fastcoord.from_builtins(
