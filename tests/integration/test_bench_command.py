@@ -1,6 +1,7 @@
 """``fastcoord bench`` as a process, on real servers."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -208,6 +209,7 @@ def test_consumer_stall_shows_in_both() -> None:
         (["missing.toml"], "there is no such file"),
         (["--seconds", "nan"], "is not a time"),
         (["--stall", "-1"], "is not a time"),
+        (["--rate", "0.1", "--publishers", "4"], "--seconds must be at least 60.0"),
         (["--seconds", "0"], "--seconds must be above zero"),
         (["--subject", "a b"], "is no subject"),
         (["--json", "nowhere/a.json"], "there is no directory nowhere"),
@@ -369,6 +371,22 @@ async def test_killed_server_exits_with_3(tmp_path: Path, server: LocalServer) -
         server.kill()
         assert await command.wait() == 3
     assert "the run is not valid" in command.err
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+async def test_killed_process_alone_is_blamed(tmp_path: Path) -> None:
+    words = ("bench", "--rate", "500", "--seconds", "30", "--subscribers", "2")
+    async with start(*words, directory=tmp_path) as command:
+        await command.prints("measuring")
+        os.kill(children(command.process.pid)[1], signal.SIGKILL)
+        assert await command.wait() == 3
+    (problem,) = re.findall(r"not valid: (.*)", command.err)
+    assert re.fullmatch(r"subscriber \d: the process ended: exit code -9", problem)
+    assert re.search(r"^sent [1-9]", command.out, re.M)
+    assert re.search(r"^publisher 1 ", command.out, re.M)
 
 
 # ------------------------------------------------------------------------------------- Ctrl-C

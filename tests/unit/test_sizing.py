@@ -95,6 +95,14 @@ def test_memory_limit_reduces_no_more_than_needed() -> None:
     assert sizing.settings["capacity.subscription-bytes"] == 64 << 20
 
 
+@pytest.mark.parametrize("memory", [None, 1 << 20])
+def test_largest_event_fits_into_batch(memory: int | None) -> None:
+    rare = workload(load={"rate": 20.0}, memory=memory, largest_event=100_006)
+    assert size_up(rare, default_settings()).settings["capacity.batch-bytes"] == 131_072
+    exact = workload(load={"rate": 20.0}, largest_event=16_381)
+    assert size_up(exact, default_settings()).settings["capacity.batch-bytes"] == 16_384
+
+
 def test_impossible_limit_is_reported() -> None:
     sizing = size_up(workload(outage=10.0, memory=1 << 20), default_settings())
     assert "allow more memory" in sizing.problems[0]

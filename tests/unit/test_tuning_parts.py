@@ -1,11 +1,14 @@
 """The parts of the benchmark that need no process: schedule, ledger, objectives, histograms."""
 
 import random
+import tracemalloc
+from statistics import mean
 
+import msgspec
 import pytest
 
 import fastcoord
-from fastcoord.tuning.event_data import NUMBERED_KINDS, NumberedEvents, event_bytes
+from fastcoord.tuning.event_data import NUMBERED_KINDS, NumberedEvents, event_sizes
 from fastcoord.tuning.job import SubscriberResult
 from fastcoord.tuning.load import Load, apply_settings, default_settings, parse_setting
 from fastcoord.tuning.objectives import parse_limit, parse_objectives
@@ -94,8 +97,37 @@ def test_events_are_reproducible() -> None:
 
 
 def test_average_size_is_measured() -> None:
-    assert event_bytes({"AppEvent": 1}, 1000, "fastcoord-1") == pytest.approx(1005, abs=2)
-    assert 6 < event_bytes({"StateChange": 1}, 0, "stalwart-0.15") < 12
+    assert mean(event_sizes({"AppEvent": 1}, 1000, "fastcoord-1")) == pytest.approx(1005, abs=2)
+    assert 6 < mean(event_sizes({"StateChange": 1}, 0, "stalwart-0.15")) < 12
+
+
+def test_large_payloads_share_memory() -> None:
+    tracemalloc.start()
+    try:
+        events = NumberedEvents({"AppEvent": 1}, 100_000, 1)
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
+    assert len(events.make(7).payload) == 100_000  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("load", "seconds"),
+    [
+        (Load(rate=0.1, publishers=4, seconds=0.5, warm_up=0.2), "60.0"),
+        (Load(rate=1000.0, style="list", list_size=100_000), "150.0"),
+        (Load(rate=0.1), "15.0"),
+    ],
+)
+def test_load_without_measured_event_is_refused(load: Load, seconds: str) -> None:
+    problem = load.unmeasured()
+    assert problem is not None
+    assert problem.startswith(f"--seconds must be at least {seconds}: ")
+    enough = msgspec.structs.replace(load, seconds=float(seconds))
+    assert enough.unmeasured() is None
+    last = (enough.events_per_publisher or 0) - 1
+    assert enough.due_at(0, last) >= enough.warm_up * 1e9
+    assert Load().unmeasured() is None
 
 
 # ----------------------------------------------------------------------------------- settings

@@ -188,6 +188,8 @@ def _load(arguments: argparse.Namespace) -> Load:
         outage=arguments.outage,
         **load_options.style(arguments),
     )
+    if problem := load.unmeasured():
+        raise WrongUsage(problem)
     if load.longest_incident > load.seconds * 0.7:
         raise WrongUsage(
             f"--seconds must be at least {load.longest_incident / 0.7:.1f}, so that the load"

@@ -157,17 +157,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _workload(arguments: argparse.Namespace, protocol: str) -> Workload:
-    from fastcoord.tuning.event_data import event_bytes, unsupported
+    from fastcoord.tuning.event_data import event_sizes, unsupported
     from fastcoord.tuning.load import Load
     from fastcoord.tuning.workload import Workload
 
     absent = unsupported(arguments.mix, protocol)
     if absent:
         raise WrongUsage(f"{protocol} has no {', '.join(absent)}: choose another --mix")
+    sizes = event_sizes(arguments.mix, arguments.payload, protocol)
     load = Load(rate=arguments.rate, publishers=arguments.nodes, **load_options.style(arguments))
     return Workload(
         load=load,
-        event_bytes=round(event_bytes(load.mix, load.payload_bytes, protocol), 1),
+        event_bytes=round(sum(sizes) / len(sizes), 1),
+        largest_event=max(sizes),
         stall=arguments.stall,
         outage=arguments.outage,
         objectives=",".join(each.text for each in arguments.objective),
@@ -218,6 +220,8 @@ def _search(arguments: argparse.Namespace, file: str | None) -> int:
         ) as target:
             note_unused_stream(target.config, arguments.stream)
             workload = _workload(arguments, target.config.cluster.protocol)
+            if problem := workload.steady(arguments.seconds).unmeasured():
+                raise WrongUsage(problem)
             tuning = TuningRun(
                 workload,
                 target,

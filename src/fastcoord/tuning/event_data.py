@@ -18,7 +18,7 @@ __all__ = [
     "MAKERS",
     "NUMBERED_KINDS",
     "NumberedEvents",
-    "event_bytes",
+    "event_sizes",
     "small",
     "state_change",
     "unsupported",
@@ -131,7 +131,9 @@ class NumberedEvents:
     def __init__(self, mix: dict[str, int], payload_bytes: int, seed: int) -> None:
         draw = random.Random(seed)
         kinds = draw.choices([*mix], [*mix.values()], k=TEMPLATES)
-        self._makers = [_numbered_maker(kind, payload_bytes, draw) for kind in kinds]
+        # All templates share it: otherwise, payloads of 1 MB would take 512 MB.
+        padding = draw.randbytes(max(0, payload_bytes - 8)) if "AppEvent" in mix else b""
+        self._makers = [_numbered_maker(kind, padding, draw) for kind in kinds]
 
     def make(self, number: int) -> Event:
         """Make the event that carries a number."""
@@ -143,11 +145,11 @@ class NumberedEvents:
         return {getattr(fastcoord, kind): CARRIERS[kind][1] for kind in mix}
 
 
-def _numbered_maker(kind: str, payload_bytes: int, draw: random.Random) -> Callable[[int], Event]:
+def _numbered_maker(kind: str, padding: bytes, draw: random.Random) -> Callable[[int], Event]:
     cls: Any = getattr(fastcoord, kind)
     field = CARRIERS[kind][0]
     if kind == "AppEvent":
-        application, padding = draw.randint(0, 500), draw.randbytes(max(0, payload_bytes - 8))
+        application = draw.randint(0, 500)
         return lambda number: cls(application, number.to_bytes(8, "big") + padding)
     example = MAKERS[kind](draw)
     names = [each.name for each in next(each for each in KINDS if each.name == kind).fields]
@@ -164,17 +166,16 @@ def _numbered_maker(kind: str, payload_bytes: int, draw: random.Random) -> Calla
     return lambda number: cls(**{field: number}, **values)
 
 
-def event_bytes(mix: dict[str, int], payload_bytes: int, protocol: str, seed: int = 1) -> float:
-    """Return the average size of an event on the wire, from events with numbers of some millions.
+def event_sizes(mix: dict[str, int], payload_bytes: int, protocol: str, seed: int = 1) -> list[int]:
+    """Return the sizes of typical events on the wire, with numbers of some millions.
 
     :param mix: the weight of each kind.
     :param payload_bytes: the size of the payload of ``AppEvent``.
     :param protocol: the protocol, which must have all kinds.
     """
     events = NumberedEvents(mix, payload_bytes, seed)
-    made = [events.make((1 << 21) + number) for number in range(TEMPLATES)]
-    whole = sum(len(fastcoord.encode_batch([e], node_id=300, protocol=protocol)) - 2 for e in made)
-    return whole / TEMPLATES
+    made = (events.make((1 << 21) + number) for number in range(TEMPLATES))
+    return [len(fastcoord.encode_batch([e], node_id=300, protocol=protocol)) - 2 for e in made]
 
 
 def unsupported(mix: dict[str, int], protocol: str) -> list[str]:

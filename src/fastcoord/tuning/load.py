@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -109,6 +110,21 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
             return None
         total = self.rate * (self.warm_up + self.seconds) / self.publishers
         return max(1, round(total / self.group)) * self.group
+
+    def unmeasured(self) -> str | None:
+        """Return why no event of a publisher is due in the measured part, or ``None``."""
+        if self.rate is None:
+            return None
+        interval = self.group * self.publishers / self.rate
+        due = self.rate * (self.warm_up + self.seconds) / self.publishers / self.group
+        last = (max(1, round(due)) - 1) * interval
+        if due >= 0.5 and last >= self.warm_up * (1 - 1e-9):
+            return None
+        events = "an event" if self.group == 1 else f"{self.group:,} events"
+        return (
+            f"--seconds must be at least {math.ceil(interval * 15) / 10:,.1f}: each publisher has"
+            f" {events} every {interval:,.1f} s, and none in the measured part"
+        )
 
     def due_at(self, publisher: int, number: int) -> int:
         """Return when an event is to be published, in nanoseconds after the start.

@@ -197,7 +197,8 @@ class Run:
         finally:
             if cutting is not None:
                 cutting.cancel()
-        if self._stopped.is_set():
+        is_early = self._stopped.is_set() or self._has_failure()
+        if is_early:
             for process in self._publishers:
                 process.stop()
             await self._finish(self._publishers, END_TIMEOUT)
@@ -209,7 +210,7 @@ class Run:
         )
         for process in self._subscribers:
             process.sent(total)
-            if self._stopped.is_set():
+            if is_early:
                 process.stop()
         await self._finish(self._subscribers, limit)
         return self._problems()
@@ -233,13 +234,16 @@ class Run:
     async def _wait(self, events: list[asyncio.Event], timeout: float) -> None:
         """Wait for all events, or until the run is stopped, or until a process fails."""
         deadline = time.monotonic() + timeout
-        everything = (*self._publishers, *self._subscribers)
         while not all(each.is_set() for each in events):
             if self._stopped.is_set() or time.monotonic() > deadline:
                 return
-            if any(each.failure is not None for each in everything):
+            if self._has_failure():
                 return
             await asyncio.sleep(0.02)
+
+    def _has_failure(self) -> bool:
+        everything = (*self._publishers, *self._subscribers)
+        return any(each.failure is not None for each in everything)
 
     def _problems(self) -> list[str]:
         problems = []

@@ -66,6 +66,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     :ivar subscription: messages that wait in a subscription at the end of the stall.
     :ivar subscription_bytes: bytes of their payloads.
     :ivar client: batches that wait in a publisher at the end of the outage.
+    :ivar batch_bytes: the smallest ``capacity.batch-bytes`` that holds the largest event.
     :ivar max_age: seconds that the oldest event waits.
     """
 
@@ -78,6 +79,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     subscription_bytes: float
     client: float
     max_age: float
+    batch_bytes: int = 0
 
 
 class Sizing(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,7 +127,13 @@ def needs(workload: Workload, batch_bytes: int) -> Needs:
         subscription_bytes=waiting * message_bytes,
         client=sent * bridged + burst,
         max_age=bridged,
+        batch_bytes=smallest_batch(workload),
     )
+
+
+def smallest_batch(workload: Workload) -> int:
+    """Return the smallest power of two that holds a batch with the largest event."""
+    return 1 << (max(1, workload.largest_event) + MESSAGE_BYTES - 1).bit_length()
 
 
 def size_up(
@@ -137,6 +145,8 @@ def size_up(
     :param present_max_age: the present ``cluster.max-age`` in seconds.
     """
     settings = dict(present)
+    if workload.largest_event + MESSAGE_BYTES > settings["capacity.batch-bytes"]:
+        settings["capacity.batch-bytes"] = smallest_batch(workload)
     need = needs(workload, settings["capacity.batch-bytes"])
     for key, value in (
         ("capacity.subscription", need.subscription),
@@ -179,6 +189,7 @@ def smallest_settings(need: Needs) -> dict[str, int]:
     """Return the smallest values for a load, in the order in which a memory limit requires them."""
     # A batch with a few events does not need the default size.
     batch = 1 << math.ceil(math.log2(max(SMALLEST_BATCH_BYTES, 2 * need.message_bytes)))
+    batch = max(batch, need.batch_bytes)
     return {
         "capacity.subscription-bytes": max(
             SMALLEST["capacity.subscription-bytes"], rounded_up(need.subscription_bytes * MARGIN)

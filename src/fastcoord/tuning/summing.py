@@ -50,8 +50,9 @@ def summed(
     rate = measured / seconds / count if seconds else 0.0
     batches = sum(each.messages for each in publishers)
     per_message = sent / batches if batches else 0.0
-    problems = [*problems, *_generator_problems(load, publishers, sent, interrupted)]
-    problems += _connection_problems(load, publishers, subscribers)
+    if not problems:  # a process that has failed ends the others early
+        problems = _generator_problems(load, publishers, sent, interrupted)
+    problems = [*problems, *_connection_problems(load, publishers, subscribers)]
     return {
         "valid": not problems and not interrupted and bool(publishers and subscribers),
         "interrupted": interrupted,

@@ -26,6 +26,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     :ivar load: the events. Its ``rate`` is what one subscriber receives from all nodes together,
         its ``publishers`` the number of nodes that publish.
     :ivar event_bytes: the average size of an event on the wire.
+    :ivar largest_event: the size of the largest event.
     :ivar stall: the longest time for which a consumer may stop to read, in seconds.
     :ivar outage: the longest time without a connection that publishers bridge, in seconds.
     :ivar objectives: figures to reach, as text.
@@ -39,6 +40,7 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     outage: float = 0.0
     objectives: str = ""
     memory: int | None = None
+    largest_event: int = 0
     stream: bool = False
 
     @property
