@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -382,3 +383,21 @@ def test_signal_lets_command_clean_up(number: int, code: int) -> None:
 
     assert run_until_interrupted(command()) == code
     assert cleaned
+
+
+def test_signal_handlers_end_with_command() -> None:
+    handlers = []
+
+    async def lines() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            # asyncio ends this generator when the command has returned.
+            handlers.extend(map(signal.getsignal, (signal.SIGINT, signal.SIGTERM)))
+
+    async def main() -> int:
+        return await anext(unfinished)
+
+    unfinished = lines()
+    assert run_until_interrupted(main()) == 1
+    assert handlers == [signal.default_int_handler, signal.SIG_DFL]

@@ -39,7 +39,12 @@ def run_until_interrupted(main: Coroutine[Any, Any, int]) -> int:
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, interrupt, number)
-        return await main
+        try:
+            return await main
+        finally:
+            # A signal that arrives while the loop closes would be written to its closed pipe.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
 
     try:
         code = asyncio.run(cancellable())
