@@ -139,6 +139,7 @@ class NodeCollector(Collector):
     :param nodes: nodes of the running event loop; without a running event loop, nodes of
         ``fastcoord.blocking``.
     :raises WrongLoop: a node belongs to another event loop.
+    :raises ValueError: two nodes have the same node id, which is the label of their metrics.
     """
 
     def __init__(self, *nodes: Node | blocking.Node) -> None:
@@ -147,7 +148,12 @@ class NodeCollector(Collector):
             self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
             self._loop = None
-        self._read()
+        ids = [reading.stats.node_id for reading in self._read()]
+        for node_id in ids:
+            if ids.count(node_id) > 1:
+                raise ValueError(
+                    f"two of the nodes have node id {node_id}: use a registry for each of them"
+                )
 
     def collect(self) -> Iterator[Metric]:
         """Yield all metric families.
@@ -235,9 +241,9 @@ def subscription_metrics(readings: Iterable[Reading]) -> Iterator[Metric]:
     groups: list[tuple[list[str], list[SubscriptionStats], list[SubscriptionStats]]] = []
     for _, stats, _, _ in readings:
         every = (*stats.subscriptions, *stats.closed_subscriptions)
-        for name in sorted({each.name or UNNAMED for each in every}):
+        for name in sorted(set(map(label_of, every))):
             opened, closed = (
-                [each for each in some if (each.name or UNNAMED) == name]
+                [each for each in some if label_of(each) == name]
                 for some in (stats.subscriptions, stats.closed_subscriptions)
             )
             groups.append(([str(stats.node_id), name], opened, closed))
@@ -293,6 +299,12 @@ def stream_metrics(readings: Iterable[Reading]) -> Iterator[Metric]:
             for field, counter in counters.items():
                 counter.add_metric(label, getattr(stream, field))
     yield from (working, lag, *counters.values())
+
+
+def label_of(stats: SubscriptionStats) -> str:
+    """Return the label of a subscription. A scrape fails if a label cannot be encoded."""
+    name = stats.name or UNNAMED
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def fill_ratio(stats: SubscriptionStats) -> float:

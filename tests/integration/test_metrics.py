@@ -169,6 +169,29 @@ async def test_subscriptions_of_one_name_are_added(
         assert value(samples, "peers", node_id="1", state="up") == 1
 
 
+async def test_odd_names_are_scraped(shared_server: LocalServer, cluster: Cluster) -> None:
+    names = ('a"b', "a\nb", "a\\b", "ž\u2028\x00", "\ud800", " ")
+    async with joined(shared_server, 1, cluster=cluster) as node, scraping(node) as scraper:
+        subscriptions = [node.subscribe(name=name) for name in names]
+        samples = await scraper.scrape()
+        for subscription in subscriptions:
+            subscription.close()
+    name = "fastcoord_subscription_arrived_events_total"
+    labels = {dict(labels)["subscription"] for key, labels in samples if key == name}
+    assert labels == {*names[:4], r"\ud800", " "}
+
+
+async def test_nodes_of_collector_have_own_ids(
+    shared_server: LocalServer, cluster: Cluster
+) -> None:
+    async with (
+        joined(shared_server, 1, cluster={**cluster, "subject": "first"}) as first,
+        joined(shared_server, 1, cluster={**cluster, "subject": "second"}) as second,
+    ):
+        with pytest.raises(ValueError, match="two of the nodes have node id 1: use a registry"):
+            NodeCollector(first, second)
+
+
 async def test_scrape_of_closed_node_works(shared_server: LocalServer, cluster: Cluster) -> None:
     async with joined(shared_server, 1, cluster=cluster) as node, scraping(node) as scraper:
         await node.close()
