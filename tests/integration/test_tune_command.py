@@ -90,7 +90,8 @@ def test_search_recommends_enough(searched: Path) -> None:
     # 200 messages arrive during the stall.
     assert 200 <= int(block[1]) <= 1200
     assert "Confirmed by runs with these settings." in output
-    assert "capacity.client" in output.partition("These settings did not matter:")[2]
+    assert re.search(r"a stall of \S+ s needs [\d,]+; the present value suffices", output)
+    assert "capacity.client" in output.partition("These settings can stay as they are:")[2]
     row = re.search(r"^capacity\.subscription +20 .* ([\d.]+) x ", output, re.M)
     found = next(e for e in state(searched)["advice"]["findings"] if e["matters"])
     assert row is not None
@@ -138,6 +139,9 @@ def test_impossible_memory_exits_with_1(tmp_path: Path) -> None:
     done = tune(*words, cwd=tmp_path)
     assert done.returncode == 1
     assert "allow more memory" in done.stdout
+    assert (
+        "An event larger than 1,024 bytes is then refused (capacity.batch-bytes).\n" in done.stdout
+    )
 
 
 def test_dead_server_exits_with_3(tmp_path: Path) -> None:

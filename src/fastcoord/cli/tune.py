@@ -23,7 +23,7 @@ __all__ = ["configure", "run"]
 DESCRIPTION = """\
 Choose the capacities of a node for a load: how many events arrive, how long a consumer may stop to
 read (--stall), how long a publisher must bridge without a connection (--outage). Print the TOML to
-paste, the memory that it can cost, and the settings that do not matter.
+paste, the memory that it can cost, and the settings that can stay as they are.
 
 --arithmetic computes the answer at once; docs/sizing.md explains the formulas. Otherwise runs on a
 bundled nats-server, or on that of FILE, find the smallest values that suffice, within --minutes.

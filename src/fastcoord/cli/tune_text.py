@@ -62,7 +62,12 @@ def advice_lines(workload: Workload, advice: Advice) -> list[str]:
         )
     idle = [each.key for each in advice.findings if not each.matters]
     if idle and not advice.defaults_suffice:
-        lines.append(f"These settings did not matter: {', '.join(idle)}.")
+        lines.append(f"These settings can stay as they are: {', '.join(idle)}.")
+    lines += [
+        f"An event larger than {each.recommended:,} bytes is then refused (capacity.batch-bytes)."
+        for each in advice.findings
+        if each.key == "capacity.batch-bytes" and each.recommended < each.present
+    ]
     lines += [f"Not reached: {problem}." for problem in advice.problems]
     if advice.is_confirmed is not None and not advice.problems:
         lines.append("Confirmed by runs with these settings.")

@@ -162,7 +162,7 @@ class Search:
         matters = not is_good or wanted > present
         recommended = rounded_up(wanted) if matters else present
         if not matters:
-            reason = f"the present value rides out {what} with a margin of {present / need:,.1f}"
+            reason = f"{what} needs {need:,}; the present value suffices"
         elif wanted > need * MARGIN:
             reason = f"{what} needs {need:,}, and more with the longest wait to reconnect"
         else:
