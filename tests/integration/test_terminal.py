@@ -197,3 +197,19 @@ async def test_lost_server_leaves_clean_terminal(
         assert "connection" in terminal.text
         assert terminal.is_clean
         assert "Traceback" not in terminal.text
+
+
+async def test_publish_asks_for_typed_events(config: str) -> None:
+    async with on_terminal("publish", config) as terminal:
+        await until(lambda: "type events as JSON lines, then Ctrl-D" in terminal.text)
+        terminal.press(b'{"type": "ReloadSettings"}\n\x04')
+        assert await terminal.process.wait() == 0
+        await until(lambda: "has confirmed 1 event" in terminal.text)
+
+
+async def test_decode_asks_for_typed_payload() -> None:
+    async with on_terminal("decode") as terminal:
+        await until(lambda: "type the payload, then Ctrl-D" in terminal.text)
+        terminal.press(b"03002a0107\n\x04")
+        assert await terminal.process.wait() == 0
+        await until(lambda: "StateChange account_id=7" in terminal.text)

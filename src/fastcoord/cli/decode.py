@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastcoord._codec import decode_batch
 from fastcoord.cli.event_text import event_text
-from fastcoord.cli.running import CommandFailed
+from fastcoord.cli.running import CommandFailed, ask_for_input
 from fastcoord.config import PROTOCOLS
 from fastcoord.errors import DecodeError
 from fastcoord.events import to_builtins
@@ -86,6 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _read_input() -> str:
+    ask_for_input("the payload")
     try:
         # More would only be refused after it has filled the memory.
         text = sys.stdin.read(LONGEST_TEXT + 1)

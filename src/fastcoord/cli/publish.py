@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import fastcoord
 from fastcoord.cli.arguments import NodeId, add_file, add_node_id
 from fastcoord.cli.event_words import KINDS_BY_NAME, parse_event
-from fastcoord.cli.running import CommandFailed, WrongUsage, run_until_interrupted
+from fastcoord.cli.running import CommandFailed, WrongUsage, ask_for_input, run_until_interrupted
 from fastcoord.config import load_with_sources
 from fastcoord.errors import PeersUnconfirmed
 
@@ -154,6 +154,7 @@ async def _publish_lines(node: Node) -> str | None:
     :return: what is wrong with the first line that cannot be published, or ``None``.
     """
     number = 0
+    ask_for_input("events as JSON lines")
     try:
         async for line in _lines():
             number += 1

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-__all__ = ["CommandFailed", "WrongUsage", "run_until_interrupted"]
+__all__ = ["CommandFailed", "WrongUsage", "ask_for_input", "run_until_interrupted"]
 
 
 class CommandFailed(Exception):
@@ -18,6 +19,15 @@ class CommandFailed(Exception):
 
 class WrongUsage(CommandFailed):
     """The arguments of a command do not fit together."""
+
+
+def ask_for_input(what: str) -> None:
+    """Print what a command reads from standard input, if that is a terminal.
+
+    :param what: what to type, for example ``JSON lines``.
+    """
+    if sys.stdin.isatty():
+        print(f"fastcoord: type {what}, then Ctrl-D on a line of its own", file=sys.stderr)
 
 
 def run_until_interrupted(main: Coroutine[Any, Any, int]) -> int:
