@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from fastcoord.cli import load_options
 from fastcoord.cli.arguments import number
-from fastcoord.cli.measuring import INVALID, MISSED_OBJECTIVE, measure_until_interrupted
+from fastcoord.cli.measuring import (
+    INVALID,
+    MISSED_OBJECTIVE,
+    ending_like_interrupt,
+    measure_until_interrupted,
+)
 from fastcoord.cli.outputs import check_outputs, write_output
 from fastcoord.cli.running import CommandFailed, WrongUsage
 from fastcoord.errors import ConfigError, FastcoordError
@@ -152,7 +157,8 @@ def run(arguments: argparse.Namespace) -> int:
             raise WrongUsage("one configuration is enough")
         load = _load(arguments)
         check_outputs(arguments.json, arguments.csv, arguments.hgrm)
-        return _measure(arguments, words[0] if words else None, load)
+        with ending_like_interrupt():
+            return _measure(arguments, words[0] if words else None, load)
     except WrongUsage:
         raise
     except ConfigError as error:

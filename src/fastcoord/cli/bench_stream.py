@@ -60,14 +60,15 @@ async def temporary_stream(config: Config, subject: str) -> AsyncIterator[str]:
         config.cluster, subject=subject, presence_subject=f"{subject}.fastcoord", stream=name
     )
     own = replace(config, cluster=cluster)
-    async with Administrator(own) as admin:
-        await admin.jetstream.create_stream(
-            stream_settings(own, max_age=MAX_AGE, max_bytes=MAX_BYTES)
-        )
     try:
+        async with Administrator(own) as admin:
+            await admin.jetstream.create_stream(
+                stream_settings(own, max_age=MAX_AGE, max_bytes=MAX_BYTES)
+            )
         yield name
     finally:
-        # Without a server the stream cannot be deleted, and the run has failed for this reason.
+        # A stream also exists if only the answer to its creation was lost. Without a server it
+        # cannot be deleted, and the run has failed for this reason.
         with contextlib.suppress(FastcoordError):
             async with Administrator(own) as admin:
                 await admin.jetstream.call(f"STREAM.DELETE.{name}", None, dict[str, Any])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from fastcoord.tuning.result import Result
     from fastcoord.tuning.run import Run, RunState
@@ -18,6 +19,7 @@ __all__ = [
     "INVALID",
     "MISSED_OBJECTIVE",
     "ProgressLine",
+    "ending_like_interrupt",
     "measure_until_interrupted",
     "until_interrupted",
 ]
@@ -86,8 +88,29 @@ def measure_until_interrupted(run: Run) -> Result:
         return until_interrupted(run.measure, run.stop)
 
 
+def _ending() -> list[signal.Signals]:
+    """Return the signals that end a run, without those that are ignored, as under nohup."""
+    wanted = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    return [each for each in wanted if signal.getsignal(each) is not signal.SIG_IGN]
+
+
+@contextlib.contextmanager
+def ending_like_interrupt() -> Iterator[None]:
+    """Treat SIGTERM and a closed terminal like Ctrl-C, so that server and files are removed."""
+    before = {each: signal.getsignal(each) for each in _ending()}
+    for each in before:
+        signal.signal(each, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
 def until_interrupted(work: Callable[[], Awaitable[Answer]], stop: Callable[[], None]) -> Answer:
     """Run a coroutine; ask it to stop on the first Ctrl-C or SIGTERM, and cancel it on the second.
+
+    Further ones are ignored: they would end the cleanup.
 
     :param work: makes the coroutine.
     :param stop: asks it to end soon.
@@ -106,16 +129,18 @@ def until_interrupted(work: Callable[[], Awaitable[Answer]], stop: Callable[[], 
             count += 1
             if count == 1:
                 stop()
-            else:
+            elif count == 2:
                 task.cancel()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        before = {each: signal.getsignal(each) for each in _ending()}
+        for number in before:
             loop.add_signal_handler(number, interrupt)
         try:
             return await work()
         finally:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number, handler in before.items():
                 loop.remove_signal_handler(number)
+                signal.signal(number, handler)
 
     try:
         return asyncio.run(main())

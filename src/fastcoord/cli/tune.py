@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastcoord.cli import load_options
 from fastcoord.cli.arguments import number
-from fastcoord.cli.measuring import INVALID, MISSED_OBJECTIVE
+from fastcoord.cli.measuring import INVALID, MISSED_OBJECTIVE, ending_like_interrupt
 from fastcoord.cli.outputs import check_outputs, write_output
 from fastcoord.cli.running import WrongUsage
 from fastcoord.errors import ConfigError, FastcoordError
@@ -146,7 +146,8 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.arithmetic:
             return _compute(arguments, file)
         check_outputs(arguments.state, arguments.report)
-        return _search(arguments, file)
+        with ending_like_interrupt():
+            return _search(arguments, file)
     except WrongUsage:
         raise
     except ConfigError as error:
