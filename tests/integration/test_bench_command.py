@@ -101,7 +101,10 @@ def test_missed_objective_exits_with_1() -> None:
 def test_impossible_rate_exits_with_3() -> None:
     done = bench("--rate", "50000000", "--seconds", "0.5", "--warm-up", "0")
     assert done.returncode == 3
-    assert re.search(r"could not keep up: [\d,]+ of 25,000,000 events were published", done.stderr)
+    problem = (
+        r"could not keep up: [\d,]+ of 25,000,000 events were published; choose a smaller rate"
+    )
+    assert re.search(problem, done.stderr)
 
 
 def test_uvloop_runs_both_sides() -> None:

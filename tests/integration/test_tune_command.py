@@ -134,6 +134,19 @@ def test_wrong_usage_exits_with_2(words: list[str], said: str, tmp_path: Path) -
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("mix", "kinds"),
+    [
+        ("EmailPush", "EmailPush"),
+        ("AppEvent", "AppEvent of 40 bytes"),
+        ("AppEvent=2,StateChange", "AppEvent of 40 bytes (2) and StateChange (1)"),
+    ],
+)
+def test_answer_names_kinds_of_events(mix: str, kinds: str, tmp_path: Path) -> None:
+    output = tune("--arithmetic", "--rate", "9", "--mix", mix, cwd=tmp_path).stdout
+    assert f"For 9 events/s of 1 node, one call an event, {kinds}:\n" in output
+
+
 def test_impossible_memory_exits_with_1(tmp_path: Path) -> None:
     words = ("--arithmetic", "--rate", "30000", "--lone", "--outage", "10", "--memory", "1MB")
     done = tune(*words, cwd=tmp_path)

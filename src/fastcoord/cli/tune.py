@@ -165,8 +165,8 @@ def _workload(arguments: argparse.Namespace, protocol: str) -> Workload:
     absent = unsupported(arguments.mix, protocol)
     if absent:
         raise WrongUsage(f"{protocol} has no {', '.join(absent)}: choose another --mix")
-    sizes = event_sizes(arguments.mix, arguments.payload, protocol)
     load = Load(rate=arguments.rate, publishers=arguments.nodes, **load_options.style(arguments))
+    sizes = event_sizes(load.mix, load.payload_bytes, protocol)
     return Workload(
         load=load,
         event_bytes=round(sum(sizes) / len(sizes), 1),

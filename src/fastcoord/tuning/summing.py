@@ -84,12 +84,14 @@ def _generator_problems(
     if interrupted or load.rate is None or not publishers:
         return []
     wanted = (load.events_per_publisher or 0) * load.publishers
+    remedy = "choose a smaller rate, or a machine with less load"
     late = max(each.late_at_end for each in publishers)
     if sent < wanted:
-        return [f"the publishers could not keep up: {sent:,} of {wanted:,} events were published"]
+        problem = f"the publishers could not keep up: {sent:,} of {wanted:,} events were published"
+        return [f"{problem}; {remedy}"]
     if late > max(TOLERATED_DELAY, 0.02 * load.seconds):
         problem = f"the publishers could not keep up with {load.rate:,.0f} events/s"
-        return [f"{problem}: the last event was published {late:.2f} s late"]
+        return [f"{problem}: the last event was published {late:.2f} s late; {remedy}"]
     return []
 
 

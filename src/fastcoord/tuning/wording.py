@@ -8,6 +8,7 @@ from fastcoord.tuning.load import default_settings
 
 if TYPE_CHECKING:
     from fastcoord.tuning.advice import Advice, Finding
+    from fastcoord.tuning.load import Load
     from fastcoord.tuning.workload import Workload
 
 __all__ = ["margin_text", "verdict_text", "workload_text"]
@@ -23,6 +24,8 @@ def workload_text(workload: Workload) -> str:
     }[load.style]
     nodes = "1 node" if load.publishers == 1 else f"{load.publishers} nodes"
     words = [f"{load.rate:,.0f} events/s of {nodes}", style]
+    if set(load.mix) != {"StateChange"}:
+        words.append(_kinds_text(load))
     if load.nowait:
         words.append("publish_nowait")
     if load.burst > 1:
@@ -38,6 +41,14 @@ def workload_text(workload: Workload) -> str:
     if workload.memory:
         words.append(f"at most {workload.memory / 2**20:,.0f} MB")
     return ", ".join(words)
+
+
+def _kinds_text(load: Load) -> str:
+    kinds = []
+    for kind, weight in load.mix.items():
+        name = f"AppEvent of {load.payload_bytes:,} bytes" if kind == "AppEvent" else kind
+        kinds.append(name if len(load.mix) == 1 else f"{name} ({weight})")
+    return " and ".join(kinds)
 
 
 def verdict_text(advice: Advice) -> str:
