@@ -11,7 +11,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from fastcoord.server import LocalServer
+from fastcoord.server import LocalCluster, LocalServer
 from support.cluster.nodes import node_toml
 from support.cluster.plain_peer import PlainPeer
 from support.faults.frames import Frame
@@ -386,6 +386,15 @@ async def test_loss_without_number_ends_run(tmp_path: Path, server: LocalServer)
     assert "note: some events neither arrived nor were reported as missed" in command.out
 
 
+def test_outage_in_cluster_exits_with_3(tmp_path: Path) -> None:
+    with LocalCluster(2) as servers:
+        config = config_file(tmp_path, node_toml(servers.servers[0]))
+        words = ("--rate", "200", "--outage", "1", "--seconds", "2", "--warm-up", "0.2")
+        done = bench(config, *words)
+    assert done.returncode == 3, done.stdout
+    assert "publishers connected to another server of the cluster" in done.stderr
+
+
 async def test_killed_server_exits_with_3(tmp_path: Path, server: LocalServer) -> None:
     config = config_file(tmp_path, node_toml(server, max_reconnects=0))
     words = ("bench", config, "--rate", "200", "--seconds", "30")
@@ -447,6 +456,8 @@ def changed(source: Path, folder: Path, **values: Any) -> str:
     for percentile in found["corrected"]["percentiles"]:
         found["corrected"]["percentiles"][percentile] *= values.get("slower", 1.0)
     found["valid"] = values.get("valid", True)
+    found["load"] |= values.get("load", {})
+    found["stream"] = values.get("stream", False)
     file = folder / "changed.json"
     file.write_text(json.dumps(found))
     return str(file)
@@ -460,6 +471,14 @@ def test_compare_reports_changes(result: Path, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert re.search(r"^p99 .*\+20.0 % +worse than allowed", done.stdout, re.M)
     assert bench("compare", slower, str(result), "--fail", "p99:10%").returncode == 0
+
+
+def test_compare_names_other_load(result: Path, tmp_path: Path) -> None:
+    other = changed(result, tmp_path, load={"seed": 7, "read": "batches"}, stream=True)
+    done = bench("compare", str(result), other)
+    assert done.returncode == 0
+    assert "note: the loads differ: read events / batches, seed 1 / 7\n" in done.stdout
+    assert "note: only one of the runs used a stream\n" in done.stdout
 
 
 def test_compare_refuses_invalid_runs(result: Path, tmp_path: Path) -> None:

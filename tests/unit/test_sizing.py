@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import tomli
 
 from fastcoord.cli.arguments import build_parser
 from fastcoord.config import parse_config
@@ -113,6 +114,14 @@ def test_impossible_limit_is_reported() -> None:
 )
 def test_rounding_goes_up(value: float, rounded: int) -> None:
     assert rounded_up(value) == rounded
+
+
+@pytest.mark.parametrize("store", ['a"b', "a\\b", "tab\t", "\x7f", "ü </script>"])
+def test_block_escapes_store(store: str) -> None:
+    advice = arithmetic_advice(
+        default_settings(), size_up(workload(stall=3.0), default_settings()), store
+    )
+    assert list(tomli.loads(toml_block(advice))["store"]) == [store]
 
 
 def test_block_is_valid_configuration() -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
-from fastcoord.cli.bench_text import load_text
+import msgspec
+
 from fastcoord.cli.measuring import INVALID, MISSED_OBJECTIVE
 from fastcoord.cli.running import WrongUsage
 from fastcoord.cli.tables import Table, plain_lines
 from fastcoord.tuning.objectives import Change, compare, parse_limit
 from fastcoord.tuning.result import Result, read_result
+
+if TYPE_CHECKING:
+    from fastcoord.tuning.load import Load
 
 __all__ = ["compare_files"]
 
@@ -35,7 +40,9 @@ def compare_files(first: str, second: str, limits: list[str]) -> int:
     if absent:
         raise WrongUsage(f"the results have no {', '.join(absent)}")
     if before.load != after.load:
-        print(f"note: the loads differ: {load_text(before.load)} / {load_text(after.load)}")
+        print(f"note: the loads differ: {_differences(before.load, after.load)}")
+    if before.stream != after.stream:
+        print("note: only one of the runs used a stream")
     rows = tuple(
         (
             each.name,
@@ -53,6 +60,13 @@ def compare_files(first: str, second: str, limits: list[str]) -> int:
     if not (before.valid and after.valid):
         return INVALID
     return MISSED_OBJECTIVE if any(each.is_failed for each in changes) else 0
+
+
+def _differences(before: Load, after: Load) -> str:
+    """Name the fields of the loads that differ, with their values."""
+    first, second = (msgspec.to_builtins(each) for each in (before, after))
+    changed = (name for name in first if first[name] != second[name])
+    return ", ".join(f"{name} {first[name]} / {second[name]}" for name in changed)
 
 
 def _percent(change: Change) -> str:

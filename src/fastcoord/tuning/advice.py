@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -83,7 +84,9 @@ def toml_block(advice: Advice) -> str:
     lines = []
     changed: Mapping[str, Any] = {each.key: each for each in advice.findings if each.matters}
     if changed:
-        lines.append(f'[store."{advice.store}"]')
+        # TOML escapes what JSON does, and DEL.
+        name = json.dumps(advice.store, ensure_ascii=False).replace("\x7f", "\\u007f")
+        lines.append(f"[store.{name}]")
         for key, finding in changed.items():
             value = finding.recommended
             lines.append(f"{key} = {size_text(value) if key in SIZES else value}")

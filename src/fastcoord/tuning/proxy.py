@@ -32,6 +32,7 @@ class Relay(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         self.proxy.transports.add(self.transport)
         if self.other is None:
+            self.proxy.accepted += 1
             self._opening = asyncio.create_task(self._open())
 
     async def _open(self) -> None:
@@ -78,12 +79,15 @@ class OutageProxy:
 
     :param host: the host of the server.
     :param port: its port.
+
+    :ivar accepted: the connections since the last call of :meth:`listen`.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self.target = (host, port)
         self.transports: set[asyncio.Transport] = set()
         self._server: asyncio.Server | None = None
+        self.accepted = 0
         self._port = 0
 
     @property
@@ -94,6 +98,7 @@ class OutageProxy:
     async def listen(self) -> None:
         """Accept connections."""
         loop = asyncio.get_running_loop()
+        self.accepted = 0
         self._server = await loop.create_server(lambda: Relay(self), HOST, self._port)
         self._port = self._server.sockets[0].getsockname()[1]
 

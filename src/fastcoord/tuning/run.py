@@ -213,7 +213,13 @@ class Run:
             if is_early:
                 process.stop()
         await self._finish(self._subscribers, limit)
-        return self._problems()
+        problems = self._problems()
+        if proxy and not is_early and proxy.accepted < load.publishers:
+            problems.append(
+                "the outage was none: publishers connected to another server of the cluster; use a"
+                " single server, for example the bundled one"
+            )
+        return problems
 
     def _advise(self, failure: str, subject: str) -> str:
         """Name the subjects of all runs in the error about a missing right."""
