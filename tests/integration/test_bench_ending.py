@@ -4,10 +4,13 @@ import asyncio
 import os
 import re
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
+from fastcoord.server import LocalServer
+from support.cluster.nodes import node_toml
 from support.processes.command import start
 from support.processes.status import exists
 from support.wait import until
@@ -29,6 +32,35 @@ async def test_killed_process_alone_is_blamed(tmp_path: Path) -> None:
     assert re.fullmatch(r"subscriber \d: the process ended: exit code -9", problem)
     assert re.search(r"^sent [1-9]", command.out, re.M)
     assert re.search(r"^publisher 1 ", command.out, re.M)
+
+
+async def test_sweep_keeps_runs_before_failure(tmp_path: Path, server: LocalServer) -> None:
+    (tmp_path / "node.toml").write_text(node_toml(server, max_reconnects=0))
+    file = tmp_path / "sweep.csv"
+    words = ("bench", str(tmp_path / "node.toml"), "--rate", "300", "--csv", str(file))
+    sweep = ("--seconds", "3", "--warm-up", "0.2", "--sweep", "capacity.client=64,128,256")
+    async with start(*words, *sweep, directory=tmp_path) as command:
+        await command.prints("capacity.client = 128: measuring")
+        server.kill()
+        assert await command.wait() == 3
+    assert re.search(r"^ +64 ", command.out, re.M)
+    assert len(file.read_text().splitlines()) == 3
+    assert "a run is not valid: " in command.err  # the second run
+    assert re.search(r"the run is not valid: .*127\.0\.0\.1", command.err)  # the third run
+
+
+async def test_full_disk_is_named(tmp_path: Path) -> None:
+    samples = "resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))"
+    code = f"import resource, sys; {samples}; from fastcoord.cli import main; sys.exit(main())"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code, "bench", "--rate", "3000", "--seconds", "1"),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    _, errors = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 3
+    assert b"the process ended: OSError: [Errno 27] File too large" in errors
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -123,6 +123,7 @@ def test_missed_objective_exits_with_1(tmp_path: Path) -> None:
         (["--rate", "5", "--arithmetic", "--report", "a.html"], "leave out --arithmetic"),
         (["missing.toml", "--rate", "5"], "there is no such file"),
         (["a.toml", "--rate", "5", "b.toml"], "one configuration is enough"),
+        (["--rate", "5", "--state", "/dev/zero"], "/dev/zero is no regular file"),
         (["--rate", "5", "--seconds", "0"], "--seconds must be above zero"),
         (["--rate", "5", "--report", "nowhere/a.html"], "there is no directory nowhere"),
     ],

@@ -15,6 +15,7 @@ from fastcoord.cli.measuring import (
 )
 from fastcoord.cli.outputs import write_output
 from fastcoord.cli.tables import Table, plain_lines
+from fastcoord.errors import FastcoordError
 from fastcoord.tuning.objectives import judge
 from fastcoord.tuning.result import csv_text, metrics
 from fastcoord.tuning.run import Run
@@ -45,6 +46,7 @@ def measure_sweep(arguments: argparse.Namespace, load: Load, target: Target) -> 
         for value in values
     ]
     results: list[Result] = []
+    failures: list[str] = []
     is_stopped = False
 
     async def measure_all() -> None:
@@ -53,7 +55,13 @@ def measure_sweep(arguments: argparse.Namespace, load: Load, target: Target) -> 
                 return
             line.prefix = f"{key} = {value}: "
             run.on_progress = line.show
-            results.append(await run.measure())
+            try:
+                results.append(await run.measure())
+            except FastcoordError as error:
+                if not results:
+                    raise
+                failures.append(str(error))  # the figures of the other runs are still wanted
+                return
 
     def stop() -> None:
         nonlocal is_stopped
@@ -70,7 +78,10 @@ def measure_sweep(arguments: argparse.Namespace, load: Load, target: Target) -> 
         write_output(arguments.csv, text)
     if is_stopped:
         return 130
-    return _status(results, arguments.objective)
+    for failure in failures:
+        print(f"fastcoord: the run is not valid: {failure}", file=sys.stderr)
+    status = _status(results, arguments.objective)
+    return INVALID if failures else status
 
 
 def _status(results: list[Result], objectives: Any) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastcoord.cli import load_options
@@ -146,6 +147,8 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.arithmetic:
             return _compute(arguments, file)
         check_outputs(arguments.state, arguments.report)
+        if Path(arguments.state).exists() and not Path(arguments.state).is_file():
+            raise WrongUsage(f"{arguments.state} is no regular file: --state would replace it")
         with ending_like_interrupt():
             return _search(arguments, file)
     except WrongUsage:

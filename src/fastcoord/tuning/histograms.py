@@ -21,6 +21,8 @@ HIGHEST = 3_600_000_000_000
 """Nanoseconds; the largest latency that a histogram holds."""
 
 SIGNIFICANT_DIGITS = 3
+PAIR_BYTES = 16
+"""The bytes of an event number and a time."""
 
 
 def check_library() -> None:
@@ -99,7 +101,9 @@ def curve(latency: Latency) -> list[tuple[float, float]]:
 def _read(file: Path) -> array[int]:
     values = array("q")
     if file.exists():
-        values.frombytes(file.read_bytes())
+        data = file.read_bytes()
+        # A process that could not write all samples has failed, and leaves half a pair.
+        values.frombytes(data[: len(data) // PAIR_BYTES * PAIR_BYTES])
     return values
 
 
