@@ -227,6 +227,7 @@ async def test_early_interrupt_keeps_earlier_runs(tmp_path: Path, server: LocalS
             assert await command.wait() == 130
             assert seen in command.err
         assert len(json.loads(file.read_bytes())["runs"]) == 1
+    assert command.err.endswith("fastcoord: interrupted within the first run\n")
     with LocalServer() as other:
         (tmp_path / "node.toml").write_text(node_toml(other))
         async with start(*words, "--resume", directory=tmp_path) as command:

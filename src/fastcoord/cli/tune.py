@@ -242,11 +242,9 @@ def _search(arguments: argparse.Namespace, file: str | None) -> int:
             raise
         raise WrongUsage(str(error)) from None
     if state.advice is None:
-        print(
-            f"fastcoord: interrupted after {len(state.runs)} runs; continue with the same options"
-            " and --resume",
-            file=sys.stderr,
-        )
+        count, way = len(state.runs), "continue with the same options and --resume"
+        after = f"after {count} runs; {way}" if count else "within the first run"
+        print(f"fastcoord: interrupted {after}", file=sys.stderr)
         return 130
     if arguments.json:
         _print_json({"workload": workload, "sizing": state.sizing, "advice": state.advice})
