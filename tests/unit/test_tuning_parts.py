@@ -1,6 +1,7 @@
 """The parts of the benchmark that need no process: schedule, ledger, objectives, histograms."""
 
 import random
+import re
 import tracemalloc
 from statistics import mean
 
@@ -9,9 +10,11 @@ import pytest
 
 import fastcoord
 from fastcoord.tuning.event_data import NUMBERED_KINDS, NumberedEvents, event_sizes
+from fastcoord.tuning.histograms import hgrm
 from fastcoord.tuning.job import SubscriberResult
 from fastcoord.tuning.load import Load, apply_settings, default_settings, parse_setting
 from fastcoord.tuning.objectives import parse_limit, parse_objectives
+from fastcoord.tuning.result import Latency
 from fastcoord.tuning.run import sampling_stride
 from fastcoord.tuning.subscribing import Ledger
 from fastcoord.tuning.summing import summed
@@ -99,6 +102,18 @@ def test_events_are_reproducible() -> None:
 def test_average_size_is_measured() -> None:
     assert mean(event_sizes({"AppEvent": 1}, 1000, "fastcoord-1")) == pytest.approx(1005, abs=2)
     assert 6 < mean(event_sizes({"StateChange": 1}, 0, "stalwart-0.15")) < 12
+
+
+def test_hgrm_is_in_milliseconds() -> None:
+    library = pytest.importorskip("hdrh.histogram", reason="the extra bench is not installed")
+    histogram = library.HdrHistogram(1, 3_600_000_000_000, 3)
+    for milliseconds in (10, 20, 30):
+        histogram.record_value(milliseconds * 1_000_000)
+    encoded = histogram.encode().decode()
+    latency = Latency(samples=3, percentiles={}, mean=20.0, max=30.0, histogram=encoded)
+    line = next(each for each in hgrm(latency).splitlines() if "StdDeviation" in each)
+    found = [float(word) for word in re.findall(r"[\d.]+", line)]
+    assert found == pytest.approx([20.0, (200 / 3) ** 0.5], rel=0.01)
 
 
 def test_large_payloads_share_memory() -> None:

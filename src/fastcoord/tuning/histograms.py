@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,8 +87,11 @@ def hgrm(latency: Latency) -> str:
     The values are milliseconds.
     """
     output = io.BytesIO()
-    decode(latency).output_percentile_distribution(output, 1e6)
-    return output.getvalue().decode()
+    histogram = decode(latency)
+    histogram.output_percentile_distribution(output, 1e6)
+    # The library does not scale the standard deviation.
+    deviation = f"{histogram.get_stddev() / 1e6:12.3f}"
+    return re.sub(r"(?<=StdDeviation   = )[ \d.]+", deviation, output.getvalue().decode())
 
 
 def curve(latency: Latency) -> list[tuple[float, float]]:
