@@ -59,7 +59,7 @@ class Effort:
 
 FULL = Effort(quick=False, rounds=41, runs=7, scale=1.0, seconds=5.0, sample_seconds=0.01)
 QUICK = Effort(quick=True, rounds=2, runs=1, scale=0.02, seconds=0.2, sample_seconds=0.001)
-SHORT = Effort(quick=False, rounds=15, runs=3, scale=0.5, seconds=2.0, sample_seconds=0.01)
+SHORT = Effort(quick=False, rounds=15, runs=5, scale=0.5, seconds=2.0, sample_seconds=0.01)
 
 Log = Callable[[str], None]
 
