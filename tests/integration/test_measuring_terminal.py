@@ -21,7 +21,7 @@ pytest.importorskip("hdrh", reason="the extra bench is not installed")
         (
             ("tune", "--rate", "200", "--lone", "--stall", "20"),
             "stall run, capacity.subscription = 65,536: measuring",
-            "continue with the same options and --resume",
+            "interrupted within the first run",
         ),
     ],
     ids=["bench", "tune"],

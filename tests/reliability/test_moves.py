@@ -126,6 +126,7 @@ async def test_thawed_server_of_former_run_is_no_duplicate() -> None:
             await until(receiver.peers)
             await former.publish(numbered_event(2, 0))
             await until(lambda: receiver.stats().received == 1)
+            await former.flush()
             await freeze(pair.near)
             for number in range(1, 101, 5):
                 await former.publish(
