@@ -184,7 +184,9 @@ async def test_threads_read_nothing_stale(server: LocalServer) -> None:
             for thread in threads:
                 thread.join()
         assert stale == []
-        assert cache.stats().hits > cache.stats().loads > 0
+        stats = cache.stats()
+        assert stats.hits > 0
+        assert stats.loads > 0
         await until(lambda: {key: cache.get(key) for key in rows} == rows)
 
 
