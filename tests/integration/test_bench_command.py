@@ -414,7 +414,7 @@ async def test_interrupt_prints_summary(tmp_path: Path) -> None:
         await command.prints("measuring")
         command.process.send_signal(signal.SIGINT)
         assert await command.wait() == 130
-    assert "interrupted: the figures are those until Ctrl-C" in command.out
+    assert "interrupted: the figures are those up to then" in command.out
     assert re.search(r"received [1-9]", command.out)
     assert "Traceback" not in command.err
 

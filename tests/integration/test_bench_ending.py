@@ -63,8 +63,14 @@ async def test_full_disk_is_named(tmp_path: Path) -> None:
     assert b"the process ended: OSError: [Errno 27] File too large" in errors
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("phase", ["starting", "measuring"])
+@pytest.mark.parametrize(
+    ("number", "phase"),
+    [
+        (signal.SIGTERM, "starting"),
+        (signal.SIGTERM, "measuring"),
+        (signal.SIGHUP, "measuring"),
+    ],
+)
 async def test_signal_leaves_nothing(tmp_path: Path, number: int, phase: str) -> None:
     async with start("bench", "--rate", "500", "--seconds", "60", directory=tmp_path) as command:
         if phase == "starting":
@@ -72,9 +78,12 @@ async def test_signal_leaves_nothing(tmp_path: Path, number: int, phase: str) ->
         else:
             await command.prints("measuring")
         command.process.send_signal(number)
-        assert await command.wait() == 130
+        assert await command.wait() == 128 + number
     assert os.listdir(tmp_path) == []
     assert "Traceback" not in command.err
+    if phase == "measuring":
+        assert re.search(r"received [1-9]", command.out)
+        assert "interrupted: the figures are those up to then" in command.out
 
 
 async def test_third_interrupt_leaves_nothing(tmp_path: Path) -> None:

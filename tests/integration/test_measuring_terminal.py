@@ -1,5 +1,6 @@
-"""The progress of ``bench`` and ``tune`` on a pseudo-terminal: resizing and Ctrl-C."""
+"""The progress of ``bench`` and ``tune`` on a pseudo-terminal: resizing, Ctrl-C and SIGTERM."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,23 +12,25 @@ pytest.importorskip("hdrh", reason="the extra bench is not installed")
 
 
 @pytest.mark.parametrize(
-    ("words", "progress", "summary"),
+    ("words", "progress", "summary", "number"),
     [
         (
             ("bench", "--rate", "500", "--seconds", "60"),
             "measuring",
-            "interrupted: the figures are those until Ctrl-C",
+            "interrupted: the figures are those up to then",
+            signal.SIGINT,
         ),
         (
             ("tune", "--rate", "200", "--lone", "--stall", "20"),
             "stall run, capacity.subscription = 65,536: measuring",
             "interrupted within the first run",
+            signal.SIGTERM,
         ),
     ],
     ids=["bench", "tune"],
 )
 async def test_interrupt_leaves_clean_terminal(
-    tmp_path: Path, words: tuple[str, ...], progress: str, summary: str
+    tmp_path: Path, words: tuple[str, ...], progress: str, summary: str, number: int
 ) -> None:
     if words[0] == "tune":
         words = (*words, "--state", str(tmp_path / "state.json"))
@@ -42,8 +45,11 @@ async def test_interrupt_leaves_clean_terminal(
         assert len(terminal.lines) == 1
         terminal.resize(100, 30)
         await until(lambda: progress in terminal.text)
-        terminal.press(b"\x03")
-        assert await terminal.process.wait() == 130
+        if number == signal.SIGINT:
+            terminal.press(b"\x03")
+        else:
+            terminal.process.send_signal(number)
+        assert await terminal.process.wait() == 128 + number
         await until(lambda: summary in " ".join(terminal.text.split()))
         await until(lambda: terminal.is_clean)
         assert "Traceback" not in terminal.text

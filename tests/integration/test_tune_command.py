@@ -220,12 +220,15 @@ async def test_early_interrupt_keeps_earlier_runs(tmp_path: Path, server: LocalS
     (tmp_path / "node.toml").write_text(node_toml(server))
     file = tmp_path / "state.json"
     words = ("tune", str(tmp_path / "node.toml"), *LOAD, *QUICK, "--state", str(file))
-    for run, seen in (("run 2,", "fastcoord: a search"), ("run 1,", "which are replaced")):
+    for run, number, seen in (
+        ("run 2,", signal.SIGTERM, "fastcoord: interrupted after 1 runs"),
+        ("run 1,", signal.SIGINT, "which are replaced"),
+    ):
         async with start(*words, directory=tmp_path) as command:
             await command.prints(run)
-            command.process.send_signal(signal.SIGINT)
-            assert await command.wait() == 130
-            assert seen in command.err
+            command.process.send_signal(number)
+            assert await command.wait() == 128 + number
+        assert seen in command.err
         assert len(json.loads(file.read_bytes())["runs"]) == 1
     assert command.err.endswith("fastcoord: interrupted within the first run\n")
     with LocalServer() as other:

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from fastcoord.cli.arguments import build_parser, command_module, hide_logins
-from fastcoord.cli.running import CommandFailed, WrongUsage
+from fastcoord.cli.running import CommandFailed, EndedBySignal, WrongUsage
 from fastcoord.errors import ConfigError, FastcoordError
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except SystemExit as exit:  # argparse has printed its message
         return exit.code if isinstance(exit.code, int) else USAGE
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        return error.status if isinstance(error, EndedBySignal) else INTERRUPTED
     except BrokenPipeError:
         _drop_output()  # the reader of standard output has ended
         return FAILURE

@@ -55,7 +55,7 @@ DESCRIPTION = (
 NodeId = int | Literal["auto"]
 
 EPILOGUE = """\
-Exit status: 0 success, 1 failure, 2 wrong usage, 130 after Ctrl-C.
+Exit status: 0 success, 1 failure, 2 wrong usage, 130 after Ctrl-C, 143 after SIGTERM.
 
 example: fastcoord check --connect node.toml
          eval "$(fastcoord --print-completion bash)"

@@ -8,12 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastcoord.cli import load_options
 from fastcoord.cli.arguments import number
-from fastcoord.cli.measuring import (
-    INVALID,
-    MISSED_OBJECTIVE,
-    ending_like_interrupt,
-    measure_until_interrupted,
-)
+from fastcoord.cli.ending import EndingSignals
+from fastcoord.cli.measuring import INVALID, MISSED_OBJECTIVE, measure_until_ended
 from fastcoord.cli.outputs import check_outputs, write_output
 from fastcoord.cli.running import CommandFailed, WrongUsage
 from fastcoord.errors import ConfigError, FastcoordError
@@ -43,7 +39,7 @@ example: fastcoord bench --rate 30000 --lone --seconds 10
 
 Exit status: 0 success, 1 an objective or a limit was missed, 2 wrong usage, 3 the run is not valid
 (the publishers could not keep up, a connection broke, the server could not be used), 130 after
-Ctrl-C.
+Ctrl-C, 143 after SIGTERM; both print the figures up to then.
 """
 
 
@@ -157,8 +153,8 @@ def run(arguments: argparse.Namespace) -> int:
             raise WrongUsage("one configuration is enough")
         load = _load(arguments)
         check_outputs(arguments.json, arguments.csv, arguments.hgrm)
-        with ending_like_interrupt():
-            return _measure(arguments, words[0] if words else None, load)
+        with EndingSignals() as ending:
+            return _measure(arguments, words[0] if words else None, load, ending)
     except WrongUsage:
         raise
     except ConfigError as error:
@@ -204,7 +200,9 @@ def _load(arguments: argparse.Namespace) -> Load:
     return load
 
 
-def _measure(arguments: argparse.Namespace, file: str | None, load: Load) -> int:
+def _measure(
+    arguments: argparse.Namespace, file: str | None, load: Load, ending: EndingSignals
+) -> int:
     from fastcoord.cli.bench_stream import note_unused_stream, stream_maker
     from fastcoord.cli.bench_sweep import measure_sweep
     from fastcoord.tuning.event_data import unsupported
@@ -224,17 +222,17 @@ def _measure(arguments: argparse.Namespace, file: str | None, load: Load) -> int
             if absent:
                 raise WrongUsage(f"{protocol} has no {', '.join(absent)}: choose another --mix")
             if arguments.sweep is not None:
-                return measure_sweep(arguments, load, target)
+                return measure_sweep(arguments, load, target, ending)
             run = Run(load, dict(arguments.set), target, make_stream=stream_maker(arguments.stream))
-            result = measure_until_interrupted(run)
+            result = measure_until_ended(run, ending)
     except ValueError as error:
         if isinstance(error, FastcoordError):
             raise
         raise WrongUsage(str(error)) from None
-    return _finish(arguments, result)
+    return _finish(arguments, result, ending)
 
 
-def _finish(arguments: argparse.Namespace, result: Result) -> int:
+def _finish(arguments: argparse.Namespace, result: Result, ending: EndingSignals) -> int:
     """Write and print the result, and return the exit status."""
     import msgspec
 
@@ -261,7 +259,7 @@ def _finish(arguments: argparse.Namespace, result: Result) -> int:
         beside = file.with_name(f"{file.stem}.uncorrected{file.suffix}")
         write_output(str(beside), hgrm(result.uncorrected))
     if result.interrupted:
-        return 130
+        return ending.status
     for problem in result.problems:
         print(f"fastcoord: the run is not valid: {problem}", file=sys.stderr)
     if not result.valid:

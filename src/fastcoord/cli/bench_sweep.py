@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastcoord.cli.bench_stream import stream_maker
 from fastcoord.cli.bench_text import load_text, milliseconds
-from fastcoord.cli.measuring import (
-    INVALID,
-    MISSED_OBJECTIVE,
-    ProgressLine,
-    until_interrupted,
-)
+from fastcoord.cli.measuring import INVALID, MISSED_OBJECTIVE, ProgressLine
 from fastcoord.cli.outputs import write_output
 from fastcoord.cli.tables import Table, plain_lines
 from fastcoord.errors import FastcoordError
@@ -23,6 +18,7 @@ from fastcoord.tuning.run import Run
 if TYPE_CHECKING:
     import argparse
 
+    from fastcoord.cli.ending import EndingSignals
     from fastcoord.tuning.load import Load
     from fastcoord.tuning.result import Result
     from fastcoord.tuning.target import Target
@@ -30,12 +26,15 @@ if TYPE_CHECKING:
 __all__ = ["measure_sweep"]
 
 
-def measure_sweep(arguments: argparse.Namespace, load: Load, target: Target) -> int:
+def measure_sweep(
+    arguments: argparse.Namespace, load: Load, target: Target, ending: EndingSignals
+) -> int:
     """Measure one run for each value, and print a table.
 
     :param arguments: the parsed arguments of ``bench``.
     :param load: the load of each run.
     :param target: the server.
+    :param ending: ends the runs early.
     :return: the exit status.
     :raises WrongUsage: the file for the results cannot be written.
     """
@@ -70,14 +69,14 @@ def measure_sweep(arguments: argparse.Namespace, load: Load, target: Target) -> 
             run.stop()
 
     with ProgressLine() as line:
-        until_interrupted(measure_all, stop)
+        ending.run(measure_all, stop)
     text = csv_text(*results)
     output = sys.stderr if arguments.csv == "-" else sys.stdout
     print("\n".join([f"{load_text(load)}; {target.name}", "", *_table(key, results)]), file=output)
     if arguments.csv:
         write_output(arguments.csv, text)
     if is_stopped:
-        return 130
+        return ending.status
     for failure in failures:
         print(f"fastcoord: the run is not valid: {failure}", file=sys.stderr)
     status = _status(results, arguments.objective)

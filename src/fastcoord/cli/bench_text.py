@@ -67,7 +67,7 @@ def result_lines(result: Result) -> list[str]:
     lines += [*_sides(result), *_latencies(result)]
     lines += [f"note: {note}" for note in result.notes]
     if result.interrupted:
-        lines.append("interrupted: the figures are those until Ctrl-C")
+        lines.append("interrupted: the figures are those up to then")
     return lines
 
 

@@ -1,35 +1,22 @@
-"""Measure runs with progress on a terminal, and end them on Ctrl-C."""
+"""Show the progress of measured runs: one line that is updated in place on a terminal."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-
+    from fastcoord.cli.ending import EndingSignals
     from fastcoord.tuning.result import Result
     from fastcoord.tuning.run import Run, RunState
 
-__all__ = [
-    "INVALID",
-    "MISSED_OBJECTIVE",
-    "ProgressLine",
-    "ending_like_interrupt",
-    "measure_until_interrupted",
-    "until_interrupted",
-]
+__all__ = ["INVALID", "MISSED_OBJECTIVE", "ProgressLine", "measure_until_ended"]
 
 MISSED_OBJECTIVE = 1
 INVALID = 3
 LINE_INTERVAL = 2.0
 """Seconds between two lines of progress if standard error is not a terminal."""
-
-Answer = TypeVar("Answer")
 
 
 class ProgressLine:
@@ -81,68 +68,8 @@ class ProgressLine:
             print(line, file=sys.stderr, flush=True)
 
 
-def measure_until_interrupted(run: Run) -> Result:
-    """Measure one run; the first Ctrl-C ends it early, with a result."""
+def measure_until_ended(run: Run, ending: EndingSignals) -> Result:
+    """Measure one run; the first Ctrl-C or SIGTERM ends it early, with a result."""
     with ProgressLine() as line:
         run.on_progress = line.show
-        return until_interrupted(run.measure, run.stop)
-
-
-def _ending() -> list[signal.Signals]:
-    """Return the signals that end a run, without those that are ignored, as under nohup."""
-    wanted = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-    return [each for each in wanted if signal.getsignal(each) is not signal.SIG_IGN]
-
-
-@contextlib.contextmanager
-def ending_like_interrupt() -> Iterator[None]:
-    """Treat SIGTERM and a closed terminal like Ctrl-C, so that server and files are removed."""
-    before = {each: signal.getsignal(each) for each in _ending()}
-    for each in before:
-        signal.signal(each, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-
-def until_interrupted(work: Callable[[], Awaitable[Answer]], stop: Callable[[], None]) -> Answer:
-    """Run a coroutine; ask it to stop on the first Ctrl-C or SIGTERM, and cancel it on the second.
-
-    Further ones are ignored: they would end the cleanup.
-
-    :param work: makes the coroutine.
-    :param stop: asks it to end soon.
-    :return: the result of the coroutine.
-    :raises KeyboardInterrupt: it was cancelled.
-    """
-
-    async def main() -> Answer:
-        loop = asyncio.get_running_loop()
-        task = asyncio.current_task()
-        assert task is not None
-        count = 0
-
-        def interrupt() -> None:
-            nonlocal count
-            count += 1
-            if count == 1:
-                stop()
-            elif count == 2:
-                task.cancel()
-
-        before = {each: signal.getsignal(each) for each in _ending()}
-        for number in before:
-            loop.add_signal_handler(number, interrupt)
-        try:
-            return await work()
-        finally:
-            for number, handler in before.items():
-                loop.remove_signal_handler(number)
-                signal.signal(number, handler)
-
-    try:
-        return asyncio.run(main())
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+        return ending.run(run.measure, run.stop)

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-__all__ = ["CommandFailed", "WrongUsage", "ask_for_input", "run_until_interrupted"]
+__all__ = [
+    "CommandFailed",
+    "EndedBySignal",
+    "WrongUsage",
+    "ask_for_input",
+    "run_until_interrupted",
+]
 
 
 class CommandFailed(Exception):
@@ -19,6 +25,17 @@ class CommandFailed(Exception):
 
 class WrongUsage(CommandFailed):
     """The arguments of a command do not fit together."""
+
+
+class EndedBySignal(KeyboardInterrupt):
+    """A signal has ended the command.
+
+    :ivar status: the exit status, 128 and the number of the signal.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 def ask_for_input(what: str) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastcoord.cli import load_options
 from fastcoord.cli.arguments import number
-from fastcoord.cli.measuring import INVALID, MISSED_OBJECTIVE, ending_like_interrupt
+from fastcoord.cli.ending import EndingSignals
+from fastcoord.cli.measuring import INVALID, MISSED_OBJECTIVE
 from fastcoord.cli.outputs import check_outputs, write_output
 from fastcoord.cli.running import WrongUsage
 from fastcoord.errors import ConfigError, FastcoordError
@@ -35,7 +36,7 @@ example: fastcoord tune --arithmetic --rate 30000 --lone --stall 3
              --objective 'p99<50ms,missed=0' --report report.html
 
 Exit status: 0 success, 1 the load cannot be carried within the limits, 2 wrong usage, 3 a run was
-not valid, 130 after Ctrl-C.
+not valid, 130 after Ctrl-C, 143 after SIGTERM.
 """
 
 DEFAULT_STATE = "fastcoord-tune.json"
@@ -149,8 +150,8 @@ def run(arguments: argparse.Namespace) -> int:
         check_outputs(arguments.state, arguments.report)
         if Path(arguments.state).exists() and not Path(arguments.state).is_file():
             raise WrongUsage(f"{arguments.state} is no regular file: --state would replace it")
-        with ending_like_interrupt():
-            return _search(arguments, file)
+        with EndingSignals() as ending:
+            return _search(arguments, file, ending)
     except WrongUsage:
         raise
     except ConfigError as error:
@@ -206,7 +207,7 @@ def _compute(arguments: argparse.Namespace, file: str | None) -> int:
     return MISSED_OBJECTIVE if advice.problems else 0
 
 
-def _search(arguments: argparse.Namespace, file: str | None) -> int:
+def _search(arguments: argparse.Namespace, file: str | None, ending: EndingSignals) -> int:
     from fastcoord.cli.bench_stream import note_unused_stream, stream_maker
     from fastcoord.cli.tune_text import advice_lines
     from fastcoord.cli.tuning_run import TuningRun
@@ -236,7 +237,7 @@ def _search(arguments: argparse.Namespace, file: str | None) -> int:
                 kept=arguments.keep,
                 make_stream=stream_maker(arguments.stream),
             )
-            state = tuning.search()
+            state = tuning.search(ending)
     except ValueError as error:
         if isinstance(error, FastcoordError):
             raise
@@ -245,7 +246,7 @@ def _search(arguments: argparse.Namespace, file: str | None) -> int:
         count, way = len(state.runs), "continue with the same options and --resume"
         after = f"after {count} runs; {way}" if count else "within the first run"
         print(f"fastcoord: interrupted {after}", file=sys.stderr)
-        return 130
+        return ending.status
     if arguments.json:
         _print_json({"workload": workload, "sizing": state.sizing, "advice": state.advice})
     else:

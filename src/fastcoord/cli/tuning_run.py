@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from fastcoord.cli.measuring import ProgressLine, until_interrupted
+from fastcoord.cli.measuring import ProgressLine
 from fastcoord.tuning.load import NotMeasured, settings_of
 from fastcoord.tuning.measured import Measured
 from fastcoord.tuning.result import facts, now_text
@@ -18,6 +18,7 @@ from fastcoord.tuning.tuning_state import TuningState, read_state, write_state
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fastcoord.cli.ending import EndingSignals
     from fastcoord.tuning.advice import Advice
     from fastcoord.tuning.load import Load
     from fastcoord.tuning.result import Result
@@ -85,10 +86,11 @@ class TuningRun:
             kept=kept,
         )
 
-    def search(self) -> TuningState:
-        """Search until the end or Ctrl-C.
+    def search(self, ending: EndingSignals) -> TuningState:
+        """Search until the end, Ctrl-C or SIGTERM.
 
-        :return: the state; it has no advice after Ctrl-C.
+        :param ending: ends the search early.
+        :return: the state; it has no advice if the search was ended early.
         :raises NotMeasured: a run is not valid.
         """
         print(
@@ -100,7 +102,7 @@ class TuningRun:
             self._note_unfinished()
         with self._line:
             try:
-                until_interrupted(self._work, self._stop)
+                ending.run(self._work, self._stop)
             except NotMeasured as error:
                 if not self._search.runs:
                     raise
