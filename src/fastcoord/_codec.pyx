@@ -180,9 +180,10 @@ cdef bytes encode(events, uint16_t node_id, Protocol protocol):
     try:
         reserve(&writer, BYTES_U16)
         writer_advance(&writer, put_uint(writer_end(&writer), node_id))
-        # The items stay valid, because encode_run runs no Python code that could change the list.
-        count = PySequence_Fast_GET_SIZE(events)
-        while index < count:
+        # encode_run runs no Python code, so a list stays as it is meanwhile. encode_checked may run
+        # code of the program, which may change the list, so the size is read again.
+        while index < PySequence_Fast_GET_SIZE(events):
+            count = PySequence_Fast_GET_SIZE(events)
             index = encode_run(
                 protocol, &writer, PySequence_Fast_ITEMS(events), index, count, PY_SSIZE_T_MAX
             )

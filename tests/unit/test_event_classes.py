@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,6 +112,23 @@ def test_payload_is_message_pack() -> None:
     assert isinstance(sent, AppEvent)
     assert sent.kind == 7
     assert msgspec.msgpack.decode(sent.payload) == {"order": 1, "carrier": "post", "weights": []}
+
+
+@pytest.mark.parametrize("change", [list.clear, lambda events: events.extend(events[1:])])
+def test_encoding_may_change_list(kind: int, change: Callable[[list[Any]], None]) -> None:
+    class Zone(datetime.tzinfo):
+        def utcoffset(self, at: datetime.datetime | None) -> datetime.timedelta:
+            change(events)
+            return datetime.timedelta()
+
+    @fastcoord.event(kind=kind)
+    class Timed(msgspec.Struct):
+        at: datetime.datetime
+
+    events: list[Any] = [Timed(datetime.datetime(2000, 1, 1, tzinfo=Zone()))]
+    events += [StateChange(number, 2, 3) for number in range(100)]
+    payload = fastcoord.encode_batch(events, node_id=5, protocol=PROTOCOL)
+    assert list(fastcoord.decode_batch(payload, protocol=PROTOCOL))[1:] == events[1:]
 
 
 def test_mixed_events_are_prepared() -> None:

@@ -32,6 +32,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     STREAK = 3   # after so many StateChange in a row, more of them are likely
+    MOST_RESERVED = 1 << 16   # events; the size of more could overflow where pointers have 32 bits
 
 
 cdef inline const char* text_of(str text, Py_ssize_t* size) except NULL:
@@ -40,6 +41,11 @@ cdef inline const char* text_of(str text, Py_ssize_t* size) except NULL:
         size[0] = PyUnicode_GET_LENGTH(text)
         return <const char*>PyUnicode_DATA(text)
     return PyUnicode_AsUTF8AndSize(text, size)
+
+
+cdef inline Py_ssize_t size_of_next(Py_ssize_t count) noexcept:
+    """Return how many bytes to reserve if so many events follow."""
+    return min(count, <Py_ssize_t>MOST_RESERVED) * FIXED_SIZE
 
 
 cdef Py_ssize_t size_bound(Event event) except -1:
@@ -191,7 +197,7 @@ cdef Py_ssize_t encode_run(
     cdef int streak = STREAK if count - start > 1 else 0
     if limit < writer.used + FIXED_SIZE:
         return start
-    reserve(writer, min(limit - writer.used, (count - start) * FIXED_SIZE))
+    reserve(writer, min(limit - writer.used, size_of_next(count - start)))
     position = writer_end(writer)
     # An event of FIXED_SIZE that begins at `end` or before fits the limit and the reserved memory.
     end = writer.start + min(limit, writer.capacity - WORD_SLACK) - FIXED_SIZE
@@ -204,15 +210,15 @@ cdef Py_ssize_t encode_run(
         if protocol.tag_of[code] < 0:
             break
         if position > end:
-            if writer.start + limit - FIXED_SIZE < position:
+            if position - writer.start > limit - FIXED_SIZE:
                 break
             writer_advance(writer, position)
-            reserve(writer, (count - index) * FIXED_SIZE)
+            reserve(writer, size_of_next(count - index))
             position = writer_end(writer)
             end = writer.start + min(limit, writer.capacity - WORD_SLACK) - FIXED_SIZE
         if kind.has_objects or kind.bound > FIXED_SIZE:
             size = size_bound(<Event>item)
-            if writer.start + limit < position + size:
+            if position - writer.start > limit - size:
                 break
             if position + size > end:
                 writer_advance(writer, position)
