@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 import fastcoord
-from fastcoord import AppEvent, Event, Missed, StateChange
+from fastcoord import AppEvent, Event, Missed, ReloadSettings, StateChange
 from support.receiving import typed_harness
 from support.receiving.typed_harness import (
     EVENTS,
@@ -154,6 +154,29 @@ def test_reason_is_logged_once(kind: int, caplog: pytest.LogCaptureFixture) -> N
     assert len(caplog.messages) == 1
     assert "Logged and is delivered as AppEvent: Expected `int`, got `str`" in caplog.messages[0]
     assert harness.consumer.stats().mismatched == 3
+
+
+@each_take
+def test_failing_log_keeps_event(take: Any, kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    @fastcoord.event(kind=kind)
+    class Unlogged(msgspec.Struct):
+        number: int
+
+    def fail(record: logging.LogRecord) -> bool:
+        raise KeyboardInterrupt
+
+    harness = TypedHarness()
+    wrong = AppEvent(kind, msgspec.msgpack.encode({"number": "one"}))
+    sent = [StateChange(1, 2, 3), wrong, wrong, ReloadSettings()]
+    harness.put(*sent)
+    with monkeypatch.context() as failing:
+        failing.setattr(logging.getLogger("fastcoord"), "filters", [fail])
+        with pytest.raises(KeyboardInterrupt):
+            take(harness)
+    harness.assert_sum()
+    assert take(harness) == sent
+    assert harness.consumer.stats().mismatched == 2
+    harness.assert_sum()
 
 
 @each_take

@@ -8,7 +8,7 @@ from fastcoord.wire.protocol cimport Protocol
 cdef class TypedClass:
     cdef readonly object type          # the class
     cdef readonly int kind             # of the AppEvent
-    cdef readonly uint64_t mismatched  # payloads that did not fit the class
+    cdef bint is_reported              # whether a payload that does not fit was reported
     cdef object encode                 # returns the payload of an instance
     cdef object make_decoder           # returns `decode`; called at the first payload
     cdef object decode                 # returns the instance of a payload; None before the first

@@ -183,16 +183,18 @@ cdef object take_app_event(
     payload = PyBytes_FromStringAndSize(<char*>reader.position, size)
     reader.position += size
     try:
-        return found.instance(payload)
-    except MemoryError:
-        reader.position = where
-        raise
-    except Exception as error:
-        mismatched[0] += 1
-        found.mismatched += 1
-        if found.mismatched == 1:
-            found.on_first_mismatch(found, error)
-        return new_app_event(kind, payload)
+        try:
+            return found.instance(payload)
+        except MemoryError:
+            raise
+        except Exception as error:
+            # Set first: if the function raises, the next call delivers the event without it.
+            if not found.is_reported:
+                found.is_reported = True
+                found.on_first_mismatch(found, error)
+            event = new_app_event(kind, payload)
+            mismatched[0] += 1
+            return event
     except BaseException:
         # For example the KeyboardInterrupt of a signal handler.
         reader.position = where
