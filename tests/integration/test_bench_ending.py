@@ -63,6 +63,20 @@ async def test_full_disk_is_named(tmp_path: Path) -> None:
     assert b"the process ended: OSError: [Errno 27] File too large" in errors
 
 
+async def test_killed_command_leaves_no_process(tmp_path: Path) -> None:
+    words = ("bench", "--flat-out", "--nowait", "--list", "100000")  # too busy to read its input
+    async with start(*words, directory=tmp_path) as command:
+        await command.prints("measuring")
+        started = children(command.process.pid)
+        command.process.kill()
+        await command.process.wait()
+        await until(lambda: not any(map(exists, started)), timeout=5)
+    assert len(os.listdir(tmp_path)) == 2
+    async with start("bench", "--seconds", "0.1", directory=tmp_path) as command:
+        assert await command.wait() == 0
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.parametrize(
     ("number", "phase"),
     [

@@ -6,7 +6,8 @@
         print(server.url)
 
 The server picks a free port and uses a private temporary directory. It ends when this process ends,
-be it by a normal exit, an exception, Ctrl-C or, on Linux, ``kill -9``.
+be it by a normal exit, an exception, Ctrl-C or, on Linux, ``kill -9``. A directory that ``kill -9``
+leaves is removed when the next server starts.
 """
 
 from __future__ import annotations

@@ -8,10 +8,8 @@ import contextlib
 import http.client
 import json
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,6 +18,7 @@ from urllib.parse import urlencode, urlsplit
 from fastcoord.errors import ServerError
 from fastcoord.server.process import find_server_binary, spawn
 from fastcoord.server.settings import Membership, ServerSettings, ServerTls, bracketed
+from fastcoord.server.temporary import TemporaryDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -95,7 +94,7 @@ class LocalServer:
         self.start_timeout = start_timeout
         self._process: subprocess.Popen[bytes] | None = None
         self._owner = os.getpid()
-        self._directory: Path | None = None
+        self._temporary: TemporaryDirectory | None = None
         self._monitor_port: int | None = None
         self._earlier_log = ""
 
@@ -221,14 +220,15 @@ class LocalServer:
             raise
 
     def _launch(self) -> None:
-        if self._directory is None:
-            self._directory = Path(tempfile.mkdtemp(prefix="fastcoord-server-"))
-        for stale in self._directory.glob("*.ports"):
+        if self._temporary is None:
+            self._temporary = TemporaryDirectory("fastcoord-server-")
+        for stale in self._temporary.path.glob("*.ports"):
             stale.unlink()
         config = self._write_config()
         self._owner = os.getpid()
         _started.add(self)
-        self._process = spawn([str(self.binary), "-c", str(config)], output=self._log_file)
+        command = [str(self.binary), "-c", str(config)]
+        self._process = spawn(command, output=self._log_file, inherited=self._temporary.lock)
 
     def _write_config(self) -> Path:
         assert self._directory is not None
@@ -274,10 +274,10 @@ class LocalServer:
         if self._owner != os.getpid():
             return  # this process is a fork of the one that started the server
         self._end_process(timeout)
-        if self._directory is not None:
+        if self._temporary is not None:
             self._earlier_log = self.log
-            shutil.rmtree(self._directory, ignore_errors=True)
-            self._directory = None
+            self._temporary.remove()
+            self._temporary = None
         _started.discard(self)
 
     def kill(self) -> None:
@@ -378,6 +378,10 @@ class LocalServer:
         self.stop()
 
     # Helpers
+
+    @property
+    def _directory(self) -> Path | None:
+        return None if self._temporary is None else self._temporary.path
 
     @property
     def _log_file(self) -> Path:

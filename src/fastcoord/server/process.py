@@ -59,7 +59,7 @@ def find_server_binary(binary: str | os.PathLike[str] | None = None) -> Path:
     return Path(found).absolute()
 
 
-def spawn(command: Sequence[str], *, output: Path) -> subprocess.Popen[bytes]:
+def spawn(command: Sequence[str], *, output: Path, inherited: int) -> subprocess.Popen[bytes]:
     """Start a child process that ends when this process ends.
 
     The child has its own session, so that Ctrl-C in the terminal reaches only this process, which
@@ -67,15 +67,16 @@ def spawn(command: Sequence[str], *, output: Path) -> subprocess.Popen[bytes]:
 
     :param command: an absolute path and its arguments.
     :param output: the file to append standard output and standard error to.
+    :param inherited: a descriptor that stays open in the child.
     :return: the started process; its ``pid`` is the pid of the given program.
     """
     if sys.platform != "linux" or not sys.executable:
-        return _start(command, output)
+        return _start(command, output, inherited)
     guard = [sys.executable, "-I", "-S", "-c", GUARD, str(os.getpid()), *command]
-    return _spawner.run(guard, output)
+    return _spawner.run(guard, output, inherited)
 
 
-def _start(command: Sequence[str], output: Path) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str], output: Path, inherited: int) -> subprocess.Popen[bytes]:
     with output.open("ab") as stream:
         return subprocess.Popen(
             command,
@@ -83,6 +84,7 @@ def _start(command: Sequence[str], output: Path) -> subprocess.Popen[bytes]:
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=(inherited,),
         )
 
 
@@ -101,10 +103,10 @@ class _Spawner:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._requests: queue.SimpleQueue[
-            tuple[Sequence[str], Path, Future[subprocess.Popen[bytes]]]
+            tuple[Sequence[str], Path, int, Future[subprocess.Popen[bytes]]]
         ] = queue.SimpleQueue()
 
-    def run(self, command: Sequence[str], output: Path) -> subprocess.Popen[bytes]:
+    def run(self, command: Sequence[str], output: Path, inherited: int) -> subprocess.Popen[bytes]:
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(
@@ -112,7 +114,7 @@ class _Spawner:
                 )
                 self._thread.start()
         started: Future[subprocess.Popen[bytes]] = Future()
-        self._requests.put((command, output, started))
+        self._requests.put((command, output, inherited, started))
         try:
             return started.result()
         except BaseException:
@@ -122,9 +124,9 @@ class _Spawner:
 
     def _serve(self) -> None:
         while True:
-            command, output, started = self._requests.get()
+            command, output, inherited, started = self._requests.get()
             try:
-                process = _start(command, output)
+                process = _start(command, output, inherited)
             except OSError as error:
                 started.set_exception(error)
             else:

@@ -48,6 +48,7 @@ class WorkerProcess:
             sys.executable,
             "-m",
             "fastcoord.tuning.worker",
+            str(os.getpid()),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

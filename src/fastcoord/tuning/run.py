@@ -7,7 +7,6 @@ import math
 import re
 import secrets
 import sys
-import tempfile
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fastcoord.errors import PermissionDenied
+from fastcoord.server.temporary import TemporaryDirectory
 from fastcoord.tuning import histograms
 from fastcoord.tuning.job import Job
 from fastcoord.tuning.load import Load, NotMeasured, settings_of
@@ -102,7 +102,7 @@ class Run:
         histograms.check_library()
         machine, started_at = facts(), now_text()
         async with AsyncExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fastcoord-")))
+            folder = stack.enter_context(TemporaryDirectory("fastcoord-bench-"))
             proxy = None
             if self.load.outage:
                 host, port = self._target.proxied_address()

@@ -1,13 +1,16 @@
-"""One process of a run: ``python -m fastcoord.tuning.worker``, with the job on standard input.
+"""One process of a run: ``python -m fastcoord.tuning.worker PARENT``.
 
-The process answers with lines of JSON on standard output (:class:`Reply`).
+The job is on standard input; the process answers with lines of JSON on standard output
+(:class:`Reply`). It ends when the process ``PARENT`` ends.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import os
+import signal
 import sys
 
 import msgspec
@@ -19,6 +22,8 @@ from fastcoord.tuning.publishing import publish
 from fastcoord.tuning.subscribing import subscribe
 
 __all__ = ["main"]
+
+PR_SET_PDEATHSIG = 1
 
 
 async def _work() -> int:
@@ -36,8 +41,21 @@ async def _work() -> int:
     return 0
 
 
+def end_with_parent(parent: int) -> None:
+    """Make the kernel kill this process when its parent ends, even by SIGKILL.
+
+    On other systems than Linux, the process ends when it reads the end of standard input.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it has ended before prctl
+        sys.exit("the parent process has ended")
+
+
 def main() -> int:
     """Do the job that the first line of standard input describes."""
+    end_with_parent(int(sys.argv[1]))
     logging.getLogger("fastcoord").setLevel(logging.CRITICAL)
     if os.environ.get("FASTCOORD_BENCH_LOOP") == "uvloop":
         import uvloop

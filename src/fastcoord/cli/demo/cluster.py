@@ -6,7 +6,6 @@ import asyncio
 import json
 import shutil
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from fastcoord.cli.demo.views import make_view
 from fastcoord.cli.running import CommandFailed
 from fastcoord.config import load_config
 from fastcoord.server import LocalServer
+from fastcoord.server.temporary import TemporaryDirectory
 from fastcoord.streaming.settings import stream_settings
 
 if TYPE_CHECKING:
@@ -117,10 +117,10 @@ class Demo:
         :return: the exit status.
         """
         self._changed = asyncio.Event()
-        with tempfile.TemporaryDirectory(prefix="fastcoord-demo-") as folder:
+        with TemporaryDirectory("fastcoord-demo-") as folder:
             async with self._server:
                 try:
-                    config = self._write_config(Path(folder))
+                    config = self._write_config(folder)
                     if self._options.stream:
                         await self._create_stream(config)
                     await self._start_nodes(config)

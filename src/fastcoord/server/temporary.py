@@ -1,0 +1,99 @@
+"""Temporary directories that outlive a killed process only until the next start."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["TemporaryDirectory"]
+
+LOCK = "owner.lock"
+
+
+class TemporaryDirectory:
+    """A private directory. If this process is killed, a later one removes the directory.
+
+    A lock on a file in the directory shows that it is in use. The kernel releases the lock when the
+    process has ended, and the child processes that have inherited :attr:`lock`. Before it makes a
+    directory, each process removes those of the same user and prefix whose lock is free.
+
+    :param prefix: the first part of the name.
+
+    :ivar path: the directory.
+    :ivar lock: the descriptor of the locked file.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        _remove_abandoned(Path(tempfile.gettempdir()), prefix)
+        self.lock = -1
+        self.path = Path(tempfile.mkdtemp(prefix=prefix))
+        try:
+            self._hold()
+        except BaseException:  # for example Ctrl-C
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise
+
+    def _hold(self) -> None:
+        # The file has its name only after it is locked: others never see it without the lock.
+        unlocked = self.path / f"{LOCK}.new"
+        self.lock = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with contextlib.suppress(OSError):  # a file system without locks: nobody removes it later
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            unlocked.rename(self.path / LOCK)
+
+    def remove(self) -> None:
+        """Remove the directory; do nothing if it is removed already."""
+        if self.lock >= 0:
+            _remove(self.path)
+            os.close(self.lock)
+            self.lock = -1
+
+    def __enter__(self) -> Path:
+        return self.path
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.remove()
+
+
+def _remove_abandoned(parent: Path, prefix: str) -> None:
+    """Remove the directories of this user whose processes have ended."""
+    for path in parent.glob(f"{prefix}*"):
+        try:
+            found = path.lstat()
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+                continue
+            lock = os.open(path / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:  # it has no lock, or another process has just removed it
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(path)
+        except OSError:  # its process is running
+            continue
+        finally:
+            os.close(lock)
+
+
+def _remove(path: Path) -> None:
+    """Remove a directory, its lock last: a removal that is killed can then be completed."""
+    with contextlib.suppress(OSError):  # another process removes it
+        for each in path.iterdir():
+            if each.is_dir() and not each.is_symlink():
+                shutil.rmtree(each, ignore_errors=True)
+            elif each.name != LOCK:
+                each.unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
