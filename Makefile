@@ -13,6 +13,8 @@ SCHEDULES ?= 1000000
 TARGET ?= codec
 VERSIONS ?= oldest newest
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests and benchmarks start many interpreters. Without bytecode, each compiles all modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo build generate test lint types check fmt bench bench-quick sanitize variants fuzz fuzz-all \
 	soak coherence examples interrupts simulate reliability streams tune-proof handshakes foreign versions wheels \
