@@ -15,6 +15,7 @@ import tomli
 
 import fastcoord
 from fastcoord import ReloadSettings, StateChange
+from support.once import filled_once
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "cython_consumer"
 PROTOCOL = "fastcoord-1"
@@ -23,7 +24,11 @@ PROTOCOL = "fastcoord-1"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the example, compiled in place."""
-    copy = tmp_path_factory.mktemp("consumer") / "example"
+    return filled_once(tmp_path_factory, "consumer", compile_example) / "example"
+
+
+def compile_example(folder: Path) -> None:
+    copy = folder / "example"
     shutil.copytree(EXAMPLE, copy, ignore=shutil.ignore_patterns("*.c", "*.so", "build"))
     done = subprocess.run(
         [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
@@ -35,7 +40,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return copy
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from support.once import filled_once
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -31,12 +33,15 @@ def run_module(module: str, *arguments: str) -> subprocess.CompletedProcess[str]
 @pytest.fixture(scope="module")
 def quick_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Do a quick run of the parts that need several processes or all peers."""
-    output = tmp_path_factory.mktemp("benchmarks") / "results.json"
+    return filled_once(tmp_path_factory, "benchmarks", run_quickly) / "results.json"
+
+
+def run_quickly(folder: Path) -> None:
+    output = str(folder / "results.json")
     done = run_module(
-        "benchmarks.run", "--quick", "--only", "micro", "end_to_end", "--output", str(output)
+        "benchmarks.run", "--quick", "--only", "micro", "end_to_end", "--output", output
     )
     assert done.returncode == 0, done.stderr
-    return output
 
 
 def test_quick_run_measures_every_peer(quick_run: Path) -> None:

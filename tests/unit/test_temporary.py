@@ -69,7 +69,7 @@ def test_other_directories_are_kept(parent: Path) -> None:
     (parent / "own-without-lock").mkdir()
     (parent / "other").mkdir()
     (parent / "other" / LOCK).touch()
-    (parent / "own-link").symlink_to(parent / "other")
+    (parent / "own-symlink").symlink_to(parent / "other")
     (parent / "own-file").touch()
     (parent / "own-linked-lock").mkdir()
     (parent / "own-linked-lock" / LOCK).symlink_to(parent / "own-file")
@@ -90,5 +90,5 @@ def test_directory_of_other_user_is_kept() -> None:
 def test_removal_leaves_link_targets(parent: Path) -> None:
     (parent / "target").mkdir()
     with TemporaryDirectory("own-") as path:
-        (path / "link").symlink_to(parent / "target")
+        (path / "symlink").symlink_to(parent / "target")
     assert (parent / "target").exists()
