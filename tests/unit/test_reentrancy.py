@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
 from collections.abc import Callable, Iterator
@@ -45,7 +46,7 @@ def collector() -> Iterator[None]:
     gc.set_threshold(*thresholds)
 
 
-def new_consumer(**options: Any) -> Consumer:
+def new_consumer(*, messages: int = 2, **options: Any) -> Consumer:
     options = {"capacity_messages": 10, "overflow": "drop-oldest", **options}
     consumer = Consumer(
         protocol=PROTOCOL,
@@ -55,7 +56,7 @@ def new_consumer(**options: Any) -> Consumer:
         on_close=lambda consumer: None,
         **options,
     )
-    for _ in range(2):
+    for _ in range(messages):
         consumer.ring.put_message(PAYLOAD, 1, EVENTS, 7, 0.0)
     return consumer
 
@@ -131,6 +132,36 @@ def test_nested_iteration_is_refused() -> None:
         consumer.close()
     assert errors
     assert "finalizer" in str(errors[0])
+
+
+@runs_in_allocations
+@pytest.mark.usefixtures("collector")
+def test_batch_names_its_sender() -> None:
+    """A finalizer may take a message while its batch is created."""
+    other = InvalidateAccessTokens([2])
+    senders = set()
+
+    def take_message() -> None:
+        with contextlib.suppress(SubscriptionError):
+            for _ in range(EVENTS):
+                consumer.take_event()
+
+    for threshold in range(1, 6):
+        consumer = new_consumer(messages=1)
+        consumer.ring.put_message(b"\x08" + b"\x03\x01\x02" * EVENTS, 1, EVENTS, 8, 0.0)
+        gc.set_threshold(0)
+        gc.collect()
+        consumer.take_event()
+        Finalized(take_message)
+        gc.set_threshold(threshold)
+        batch = consumer.take_batch()
+        gc.set_threshold(0)
+        gc.collect()
+        assert isinstance(batch, Batch)
+        assert batch.node_id == (8 if batch[0] == other else 7)
+        senders.add(batch.node_id)
+        consumer.close()
+    assert 8 in senders
 
 
 def test_notice_after_close_is_dropped() -> None:

@@ -24,6 +24,9 @@ from support.receiving.typed_harness import (
     TypedHarness,
 )
 
+EVENTS_AHEAD = 32
+"""How many events a cursor decodes at once."""
+
 each_take = pytest.mark.parametrize("take", [TypedHarness.take, TypedHarness.take_batches])
 
 
@@ -233,7 +236,8 @@ def test_check_may_close_subscription(take: Any, monkeypatch: pytest.MonkeyPatch
     harness.assert_sum()
 
 
-def test_check_may_not_iterate(monkeypatch: pytest.MonkeyPatch) -> None:
+@each_take
+def test_check_may_not_iterate(take: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     harness = TypedHarness()
     raised = []
 
@@ -244,11 +248,33 @@ def test_check_may_not_iterate(monkeypatch: pytest.MonkeyPatch) -> None:
             raised.append(str(error.value))
 
     monkeypatch.setattr(typed_harness, "CALLED", Iterating())
-    harness.put(AppEvent(9, msgspec.msgpack.encode({"what": "call"})), OrderShipped(1))
-    found = harness.take()
+    call = AppEvent(9, msgspec.msgpack.encode({"what": "call"}))
+    before = [StateChange(1, number, 3) for number in range(EVENTS_AHEAD + 1)]
+    harness.put(*before, call, OrderShipped(1))
+    # The first event is decoded together with others, which wait for their turn.
+    found = [harness.consumer.take_event(), *take(harness)]
     assert len(raised) == 1
     monkeypatch.undo()
-    assert found == [Fragile("call"), OrderShipped(1)]
+    assert found == [*before, Fragile("call"), OrderShipped(1)]
+    harness.assert_sum()
+
+
+@each_take
+def test_failed_decoding_keeps_decoded_events(take: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness = TypedHarness()
+    sent = [StateChange(1, number, 3) for number in range(EVENTS_AHEAD + 1)]
+    harness.put(*sent, AppEvent(9, msgspec.msgpack.encode({"what": "memory"})))
+    found = [harness.consumer.take_event()]
+
+    def take_all() -> None:
+        while True:
+            found.extend(take_one(harness, take))
+
+    with pytest.raises(MemoryError):
+        take_all()
+    harness.assert_sum()
+    monkeypatch.delitem(FAILURES, "memory")
+    assert [*found, *take(harness)] == [*sent, Fragile("memory")]
 
 
 @each_take

@@ -48,6 +48,6 @@ cdef class Cursor(Iteration):
     cdef bint open_message(self) except -1
     cdef int decode_ahead(self) except -1
     cdef tuple rest_of_message(self)
-    cdef tuple decode_rest(self)
+    cdef tuple decode_rest(self, Py_ssize_t at, Py_ssize_t ahead)
     cdef int enter_decoding(self) except -1
     cdef int filter_event(self) except -1

@@ -159,10 +159,10 @@ cdef class Cursor(Iteration):
         cdef Py_ssize_t count = min(<Py_ssize_t>self.left, EVENTS_AHEAD)
         cdef Py_ssize_t decoded = 0
         cdef uint64_t mask = run_mask(self)
+        self.enter_decoding()
         # `ahead` is empty here. `ahead_end` is set only after decoding: until then `left` still
         # counts these events, and `buffered` must not count them twice.
         self.ahead_at = self.ahead_end = 0
-        self.enter_decoding()
         try:
             while decoded < count:
                 decoded += decode_run(
@@ -271,8 +271,11 @@ cdef class Cursor(Iteration):
         while self.until_pause > 0 and not self.is_dropped:
             if self.left or self.ahead_at < self.ahead_end:
                 # The batch is created before anything is decoded: if its creation raises
-                # MemoryError, no event is lost.
-                batch = make_batch(self.slot.node_id, self.slot.received_at, ())
+                # MemoryError, no event is lost. It may also run a finalizer that takes this message,
+                # so `slot` is read afterwards.
+                batch = make_batch(0, None, ())
+                batch.node_id = self.slot.node_id
+                batch.received_at = self.slot.received_at
                 batch.sequence = self.slot.sequence or None
                 batch.events = self.rest_of_message()
                 if batch.events:
@@ -288,22 +291,33 @@ cdef class Cursor(Iteration):
         return None
 
     cdef tuple rest_of_message(self):
-        """Decode the rest of the open message, without the kinds that are filtered."""
-        cdef tuple events
+        """Decode the rest of the open message, without the kinds that are filtered.
+
+        :return: the events; None if the subscription was closed meanwhile.
+        """
+        cdef tuple events = None
+        cdef Py_ssize_t at = self.ahead_at, end = self.ahead_end
         self.enter_decoding()
+        # Python code may run below. So that it takes none of the events that are decoded already,
+        # these are hidden, and `left` counts them.
+        self.ahead_at = self.ahead_end = 0
+        self.left += <uint32_t>(end - at)
         try:
-            events = self.decode_rest()
+            events = self.decode_rest(at, end - at)
         finally:
             self.is_decoding = False
+            if events is None:
+                self.ahead_at, self.ahead_end = at, end
+                self.left -= <uint32_t>(end - at)
             if self.is_dropped:
                 self.release()
         return events
 
-    cdef tuple decode_rest(self):
+    cdef tuple decode_rest(self, Py_ssize_t at, Py_ssize_t ahead):
+        """Return the events of ``ahead`` from ``at`` on and those behind them, and take all."""
         # Keeps the memory of `reader` alive while events are created.
         cdef bytes _payload = self.payload
-        cdef Py_ssize_t ahead = self.ahead_end - self.ahead_at
-        cdef Py_ssize_t size = ahead + self.left
+        cdef Py_ssize_t size = self.left
         cdef Py_ssize_t taken = ahead
         cdef uint32_t skipped = 0
         cdef tuple events = PyTuple_New(size)
@@ -343,7 +357,7 @@ cdef class Cursor(Iteration):
         if self.is_dropped:
             # The subscription was closed while events were created. Its final stats already
             # count these events as buffered, and `rest_of_message` calls `release`.
-            return ()
+            return None
         # From here on nothing can fail. `chosen` takes over the references of `events` and `ahead`.
         if chosen is not events:
             memcpy(
@@ -352,8 +366,7 @@ cdef class Cursor(Iteration):
                 (taken - ahead) * sizeof(PyObject*),
             )
             memset(items + ahead, 0, (taken - ahead) * sizeof(PyObject*))
-        memcpy(PySequence_Fast_ITEMS(chosen), self.ahead + self.ahead_at, ahead * sizeof(PyObject*))
-        self.ahead_at = self.ahead_end
+        memcpy(PySequence_Fast_ITEMS(chosen), self.ahead + at, ahead * sizeof(PyObject*))
         self.left = 0
         self.filtered += skipped
         self.delivered += taken
