@@ -97,6 +97,21 @@ def test_large_message_drops_enough() -> None:
     assert take_all(ring) == [{1: 4}, 5.0, 6.0]
 
 
+def test_ring_closed_by_fold_counts_each_event() -> None:
+    """A signal handler may close the subscription while the ring makes space for a message."""
+    sums: list[bool] = []
+
+    def close(carried: Any, notice: object) -> None:
+        sums.append(ring.arrived == ring.buffered + ring.missed)
+        ring.close()
+
+    ring = Ring(1, 100, fold=close)
+    ring.put_notice("notice")
+    put(ring, 1, 2, count=5)
+    assert sums == [True]
+    assert (ring.arrived, ring.missed, ring.buffered) == (5, 0, 5)
+
+
 @pytest.mark.parametrize("drop_newest", [False, True])
 def test_oversized_message_keeps_order(
     drop_newest: bool,

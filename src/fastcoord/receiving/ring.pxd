@@ -55,7 +55,7 @@ cdef class Ring:
     cdef bint grow(self) noexcept
     cdef bint fits(self, Py_ssize_t size) noexcept
     cdef bint make_space(self, Py_ssize_t size, uint32_t count, uint16_t node_id) noexcept
-    cdef void end_episode(self) noexcept
+    cdef void end_episode(self, uint64_t sequence) noexcept
     cdef void drop_oldest(self) noexcept
     cdef void note_overflow(self, uint16_t node_id, uint32_t count) noexcept
     cdef void fold_notice(self, notice) noexcept

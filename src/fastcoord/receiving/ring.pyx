@@ -27,7 +27,7 @@ Invariants:
 from cpython.bytes cimport PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
-from libc.stdint cimport uint16_t, uint32_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 cdef enum:
     FIRST_SLOT_COUNT = 16
@@ -163,8 +163,11 @@ cdef class Ring:
         else:
             self.fold_notice(item)
 
-    cdef void end_episode(self) noexcept:
-        """End an episode of drop-newest: store its report behind the buffered items."""
+    cdef void end_episode(self, uint64_t sequence) noexcept:
+        """End an episode of drop-newest: store its report behind the buffered items.
+
+        :param sequence: a stream sequence up to which everything was put before or is reported now.
+        """
         if not self.drop_newest or not self.overflow:
             return
         try:
@@ -176,6 +179,7 @@ cdef class Ring:
         self.overflow = fresh
         if self.used < self.slot_count or self.grow():
             self.append(overflow, 0, 0, 0, 0.0)
+            self.slots[(self.head + self.used - 1) & (self.slot_count - 1)].sequence = sequence
         else:
             self.fold_notice(overflow)
 
@@ -188,29 +192,34 @@ cdef class Ring:
     cdef bint make_space(self, Py_ssize_t size, uint32_t count, uint16_t node_id) noexcept:
         """Make space for a message; drop messages as configured.
 
-        :return: whether the message may be stored. If so, a slot is free.
+        :return: whether the message may be stored. If so, a slot is free. Otherwise the message is
+            counted as missed, unless the ring was closed.
         """
         if not self.fits(size):
             if self.drop_newest:
+                self.arrived += count
                 self.note_overflow(node_id, count)
                 return False
             if size > self.capacity_bytes:
                 # The message is larger than the whole ring. Report it in its place, behind the
                 # items that precede it.
+                self.arrived += count
                 self.missed += count
                 try:
                     self.store_notice({node_id: count})
                 except MemoryError:
                     self.lose(count, True)
                 return False
-            while self.used and not self.fits(size):
+            while self.used and not self.fits(size) and not self.is_closed:
                 self.drop_oldest()
         else:
-            self.end_episode()
+            # The message itself follows the report.
+            self.end_episode(self.sequence - 1 if self.sequence else 0)
         if self.is_closed:
             # A finalizer has closed the ring while something was released.
             return False
         if self.used == self.slot_count and not self.grow():
+            self.arrived += count
             self.missed += count
             self.lose(count, True)
             return False
@@ -223,11 +232,11 @@ cdef class Ring:
         cdef Py_ssize_t size = PyBytes_GET_SIZE(payload)
         if self.is_closed:
             return
-        self.arrived += count
         if (
             self.fits(size) and self.used < self.slot_count and not self.drop_newest
         ) or self.make_space(size, count, node_id):
             self.append(payload, start, count, node_id, received_at)
+            self.arrived += count
             self.buffered += count
             self.buffered_messages += 1
             self.buffered_bytes += size
@@ -240,7 +249,7 @@ cdef class Ring:
         """Put one notice. Call ``wake`` afterwards if ``is_wake_due``."""
         if self.is_closed or isinstance(notice, self.unwanted):
             return
-        self.end_episode()
+        self.end_episode(self.sequence)
         # The number of notices is bounded, too. Beyond the bound, the oldest ones are merged.
         while self.used - self.buffered_messages >= self.capacity_messages + EXTRA_NOTICES:
             self.fold_oldest_notices()
