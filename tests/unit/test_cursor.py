@@ -87,6 +87,22 @@ def test_batch_gives_rest_of_message() -> None:
     consumer.assert_sum()
 
 
+def test_report_keeps_sequence_before_its_successor() -> None:
+    """A program that stops after the report continues behind the last message that it has seen."""
+    consumer = Consumer(capacity=1, drop_newest=True)
+    for sequence in (5, 6):
+        consumer.ring.sequence = sequence
+        consumer.put(change(sequence))
+    assert consumer.cursor.take_event() == change(5)
+    consumer.ring.sequence = 7
+    consumer.put(change(7))
+    seen = []
+    while (item := consumer.cursor.take_event()) is not None:
+        seen.append((item, consumer.cursor.sequence))
+    assert seen[-1] == (change(7), 7)
+    assert all(sequence is not None and sequence < 7 for _, sequence in seen[:-1])
+
+
 @pytest.mark.parametrize("kinds", [None, [StateChange], [ReloadSettings, EmailPush]])
 @pytest.mark.parametrize("first", [0, 1, 31, 32, 33, 64, 99])
 def test_events_and_batches_may_alternate(kinds: list[type[Event]] | None, first: int) -> None:
