@@ -29,7 +29,7 @@ from fastcoord.wire.table import (  # noqa: E402
 STUB_HEAD = '''\
 """Generated from ``table.py`` by ``make generate``."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import ClassVar, final
 
 from typing_extensions import Self
@@ -58,7 +58,7 @@ ARGUMENT_TYPES = {
     "str": "str",
     "bytes": "bytes | bytearray | memoryview",
     "list of u32": "Iterable[int]",
-    "list of cache items": "Iterable[_CacheItem | Sequence[str | int]]",
+    "list of cache items": "Iterable[_CacheItem | list[str | int]]",
 }
 FIELD_TYPES = {
     **ARGUMENT_TYPES,

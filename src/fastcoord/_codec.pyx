@@ -15,6 +15,7 @@ from fastcoord.wire.columns cimport columns_of
 from fastcoord.wire.decode cimport decode_event, decode_run, explain
 from fastcoord.wire.encode cimport encode_event, encode_run
 from fastcoord.wire.events cimport Event, is_event
+from fastcoord.wire.fields cimport shown
 from fastcoord.wire.protocol cimport ALL_KINDS, Protocol, get_protocol, knows
 from fastcoord.wire.primitives cimport *
 from fastcoord.wire.typed cimport as_app_event
@@ -50,7 +51,7 @@ cdef class Batch:
         if isinstance(node_id, bool) or not isinstance(node_id, int):
             raise TypeError(f"node_id must be an integer, not {type(node_id).__name__}")
         if not 0 <= node_id <= 0xffff:
-            raise ValueError(f"node_id must be from 0 to 65535, not {node_id!r}")
+            raise ValueError(f"node_id must be from 0 to 65535, not {shown(node_id)}")
         self.node_id = node_id
         self.events = tuple(events)
         self.received_at = received_at
@@ -127,7 +128,7 @@ cdef int encode_checked(Protocol tables, Writer* writer, object event) except -1
     if not is_event(event):
         converted = as_app_event(event, tables)
         if converted is None:
-            raise TypeError(f"not an event: {type(event).__name__} ({event!r:.60})")
+            raise TypeError(f"not an event: {type(event).__name__} ({shown(event)})")
         event = converted
     if not knows(tables, <Event>event):
         tables.refuse(<Event>event)
@@ -215,7 +216,7 @@ def encode_batch(events, *, node_id, protocol):
     sender = PyLong_AsUnsignedLongLong(node_id)
     if sender > 0xffff:
         PyErr_Clear()
-        raise ValueError(f"node_id must be from 0 to 65535, not {node_id}")
+        raise ValueError(f"node_id must be from 0 to 65535, not {shown(node_id)}")
     return encode(events, <uint16_t>sender, tables)
 
 

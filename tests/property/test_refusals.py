@@ -34,6 +34,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
         [("EmailNegative", 1, 1 << 32)],
         [("EmailNegative", 1)],
         [("Domain", 1, 2)],
+        [("Domain",)],
         [("Unheard", 1)],
         [("domain", 1)],
     ],
@@ -59,6 +60,7 @@ WRONG_TYPE: dict[str, list[Any]] = {
         [("Domain", True)],
         [("Domain", 5.0)],
         [("EmailNegative", 1, "9")],
+        [()],
     ],
     "bool": [None, 1, 0, "true", b"", 1.0],
 }
@@ -99,6 +101,36 @@ def test_out_of_range_names_field(event_type: str, field: str, value: Any) -> No
 def test_wrong_type_names_field(event_type: str, field: str, value: Any) -> None:
     with pytest.raises(TypeError, match=rf"{event_type}\.{field}"):
         _make(event_type, **{field: value})
+
+
+class WithoutRepr:
+    def __repr__(self) -> str:
+        raise ZeroDivisionError("the representation itself fails")
+
+
+@pytest.mark.parametrize("huge", [1 << 99_999, -1 << 99_999], ids=["positive", "negative"])
+def test_huge_number_names_field(huge: int) -> None:
+    for kind in ("u16", "u32", "u64", "i64 or none"):
+        event_type, field, _ = next(each for each in _fields() if each[2] == kind)
+        with pytest.raises(ValueError, match=rf"{event_type}\.{field} .* not <int>"):
+            _make(event_type, **{field: huge})
+    with pytest.raises(ValueError, match=r"node_id .* not <int>"):
+        fastcoord.encode_batch([], node_id=huge, protocol="fastcoord-1")
+    with pytest.raises(ValueError, match=r"node_id .* not <int>"):
+        fastcoord.Batch(huge, [])
+
+
+def test_value_without_repr_names_field() -> None:
+    for event_type, field, _ in _fields():
+        with pytest.raises(TypeError, match=rf"{event_type}\.{field}.* \(<WithoutRepr>\)"):
+            _make(event_type, **{field: WithoutRepr()})
+    with pytest.raises(TypeError, match="not an event: WithoutRepr"):
+        fastcoord.encode_batch([WithoutRepr()], node_id=1, protocol="fastcoord-1")  # type: ignore[list-item]
+
+
+def test_text_is_no_cache_item() -> None:
+    with pytest.raises(TypeError, match=r"items\[0\] must be a tuple"):
+        fastcoord.CacheInvalidate(["ab"])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize(("event_type", "field", "_kind"), list(_fields()))
@@ -214,6 +246,8 @@ def test_event_needs_its_protocol(event_type: str, protocol: str) -> None:
 def test_node_id_out_of_range_is_refused(node_id: int) -> None:
     with pytest.raises(ValueError, match="node_id"):
         fastcoord.encode_batch([], node_id=node_id, protocol="stalwart-0.15")
+    with pytest.raises(ValueError, match="node_id"):
+        fastcoord.Batch(node_id, [])
 
 
 @pytest.mark.parametrize("node_id", [None, "1", 1.0, True])
@@ -257,7 +291,7 @@ def test_event_class_has_no_subclass(event_type: str) -> None:
         type("Mine", (getattr(fastcoord, event_type),), {})
 
 
-@pytest.mark.parametrize("protocol", ["stalwart-0.14", "", "fastcoord", None, 1])
+@pytest.mark.parametrize("protocol", ["stalwart-0.14", "", "fastcoord", None, 1, []])
 def test_unknown_protocol_lists_known(protocol: Any) -> None:
     with pytest.raises(ValueError, match=r"stalwart-0\.15.*fastcoord-1"):
         fastcoord.encode_batch([], node_id=1, protocol=protocol)

@@ -14,7 +14,7 @@ from fastcoord.wire.events cimport (
     is_event_at,
     kinds,
 )
-from fastcoord.wire.fields cimport FIELD_FLAG, FIELD_U64
+from fastcoord.wire.fields cimport FIELD_FLAG, FIELD_U64, shown
 
 cdef const Kind* kind_with_columns(cls) except NULL:
     """Return the kind of a class; raise TypeError if a field of it does not fit a u64."""
@@ -25,7 +25,7 @@ cdef const Kind* kind_with_columns(cls) except NULL:
             break
         code += 1
     else:
-        raise TypeError(f"kind must be an event class such as StateChange, not {cls!r:.60}")
+        raise TypeError(f"kind must be an event class such as StateChange, not {shown(cls)}")
     for slot in range(kinds[code].count):
         if kinds[code].types[slot] > FIELD_U64 and kinds[code].types[slot] != FIELD_FLAG:
             raise TypeError(

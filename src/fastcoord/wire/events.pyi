@@ -1,6 +1,6 @@
 """Generated from ``table.py`` by ``make generate``."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import ClassVar, final
 
 from typing_extensions import Self
@@ -145,7 +145,7 @@ class CacheInvalidate(Event):
         numbers are u32. A list too long for one batch is split.
     """
 
-    def __new__(cls, items: Iterable[_CacheItem | Sequence[str | int]]) -> Self: ...
+    def __new__(cls, items: Iterable[_CacheItem | list[str | int]]) -> Self: ...
     @property
     def items(self) -> tuple[_CacheItem, ...]: ...
 

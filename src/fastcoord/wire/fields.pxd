@@ -48,6 +48,7 @@ cdef extern from "fastcoord/wire/event.h":
 # be taken from here without a call.
 cdef PyObject* small_ints[SMALL_INTS]
 
+cdef str shown(value)
 cdef refuse_type(kind, str field, value, str wanted)
 cdef refuse_range(kind, str field, value, lowest, largest)
 cdef object as_integer(kind, str field, value)

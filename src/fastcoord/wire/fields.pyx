@@ -36,15 +36,24 @@ for _number in range(SMALL_INTS):
     small_ints[_number] = <PyObject*>_number
 
 
+cdef str shown(value):
+    """Return at most 60 characters for a value in a message, even if its ``repr`` fails."""
+    try:
+        return f"{value!r:.60}"
+    except Exception:
+        # For example an int with more digits than Python converts.
+        return f"<{type(value).__name__}>"
+
+
 cdef refuse_type(kind, str field, value, str wanted):
     raise TypeError(
-        f"{kind.__name__}.{field} must be {wanted}, not {type(value).__name__} ({value!r:.60})"
+        f"{kind.__name__}.{field} must be {wanted}, not {type(value).__name__} ({shown(value)})"
     )
 
 
 cdef refuse_range(kind, str field, value, lowest, largest):
     raise ValueError(
-        f"{kind.__name__}.{field} must be from {lowest} to {largest}, not {value!r:.60}"
+        f"{kind.__name__}.{field} must be from {lowest} to {largest}, not {shown(value)}"
     )
 
 
@@ -117,12 +126,12 @@ cdef tuple as_accounts(kind, str field, value):
 
 cdef tuple as_item(kind, str field, item):
     cdef uint64_t marker
-    if isinstance(item, str) or not isinstance(item, (tuple, list)) or len(item) < 2:
+    if not isinstance(item, (tuple, list)) or len(item) == 0:
         refuse_type(kind, field, item, 'a tuple such as ("Domain", 5)')
     name = item[0]
     if not isinstance(name, str) or name not in ITEM_MARKERS:
         raise ValueError(
-            f"{kind.__name__}.{field} has no item {name!r:.60}; it must be one of"
+            f"{kind.__name__}.{field} has no item {shown(name)}; it must be one of"
             f" {', '.join(CACHE_ITEMS)}"
         )
     marker = ITEM_MARKERS[name]
@@ -132,7 +141,7 @@ cdef tuple as_item(kind, str field, item):
             if marker == ITEM_EMAIL_NEGATIVE
             else f'("{name}", id)'
         )
-        raise ValueError(f"{kind.__name__}.{field} must be {wanted}, not {item!r:.60}")
+        raise ValueError(f"{kind.__name__}.{field} must be {wanted}, not {shown(item)}")
     first = as_uint(kind, field, item[1], LARGEST_U32)
     name = CACHE_ITEMS[marker]
     if marker == ITEM_EMAIL_NEGATIVE:

@@ -4,6 +4,7 @@
 from libc.stdint cimport uint64_t
 
 from fastcoord.wire.events cimport CODE_COUNT, Event
+from fastcoord.wire.fields cimport shown
 
 from fastcoord.errors import UnsupportedEvent
 from fastcoord.wire.events import EVENT_TYPES
@@ -28,7 +29,7 @@ cdef class Protocol:
             if self.tag_of[code] < 0:
                 self.tag_of[code] = tag
 
-    def refuse(self, Event event):
+    def refuse(self, Event event not None):
         """Raise ``UnsupportedEvent`` for an event that this protocol does not have."""
         names = [name for name in _protocols if knows(<Protocol>_protocols[name], event)]
         raise UnsupportedEvent(
@@ -42,9 +43,9 @@ cdef dict _protocols = {name: Protocol(name, kinds) for name, kinds in TAGS.item
 
 
 cdef Protocol get_protocol(name):
-    found = _protocols.get(name)
+    found = _protocols.get(name) if isinstance(name, str) else None
     if found is None:
-        raise ValueError(f"there is no protocol {name!r}; there are {', '.join(_protocols)}")
+        raise ValueError(f"there is no protocol {shown(name)}; there are {', '.join(_protocols)}")
     return <Protocol>found
 
 
@@ -60,7 +61,7 @@ cdef uint64_t kinds_mask(kinds) except? 0:
             return ALL_KINDS
         if kind not in EVENT_TYPES or kind is None:
             raise TypeError(
-                f"kinds must hold event classes such as StateChange, not {kind!r:.60}; a class of"
+                f"kinds must hold event classes such as StateChange, not {shown(kind)}; a class of"
                 " the program needs @fastcoord.event(kind=...)"
             )
         mask |= <uint64_t>1 << <int>EVENT_TYPES.index(kind)
