@@ -99,6 +99,10 @@ async def on_terminal(*words: str, **variables: str) -> AsyncIterator[Terminal]:
     terminal = Terminal(process, master, slave)
     try:
         yield terminal
+    except BaseException:
+        # pytest shows this beside the error.
+        print(f"exit code {process.returncode}; the screen:\n{terminal.text}")
+        raise
     finally:
         if process.returncode is None:
             process.kill()
