@@ -16,6 +16,7 @@ import pytest
 
 from fastcoord.errors import ServerError, ServerNotFound
 from fastcoord.server import LocalServer, find_server_binary
+from fastcoord.server.process import spawn
 from support.cluster.plain_peer import PlainPeer
 from support.processes.status import exists, state
 from support.wait import until
@@ -60,8 +61,10 @@ def start_script() -> Iterator[object]:
         shutil.rmtree(directory, ignore_errors=True)  # a killed process cannot remove it
 
 
-def test_server_picks_port() -> None:
-    with LocalServer() as server:
+@pytest.mark.parametrize("port", [None, 0])
+def test_server_picks_port(port: int | None) -> None:
+    with LocalServer(port=port) as server:
+        assert server.port != 4222  # the default of nats-server
         assert server.url == f"nats://127.0.0.1:{server.port}"
         assert server.varz()["port"] == server.port
         assert server.varz()["connections"] == server.connz()["num_connections"] == 0
@@ -167,9 +170,13 @@ def test_fork_keeps_server_running(start_script) -> None:
     process, pid, directory = start_script(
         "import os\n"
         "child = os.fork()\n"
-        "if child: os.waitpid(child, 0); print(server.is_running, flush=True); sys.stdin.read()"
+        "if child:\n"
+        "    print(os.waitpid(child, 0)[1], server.is_running, flush=True)\n"
+        "    sys.stdin.read()\n"
+        "try: server.restart()\n"
+        "except Exception as error: assert 'fork' in str(error)"
     )
-    assert process.stdout.readline() == "True\n"
+    assert process.stdout.readline() == "0 True\n"
     assert exists(pid)
     assert directory.exists()
 
@@ -230,6 +237,7 @@ def test_invalid_reload_changes_nothing(server: LocalServer) -> None:
         server.reload(extra_config="nonsense: 1")
     assert "unknown field" in str(caught.value)
     assert server.varz()["connections"] == 0
+    server.restart()
 
 
 async def test_lame_duck_notifies_clients() -> None:
@@ -246,7 +254,7 @@ async def test_lame_duck_notifies_clients() -> None:
 
 
 async def test_passwords_allow_any_character() -> None:
-    password = 'pass"\\ $word\tä日{}#;,'
+    password = 'pass"\\ $word\tä日{}#;,' + "".join(map(chr, range(1, 32)))
     with LocalServer(users={"né": password, "b": "x"}) as server:
         async with PlainPeer(server.url, user="né", password=password):
             assert server.connz(auth=1)["connections"][0]["authorized_user"] == "né"
@@ -277,6 +285,11 @@ def test_failed_start_shows_log() -> None:
 def test_used_port_is_named(server: LocalServer) -> None:
     with pytest.raises(ServerError, match=f"{server.port}.*address already in use"):
         LocalServer(port=server.port).start()
+
+
+def test_unusable_command_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="null byte"):
+        spawn(["/bin/true\0"], output=tmp_path / "log", inherited=1)
 
 
 def test_start_timeout_ends_process(tmp_path: Path) -> None:

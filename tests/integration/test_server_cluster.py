@@ -41,6 +41,16 @@ def test_missing_route_is_reported() -> None:
             cluster.wait_for_routes()
 
 
+async def test_second_start_is_refused() -> None:
+    with LocalCluster(2) as cluster:
+        cluster.servers[0].kill()
+        with pytest.raises(ServerError, match="local-2 is running already"):
+            cluster.start()
+        with pytest.raises(ServerError, match="local-2 is running already"):
+            await cluster.start_async()
+        assert cluster.servers[1].is_running
+
+
 def test_failed_cluster_stops_servers() -> None:
     cluster = LocalCluster(2, extra_config="nonsense: 1")
     with pytest.raises(ServerError):

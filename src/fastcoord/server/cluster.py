@@ -60,8 +60,10 @@ class LocalCluster:
 
         With JetStream, also wait until each takes part in the JetStream cluster.
 
-        :raises ServerError: a server does not start, or the cluster is not complete in time.
+        :raises ServerError: a server is running already or does not start, or the cluster is not
+            complete in time.
         """
+        self._refuse_running()
         try:
             with self._reserved_ports():
                 for server in self.servers:
@@ -77,6 +79,7 @@ class LocalCluster:
 
         :raises ServerError: for the same reasons as :meth:`start`.
         """
+        self._refuse_running()
         try:
             with self._reserved_ports():
                 for server in self.servers:
@@ -116,6 +119,14 @@ class LocalCluster:
         """Stop every server."""
         for server in self.servers:
             server.stop()
+
+    def _refuse_running(self) -> None:
+        for server in self.servers:
+            if server.is_running:
+                raise ServerError(
+                    f"{server.settings.name} is running already, with pid {server.pid}: start or"
+                    " restart the other servers one by one"
+                )
 
     def _other_ports(self, index: int) -> list[int]:
         # A server that has never started has no port for routes. It connects to the others itself.

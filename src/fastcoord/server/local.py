@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode, urlsplit
@@ -42,8 +43,8 @@ class LocalServer:
 
     :param binary: the nats-server to start; see :func:`find_server_binary`.
     :param host: the address to listen on.
-    :param port: the port for clients; ``None`` lets the server pick a free one, which it keeps when
-        it is restarted.
+    :param port: the port for clients; ``None`` or 0 lets the server pick a free one, which it keeps
+        when it is restarted.
     :param name: the name of the server; by default the server picks a random one.
     :param users: passwords by user name; if empty, no authentication is needed.
     :param tls: certificates; ``None`` for connections without TLS.
@@ -80,7 +81,7 @@ class LocalServer:
         self.binary = find_server_binary(binary)
         self.settings = ServerSettings(
             host=host,
-            port=port,
+            port=port or None,  # nats-server would use its default port for 0
             name=name,
             users=users or {},
             tls=tls,
@@ -192,7 +193,8 @@ class LocalServer:
         """Start the server and wait until it accepts clients.
 
         :raises ServerError: the server is running already, ends by itself, or is not ready in
-            time. The message ends with the last lines of its log.
+            time, or another process started it and this one is its fork. The message ends with
+            the last lines of the log.
         """
         with self._starting() as is_ready:
             while not is_ready():
@@ -211,6 +213,8 @@ class LocalServer:
     def _starting(self) -> Iterator[Callable[[], bool]]:
         if self.is_running:
             raise ServerError(f"the server is running already, with pid {self.pid}")
+        if self._directory is not None and self._owner != os.getpid():
+            raise ServerError("this process is a fork of the one that started the server")
         deadline = time.monotonic() + self.start_timeout
         try:
             self._launch()
@@ -318,14 +322,24 @@ class LocalServer:
 
         :param users: new passwords by user name; ``None`` keeps the current ones.
         :param extra_config: new extra text; ``None`` keeps the current one.
-        :raises ServerError: the server refuses the configuration.
+        :raises ServerError: the server refuses the configuration, and keeps the current one.
         """
         process = self._running()
-        if users is not None:
-            self.settings.users = users
-        if extra_config is not None:
-            self.settings.extra_config = extra_config
+        current = self.settings
+        self.settings = replace(
+            current,
+            users=current.users if users is None else users,
+            extra_config=current.extra_config if extra_config is None else extra_config,
+        )
         self._write_config()
+        try:
+            self._reload(process)
+        except BaseException:
+            self.settings = current
+            self._write_config()
+            raise
+
+    def _reload(self, process: subprocess.Popen[bytes]) -> None:
         seen = len(self.log)
         process.send_signal(signal.SIGHUP)
         deadline = time.monotonic() + self.start_timeout

@@ -127,7 +127,7 @@ class _Spawner:
             command, output, inherited, started = self._requests.get()
             try:
                 process = _start(command, output, inherited)
-            except OSError as error:
+            except BaseException as error:  # noqa: BLE001 - the caller of run gets it
                 started.set_exception(error)
             else:
                 started.set_result(process)

@@ -1,6 +1,5 @@
 """The settings of a local server, and their form in the configuration of nats-server."""
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -125,9 +124,12 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+_ESCAPES = {code: f"\\x{code:02x}" for code in range(32)} | {ord('"'): '\\"', ord("\\"): "\\\\"}
+
+
 def quote(value: str | os.PathLike[str]) -> str:
-    # nats-server knows the escapes of JSON strings, except \u.
-    return json.dumps(str(value), ensure_ascii=False)
+    """Return a value as a string in the configuration language of nats-server."""
+    return f'"{str(value).translate(_ESCAPES)}"'
 
 
 def _port(port: int | None) -> int:
