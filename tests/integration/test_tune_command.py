@@ -135,6 +135,24 @@ def test_wrong_usage_exits_with_2(words: list[str], said: str, tmp_path: Path) -
     assert "Traceback" not in done.stderr
 
 
+def test_large_events_get_larger_batches(tmp_path: Path, shared_server: LocalServer) -> None:
+    (tmp_path / "node.toml").write_text(
+        node_toml(shared_server, cluster={"protocol": "fastcoord-1"})
+    )
+    words = ("node.toml", "--rate", "20", "--mix", "AppEvent", "--payload", "100000")
+    kept = ("--keep", "capacity.read-buffer")
+    done = tune(*words, *kept, "--seconds", "0.5", "--minutes", "0.1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert '\n[store."nats"]\ncapacity.batch-bytes = "128KB"\n\n' in done.stdout
+    assert "the largest event does not fit into the present value" in done.stdout
+    confirming = state(tmp_path)["runs"][-1]
+    assert confirming["settings"]["capacity.batch-bytes"] == 131_072
+    assert confirming["result"]["received"] == confirming["result"]["sent"] > 0
+    refused = tune(*words, "--keep", "capacity.batch-bytes", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert "an event takes 100,006 bytes, and does not fit into capacity" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("mix", "kinds"),
     [

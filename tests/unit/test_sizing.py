@@ -215,6 +215,7 @@ class Model:
         """So many runs without a stall are slow, because other programs use the machine."""
         self.tried: list[int] = []
         self.bytes: list[int] = []
+        self.batches: list[int] = []
         self.stop_after = 10_000
 
     async def measure(self, load: Load, settings: dict[str, Any]) -> Result:
@@ -223,6 +224,7 @@ class Model:
         messages, size = settings["capacity.subscription"], settings["capacity.subscription-bytes"]
         self.tried.append(messages)
         self.bytes.append(size)
+        self.batches.append(settings["capacity.batch-bytes"])
         held = min(self.needed, messages, size // MESSAGE_BYTES)
         p99 = 2.0
         if not load.stall and self.busy_runs:
@@ -356,6 +358,18 @@ async def test_search_reports_exceeded_memory() -> None:
 async def test_search_comes_closer_to_best(best: int, found: int) -> None:
     advice = await search_on(Model(500, best)).run()
     assert finding(advice, "capacity.batch-bytes").recommended == found
+
+
+@pytest.mark.parametrize(
+    ("largest", "best", "found"), [(100_006, 16_384, 131_072), (10_005, 4_096, 16_384)]
+)
+async def test_search_keeps_largest_event(largest: int, best: int, found: int) -> None:
+    model = Model(500, best)
+    advice = await search_on(model, largest_event=largest).run()
+    batch = finding(advice, "capacity.batch-bytes")
+    assert (batch.recommended, batch.matters) == (found, found > 16_384)
+    assert batch.reason.startswith("the largest event does not fit") is batch.matters
+    assert min(model.batches) >= largest + 3
 
 
 async def test_failing_bytes_are_measured_without_time() -> None:

@@ -215,6 +215,7 @@ def _measure(
             protocol=arguments.protocol,
             subject_prefix=arguments.subject,
             jetstream=arguments.stream,
+            largest_event=load.payload_bytes,
         ) as target:
             note_unused_stream(target.config, arguments.stream)
             protocol = target.config.cluster.protocol

@@ -39,6 +39,7 @@ Exit status: 0 success, 1 the load cannot be carried within the limits, 2 wrong 
 not valid, 130 after Ctrl-C, 143 after SIGTERM.
 """
 
+BATCH_BYTES = "capacity.batch-bytes"
 DEFAULT_STATE = "fastcoord-tune.json"
 
 
@@ -109,7 +110,7 @@ def configure(parser: SentenceParser) -> None:
     )
     how.add_argument(
         "--keep",
-        choices=("capacity.read-buffer", "capacity.batch-bytes"),
+        choices=("capacity.read-buffer", BATCH_BYTES),
         action="append",
         default=[],
         metavar="KEY",
@@ -212,7 +213,9 @@ def _search(arguments: argparse.Namespace, file: str | None, ending: EndingSigna
     from fastcoord.cli.tune_text import advice_lines
     from fastcoord.cli.tuning_run import TuningRun
     from fastcoord.tuning.histograms import check_library
+    from fastcoord.tuning.load import settings_of
     from fastcoord.tuning.report import report_html
+    from fastcoord.tuning.sizing import fits
     from fastcoord.tuning.target import open_target
 
     check_library()
@@ -222,9 +225,15 @@ def _search(arguments: argparse.Namespace, file: str | None, ending: EndingSigna
             protocol=arguments.protocol,
             subject_prefix=arguments.subject,
             jetstream=arguments.stream,
+            largest_event=arguments.payload or 0,
         ) as target:
             note_unused_stream(target.config, arguments.stream)
             workload = _workload(arguments, target.config.cluster.protocol)
+            if BATCH_BYTES in arguments.keep and not fits(workload, settings_of(target.config)):
+                raise WrongUsage(
+                    f"an event takes {workload.largest_event:,} bytes, and does not fit into"
+                    f" {BATCH_BYTES}: leave out --keep {BATCH_BYTES}"
+                )
             if problem := workload.steady(arguments.seconds).unmeasured():
                 raise WrongUsage(problem)
             tuning = TuningRun(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from fastcoord.cli.tables import Table, plain_lines
 from fastcoord.tuning.advice import toml_block
+from fastcoord.tuning.target import DEFAULT_MAX_PAYLOAD, MESSAGE_ALLOWANCE
 from fastcoord.tuning.wording import margin_text, verdict_text, workload_text
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ def advice_lines(workload: Workload, advice: Advice) -> list[str]:
     lines += plain_lines(Table("", tuple(columns[index] for index in used), shown))
     bound = f"at most {advice.memory / MB:,.0f} MB"
     lines += ["", f"Memory of the queues of one node with one subscription: {bound}."]
+    if workload.largest_event + MESSAGE_ALLOWANCE > DEFAULT_MAX_PAYLOAD:
+        size = workload.largest_event + MESSAGE_ALLOWANCE
+        lines.append(f"The server must accept messages of {size:,} bytes (its max_payload).")
     if advice.max_age is not None:
         lines.append(
             "Without cluster.max-age, events that wait longer than the present value are discarded."

@@ -12,9 +12,17 @@ if TYPE_CHECKING:
 
     from fastcoord.tuning.sizing import Sizing
 
-__all__ = ["Advice", "Finding", "arithmetic_advice", "size_text", "toml_block"]
+__all__ = [
+    "TOO_LARGE_EVENT",
+    "Advice",
+    "Finding",
+    "arithmetic_advice",
+    "size_text",
+    "toml_block",
+]
 
 _UNITS = ((1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "KB"))
+TOO_LARGE_EVENT = "the largest event does not fit into the present value"
 SIZES = ("capacity.subscription-bytes", "capacity.batch-bytes")
 
 
@@ -107,6 +115,8 @@ def arithmetic_advice(present: dict[str, Any], sizing: Sizing, store: str) -> Ad
     for key, value in sizing.settings.items():
         matters = value != present[key]
         reason = "the arithmetic needs more" if matters else "the present value suffices"
+        if matters and key == "capacity.batch-bytes":
+            reason = TOO_LARGE_EVENT
         if matters and value < present[key]:
             reason = "smaller, because of the memory limit"
         findings.append(

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fastcoord.tuning.advice import Advice, Finding
+from fastcoord.config._settings import LARGEST_BATCH
+from fastcoord.tuning.advice import TOO_LARGE_EVENT, Advice, Finding
 from fastcoord.tuning.load import NotMeasured
 from fastcoord.tuning.measured import (
     PLANS,
@@ -31,10 +32,13 @@ from fastcoord.tuning.result import Result
 from fastcoord.tuning.sizing import (
     MARGIN,
     SMALLEST,
+    SMALLEST_BATCH_BYTES,
     Sizing,
+    fits,
     keep_memory_limit,
     memory_bound,
     rounded_up,
+    smallest_batch,
     smallest_settings,
 )
 from fastcoord.tuning.sweep import sweep
@@ -50,6 +54,8 @@ if TYPE_CHECKING:
 __all__ = ["SWEPT", "Search", "Stopped"]
 
 SWEPT = ("capacity.read-buffer", "capacity.batch-bytes")
+SMALLEST_READ_BUFFER = 1024
+LARGEST_READ_BUFFER = 1 << 26
 
 
 class Stopped(Exception):
@@ -102,6 +108,9 @@ class Search:
         self._needs: dict[str, int] = {}
         self._smallest: dict[str, int] = {}
         self._settings = dict(present)
+        # A publisher refuses an event that is larger than a batch.
+        if not fits(workload, present):
+            self._settings["capacity.batch-bytes"] = sizing.settings["capacity.batch-bytes"]
         if self.sizing.max_age is not None:
             self._settings["max-age"] = self.sizing.max_age
 
@@ -213,13 +222,15 @@ class Search:
             if key in self._kept:
                 self._keep(key, "not to be varied")
                 continue
-            present = self._present[key]
+            present, begin = self._present[key], self._settings[key]
             measure = functools.partial(self._try, "steady", key)
-            best, others = await sweep(measure, self._has_time, present, base)
+            best, others = await sweep(measure, self._has_time, begin, base, self._range_of(key))
             tried = " and ".join(f"{value:,}" for value in others)
             reason = f"no clear difference with {tried}" if tried else "not tried: no time was left"
-            if best != present:
-                reason = f"{best:,} was clearly better than {present:,}"
+            if best != begin:
+                reason = f"{best:,} was clearly better than {begin:,}"
+            if begin != present:
+                reason = f"{TOO_LARGE_EVENT}; {reason}"
             self._findings[key] = Finding(
                 key=key,
                 present=present,
@@ -228,6 +239,12 @@ class Search:
                 reason=reason,
             )
             self._settings[key] = best
+
+    def _range_of(self, key: str) -> tuple[int, int]:
+        """Return the smallest and the largest value of a setting to try."""
+        if key == "capacity.batch-bytes":
+            return max(SMALLEST_BATCH_BYTES, smallest_batch(self._workload)), LARGEST_BATCH
+        return SMALLEST_READ_BUFFER, LARGEST_READ_BUFFER
 
     def _reduce(self) -> list[str]:
         """Reduce capacities to what the runs have needed until the memory limit is kept.

@@ -20,13 +20,16 @@ __all__ = [
     "DEFAULT_MAX_AGE",
     "MARGIN",
     "SMALLEST",
+    "SMALLEST_BATCH_BYTES",
     "Needs",
     "Sizing",
+    "fits",
     "keep_memory_limit",
     "memory_bound",
     "needs",
     "rounded_up",
     "size_up",
+    "smallest_batch",
     "smallest_settings",
 ]
 
@@ -136,6 +139,11 @@ def smallest_batch(workload: Workload) -> int:
     return 1 << (max(1, workload.largest_event) + MESSAGE_BYTES - 1).bit_length()
 
 
+def fits(workload: Workload, settings: Mapping[str, Any]) -> bool:
+    """Return whether a batch holds the largest event."""
+    return workload.largest_event + MESSAGE_BYTES <= int(settings["capacity.batch-bytes"])
+
+
 def size_up(
     workload: Workload, present: Mapping[str, Any], present_max_age: float = DEFAULT_MAX_AGE
 ) -> Sizing:
@@ -145,7 +153,7 @@ def size_up(
     :param present_max_age: the present ``cluster.max-age`` in seconds.
     """
     settings = dict(present)
-    if workload.largest_event + MESSAGE_BYTES > settings["capacity.batch-bytes"]:
+    if not fits(workload, settings):
         settings["capacity.batch-bytes"] = smallest_batch(workload)
     need = needs(workload, settings["capacity.batch-bytes"])
     for key, value in (

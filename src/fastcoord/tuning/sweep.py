@@ -16,7 +16,6 @@ __all__ = ["Swept", "sweep"]
 FACTORS = (0.25, 4)
 CLOSER_FACTORS = (0.5, 2)
 REPEATS = 2
-SMALLEST_VALUE = 1024
 
 
 class Swept(NamedTuple):
@@ -37,9 +36,11 @@ class _Sweep:
         has_time: Callable[[], bool],
         present: int,
         base: Measured,
+        limits: tuple[int, int],
     ) -> None:
         self._measure = measure
         self._has_time = has_time
+        self._smallest, self._largest = limits
         self.present = present
         self.tried = {present: base}
 
@@ -49,7 +50,7 @@ class _Sweep:
 
     async def try_multiples(self, value: int, factors: Sequence[float]) -> None:
         for factor in factors:
-            multiple = max(SMALLEST_VALUE, int(value * factor))
+            multiple = min(self._largest, max(self._smallest, int(value * factor)))
             if multiple not in self.tried and self._has_time():
                 self.tried[multiple] = await self._measure(multiple, 0)
 
@@ -75,6 +76,7 @@ async def sweep(
     has_time: Callable[[], bool],
     present: int,
     base: Measured,
+    limits: tuple[int, int],
 ) -> Swept:
     """Try a smaller and a larger value, and values around one that is clearly better.
 
@@ -82,8 +84,9 @@ async def sweep(
     :param has_time: whether further values may still be tried.
     :param present: the present value.
     :param base: its run.
+    :param limits: the smallest and the largest value to try.
     """
-    runs = _Sweep(measure, has_time, present, base)
+    runs = _Sweep(measure, has_time, present, base, limits)
     await runs.try_multiples(present, FACTORS)
     best = runs.cheapest
     if best == present or not await runs.is_better_again(best):

@@ -13,9 +13,14 @@ from fastcoord.tuning.load import NotMeasured
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DEFAULT_PREFIX", "Target", "open_target"]
+__all__ = ["DEFAULT_MAX_PAYLOAD", "DEFAULT_PREFIX", "MESSAGE_ALLOWANCE", "Target", "open_target"]
 
 DEFAULT_PREFIX = "fastcoord.bench"
+DEFAULT_MAX_PAYLOAD = 1 << 20
+"""The largest message in bytes that a nats-server accepts by default."""
+
+MESSAGE_ALLOWANCE = 1024
+"""More bytes than a message has besides its largest event."""
 
 
 class Target:
@@ -68,6 +73,7 @@ def open_target(
     protocol: str = "fastcoord-1",
     subject_prefix: str = "",
     jetstream: bool = False,
+    largest_event: int = 0,
 ) -> Iterator[Target]:
     """Use the server of a configuration, or start a bundled one.
 
@@ -75,6 +81,7 @@ def open_target(
     :param protocol: the protocol on the bundled server.
     :param subject_prefix: see :class:`Target`.
     :param jetstream: whether the bundled server has JetStream.
+    :param largest_event: the bytes of an event that the bundled server must accept.
     :raises ConfigError: the configuration has a problem.
     :raises ServerError: the bundled server cannot be started.
     """
@@ -83,7 +90,10 @@ def open_target(
         return
     from fastcoord.server import LocalServer
 
-    with LocalServer(jetstream=jetstream) as server:
+    max_payload = 1 << (largest_event + MESSAGE_ALLOWANCE).bit_length()
+    with LocalServer(
+        jetstream=jetstream, max_payload=max_payload if max_payload > DEFAULT_MAX_PAYLOAD else None
+    ) as server:
         text = (
             f'[store."nats"]\ntype = "nats"\naddress = ["{server.url}"]\n'
             f'[cluster]\ncoordinator = "nats"\nprotocol = "{protocol}"\n'
