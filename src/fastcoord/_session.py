@@ -529,6 +529,8 @@ class Session:
         self.state.end(reason)
         self.sender.end()
         self._presence.end(reason)
+        if self._stream is not None:
+            self._stream.end(reason)
         self._subscriptions.end(reason if isinstance(reason, ConnectionLost) else None)
         self._liveness.stop()
         self._hold.cancel()

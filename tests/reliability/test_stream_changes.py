@@ -226,6 +226,21 @@ def first(events: list[Numbered], sender: int) -> int:
     return min((number for each, number in events if each == sender), default=0)
 
 
+async def test_lower_message_limit_splits_batches(jetstream_server: LocalServer) -> None:
+    async with (
+        stream_crowd(jetstream_server, size=2) as crowd,
+        administrator([jetstream_server]) as jetstream,
+    ):
+        sender = crowd.nodes[0]
+        await crowd.publish(sender, 3)
+        await crowd.settled()
+        settings = (await jetstream.stream_info(STREAM)).config
+        settings.max_msg_size = 700
+        await jetstream.update_stream(settings)
+        await crowd.publish(sender, 500)
+        await crowd.check()
+
+
 async def test_full_disk_delays_events() -> None:
     with LocalServer(jetstream=True, max_file_storage=1 << 20) as server:
         async with stream_crowd(server) as crowd, administrator([server]) as jetstream:

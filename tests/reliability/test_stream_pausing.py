@@ -91,6 +91,25 @@ async def test_subscription_after_pause_misses_nothing(jetstream_server: LocalSe
                 assert not any(other.stats().missed.values())
 
 
+async def test_subscription_after_pause_follows_new_stream(jetstream_server: LocalServer) -> None:
+    async with (
+        two_nodes(jetstream_server) as (publisher, other),
+        administrator([jetstream_server]) as jetstream,
+    ):
+        # The last own batch has a larger sequence than the next stream will have for long.
+        await burst(publisher)
+        await become(jetstream_server, 0)
+        await jetstream.delete_stream(STREAM)
+        await make_stream([jetstream_server])
+        await until(lambda: publisher.stats().stream.sequence == 0)
+        async with publisher.subscribe() as events:
+            expected = [numbered(2, number) for number in range(3)]
+            for event in expected:
+                await other.publish(event)
+                await other.flush()
+            assert [await asyncio.wait_for(anext(events), 10) for _ in expected] == expected
+
+
 async def test_own_events_of_the_past_are_not_delivered(jetstream_server: LocalServer) -> None:
     async with two_nodes(jetstream_server) as (publisher, _):
         await burst(publisher)

@@ -146,6 +146,9 @@ def test_old_numbers_are_ignored() -> None:
         (b"[1]", b""),
         (b"\xff\xfe", b""),
         (b'{"stream":"AGORA","seq":5', b""),
+        (b'{"stream":"S","seq":1e400}', b""),
+        (b'{"stream":"S","seq":%d}' % (1 << 64), b""),
+        pytest.param(b"[" * 100_000, b"", id="nested"),
     ],
 )
 def test_unusable_acknowledgement_is_an_error(body: bytes, header: bytes) -> None:

@@ -4,111 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from typing import Any
 
 import pytest
 
-from fastcoord import DecodeError, Event, Missed, StateChange, decode_batch, encode_batch
-from fastcoord.nats.frames import compose
-from fastcoord.nats.parser import Parser
-from fastcoord.receiving.ring import Ring
+from fastcoord import Missed, StateChange, encode_batch
 from fastcoord.streaming.feed import Feed
-from fastcoord.streaming.stream_receiver import StreamReceiver
-from fastcoord.wire.sealed_batch import SealedBatch
-
-SUBJECT = b"stwt.agora"
-PROTOCOL = "stalwart-0.16"
-PLACE = 1
-"""The index of the protocol in ``PROTOCOLS``."""
-OWN = 1
-PEER = 2
-RUN = 77
-
-
-class Owner:
-    """Record the callbacks of a feed."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[Any, ...]] = []
-
-    def missed(self, feed: Feed, missed: Missed) -> None:
-        feed.notify(missed)
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *values: self.calls.append(
-            (name, *(each for each in values if not isinstance(each, Feed)))
-        )
-
-
-class Reading:
-    """One feed behind a parser, and what reaches its ring."""
-
-    def __init__(self, *, deliver_own: bool = False, live: Feed | None = None) -> None:
-        self.receiver = StreamReceiver(
-            node_id=OWN,
-            incarnation=5,
-            protocol=PROTOCOL,
-            deliver_own=deliver_own,
-            rules=None,
-            on_request=print,
-        )
-        self.owner = Owner()
-        self.ring = Ring(10_000, 1 << 24)
-        self.feed = Feed(self.receiver, self.owner, SUBJECT, ring=self.ring, live=live)
-        self.receiver.live = self.feed
-        self.parser = Parser(self.receiver, lambda line: None, read_size=1 << 16)
-        self.sequence = 0
-        self.number = 0
-        self.begin()
-
-    def begin(self) -> None:
-        self.feed.begin(9, 0.0)
-        self.number = 0
-
-    def store(
-        self,
-        offset: int,
-        count: int = 1,
-        *,
-        node_id: int = PEER,
-        run: int = RUN,
-        discarded: int = 0,
-        protocol: int = PLACE,
-    ) -> None:
-        """Receive the next message of the stream, with a batch."""
-        events = [StateChange(node_id, offset + each, types=1) for each in range(count)]
-        payload = encode_batch(events, node_id=node_id, protocol=PROTOCOL)
-        batch = SealedBatch(payload, offset, count)
-        frame = compose(SUBJECT, protocol, run, discarded, [batch])
-        line, rest = frame.split(b"\r\n", 1)
-        sizes = line.split()[-2:]
-        self.message(b" ".join(sizes), rest, verb=b"HMSG")
-
-    def message(self, sizes: bytes, rest: bytes, *, verb: bytes, subject: bytes = SUBJECT) -> None:
-        self.sequence += 1
-        self.number += 1
-        reply = b"$JS.ACK.AGORA.c.1.%d.%d.0.0" % (self.sequence, self.number)
-        self.parser.feed_bytes(b" ".join([verb, subject, b"9", reply, sizes]) + b"\r\n" + rest)
-
-    def taken(self) -> list[int | Missed]:
-        """Return the numbers of the events in the ring, and the notices between them."""
-        found: list[int | Missed] = []
-        while (item := self.ring.take_next()) is not None:
-            if isinstance(item, Missed):
-                found.append(item)
-                continue
-            payload, start, count, node_id, _ = item
-            prefix = encode_batch([], node_id=node_id, protocol=PROTOCOL)
-            try:
-                events: list[Event] = list(
-                    decode_batch(prefix + payload[start:], protocol=PROTOCOL)
-                )
-            except DecodeError as error:
-                events = list(error.decoded)
-            for event in events[:count]:
-                assert isinstance(event, StateChange)
-                found.append(event.change_id)
-        return found
+from support.receiving.stream_reading import OWN, PEER, PLACE, PROTOCOL, RUN, SUBJECT, Reading
 
 
 def test_batches_in_order_are_delivered() -> None:
@@ -160,6 +61,81 @@ def test_gap_of_stream_is_reported() -> None:
     reading.store(9)
     assert reading.taken() == [0, Missed(None, None, "retention", 4), 9]
     assert reading.feed.missed_messages == 4
+
+
+def test_next_consumer_proves_last_message() -> None:
+    reading = Reading()
+    for reading.stored_at in (100, 200):
+        reading.store(reading.sequence)
+    reading.sequence = 1
+    reading.begin()
+    reading.store(1)
+    reading.store(2)
+    assert reading.taken() == [0, 1, 2]
+    assert reading.feed.received == 3
+
+
+def test_other_message_under_last_sequence_is_reported() -> None:
+    reading = Reading()
+    for reading.stored_at in (100, 200):
+        reading.store(reading.sequence)
+    # The stream has lost its end and stored other messages since.
+    reading.sequence = 1
+    reading.stored_at = 300
+    reading.begin()
+    reading.store(7)
+    reading.store(8)
+    assert reading.taken() == [0, 1, Missed(None, None, "retention", None), 7, 8]
+
+
+def test_interrupted_report_of_gap_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading = Reading()
+    reading.store(0)
+    reading.sequence += 4
+
+    def interrupt(*values: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reading.owner, "missed", interrupt, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        reading.store(9)
+    assert reading.feed.sequence == 1
+    monkeypatch.undo()
+    reading.sequence -= 1
+    reading.begin()
+    reading.store(9)
+    assert reading.taken() == [0, Missed(None, None, "retention", 4), 9]
+
+
+def live_at(sequence: int) -> Feed:
+    live = Reading().feed
+    live.sequence = sequence
+    return live
+
+
+def test_replay_reports_gap_up_to_live_feed() -> None:
+    reading = Reading(live=live_at(6))
+    reading.store(0)
+    # The stream drops messages 2 to 6, and the replay receives the next one before the live feed.
+    reading.sequence = 6
+    reading.store(6)
+    assert reading.taken() == [0, Missed(None, None, "retention", 5)]
+    assert reading.owner.calls == [("caught_up",)]
+
+
+def test_replay_ahead_of_live_feed_goes_on() -> None:
+    live = live_at(3)
+    reading = Reading(live=live)
+    for offset in range(2):
+        reading.store(offset)
+    # The stream was made anew, and the live feed begins at its first message again.
+    live.sequence = 0
+    reading.store(2)
+    assert reading.owner.calls == []
+    live.sequence = 3
+    reading.store(3)
+    assert reading.taken() == [0, 1, 2]
+    assert reading.owner.calls == [("caught_up",)]
 
 
 def test_new_run_reports_batches_ahead_of_old_one() -> None:

@@ -144,8 +144,8 @@ cdef class Acknowledgements:
         try:
             answer = json.loads(text)
             sequence = int(answer["seq"])
-            is_error = "error" in answer or sequence <= 0
-        except (ValueError, KeyError, TypeError):
+            is_error = "error" in answer or not 0 < sequence < 1 << 63
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             is_error = True
         if is_error:
             if self.error is None:

@@ -20,6 +20,7 @@ cdef enum:
 cdef struct Delivery:
     uint64_t sequence      # of the message in the stream
     uint64_t number        # of the delivery by this consumer, counted from 1
+    uint64_t stored_at     # when the stream has stored the message, in nanoseconds since 1970
     uint64_t pending       # messages of the stream behind this one
 
 
@@ -53,5 +54,7 @@ cdef inline bint read_delivery(
         return False
     position = read_decimal(position + 1, end, &delivery.number)
     if position == NULL or position >= end or position[0] != c'.':
+        return False
+    if read_decimal(starts[first + 2], end, &delivery.stored_at) == NULL:
         return False
     return read_decimal(starts[first + 3], end, &delivery.pending) != NULL

@@ -15,6 +15,7 @@ cdef class Feed:
     cdef readonly Runs runs
     cdef readonly uint64_t sid         # of the present consumer; 0 without a consumer
     cdef public uint64_t sequence      # stream sequence of the last message that was processed
+    cdef readonly uint64_t stored_at   # when that message was stored, in ns since 1970; or 0
     cdef public bint is_unplaced       # whether `sequence` is unknown until the next message
     cdef readonly bint has_advanced    # whether messages were passed over because no ring was fed
     cdef readonly uint64_t number      # of the last delivery of the present consumer

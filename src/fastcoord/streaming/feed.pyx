@@ -2,8 +2,10 @@
 """Put the messages of a stream into rings, in the order of the stream.
 
 A feed receives the messages of one consumer of the stream. The consumer may be made anew at any
-time: the next one begins behind the last message that was processed. ``Runs`` has the rules that
-select the batches to deliver.
+time: the next one begins behind the last message that was processed, or with this message. It then
+proves that the stream still has the message: a stream that was restored from a backup, or that has
+lost its end, may have stored others under the same sequences. ``Runs`` has the rules that select
+the batches to deliver.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -36,6 +38,8 @@ cdef class Feed:
     :param live: the feed that this one joins when it has caught up with it.
 
     :ivar sequence: the stream sequence of the last message that was processed.
+    :ivar stored_at: when the stream has stored this message, in nanoseconds since 1970; 0 if that
+        is unknown.
     :ivar number: the number of the last delivery of the present consumer.
     :ivar pending: how many messages of the stream were behind the last one when it was sent.
     :ivar demand: how many messages were requested and have not arrived.
@@ -55,7 +59,7 @@ cdef class Feed:
     # ---------------------------------------------------------------------- consumers
 
     def begin(self, sid, now):
-        """Receive from a new consumer, which begins behind ``sequence``.
+        """Receive from a new consumer, which begins with the message ``sequence`` or behind it.
 
         :param sid: the subscription id of its messages.
         """
@@ -80,12 +84,14 @@ cdef class Feed:
 
         :param messages: how many messages are missing; ``None`` if that is unknown.
         """
-        self.sequence = sequence
         self.runs.loosen()
         self.latest = None
+        # If this raises an exception, the messages are found missing once more.
+        self.owner.missed(self, Missed(None, None, "retention", messages))
+        self.sequence = sequence
+        self.stored_at = 0
         if messages is not None:
             self.missed_messages += messages
-        self.owner.missed(self, Missed(None, None, "retention", messages))
 
     def advance(self, uint64_t sequence):
         """Continue behind another message of the stream. Call this only if no ring is fed.
@@ -94,6 +100,7 @@ cdef class Feed:
         """
         if sequence != self.sequence:
             self.sequence = sequence
+            self.stored_at = 0
             self.runs.forget()
             self.latest = None
             self.has_advanced = True
@@ -121,6 +128,7 @@ cdef class Feed:
     ) except -1:
         """Process one message of the present consumer. All pointers are valid during the call."""
         cdef Delivery delivery
+        cdef bint is_begun = False
         self.last_at = self.receiver.now
         if not read_delivery(reply, reply_size, &delivery):
             if (
@@ -140,23 +148,40 @@ cdef class Feed:
         if self.is_unplaced:
             self.is_unplaced = False
             self.sequence = delivery.sequence - 1
-        if self.live is not None and delivery.sequence > self.live.sequence:
+        # A replay is ahead of the live feed if the stream was made anew, and joins it later.
+        if self.live is not None and delivery.sequence > self.live.sequence >= self.sequence:
+            if self.live.sequence > self.sequence:
+                # The live feed will not report that the stream has dropped these messages.
+                self.skip_to(self.live.sequence, self.live.sequence - self.sequence)
             self.stop()
             self.owner.caught_up(self)
             return 0
         try:
+            if (
+                delivery.sequence == self.sequence
+                and self.stored_at
+                and delivery.stored_at != self.stored_at
+            ):
+                # Another message has the sequence of the last one that was processed. So the stream
+                # has lost that one, and perhaps others before it.
+                self.skip_to(delivery.sequence - 1, None)
             if delivery.sequence > self.sequence + 1:
                 # The deliveries are complete, so the stream itself has no messages in between.
                 self.skip_to(delivery.sequence - 1, delivery.sequence - 1 - self.sequence)
-            if subject_size == PyBytes_GET_SIZE(self.subject) and (
-                memcmp(subject, PyBytes_AS_STRING(self.subject), subject_size) == 0
-            ):
+            if delivery.sequence > self.sequence:
+                is_begun = True
                 self.sequence = delivery.sequence
-                self.process(header, payload, size)
-            self.sequence = delivery.sequence
+                if subject_size == PyBytes_GET_SIZE(self.subject) and (
+                    memcmp(subject, PyBytes_AS_STRING(self.subject), subject_size) == 0
+                ):
+                    self.process(header, payload, size)
+            if self.sequence == delivery.sequence:
+                self.stored_at = delivery.stored_at
         except:
             # The next consumer begins with this message again.
-            self.sequence = delivery.sequence - 1
+            if is_begun:
+                self.sequence = delivery.sequence - 1
+                self.stored_at = 0
             self.stop()
             self.owner.broken(self, "processing a message was interrupted")
             raise

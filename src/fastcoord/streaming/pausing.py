@@ -45,9 +45,12 @@ class Pausing:
         self._ends: dict[tuple[int, int], tuple[int, int | None]] = {}
         """For each run of a peer: an offset, and the end of the stream after that was stored."""
 
-    def tick(self, now: float) -> None:
-        """Ask for the end of the stream when a heartbeat is over. Call this periodically."""
-        if self._live.is_paused and now - self._asked_at >= self._source.heartbeat:
+    def tick(self, now: float, *, is_refused: bool) -> None:
+        """Ask for the state of the stream when a heartbeat is over. Call this periodically.
+
+        :param is_refused: whether the stream accepts no batches: its settings may have changed.
+        """
+        if (self._live.is_paused or is_refused) and now - self._asked_at >= self._source.heartbeat:
             self._ask()
 
     def _ask(self) -> None:

@@ -7,6 +7,7 @@ import logging
 import random
 import re
 import secrets
+from asyncio import FIRST_COMPLETED
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from fastcoord.events import Missed
     from fastcoord.nats.connection import Connection
     from fastcoord.nats.stream_info import StreamInfo
+    from fastcoord.streaming.place import Place
     from fastcoord.streaming.source import StreamSource
 
 __all__ = ["ConsumerOwner", "PullConsumer"]
@@ -34,9 +36,6 @@ INACTIVE_LIMIT = 30.0
 HEARTBEATS_UNTIL_LOST = 3
 SHORTEST_WAIT = 0.05
 LONGEST_WAIT = 4.0
-ROLLED_BACK_AFTER = 5
-"""After this many answers in a row, a stream that ends before what was received has lost its end. A
-new leader may need a moment until it has the whole stream."""
 
 NANOSECONDS = 1_000_000_000
 STATUS = re.compile(rb"NATS/1\.0 +(\d{3}) *([^\r\n]*)")
@@ -96,27 +95,21 @@ class PullConsumer:
     def __init__(self, source: StreamSource, owner: ConsumerOwner) -> None:
         self.feed: Feed
         """The feed; its owner is this object."""
+        self.place: Place
+        """The place of the feed in the stream."""
         self.is_open = False
         """Whether the server has the consumer, as far as is known."""
-        self.has_started = False
-        """Whether the place in the stream is known."""
         self.is_paused = False
         """Whether the server has no consumer because no ring is fed."""
         self.made = 0
         """How often a consumer was made on the server."""
-        self.start_time: str | None = None
-        """The time of the first message, if the place in the stream is not known yet."""
-        self.wants_end = False
-        """Whether the first consumer begins behind the last message of the stream."""
         self._source = source
         self._owner = owner
         self._loop = asyncio.get_running_loop()
-        self._created = ""
         self._ended = asyncio.Event()
         self._reason: Exception | str = ""
         self._is_resumed = False
         self._failures = 0
-        self._rolled_back = 0
         self._name = ""
         self._reply = self._api = ""
         self._blocked: asyncio.TimerHandle | None = None
@@ -176,7 +169,7 @@ class PullConsumer:
         self._ended.clear()
         info = await jetstream.stream_info(self._source.stream)
         self._source.observe(info)
-        self._place(info)
+        start = self.place.compare(info)
         feed = self.feed
         sid = self._source.next_sid()
         self._name = f"fastcoord-{secrets.token_hex(6)}"
@@ -187,14 +180,8 @@ class PullConsumer:
             "mem_storage": True,
             "num_replicas": 1,
             "inactive_threshold": int(INACTIVE_LIMIT * NANOSECONDS),
+            **start,
         }
-        if self.start_time is not None:
-            settings |= {"deliver_policy": "by_start_time", "opt_start_time": self.start_time}
-        else:
-            settings |= {
-                "deliver_policy": "by_start_sequence",
-                "opt_start_seq": feed.sequence + 1,
-            }
         connection.receive(self._reply, sid)
         feed.begin(sid, self._loop.time())
         self.registered(sid)
@@ -205,11 +192,11 @@ class PullConsumer:
         self.made += 1
         self._opened_at = self._loop.time()
         if feed.sid != sid:
+            if self._source.connection is not connection:
+                raise ConnectionLost("the connection was lost")
             raise StreamError("the consumer was lost while it was made")
-        if self.start_time is not None and not made.num_pending:
-            feed.sequence = info.state.last_seq
-            feed.is_unplaced = False
-            self.start_time = None
+        if not made.num_pending:
+            self.place.reach_end(info)
         self.is_open = True
         self._owner.receiving(self)
         if feed.sid == sid:
@@ -219,6 +206,8 @@ class PullConsumer:
 
     async def _prove_right(self, connection: Connection) -> None:
         """Wait until the server has processed the first request for messages.
+
+        It waits no longer if the consumer is lost meanwhile.
 
         :raises PermissionDenied: the server does not permit this user to send it.
         """
@@ -230,7 +219,11 @@ class PullConsumer:
                 processed.set_result(connection.take_refusal(right.subject))
 
         connection.ping(answered)
-        await asyncio.wait({processed}, timeout=EXPIRY)
+        ended: asyncio.Task[bool] = self._loop.create_task(self._ended.wait())
+        try:
+            await asyncio.wait({processed, ended}, timeout=EXPIRY, return_when=FIRST_COMPLETED)
+        finally:
+            ended.cancel()
         if processed.done() and processed.result():
             raise right.denied()
 
@@ -239,35 +232,6 @@ class PullConsumer:
 
     def registered(self, sid: int) -> None:
         """Note the subscription id of the next messages."""
-
-    def _place(self, info: StreamInfo) -> None:
-        """Compare the place of the feed with what the stream has."""
-        feed, state = self.feed, info.state
-        first = max(1, state.first_seq)
-        if self.start_time is not None:
-            self.has_started = True
-            self._created = info.created
-            feed.is_unplaced = True
-            return
-        if feed.is_unplaced:
-            feed.is_unplaced = False
-        if not self.has_started and self.wants_end:
-            feed.sequence = state.last_seq
-        elif self._created and self._created != info.created:
-            feed.skip_to(first - 1, None)
-        elif feed.sequence > state.last_seq:
-            self._rolled_back += 1
-            if self.has_started and self._rolled_back < ROLLED_BACK_AFTER:
-                raise StreamError(
-                    f"the stream ends at sequence {state.last_seq}, and {feed.sequence} was"
-                    " received before: it may have lost messages"
-                )
-            feed.skip_to(state.last_seq if self.has_started else first - 1, None)
-        elif first > feed.sequence + 1:
-            feed.skip_to(first - 1, first - 1 - feed.sequence)
-        self._rolled_back = 0
-        self._created = info.created
-        self.has_started = True
 
     def stop(self) -> None:
         """Ignore the present consumer, and let the server remove it."""
@@ -305,9 +269,7 @@ class PullConsumer:
 
     def advance(self, info: StreamInfo) -> None:
         """Continue behind the end of the stream when the pause is over."""
-        self.feed.advance(info.state.last_seq)
-        self._created = info.created
-        self._rolled_back = 0
+        self.place.advance(info)
 
     def interrupt(self, reason: Exception | str) -> None:
         """End the present consumer; ``run`` makes another one."""

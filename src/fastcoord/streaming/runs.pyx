@@ -120,6 +120,17 @@ cdef class Runs:
         run.ahead_end = 0
         return missing
 
+    def ahead_of(self, node_id):
+        """Return which batches of the present run of a node were dropped as ahead.
+
+        :return: the incarnation, the expected offset, and the end of the furthest of these batches;
+            ``None`` if there are none.
+        """
+        cdef Run run = self.current.get(node_id)
+        if run is None or run.ahead_end <= run.expected:
+            return None
+        return (run.incarnation, run.expected, run.ahead_end)
+
     cdef int judge(
         self, Run run, uint64_t offset, uint32_t count, uint64_t discarded, Judgement* judgement
     ) except -1:

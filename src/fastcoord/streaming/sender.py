@@ -280,8 +280,17 @@ class StreamSender(Sender):
 
         :return: how many events were discarded because they are larger.
         """
+        is_smaller = max_message < self.max_message
         self.max_message = max_message
-        return 0 if self._connection is None else self.limit_batches(self._connection.max_payload)
+        if self._connection is None:
+            return 0
+        if is_smaller:
+            # Only batches that are not under way can be split.
+            self._go_back()
+        discarded = self.limit_batches(self._connection.max_payload)
+        if is_smaller:
+            self._flush()
+        return discarded
 
     # ---------------------------------------------------------------------- flushing
 
@@ -337,7 +346,7 @@ def describe_error(answer: bytes) -> str:
         return "no stream stores the subject, or the stream has no leader"
     try:
         failure = msgspec.json.decode(answer, type=ApiAnswer).error
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         failure = None
     if failure is None:
         return "an acknowledgement cannot be read"

@@ -6,7 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from fastcoord.errors import ConnectionLost, RequestTimeout, StreamError
+from fastcoord._deadline import within
+from fastcoord.errors import ConnectionLost, ConnectTimeout, RequestTimeout, StreamError
 from fastcoord.events import Missed
 from fastcoord.nats.jetstream import JetStream
 from fastcoord.receiving.runs import U64_MAX
@@ -14,9 +15,12 @@ from fastcoord.stats import StreamStats
 from fastcoord.streaming.acknowledgements import Acknowledgements
 from fastcoord.streaming.feed import Feed
 from fastcoord.streaming.pausing import Pausing
+from fastcoord.streaming.place import Place
 from fastcoord.streaming.pull_consumer import PullConsumer
+from fastcoord.streaming.replays import Replays
 from fastcoord.streaming.settings import stream_problems
-from fastcoord.streaming.start import Start
+from fastcoord.streaming.stuck_rings import StuckRings
+from fastcoord.streaming.waiting_runs import WaitingRuns
 
 if TYPE_CHECKING:
     from fastcoord.config import Config
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from fastcoord.nats.stream_info import StreamInfo
     from fastcoord.receiving.ring import Ring
     from fastcoord.streaming.sender import StreamSender
+    from fastcoord.streaming.start import Start
     from fastcoord.streaming.stream_receiver import StreamReceiver
 
 __all__ = ["ACKNOWLEDGEMENTS_SID", "StreamSession", "StreamWatcher"]
@@ -39,10 +44,6 @@ MAX_DEMAND_BYTES = 8 * 1024 * 1024
 """The most bytes of one request; a server disconnects a client that reads too slowly."""
 ANSWER_LIMIT = 1.0
 """Seconds after which a request is repeated once the node has started."""
-ENDED_AFTER = 30.0
-"""Seconds after which a peer that is down is expected to store nothing again."""
-STUCK_AFTER = 5.0
-"""Seconds after which the feed no longer waits for a program that takes nothing."""
 
 logger = logging.getLogger("fastcoord")
 
@@ -86,28 +87,27 @@ class StreamSession:
         self._loop = asyncio.get_running_loop()
         self._next_sid = ACKNOWLEDGEMENTS_SID + 1
         self._connected = asyncio.Event()
-        self._subject = config.cluster.subject.encode()
-        self._live = self._consumer(None)
-        self._live.wants_end = True
+        subject = config.cluster.subject.encode()
+        self._live = PullConsumer(self, self)
+        self._live.feed = Feed(receiver, self._live, subject)
+        self._live.place = Place(self._live.feed, at_end=True)
         self._pausing = Pausing(self, self, self._live)
         self.received_by = self._pausing.received_by
-        self._replays: dict[PullConsumer, asyncio.Task[None]] = {}
+        self._replays = Replays(self, self, receiver, self._live, subject)
+        self._stuck = StuckRings()
+        self._waiting = WaitingRuns(self._live.feed.runs, receiver.peers)
         self._task: asyncio.Task[None] | None = None
-        self._taken: dict[int, tuple[int, float]] = {}
-        self._down_since: dict[int, float] = {}
         self._end_seen = 0
+        self._created = ""
+        self._old_sequence = 0
+        """The sequence of the last own batch in a stream that was deleted since."""
+        self._ended: Exception | None = None
         self.trouble: str | None = None
         """Why nothing is received from the stream now, or ``None``."""
         acknowledgements: Acknowledgements = sender.acknowledgements
         receiver.acknowledgements_sid = ACKNOWLEDGEMENTS_SID
         receiver.acknowledgements = acknowledgements
         receiver.live = self._live.feed
-
-    def _consumer(self, ring: Ring | None) -> PullConsumer:
-        consumer = PullConsumer(self, self) if ring is None else Replay(self, self, self._receiver)
-        live = None if ring is None else self._live.feed
-        consumer.feed = Feed(self._receiver, consumer, self._subject, ring=ring, live=live)
-        return consumer
 
     # ------------------------------------------------------------------- connections
 
@@ -117,19 +117,22 @@ class StreamSession:
         :raises StreamError: the stream does not exist or cannot be used.
         :raises PermissionDenied: a right is missing.
         :raises RequestTimeout: the stream does not answer within ``timeout.request``.
+        :raises ConnectTimeout: the connection was lost, and there was no other one in this time.
+        :raises ConnectionLost: the connection was lost, and reconnecting was given up.
         """
         timeout = self._config.nats.timeout.request
         deadline = self._loop.time() + timeout
         limit = self._answer_limit
         while True:
-            jetstream = self.jetstream
-            if jetstream is None:
-                raise ConnectionLost("the connection was lost")
+            jetstream = await self._connected_before(deadline)
             # A request to a leader that has just changed is lost, and a busy one answers late.
             jetstream.timeout = max(0.0, min(limit, deadline - self._loop.time()))
             try:
                 await self._begin(jetstream)
                 break
+            except ConnectionLost:
+                self._live.stop()
+                continue
             except RequestTimeout as error:
                 self._live.stop()
                 if self._loop.time() >= deadline:
@@ -143,6 +146,23 @@ class StreamSession:
         self._task = self._loop.create_task(
             self._live.run(is_open=True), name=f"fastcoord {self.name} stream"
         )
+
+    async def _connected_before(self, deadline: float) -> JetStream:
+        """Wait for a connection.
+
+        :param deadline: a time on the event loop's clock.
+        """
+        while self.jetstream is None:
+            if self._ended is not None:
+                raise self._ended
+            try:
+                await within(self.wait_connected(), max(0.0, deadline - self._loop.time()))
+            except TimeoutError:
+                raise ConnectTimeout(
+                    "the connection was lost while the node joined, and there was no other one"
+                    " within timeout.request"
+                ) from None
+        return self.jetstream
 
     async def _begin(self, jetstream: JetStream) -> None:
         """Check the stream, and make the consumer."""
@@ -199,6 +219,10 @@ class StreamSession:
 
     def observe(self, info: StreamInfo) -> None:
         self._end_seen = info.state.last_seq
+        if self._created != info.created:
+            if self._created:
+                self._old_sequence = self._sender.acknowledgements.sequence
+            self._created = info.created
         largest = info.config.max_msg_size
         discarded = self._sender.limit_messages(largest if largest > 0 else 1 << 30)
         if discarded:
@@ -214,7 +238,8 @@ class StreamSession:
 
     def subscribed(self) -> None:
         """Receive new events, because a subscription needs them."""
-        self._live.resume(self._sender.acknowledgements.sequence)
+        sequence = self._sender.acknowledgements.sequence
+        self._live.resume(0 if sequence == self._old_sequence else sequence)
 
     def is_read(self, consumer: PullConsumer) -> bool:
         if consumer is not self._live:
@@ -228,38 +253,18 @@ class StreamSession:
         :param ring: the ring of a subscription, to which the receiver feeds nothing.
         :param start: where to begin.
         """
-        consumer = self._consumer(ring)
-        if start.sequence is not None:
-            consumer.feed.sequence = start.sequence
-        consumer.start_time = start.time
-        self._replays[consumer] = self._loop.create_task(
-            consumer.run(), name=f"fastcoord {self.name} replay"
-        )
-
-    def end_replay(self, ring: Ring) -> None:
-        """Stop feeding a ring whose subscription has ended."""
-        for consumer, task in list(self._replays.items()):
-            if consumer.feed.ring is ring:
-                del self._replays[consumer]
-                task.cancel()
+        self._replays.begin(ring, start, self.name)
 
     def caught_up(self, consumer: PullConsumer) -> None:
-        ring = consumer.feed.ring
-        task = self._replays.pop(consumer, None)
-        if ring is not None and task is not None:
-            # From the next message on, the live feed feeds the ring as well.
-            self._receiver.add_ring(ring)
-            task.cancel()
+        self._replays.caught_up(consumer)
 
     def receiving(self, consumer: PullConsumer) -> None:
-        feed = consumer.feed
         if consumer is self._live:
             if self.trouble is not None:
                 self.trouble = None
                 logger.warning("%s: receiving from stream %s again", self.name, self.stream)
-        elif not feed.is_unplaced and feed.sequence >= self._live.feed.sequence:
-            feed.stop()
-            self.caught_up(consumer)
+        else:
+            self._replays.opened(consumer)
 
     def in_trouble(self, consumer: PullConsumer, reason: Exception | str) -> None:
         if consumer is not self._live or self.connection is None:
@@ -298,41 +303,19 @@ class StreamSession:
 
     def tick(self, now: float) -> None:
         """Detect lost consumers and programs that take nothing. Call this periodically."""
+        self._replays.tick()
         for consumer in self._consumers():
-            ring = consumer.feed.ring
-            if ring is not None and ring.is_closed:
-                self.end_replay(ring)
-            else:
-                consumer.tick(now)
-        rings = [*self._receiver.rings, *(each.feed.ring for each in self._replays)]
-        taken: dict[int, tuple[int, float]] = {}
-        for ring in rings:
-            if ring is None:
-                continue
-            count = ring.arrived - ring.buffered - ring.missed
-            before = self._taken.get(id(ring))
-            if before is None or before[0] != count or not ring.buffered_messages:
-                before = (count, now)
-            taken[id(ring)] = before
-            ring.is_stuck = now - before[1] > STUCK_AFTER
-        self._taken = taken
-        self._pausing.tick(now)
-        self._end_runs(now)
+            consumer.tick(now)
+        self._stuck.tick([*self._receiver.rings, *(each.feed.ring for each in self._replays)], now)
+        self._pausing.tick(now, is_refused=self._sender.trouble is not None)
+        for missed in self._waiting.tick(now):
+            self._live.missed(self._live.feed, missed)
 
-    def _end_runs(self, now: float) -> None:
-        """Report what a peer has not stored in its place before it went down for good."""
-        feed = self._live.feed
-        down: dict[int, float] = {}
-        for node_id in list(feed.runs.waiting):
-            peer = self._receiver.peers.get(node_id)
-            if peer is not None and peer.history is not None and peer.history.is_up:
-                continue
-            since = self._down_since.get(node_id, now)
-            if now - since < ENDED_AFTER:
-                down[node_id] = since
-            elif missing := feed.runs.expire(node_id):
-                self._live.missed(feed, Missed(node_id, missing, "gap"))
-        self._down_since = down
+    def end(self, reason: Exception) -> None:
+        """Raise ``reason`` in ``start``."""
+        self._ended = reason
+        if self._task is None:
+            self._connected.set()
 
     @property
     def is_caught_up(self) -> bool:
@@ -373,35 +356,12 @@ class StreamSession:
 
     async def close(self) -> None:
         """Stop receiving."""
-        tasks = [*self._replays.values(), *([self._task] if self._task is not None else [])]
-        self._replays.clear()
+        tasks = self._replays.close()
+        if self._task is not None:
+            self._task.cancel()
+            tasks.append(self._task)
         await self._pausing.close()
-        for task in tasks:
-            task.cancel()
         if tasks:
             await asyncio.wait(tasks)
         if self.jetstream is not None:
             self.jetstream.end(ConnectionLost("the node is closed"))
-
-
-class Replay(PullConsumer):
-    """The consumer of one subscription that begins in the past.
-
-    :param receiver: passes the messages of the consumer to its feed.
-    """
-
-    def __init__(
-        self, source: StreamSession, owner: StreamSession, receiver: StreamReceiver
-    ) -> None:
-        super().__init__(source, owner)
-        self._feeds = receiver.feeds
-        self._sid = 0
-
-    def registered(self, sid: int) -> None:
-        self._feeds.pop(self._sid, None)
-        self._sid = sid
-        self._feeds[sid] = self.feed
-
-    def stop(self) -> None:
-        self._feeds.pop(self._sid, None)
-        super().stop()

@@ -1,0 +1,42 @@
+"""A subscription replays earlier events while the stream fails."""
+
+import asyncio
+
+import fastcoord
+from fastcoord import StateChange
+from fastcoord.server import LocalServer
+from support.cluster.plain_peer import PlainPeer
+from support.cluster.stream_crowd import (
+    PROTOCOL,
+    STALWART,
+    STREAM,
+    administrator,
+    numbered,
+    stream_crowd,
+)
+
+
+async def test_replay_since_time_repeats_nothing(jetstream_server: LocalServer) -> None:
+    async with (
+        stream_crowd(jetstream_server, size=1, capacity={"subscription": 64}) as crowd,
+        administrator([jetstream_server]) as jetstream,
+        PlainPeer(jetstream_server.url) as stalwart,
+    ):
+        # These messages have no offsets, by which a node would recognise a repetition.
+        await stalwart.publish(
+            *(
+                fastcoord.encode_batch([numbered(STALWART, n)], node_id=STALWART, protocol=PROTOCOL)
+                for n in range(300)
+            )
+        )
+        await crowd.caught_up()
+        received = []
+        async with crowd.nodes[0].subscribe(since=3600.0) as events:
+            while len(received) < 300:
+                event = await asyncio.wait_for(anext(events), 20)
+                assert isinstance(event, StateChange)
+                received.append(event.change_id)
+                if len(received) == 100:
+                    for consumer in await jetstream.consumers_info(STREAM):
+                        await jetstream.delete_consumer(STREAM, consumer.name)
+        assert received == list(range(300))
