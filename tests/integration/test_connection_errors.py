@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from fastcoord import AppEvent, ConnectError, PermissionDenied, TlsError
+from fastcoord import AppEvent, ConnectError, Missed, PermissionDenied, TlsError
 from fastcoord.server import LocalServer
-from support.cluster.accounting import accounted
+from support.cluster.accounting import accounted, collect
+from support.faults.proxy import Proxy
 from support.servers.bare_server import BareServer
 from support.servers.certificates import Certificates
 from support.servers.unusable import listening, refused
@@ -83,6 +84,43 @@ async def test_payload_limit_of_user_is_followed(cluster: dict[str, Any]) -> Non
             assert stats.sent_batches == 5
 
 
+async def test_limit_of_user_concerns_no_peer(cluster: dict[str, Any]) -> None:
+    operator = Operator()
+    with LocalServer(extra_config=operator.server_config) as server:
+        limited = operator.user(payload=2048)
+        async with (
+            Proxy(server.host, server.port) as proxy,
+            accounted(proxy, 1, cluster=cluster, credentials=limited) as node,
+            accounted(server, 2, cluster=cluster, credentials=operator.user()) as peer,
+            node.subscribe(kinds=[AppEvent]) as events,
+        ):
+            proxy.cut()
+            await until(lambda: node.stats().reconnects == 1 and node.is_connected)
+            large = AppEvent(1, bytes(8000))
+            await peer.publish(large)
+            assert isinstance((await collect(events, 1))[0], Missed)
+            assert await collect(events, 1) == [large]
+            assert node.stats().reconnects == 1
+
+
+async def test_raised_limit_of_server_concerns_no_peer(cluster: dict[str, Any]) -> None:
+    with LocalServer(max_payload=2048) as server:
+        async with (
+            Proxy(server.host, server.port) as proxy,
+            accounted(server, 1, cluster=cluster) as node,
+            accounted(proxy, 2, cluster=cluster) as peer,
+            node.subscribe(kinds=[AppEvent]) as events,
+        ):
+            server.settings.max_payload = 1 << 20
+            server.reload()
+            # The server tells the limit to new connections only.
+            proxy.cut()
+            await until(lambda: peer.stats().reconnects == 1 and peer.is_connected)
+            large = AppEvent(1, bytes(8000))
+            await peer.publish(large)
+            assert await collect(events, 1) == [large]
+
+
 async def test_payload_violation_is_named(
     caplog: pytest.LogCaptureFixture, cluster: dict[str, Any]
 ) -> None:
@@ -126,6 +164,13 @@ GREETING = b'INFO {"version": "2.15.1", "max_payload": 1048576, "headers": true%
         (b"INFO " + b"[" * 100_000 + b"\r\n", b"", "the server's INFO is malformed: check"),
         (GREETING % b', "connect_urls": 5', b"", "the server's INFO is malformed: check"),
         (GREETING % b', "connect_urls": [1]', b"", "the server's INFO is malformed: check"),
+        (
+            GREETING % b', "max_payload": "x"',
+            b"",
+            "the server's INFO is malformed: its max_payload",
+        ),
+        (GREETING % b', "max_payload": 1e300', b"", "the server's INFO is malformed: its max"),
+        (GREETING % b"", b"-ERR 'full'\r\n", "the server reported an error: full"),
         (GREETING % b"", b"PONG\r\nMSG a 1 99999999999999999999\r\n", "a message line has no"),
         (GREETING % b"", b"PONG\r\nHMSG a 1 9 3\r\n", "the server broke the protocol: "),
     ],

@@ -176,6 +176,15 @@ async def test_malformed_server_urls_are_ignored(url: str) -> None:
             await until(lambda: node.stats().server == f"127.0.0.1:{other.port}")
 
 
+async def test_malformed_info_keeps_pongs(log: pytest.LogCaptureFixture) -> None:
+    async with ScriptedServer(connect_urls=["[::1"]) as server, accounted(server, 1) as node:
+        for field in (b'"connect_urls": ["[::1", "[x]:1"]', b'"max_payload": 1' + b"0" * 400):
+            server.send(b"INFO {%s}\r\nPING\r\n" % field)
+        await until(lambda: server.lines.count(b"PONG\r\n") == 2)
+        assert node.stats().reconnects == 0
+    assert_log_is_printable(log)
+
+
 @pytest.mark.parametrize(
     "data",
     [

@@ -2,16 +2,25 @@
 
 import asyncio
 import contextlib
+import logging
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from fastcoord import AuthenticationFailed, ConnectError, ReloadBlockedIps, TlsError
+from fastcoord import (
+    AuthenticationFailed,
+    ConnectError,
+    Disconnected,
+    ReloadBlockedIps,
+    TlsError,
+)
 from fastcoord.server import LocalServer, ServerTls
 from support.cluster.accounting import accounted, collect
 from support.servers.certificates import Certificates
+from support.servers.scripted import ScriptedServer
 from support.servers.unusable import Address, listening, refused
 from support.servers.users import Operator, creds, make_pair
 from support.wait import until
@@ -198,6 +207,56 @@ async def test_each_credential_type_connects(
         ):
             await sender.publish(ReloadBlockedIps())
             assert await collect(events, 1) == [ReloadBlockedIps()]
+
+
+def shown(error: BaseException, log: pytest.LogCaptureFixture) -> str:
+    """Return everything of an error and of the log that an operator may read."""
+    # Lines of source code are left out: they are not what a server has sent.
+    traced: traceback.TracebackException | None
+    traced = traceback.TracebackException.from_exception(error)
+    chain: list[str] = []
+    while traced is not None:
+        chain += traced.format_exception_only()
+        traced = traced.__cause__ or traced.__context__
+    return "".join(chain) + log.text
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["Authorization Violation for node/{}", "no password {}", "no password {} at all"],
+)
+async def test_echoed_password_is_hidden(line: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    error = f"-ERR '{line.format(SECRET.upper())}'\r\n".encode()
+    async with ScriptedServer(greeting=error) as server:
+        text, raised, _ = await refused(server, **LOGIN)
+    assert "***" in text
+    assert SECRET not in shown(raised, caplog).lower()
+
+
+async def test_echoed_seed_is_hidden(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    credentials = Operator().user()
+    jwt, seed = credentials.splitlines()[1], credentials.splitlines()[5]
+    error = f"-ERR 'Authorization Violation {seed} {jwt.split('.')[1]}'\r\n".encode()
+    async with ScriptedServer(greeting=error, auth_required=True, nonce="once") as server:
+        text, raised, _ = await refused(server, credentials=credentials)
+    assert "(Authorization Violation *** ***)" in text
+    assert seed not in shown(raised, caplog)
+
+
+async def test_password_echoed_later_is_hidden(caplog: pytest.LogCaptureFixture) -> None:
+    async with (
+        ScriptedServer() as server,
+        accounted(server, 1, **LOGIN) as node,
+        node.subscribe(connection=True) as events,
+    ):
+        server.send(f"-ERR 'Expired: {SECRET}'\r\n".encode())
+        (lost,) = await collect(events, 1)
+        assert isinstance(lost, Disconnected)
+        assert lost.reason == "the server reported an error: Expired: ***"
+    assert "Expired: ***" in caplog.text
+    assert SECRET not in caplog.text
 
 
 OPERATOR, OTHER = Operator(), Operator()

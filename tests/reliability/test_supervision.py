@@ -1,6 +1,7 @@
 """Reconnecting: how often, how fast, to which server, and what happens when it is given up."""
 
 import asyncio
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from support.cluster.crowd import crowd
 from support.cluster.nodes import joined
 from support.faults.proxy import Proxy
 from support.servers.bare_server import BareServer
+from support.servers.scripted import ScriptedServer
 from support.wait import until
 
 CLUSTER = {"protocol": "fastcoord-1", "heartbeat": "200ms"}
@@ -132,6 +134,37 @@ async def test_announced_servers_are_used() -> None:
             await nodes.even()
             others = {f"{server.host}:{server.port}" for server in cluster.servers[1:]}
             assert {node.stats().server for node in nodes.nodes} <= others
+
+
+async def test_server_that_left_is_forgotten() -> None:
+    async with (
+        ScriptedServer() as known,
+        BareServer() as left,
+        BareServer() as member,
+        joined(known, 1, cluster=CLUSTER) as node,
+    ):
+        left.manner = member.manner = "refuse"
+        for announced in ([left.url, member.url], [member.url]):
+            urls = [url.removeprefix("nats://") for url in announced]
+            known.send(b"INFO " + json.dumps({"connect_urls": urls}).encode() + b"\r\n")
+        await node.flush()
+        known.close()
+        await until(lambda: len(member.attempts) >= 3)
+        assert left.attempts == []
+        await node.close(timeout=0)
+
+
+async def test_rejected_batch_is_not_confirmed() -> None:
+    async with BareServer() as server, joined(server, 1, cluster=CLUSTER) as node:
+        await node.flush()
+        server.manner = "mute"
+        await node.publish(AppEvent(1, b""))
+        await until(lambda: any(b"NATS/1.0" in frame.raw for frame in server.frames[-2:]))
+        server.send("-ERR 'Invalid Subject'\r\n" + "PONG\r\n" * 9)
+        await until(lambda: not node.is_connected)
+        assert node.stats().confirmed == 0
+        server.manner = "serve"
+        await node.flush()
 
 
 async def test_lame_duck_server_is_left() -> None:

@@ -158,7 +158,7 @@ def test_unusable_acknowledgement_is_an_error(body: bytes, header: bytes) -> Non
     window.receive(2, body, header)
     assert window.acknowledgements.error == body
     assert window.acknowledgements.confirmed == 1
-    assert describe_error(body)
+    assert describe_error(body, str)
 
 
 @pytest.mark.parametrize("number", ["", "x", "1x", "-1", str(1 << 70)])

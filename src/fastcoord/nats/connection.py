@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from nats.aio.client import Client
-
-from fastcoord.errors import ConfigError, ConnectError, ConnectTimeout
-from fastcoord.nats.compat import check_installed, drop_transport, use_transport
-from fastcoord.nats.failures import describe, explain, refused_after_tls, server_error, silence
-from fastcoord.nats.info import max_payload_of
+from fastcoord.errors import ConnectError
+from fastcoord.nats.connection_traffic import ConnectionTraffic
+from fastcoord.nats.failures import (
+    describe,
+    printable,
+    refused_handshake,
+    server_error,
+)
+from fastcoord.nats.handshake import Handshake
+from fastcoord.nats.info import connect_urls_of, max_payload_of
 from fastcoord.nats.message_writer import MessageWriter, Note
-from fastcoord.nats.options import client_options
-from fastcoord.nats.rights import Right, Rights, refused_right
+from fastcoord.nats.redaction import Redaction
+from fastcoord.nats.rights import Right, Rights, needed_rights, refused_right
 from fastcoord.nats.servers import Server, announced_servers
 from fastcoord.nats.transport import MessageTransport
 
 if TYPE_CHECKING:
     from fastcoord.config import Config
     from fastcoord.nats.parser import MessageSink
-    from fastcoord.nats.pending_pings import PendingPing
 
 __all__ = ["EVENTS_SID", "Connection", "ConnectionOwner", "ConnectionState", "Note"]
 
@@ -31,8 +33,6 @@ EVENTS_SID = 1
 MIN_MAX_PAYLOAD = 512
 """The smallest usable max_payload of a server, in bytes. The header and some events must fit."""
 
-CLOSING_LIMIT = 1.0
-"""The most seconds that closing takes. The socket is closed first, so only tasks are awaited."""
 
 ConnectionState = Literal[
     "connecting",
@@ -72,7 +72,7 @@ class ConnectionOwner(Protocol):
         """The server grants a right that it refused before."""
 
 
-class Connection(MessageWriter):
+class Connection(MessageWriter, ConnectionTraffic):
     """One connection to one server.
 
     nats-py's client does the handshake, authentication and TLS through ``MessageTransport``.
@@ -87,19 +87,15 @@ class Connection(MessageWriter):
     def __init__(
         self, config: Config, server: Server, sink: MessageSink, owner: ConnectionOwner
     ) -> None:
-        check_installed()
         self.server = server
         self.read_size = config.nats.capacity.read_buffer
-        """The most bytes that one read of the socket returns."""
         self._config = config
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._deadline = 0.0
         self._state: ConnectionState = "connecting"
-        self._is_accepted = False
         self._is_up = False
         self._is_done = False
-        self._is_client_started = False
         self._reason: str | None = None
         self._gone: asyncio.Future[None] = self._loop.create_future()
         self._rights = Rights(needed_rights(config))
@@ -109,7 +105,10 @@ class Connection(MessageWriter):
         """Whether a PONG of the server is late. The node's heartbeat sets this."""
         self.max_payload = 0
         """The size of the largest message that the server accepts, in bytes, headers included."""
-        self._client = Client()
+        self.server_max_payload = 0
+        """The same size for users without a limit of their own. Others may send such messages."""
+        self._announced: list[str] = []
+        self._redaction = Redaction()
         transport = MessageTransport(
             sink,
             read_size=self.read_size,
@@ -117,14 +116,15 @@ class Connection(MessageWriter):
             owner=self,
         )
         super().__init__(config, transport)
-        use_transport(self._client, transport)
+        self._handshake = Handshake(config, server, transport, self._redaction)
 
     @property
     def state(self) -> ConnectionState:
         """The current state."""
-        if self._state == "connected" and self.is_suspected:
-            return "suspected"
-        return self._state
+        if self._state == "connecting":
+            step = self._handshake.step
+            return step if step == "tls" or step == "authenticating" else "connecting"
+        return "suspected" if self._state == "connected" and self.is_suspected else self._state
 
     # ------------------------------------------------------------------------ opening
 
@@ -139,7 +139,7 @@ class Connection(MessageWriter):
         """
         self._deadline = self._loop.time() + self._config.nats.timeout.connection
         try:
-            await self._limited(self._open())
+            await self._handshake.run(self._deadline, self._use_info)
             if self._gone.done():
                 raise ConnectError(f"lost right after the handshake: {self._reason}")
         except BaseException:
@@ -148,60 +148,17 @@ class Connection(MessageWriter):
         self._state = "subscribing"
         self._is_up = True
 
-    async def _limited(self, step: Coroutine[Any, Any, None]) -> None:
-        """Run a step of the attempt; stop at the deadline even if it ignores its cancellation."""
-        task = asyncio.ensure_future(step)
-        try:
-            await asyncio.wait({task}, timeout=self._deadline - self._loop.time())
-            if not task.done():
-                raise self._silence()
-            task.result()
-        finally:
-            if not task.done():
-                # The step may wait for the socket. Closing the socket ends that wait.
-                self._transport.abort()
-                task.cancel()
-                task.add_done_callback(ignore_failure)
-                await asyncio.wait({task}, timeout=CLOSING_LIMIT)
-
-    def _silence(self) -> ConnectTimeout:
-        step = "greeting" if self._state == "connecting" and self._is_accepted else self._state
-        return ConnectTimeout(silence(step, self._config.nats.timeout.connection))
-
-    async def _open(self) -> None:
-        options = client_options(self._config, f"nats://{self.server}", self.server.name)
-        options["error_cb"] = self._on_error
-        options["lame_duck_mode_cb"] = self._on_lame_duck
-        options["discovered_server_cb"] = self._on_discovered
-        try:
-            address, node_id = self.server.address, self._config.cluster.node_id
-            await self._transport.dial(address.host, address.port, node_id)
-            self._is_accepted = True
-            self._is_client_started = True
-            await self._client.connect(**options)
-        except (ConfigError, asyncio.CancelledError):
-            raise
-        except asyncio.TimeoutError as error:
-            # Before Python 3.11, asyncio.TimeoutError was not the built-in TimeoutError.
-            raise self._silence() from error
-        except Exception as error:
-            # A server can make nats-py raise any exception. The exception ends only this attempt.
-            if isinstance(error, BrokenPipeError | ConnectionResetError) and (
-                self._state == "authenticating" and self._transport.is_secure
-            ):
-                has_certificate = self._config.nats.tls.cert_file is not None
-                raise refused_after_tls(error, has_certificate) from error
-            raise explain(error) from error
-        if not self._client.is_connected:
-            raise ConnectError(self._reason or "the server answered something that is not NATS")
-        self.max_payload = first_limit = int(self._client.max_payload)
-        if self.server.payload_limits[0] == first_limit:
+    def _use_info(self) -> None:
+        """Take the limit and the announced servers from the first INFO, and begin with messages."""
+        self._announced = connect_urls_of(self._transport.info) or []
+        self.server_max_payload = self.max_payload = self._handshake.max_payload
+        if self.server.payload_limits[0] == self.server_max_payload:
             # The INFO with this user's limit arrives after the first batches are sent. Until then,
             # the limit of the previous connection is used.
             self.max_payload = self.server.payload_limits[1]
-        self.server.payload_limits = (first_limit, self.max_payload)
+        self.server.payload_limits = (self.server_max_payload, self.max_payload)
         self._check_max_payload()
-        self._transport.open_to_messages(self.max_payload)
+        self._transport.open_to_messages()
 
     def _check_max_payload(self) -> None:
         if self.max_payload < MIN_MAX_PAYLOAD:
@@ -225,7 +182,7 @@ class Connection(MessageWriter):
         )
         failure: ConnectError | None = None
         if not proven.done() and not self._gone.done():
-            failure = self._silence()
+            failure = self._handshake.silence("subscribing")
         elif proven.done() and not self._gone.done():
             try:
                 self._check_max_payload()
@@ -248,43 +205,20 @@ class Connection(MessageWriter):
         return self._is_up and not self._is_done
 
     @property
-    def is_writable(self) -> bool:
-        """Whether the socket accepts more bytes now."""
-        return self._transport.is_writable
-
-    @property
-    def last_activity(self) -> float:
-        """The loop's time when bytes were last read or the write buffer last drained."""
-        return self._transport.last_activity
-
-    @property
     def is_clustered(self) -> bool:
         """Whether the server is a member of a cluster of servers."""
         return self._transport.is_clustered
 
-    @property
-    def oldest_ping(self) -> PendingPing | None:
-        """The oldest PING that the server has not answered, or ``None``."""
-        return self._transport.pings.oldest
-
-    @property
-    def sent(self) -> int:
-        """A lower bound of the number of written bytes that the other host has acknowledged."""
-        return self._transport.sent
-
-    @property
-    def received(self) -> int:
-        """The number of bytes read from the socket so far."""
-        return self._transport.received
-
-    @property
-    def unread(self) -> int:
-        """The number of bytes that have arrived and were not read yet."""
-        return self._transport.unread
-
     def announced(self) -> list[Server]:
         """Return the servers that the cluster has announced on this connection."""
-        return announced_servers(self._client.discovered_servers, self.server)
+        return announced_servers(self._announced, self.server)
+
+    def redact(self, text: str) -> str:
+        """Remove the secrets of this node from a text that the server has sent.
+
+        :return: one line of printable text.
+        """
+        return printable(self._redaction.hide(text))
 
     # ------------------------------------------------------------------------ rights
 
@@ -345,14 +279,7 @@ class Connection(MessageWriter):
         """Release the resources of a lost or dropped connection."""
         self._state = "closing"
         self._transport.abort()
-        if self._is_client_started:
-            closing = asyncio.ensure_future(self._client.close())
-            closing.add_done_callback(ignore_failure)
-            await asyncio.wait({closing}, timeout=CLOSING_LIMIT)
-            closing.cancel()
-        # The client and the transport refer to each other. Breaking this cycle frees both, and the
-        # memory of TLS, at once and not at the next garbage collection.
-        drop_transport(self._client)
+        await self._handshake.release()
         self._state = "closed"
 
     def report_loss(self) -> None:
@@ -363,40 +290,48 @@ class Connection(MessageWriter):
 
     # ------------------------------------------------------------ called by the transport
 
-    def transport_securing(self) -> None:
-        self._state = "tls"
-
-    def transport_authenticating(self) -> None:
-        self._state = "authenticating"
-
     def transport_writable(self) -> None:
         self._owner.connection_writable()
 
     def transport_info(self, info: dict[str, Any]) -> None:
+        urls = connect_urls_of(info)
+        if urls is not None and urls != self._announced:
+            self._announced = urls
+            if self.is_up:
+                self._owner.connection_servers(self)
         limit = max_payload_of(info)
         if limit is not None and limit != self.max_payload:
-            if limit < MIN_MAX_PAYLOAD and self.was_proven:
-                # The events are kept for a server that accepts them.
-                self.abort(too_small(limit))
-                return
-            # A user or an account may have a smaller limit than the server.
-            self.max_payload = limit
-            self.server.payload_limits = (self.server.payload_limits[0], limit)
-            if self.is_up:
-                self._owner.connection_limited(self)
+            self._limit(limit)
+        if info.get("ldm") is True and self.is_up:
+            self._owner.connection_leaving(self)
 
-    def transport_error(self, line: bytes) -> bool:
+    def _limit(self, max_payload: int) -> None:
+        if max_payload < MIN_MAX_PAYLOAD and self.was_proven:
+            # The events are kept for a server that accepts them.
+            self.abort(too_small(max_payload))
+            return
+        # A user or an account may have a smaller limit than the server.
+        self.max_payload = max_payload
+        self.server.payload_limits = (self.server.payload_limits[0], max_payload)
+        if self.is_up:
+            self._owner.connection_limited(self)
+
+    def transport_refusal(self, line: bytes) -> ConnectError:
+        return refused_handshake(line, self._redaction)
+
+    def transport_error(self, line: bytes) -> None:
         right = refused_right(line)
         if right is None:
-            self._reason = server_error(line)
-            return False
+            # The server may have dropped what was sent before: no later PONG may confirm it.
+            self._transport.pings.clear()
+            self.abort(server_error(line, self._redaction))
+            return
         refused = self._rights.refuse(right)
         if refused is not None and self.is_up:
             self._owner.connection_refused(self, refused)
-        return True
 
     def transport_lost(self, error: Exception | None) -> None:
-        self._reason = self._reason or describe(error or self._client.last_error)
+        self._reason = self._reason or describe(error or self._handshake.last_error)
         if not self._gone.done():
             self._gone.set_result(None)
         # Until `open` has succeeded, the owner is not called: `open` raises the error.
@@ -404,37 +339,9 @@ class Connection(MessageWriter):
             self._is_done = True
             self._owner.connection_lost(self, self._reason)
 
-    # --------------------------------------------------------------- called by nats-py
-
-    async def _on_error(self, error: Exception) -> None:
-        """Ignore the error: the transport processes ``-ERR`` and reports a lost connection."""
-
-    async def _on_lame_duck(self) -> None:
-        if self.is_up:
-            self._owner.connection_leaving(self)
-
-    async def _on_discovered(self) -> None:
-        if self.is_up:
-            self._owner.connection_servers(self)
-
-
-def needed_rights(config: Config) -> list[Right]:
-    """Return the rights without which a node does not work."""
-    events, presence = config.cluster.subject, config.cluster.presence_subject
-    rights = [Right("publish", events), Right("subscribe", events)]
-    if presence != events:
-        rights += [Right("publish", presence, events), Right("subscribe", presence, events)]
-    return rights
-
 
 def too_small(max_payload: int) -> str:
     return (
         f"the server's max_payload of {max_payload} bytes is too small for batches:"
         f" at least {MIN_MAX_PAYLOAD} are needed"
     )
-
-
-def ignore_failure(task: asyncio.Task[None]) -> None:
-    """Retrieve the exception of a task, so that asyncio does not log it."""
-    if not task.cancelled():
-        task.exception()

@@ -6,23 +6,28 @@ import asyncio
 import os
 import re
 import ssl
+from typing import TYPE_CHECKING
 
 import nats.errors
 
 from fastcoord.errors import AuthenticationFailed, ConfigError, ConnectError, TlsError
 
+if TYPE_CHECKING:
+    from fastcoord.nats.redaction import Redaction
+
 __all__ = [
     "NOT_TLS",
     "describe",
     "explain",
+    "printable",
     "refused_after_tls",
+    "refused_handshake",
     "server_error",
     "silence",
     "tls_failure",
 ]
 
 NOT_TLS = "the server answered the TLS handshake with something that is not TLS"
-CALL_FAILED = re.compile(r"\[Errno (\d+)\] Connect call failed \('([^']*)'[^)]*\)")
 SERVER_ERROR = re.compile(r"-ERR\s+'?(.*?)'?\s*\Z", re.DOTALL)
 
 # Codes of OpenSSL (X509_V_ERR_...), stable since 1.0.2.
@@ -41,6 +46,7 @@ CLIENT_CERTIFICATE = {
 }
 
 SILENT = {
+    "resolving": "to the query for the host name: check the name servers of this host",
     "connecting": "to the TCP connection: check the address and firewalls",
     "greeting": "after the TCP connection was accepted (no INFO): check that the server is not"
     " suspended or overloaded, and check tls.handshake-first",
@@ -71,12 +77,33 @@ def silence(step: str, seconds: float) -> str:
     return f"no answer within {seconds:g} s (timeout.connection) {SILENT[step]}"
 
 
-def server_error(line: bytes) -> str:
-    """Describe an ``-ERR`` line."""
-    found = SERVER_ERROR.match(line.decode("utf-8", "replace"))
-    text = found[1] if found else ""
+def server_error(line: bytes, redaction: Redaction) -> str:
+    """Describe an ``-ERR`` line.
+
+    :param redaction: the secrets that the server may repeat.
+    """
+    text = text_of(line)
     known = SERVER_ERRORS.get(text.lower())
-    return printable(known or f"the server reported an error: {text or 'without a reason'}")
+    if known is not None:
+        return known
+    return f"the server reported an error: {printable(redaction.hide(text)) or 'without a reason'}"
+
+
+def refused_handshake(line: bytes, redaction: Redaction) -> ConnectError:
+    """Return the exception for a server that answers the handshake with ``-ERR``.
+
+    :param redaction: the secrets that the server may repeat.
+    """
+    text = text_of(line)
+    if "authorization violation" in text.lower() or "authentication" in text.lower():
+        shown = printable(redaction.hide(text))
+        return AuthenticationFailed(f"the server refused the credentials ({shown})")
+    return ConnectError(server_error(line, redaction))
+
+
+def text_of(line: bytes) -> str:
+    found = SERVER_ERROR.match(line.decode("utf-8", "replace"))
+    return found[1] if found else ""
 
 
 def tls_failure(error: OSError | None, host: str | None) -> TlsError:
@@ -144,11 +171,7 @@ def explain(error: Exception) -> ConnectError | ConfigError:
     if isinstance(error, ConnectError | ConfigError):
         return error
     text = describe(error)
-    if isinstance(error, ssl.SSLError):
-        return TlsError(text)
-    if "authorization violation" in text.lower() or "authentication" in text.lower():
-        return AuthenticationFailed(f"the server refused the credentials ({text})")
-    return ConnectError(text)
+    return TlsError(text) if isinstance(error, ssl.SSLError) else ConnectError(text)
 
 
 def describe(error: BaseException | None) -> str:
@@ -173,9 +196,6 @@ def describe(error: BaseException | None) -> str:
         text = error.strerror
     else:
         text = str(error).removeprefix("nats: ") or type(error).__name__
-        # If a host name has several addresses and none can be reached, asyncio raises one OSError
-        # that lists the failures. Each one is replaced with its address and reason.
-        text = CALL_FAILED.sub(lambda found: f"{found[2]}: {os.strerror(int(found[1]))}", text)
     return printable(text)
 
 
@@ -187,4 +207,5 @@ def tls_text(error: ssl.SSLError) -> str:
 
 
 def printable(text: str) -> str:
+    """Return a text on one line, without control characters, and cut if it is long."""
     return "".join(character if character.isprintable() else "?" for character in text)[:300]

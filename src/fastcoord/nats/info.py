@@ -1,4 +1,4 @@
-"""Reads the server's INFO line, and checks that the node can use the server."""
+"""Reads the server's INFO lines, and checks that the node can use the server."""
 
 from __future__ import annotations
 
@@ -7,9 +7,26 @@ from typing import Any
 
 from fastcoord.errors import ConnectError, TlsError
 
-__all__ = ["checked_info", "max_payload_of", "read_info"]
+__all__ = ["checked_info", "connect_urls_of", "max_payload_of", "read_info"]
 
 INFO = b"INFO "
+
+DEFAULT_MAX_PAYLOAD = 1 << 20
+LARGEST_MAX_PAYLOAD = 1 << 26
+"""No server accepts a larger message."""
+
+NEEDED_BY_CLIENT = (
+    "auth_required",
+    "client_id",
+    "client_ip",
+    "headers",
+    "max_payload",
+    "nonce",
+    "tls_required",
+    "version",
+)
+"""The fields of INFO that nats-py's client needs. It does not get the announced servers, because an
+address that is malformed would end its attempt."""
 
 
 def read_info(line: bytes) -> dict[str, Any]:
@@ -26,9 +43,20 @@ def read_info(line: bytes) -> dict[str, Any]:
 
 
 def max_payload_of(info: dict[str, Any]) -> int | None:
-    """Return the server's limit for one message, in bytes; ``None`` if INFO has no limit."""
+    """Return the server's limit for one message, in bytes; ``None`` if INFO has no valid limit."""
     limit = info.get("max_payload")
-    return limit if isinstance(limit, int) and not isinstance(limit, bool) else None
+    if isinstance(limit, bool) or not isinstance(limit, int):
+        return None
+    return min(limit, LARGEST_MAX_PAYLOAD)
+
+
+def connect_urls_of(info: dict[str, Any]) -> list[str] | None:
+    """Return the addresses of the servers that INFO announces; ``None`` if it announces none.
+
+    A server that will shut down does not announce itself any more.
+    """
+    urls: list[str] = info.get("connect_urls") or []
+    return urls if urls or info.get("ldm") is True else None
 
 
 def checked_info(line: bytes, *, demand_tls: bool, is_secure: bool) -> tuple[bytes, bool]:
@@ -36,7 +64,8 @@ def checked_info(line: bytes, *, demand_tls: bool, is_secure: bool) -> tuple[byt
 
     nats-py starts TLS only if INFO says that the server requires TLS. If the configuration demands
     TLS and the server only offers it, the returned line says that TLS is required. A server that
-    does not offer TLS is refused.
+    does not offer TLS is refused. The returned line has only the fields that nats-py needs, so that
+    the others cannot make it fail.
 
     :param line: the received line.
     :param demand_tls: whether the configuration demands TLS.
@@ -54,10 +83,15 @@ def checked_info(line: bytes, *, demand_tls: bool, is_secure: bool) -> tuple[byt
                 "the server does not offer TLS, and tls.enable demands it: enable TLS on the server"
             )
         info["tls_required"] = True
-        line = INFO + json.dumps(info).encode() + b"\r\n"
     if info.get("headers") is not True:
         raise ConnectError(
             "the server does not support message headers, which batches need: use"
             " nats-server 2.2 or later, without no_header_support"
         )
+    limit = max_payload_of({"max_payload": DEFAULT_MAX_PAYLOAD, **info})
+    if limit is None:
+        raise ConnectError("the server's INFO is malformed: its max_payload is not a number")
+    fields = {name: info[name] for name in NEEDED_BY_CLIENT if name in info}
+    fields["max_payload"] = limit
+    line = INFO + json.dumps(fields).encode() + b"\r\n"
     return line, bool(info.get("tls_required")) and not is_secure

@@ -17,6 +17,8 @@ from fastcoord.nats.rights import Right
 from fastcoord.nats.stream_info import StreamInfo, StreamSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastcoord.nats.connection import Connection
 
 __all__ = ["FIRST_REPLY_SID", "ApiAnswer", "JetStream", "refusal"]
@@ -146,7 +148,7 @@ class JetStream:
                 return msgspec.json.decode(reply, type=answer)
         except msgspec.DecodeError as error:
             raise StreamError(f"{self.api}{operation}: unexpected answer: {error}") from error
-        raise refusal(failure)
+        raise refusal(failure, self._connection.redact)
 
     async def request(self, subject: str, payload: bytes) -> bytes:
         """Publish a message with a reply subject, and wait for the reply.
@@ -192,11 +194,12 @@ class JetStream:
                 self._connection.unsubscribe(sid)
 
 
-def refusal(failure: ApiFailure) -> StreamError:
-    """Return the exception for a request that JetStream refuses."""
-    description = "".join(
-        character if character.isprintable() else "?" for character in failure.description
-    )
+def refusal(failure: ApiFailure, redact: Callable[[str], str]) -> StreamError:
+    """Return the exception for a request that JetStream refuses.
+
+    :param redact: :meth:`Connection.redact`, because the server may repeat a secret.
+    """
     remedy = REMEDIES.get(failure.err_code)
-    text = f"JetStream: {description[:300] or 'no reason given'} (error {failure.err_code})"
+    text = redact(failure.description) or "no reason given"
+    text = f"JetStream: {text} (error {failure.err_code})"
     return StreamError(f"{text}: {remedy}" if remedy else text, code=failure.err_code)

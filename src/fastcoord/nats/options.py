@@ -12,11 +12,14 @@ from fastcoord.nats.failures import describe
 
 if TYPE_CHECKING:
     from fastcoord.config import Config
+    from fastcoord.nats.redaction import Redaction
 
 __all__ = ["client_options"]
 
 
-def client_options(config: Config, url: str, tls_name: str | None) -> dict[str, Any]:
+def client_options(
+    config: Config, url: str, tls_name: str | None, redaction: Redaction
+) -> dict[str, Any]:
     """Return the arguments of ``Client.connect``, without the callbacks.
 
     Secrets and certificates are read at each call, because they may have been renewed.
@@ -24,6 +27,7 @@ def client_options(config: Config, url: str, tls_name: str | None) -> dict[str, 
     :param url: the server, as a NATS URL.
     :param tls_name: the name that the server's certificate must have; ``None`` for the host of the
         URL.
+    :param redaction: receives the secrets that these options reveal to the server.
     :raises TlsError: a file of ``tls`` cannot be used.
     :raises AuthenticationFailed: the credentials are malformed.
     :raises ConfigError: an environment variable or a file that holds a secret is missing.
@@ -48,9 +52,10 @@ def client_options(config: Config, url: str, tls_name: str | None) -> dict[str, 
         options["tls_hostname"] = tls_name
     if settings.user is not None and settings.password is not None:
         options["user"] = settings.user
-        options["password"] = settings.password.reveal()
+        options["password"] = password = settings.password.reveal()
+        redaction.add(password)
     elif settings.credentials is not None:
-        options.update(credential_options(settings.credentials.reveal()))
+        options.update(credential_options(settings.credentials.reveal(), redaction))
     return options
 
 
@@ -69,12 +74,16 @@ def tls_context(config: Config) -> ssl.SSLContext:
     return context
 
 
-def credential_options(text: str) -> dict[str, Any]:
+def credential_options(text: str, redaction: Redaction) -> dict[str, Any]:
     """Check a credentials text and return nats-py's options for it."""
     try:
         credentials = split_credentials(text)
     except ValueError as error:
         raise AuthenticationFailed(str(error)) from None
+    # A server may name the claims of a JWT without its other parts.
+    redaction.add(credentials.jwt, *credentials.jwt.split("."))
+    if credentials.seed is not None:
+        redaction.add(credentials.seed)
 
     def sign(nonce: str) -> bytes:
         if credentials.seed is None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from fastcoord.errors import AuthenticationFailed, ConnectError, TlsError
 from fastcoord.nats.connection import EVENTS_SID, Connection
+from fastcoord.nats.failures import printable
 from fastcoord.nats.parser import MessageSink
 from fastcoord.nats.rights import Right
 from fastcoord.nats.servers import Server
@@ -122,7 +123,7 @@ class ProbedConnection(Connection):
 
         :param error: what ``open`` has raised, if it failed.
         """
-        if not self._is_accepted:
+        if not self._handshake.is_accepted:
             report(Finding("tcp", "failed", str(error)))
             return
         report(Finding("tcp", "ok", "accepted"))
@@ -146,7 +147,7 @@ class ProbedConnection(Connection):
     def _report_server(self, report: Callable[[Finding], None]) -> None:
         info = self._transport.info
         if info:
-            name, version = (printable(info.get(key)) for key in ("server_name", "version"))
+            name, version = (self.redact(str(info.get(key))) for key in ("server_name", "version"))
             value = {"name": name, "version": version}
             report(Finding("server", "ok", f"{name}, nats-server {version}", value))
 
@@ -243,8 +244,3 @@ def echo_finding(*, is_echoed: bool, no_echo: bool) -> Finding:
     """Report whether own messages come back, and whether that is what ``no-echo`` says."""
     text = f"{'come' if is_echoed else 'do not come'} back (no-echo = {str(no_echo).lower()})"
     return Finding("own messages", "ok" if is_echoed != no_echo else "failed", text, is_echoed)
-
-
-def printable(value: object) -> str:
-    """Format text from the network on one line."""
-    return "".join(each if each.isprintable() else "?" for each in str(value))[:100]

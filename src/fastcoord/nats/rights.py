@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fastcoord.errors import PermissionDenied
 
-__all__ = ["Right", "Rights", "refused_right"]
+if TYPE_CHECKING:
+    from fastcoord.config import Config
+
+__all__ = ["Right", "Rights", "needed_rights", "refused_right"]
 
 MAX_SUBJECTS = 64
 
@@ -58,6 +61,15 @@ def refused_right(line: bytes) -> Right | None:
         return None
     direction: Direction = "publish" if found[1].lower() == b"publish" else "subscribe"
     return Right(direction, found[2].decode("utf-8", "replace"))
+
+
+def needed_rights(config: Config) -> list[Right]:
+    """Return the rights without which a node does not work."""
+    events, presence = config.cluster.subject, config.cluster.presence_subject
+    rights = [Right("publish", events), Right("subscribe", events)]
+    if presence != events:
+        rights += [Right("publish", presence, events), Right("subscribe", presence, events)]
+    return rights
 
 
 class Rights:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from urllib.parse import ParseResult
-
     from fastcoord.config import Address
 
 __all__ = ["Server", "announced_servers"]
@@ -41,17 +40,18 @@ class Server:
         return str(self.address)
 
 
-def announced_servers(uris: Iterable[ParseResult], server: Server) -> list[Server]:
+def announced_servers(urls: Iterable[str], server: Server) -> list[Server]:
     """Return the servers that ``server`` has announced; invalid addresses are skipped.
 
-    :param uris: ``Client.discovered_servers`` of nats-py.
+    :param urls: ``connect_urls`` of INFO: ``host:port`` each.
     """
     address = server.address
     found = []
-    for uri in uris:
+    for url in urls:
         try:
-            host, port = uri.hostname, uri.port
-        except ValueError:  # the port is not a number
+            parts = urlsplit(f"//{url}")
+            host, port = parts.hostname, parts.port
+        except ValueError:  # the port is not a number, or a bracket is missing
             continue
         # The host comes from the network and is logged, so its characters are checked.
         if host is None or not port or not HOST.fullmatch(host):

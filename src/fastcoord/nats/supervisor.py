@@ -15,7 +15,8 @@ from fastcoord.errors import (
     PermissionDenied,
     TlsError,
 )
-from fastcoord.nats.connection import CLOSING_LIMIT, Connection, ConnectionState
+from fastcoord.nats.connection import Connection, ConnectionState
+from fastcoord.nats.handshake import CLOSING_LIMIT
 from fastcoord.nats.rights import Right
 from fastcoord.nats.servers import Server
 

@@ -298,7 +298,7 @@ class PullConsumer:
         most = min(messages, self._source.max_demand)
         wanted = (most if is_read else min(most, UNREAD_DEMAND)) - feed.demand
         if wanted > 0 and wanted >= feed.demand:
-            largest = connection.max_payload + 4096
+            largest = connection.server_max_payload + 4096
             body = {
                 "batch": wanted,
                 "max_bytes": max(largest, min(self._source.max_demand_bytes, size // 2)),
@@ -347,6 +347,8 @@ class PullConsumer:
             self._demand()
             return
         text = description.decode("ascii", "replace") or "nobody answers requests for messages"
+        connection = self._source.connection
+        text = text if connection is None else connection.redact(text)
         self.interrupt(f"the consumer has ended: {text} (status {code})")
 
     def broken(self, feed: Feed, reason: str) -> None:

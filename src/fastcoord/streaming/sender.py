@@ -168,7 +168,8 @@ class StreamSender(Sender):
                 logger.warning("%s: the stream acknowledges events again", self._node_name)
             self._complete_flushes()
         if acknowledgements.error is not None:
-            self._pause(describe_error(acknowledgements.error))
+            redact = str if self._connection is None else self._connection.redact
+            self._pause(describe_error(acknowledgements.error, redact))
         elif acknowledgements.is_misplaced:
             # Stored again under new ids, these batches stand behind their predecessor.
             self._attempt += 1
@@ -340,8 +341,11 @@ class StreamSender(Sender):
         super().end()
 
 
-def describe_error(answer: bytes) -> str:
-    """Return the reason that the body of an acknowledgement gives."""
+def describe_error(answer: bytes, redact: Callable[[str], str]) -> str:
+    """Return the reason that the body of an acknowledgement gives.
+
+    :param redact: :meth:`Connection.redact`, because the server may repeat a secret.
+    """
     if not answer:
         return "no stream stores the subject, or the stream has no leader"
     try:
@@ -350,4 +354,4 @@ def describe_error(answer: bytes) -> str:
         failure = None
     if failure is None:
         return "an acknowledgement cannot be read"
-    return str(refusal(failure))
+    return str(refusal(failure, redact))
