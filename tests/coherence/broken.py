@@ -39,7 +39,7 @@ class JoinsStaleLoads(Coherence[Any, Any]):
     """Lets a read take the value of a load that began before the invalidation."""
 
     def ends(self, read: Any, now: float) -> bool:
-        load = read.load
+        load = read.waited
         stale, load.is_stale = load.is_stale, False
         try:
             return super().ends(read, now)

@@ -26,7 +26,7 @@ import cachetools
 
 from coherence.facts import Fact, LoadFailed, OpenRead, Unjust, Value
 from fastcoord.cache.coherence import LOADS_PER_READ, Coherence
-from fastcoord.cache.loads import Load
+from fastcoord.cache.loads import Load, Read
 from fastcoord.events import Disconnected, Event, Missed, Notice, Reconnected, StateChange
 
 STALE_LIMITS = (0.0, 0.0, 2.0)
@@ -230,7 +230,8 @@ class World:
             self.note(f"read of {key} hits {entry.value.version}")
             self.judge(opened, entry)
             return
-        opened.read = self.cache.begin(key, self.now)
+        opened.read = Read(key)
+        self.cache.begin(opened.read, self.now)
         self.note(f"read of {key} waits")
         self.reads.append(opened)
         self.start_load(opened)
@@ -238,7 +239,7 @@ class World:
     def start_load(self, opened: OpenRead) -> None:
         assert opened.read is not None
         if opened.read.must_start:
-            self.running[opened.read.load] = None
+            self.running[opened.read.waited] = None
             self.judge_loads(opened.key)
 
     def query(self) -> None:
@@ -279,7 +280,7 @@ class World:
         assert opened.read is not None
         if self.cache.ends(opened.read, self.now):
             self.reads.remove(opened)
-            self.judge(opened, opened.read.load)
+            self.judge(opened, opened.read.waited)
         else:
             self.start_load(opened)
 
@@ -288,7 +289,7 @@ class World:
             opened = self.random.choice(self.reads)
             assert opened.read is not None
             self.reads.remove(opened)
-            load = opened.read.load
+            load = opened.read.waited
             if self.cache.cancel(opened.read, LoadFailed()):
                 assert all(each.read is None or each.read.load is not load for each in self.reads)
                 del self.running[load]

@@ -1,6 +1,8 @@
 """The blocking cache: threads, interrupts and forks."""
 
+import math
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -208,3 +210,38 @@ def test_forked_child_gets_error(shared_server: LocalServer) -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 17
         assert cache.get(7) is None
         assert cache.stats().hits == 1
+
+
+def test_unlimited_timeout_waits(shared_server: LocalServer) -> None:
+    with two_caches(shared_server, "blocking-unlimited") as (database, cache, _):
+        database.gate.clear()
+        with ThreadPoolExecutor() as pool:
+            reads = [pool.submit(cache.get, 7, timeout) for timeout in (None, math.inf, 1e300)]
+            wait_until(lambda: cache.stats().joined == 2)
+            database.gate.set()
+            assert [read.result() for read in reads] == [None] * 3
+
+
+def test_interrupted_start_leaves_no_subscription(server: LocalServer) -> None:
+    def interrupt(*values: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    try:
+        with connected(server, 1, "blocking-start") as node:
+            server.freeze()
+
+            def when_subscribed() -> None:
+                wait_until(lambda: node.stats().subscriptions)
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+            thread = threading.Thread(target=when_subscribed)
+            thread.start()
+            # The server does not confirm the subscription.
+            with pytest.raises(KeyboardInterrupt), BlockingCache(node, abs, keys=keys_of):
+                pass
+            thread.join()
+            assert node.stats().subscriptions == ()
+            server.thaw()
+    finally:
+        signal.signal(signal.SIGUSR1, before)

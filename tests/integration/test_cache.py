@@ -1,6 +1,7 @@
 """The cache on real nodes and servers."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -234,6 +235,17 @@ async def test_size_is_bounded(shared_server: LocalServer) -> None:
         assert cache.stats().entries == 1
         assert await cache.get(4) == "x" * 11
         assert cache.stats().loads == 5
+
+
+@pytest.mark.parametrize("weight", [-1, math.nan, None, "x"])
+async def test_wrong_weight_fails_load(shared_server: LocalServer, weight: Any) -> None:
+    def weigh(value: Any) -> Any:
+        return weight
+
+    async with two_caches(shared_server, "weight", max_size=3, weigh=weigh) as (_, cache, __):
+        with pytest.raises(ValueError, match="weigh must return a number, zero or more, not"):
+            await cache.get(7)
+        assert cache.stats().entries == 0
 
 
 async def test_old_entry_is_loaded_again(shared_server: LocalServer) -> None:

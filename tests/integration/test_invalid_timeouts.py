@@ -12,6 +12,7 @@ import pytest
 
 import fastcoord
 from fastcoord import EmailPush, blocking
+from fastcoord.cache import BlockingCache
 from fastcoord.server import LocalServer
 from support.cluster.accounting import accounted
 from support.cluster.nodes import node_toml
@@ -60,6 +61,7 @@ def test_invalid_timeout_changes_nothing(
             lambda: node.subscribe(timeout=timeout),
             lambda: node.close(timeout),
             lambda: blocking.connect(config, node_id=2, timeout=timeout),
+            lambda: BlockingCache(node, abs, keys=list).get(7, timeout),
         ):
             with pytest.raises(error, match=r"^timeout "):
                 call()

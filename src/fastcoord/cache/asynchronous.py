@@ -112,12 +112,14 @@ class Cache(Generic[K, V]):
         entry = coherence.lookup(key, self._clock())
         if entry is not None:
             return entry.value
-        read = coherence.begin(key, self._clock())
+        read: Read[K, V] = Read(key)
+        coherence.begin(read, self._clock())
         while True:
             await self._wait(coherence, read)
             if coherence.ends(read, self._clock()):
                 break
-        error = read.load.error
+        load = read.waited
+        error = load.error
         if isinstance(error, asyncio.CancelledError):
             raise FastcoordError(
                 f"the load of {key!r:.60} was cancelled: the cache was closed, or the loader"
@@ -125,11 +127,11 @@ class Cache(Generic[K, V]):
             )
         if error is not None:
             raise error
-        return read.load.value
+        return load.value
 
     async def _wait(self, coherence: Coherence[K, V], read: Read[K, V]) -> None:
         """Wait for the end of the load of a read, and start this load if it is new."""
-        load = read.load
+        load = read.waited
         if read.must_start:
             load.task = asyncio.get_running_loop().create_task(self._run(coherence, load))
         try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import cachetools
 
+from fastcoord._deadline import seconds_of
 from fastcoord._forking import call_in_child
 from fastcoord.blocking import Node
 from fastcoord.cache.keys import Keys
@@ -33,12 +34,39 @@ V = TypeVar("V")
 class Running:
     """What readers of a load wait for.
 
+    A ``threading.Event`` would not do: an exception of a signal handler within its method ``set``
+    can leave its lock locked.
+
     :ivar thread: the thread that runs the load.
+    :ivar has_ended: whether the load has ended.
     """
 
     def __init__(self) -> None:
         self.thread = threading.get_ident()
-        self.ended = threading.Event()
+        self.has_ended = False
+        self._waiting: list[threading.Lock] = []
+
+    def end(self) -> None:
+        """Wake all readers. If an exception interrupts this method, it can be called again."""
+        self.has_ended = True
+        for lock in self._waiting:
+            if lock.locked():
+                lock.release()
+
+    def wait(self, limit: float | None) -> bool:
+        """Wait for the end of the load.
+
+        :param limit: a time on the monotonic clock; ``None`` for no limit.
+        :return: whether the load has ended.
+        """
+        lock = threading.Lock()
+        lock.acquire()
+        self._waiting.append(lock)
+        while not self.has_ended:
+            seconds = -1.0 if limit is None else max(0.0, limit - time.monotonic())
+            if not lock.acquire(timeout=min(seconds, threading.TIMEOUT_MAX)):
+                return self.has_ended
+        return True
 
 
 class BlockingCache(Generic[K, V]):
@@ -119,57 +147,57 @@ class BlockingCache(Generic[K, V]):
         :return: what the loader returned.
         :raises FastcoordError: the cache is not open, or the load was interrupted.
         :raises RequestTimeout: the other thread has not ended the load in time.
+        :raises TypeError: ``timeout`` is not a number.
+        :raises ValueError: ``timeout`` is negative.
         :raises Exception: what the loader raised. Failed loads are not kept.
         """
-        limit = None if timeout is None else time.monotonic() + timeout
-        with self._lock:
-            coherence = self._opened()
-            entry = coherence.lookup(key, self._clock())
-            if entry is not None:
-                return entry.value
-            read = self._prepared(coherence.begin(key, self._clock()))
+        limit = None if timeout is None else time.monotonic() + seconds_of(timeout)
+        read: Read[K, V] | None = None
         try:
+            with self._lock:
+                coherence = self._opened()
+                entry = coherence.lookup(key, self._clock())
+                if entry is not None:
+                    return entry.value
+                read = Read(key)
+                coherence.begin(read, self._clock())
             while True:
                 if read.must_start:
-                    self._run(coherence, read.load)
+                    self._run(coherence, read.waited)
                 else:
                     self._wait(read, limit)
                 with self._lock:
                     if coherence.ends(read, self._clock()):
                         break
-                    self._prepared(read)
         except BaseException as error:
-            self._leave(coherence, read, error)
+            if read is not None and read.load is not None:
+                self._leave(coherence, read, error)
             raise
-        failure = read.load.error
+        load = read.waited
+        failure = load.error
         if failure is None:
-            return read.load.value
+            return load.value
         if isinstance(failure, Exception):
             raise failure
         raise FastcoordError(f"the load of {key!r:.60} was interrupted in another thread")
 
-    def _prepared(self, read: Read[K, V]) -> Read[K, V]:
-        if read.must_start:
-            read.load.task = Running()
-        return read
-
     def _leave(self, coherence: Coherence[K, V], read: Read[K, V], error: BaseException) -> None:
         """End a read that was interrupted or has waited too long."""
+        load = read.waited
         with self._lock:
             if read.must_start:
                 # The interruption came before or after the loader ran.
-                coherence.fail(read.load, error)
+                coherence.fail(load, error)
             coherence.cancel(read, error)
         if read.must_start:
-            read.load.task.ended.set()
+            load.task.end()
 
     def _wait(self, read: Read[K, V], limit: float | None) -> None:
         """Wait for a load that another thread runs."""
-        running: Running = read.load.task
-        seconds = None if limit is None else max(0.0, limit - time.monotonic())
-        if running.thread == threading.get_ident() and not running.ended.is_set():
+        running: Running = read.waited.task
+        if running.thread == threading.get_ident() and not running.has_ended:
             raise FastcoordError(f"the load of {read.key!r:.60} reads its own key")
-        if not running.ended.wait(seconds):
+        if not running.wait(limit):
             raise RequestTimeout(f"the load of {read.key!r:.60} has not ended in time")
 
     def _run(self, coherence: Coherence[K, V], load: Load[K, V]) -> None:
@@ -186,7 +214,9 @@ class BlockingCache(Generic[K, V]):
             with self._lock:
                 coherence.finish(load, value, weight)
         finally:
-            load.task.ended.set()
+            # Otherwise `_leave` ends it.
+            if load.has_ended:
+                load.task.end()
 
     # ----------------------------------------------------------------------------- writes
 
@@ -228,9 +258,13 @@ class BlockingCache(Generic[K, V]):
     def __enter__(self) -> BlockingCache[K, V]:
         if self._coherence is not None or self._ended is not None:
             raise FastcoordError("a cache can be opened only once: create another one")
-        self._node._thread.call(self._open)
-        # Until the server has confirmed the subscription, nothing is served from memory.
-        self._confirmed.wait(CONFIRMATION_LIMIT)
+        try:
+            self._node._thread.call(self._open)
+            # Until the server has confirmed the subscription, nothing is served from memory.
+            self._confirmed.wait(CONFIRMATION_LIMIT)
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(
@@ -262,7 +296,9 @@ class BlockingCache(Generic[K, V]):
     def _open(self) -> None:
         node = self._node._node
         self._events = node.subscribe(kinds=self._settings.kinds, connection=True, name="cache")
-        self._coherence = self._settings.coherence(node, self._events.take_nowait, self._confirm)
+        self._coherence = self._settings.coherence(
+            node, self._events.take_nowait, self._confirm, Running
+        )
         self._confirm_on_loop()
         self._process()
 

@@ -66,6 +66,7 @@ class Coherence(Generic[K, V]):
     :param takes_app_events: whether ``keys`` expects ``AppEvent`` also for kinds that have a class.
         Otherwise such an ``AppEvent`` is one that does not fit its class, and drops everything.
     :param on_error: called with the event and the exception if ``keys`` fails.
+    :param make_task: returns the ``task`` of a new load.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Coherence(Generic[K, V]):
         max_age: float | None = None,
         takes_app_events: bool = False,
         on_error: Callable[[Any, Exception], None],
+        make_task: Callable[[], Any] = lambda: None,
     ) -> None:
         self._keys = keys
         self._make_storage = make_storage
@@ -91,6 +93,7 @@ class Coherence(Generic[K, V]):
         self._on_error = on_error
         self._takes_app_events = takes_app_events
         self._confirm = confirm
+        self._make_task = make_task
         self._is_confirmed = False
         self._is_caught_up = is_caught_up
         self._has_ended = False
@@ -109,24 +112,31 @@ class Coherence(Generic[K, V]):
     def lookup(self, key: K, now: float) -> Load[K, V] | None:
         """Return the entry of a key if it may be served; ``None`` if the key must be loaded."""
         self.drain()
-        load = self._storage.get(key)
-        if load is None:
-            return None
-        age = now - load.began_at
-        if self._max_age is not None and age >= self._max_age:
-            del self._storage[key]
-            self._drops["age"] += 1
-            return None
+        try:
+            load = self._storage.get(key)
+            if load is None:
+                return None
+            age = now - load.began_at
+            if self._max_age is not None and age >= self._max_age:
+                del self._storage[key]
+                self._drops["age"] += 1
+                return None
+        except TypeError:
+            raise  # the key cannot be hashed
+        except BaseException:
+            self._interrupted()
+            raise
         if not self.is_following and age >= self._stale_limit:
             return None
         self._hits += 1
         return load
 
-    def begin(self, key: K, now: float) -> Read[K, V]:
-        """Begin a read of a key for which ``lookup`` has returned ``None``."""
-        read: Read[K, V] = Read(key)
+    def begin(self, read: Read[K, V], now: float) -> None:
+        """Begin a read of a key for which ``lookup`` has returned ``None``.
+
+        If an exception interrupts this method, ``cancel`` ends the read.
+        """
         self._wait_for_load(read, now)
-        return read
 
     def ends(self, read: Read[K, V], now: float) -> bool:
         """Check, after the load of a read has ended, whether the read ends with its result.
@@ -134,7 +144,7 @@ class Coherence(Generic[K, V]):
         :return: ``False`` if the read now waits for another load.
         """
         self.drain()
-        load = read.load
+        load = read.waited
         is_last = load.error is not None or read.loads >= LOADS_PER_READ
         ends = is_last or self.is_fresh(load)
         self._leave(load)
@@ -153,6 +163,8 @@ class Coherence(Generic[K, V]):
         :return: whether this has ended the load, which should then be cancelled.
         """
         load = read.load
+        if load is None:
+            return False
         self._leave(load)
         if load.has_ended or load.readers:
             return False
@@ -165,17 +177,22 @@ class Coherence(Generic[K, V]):
 
     def _wait_for_load(self, read: Read[K, V], now: float) -> None:
         load = self._joinable.get(read.key)
-        read.must_start = load is None
-        if load is None:
-            load = Load(read.key, self._epoch, now)
-            self._joinable[read.key] = load
-            self._fences.setdefault(read.key, []).append(load)
-            self._loads += 1
-        else:
-            self._joined += 1
-        load.readers += 1
-        read.load = load
         read.loads += 1
+        if load is not None:
+            self._joined += 1
+            load.readers += 1
+            read.load = load
+            read.must_start = False
+            return
+        load = Load(read.key, self._epoch, now, self._make_task())
+        # The read has its load before others can join it. If an exception interrupts this method,
+        # the load must not wait for ever for its start.
+        load.readers = 1
+        read.load = load
+        read.must_start = True
+        self._loads += 1
+        self._fences.setdefault(read.key, []).append(load)
+        self._joinable[read.key] = load
 
     def _leave(self, load: Load[K, V]) -> None:
         load.readers -= 1
@@ -202,6 +219,9 @@ class Coherence(Generic[K, V]):
         except ValueError:
             # cachetools: the value alone is larger than the cache.
             before -= 1
+        except BaseException:
+            self._interrupted()
+            raise
         self._drops["evicted"] += before - len(storage)
 
     def fail(self, load: Load[K, V], error: BaseException) -> None:
@@ -227,10 +247,11 @@ class Coherence(Generic[K, V]):
             self._remove_fence(load)
 
     def _remove_fence(self, load: Load[K, V]) -> None:
-        fences = self._fences[load.key]
-        fences.remove(load)
+        fences = self._fences.get(load.key, [])
+        if load in fences:
+            fences.remove(load)
         if not fences:
-            del self._fences[load.key]
+            self._fences.pop(load.key, None)
 
     # ---------------------------------------------------------------------- invalidation
 
@@ -243,8 +264,13 @@ class Coherence(Generic[K, V]):
 
     def drain(self) -> None:
         """Process all buffered items of the subscription."""
-        while (item := self._take()) is not None:
-            self.receive(item)
+        try:
+            while (item := self._take()) is not None:
+                self.receive(item)
+        except BaseException:
+            # The item is taken, and its keys are unknown.
+            self._interrupted()
+            raise
 
     def receive(self, item: Any) -> None:
         """Process one item of the subscription: an event or a notice."""
@@ -308,16 +334,36 @@ class Coherence(Generic[K, V]):
 
     def drop(self, key: K, cause: str) -> None:
         """Drop the entry of a key, and mark its loads as stale."""
-        if self._storage.pop(key, None) is not None:
-            self._drops[cause] += 1
-        for load in self._fences.get(key, ()):
-            load.is_stale = True
-        self._joinable.pop(key, None)
+        try:
+            if self._storage.pop(key, None) is not None:
+                self._drops[cause] += 1
+            loads = self._fences.pop(key, ())
+            for load in loads:
+                load.is_stale = True
+            # The others need no fence any more. An interrupted read may have left some.
+            if running := [load for load in loads if not load.has_ended]:
+                self._fences[key] = running
+            self._joinable.pop(key, None)
+        except TypeError:
+            raise  # the key cannot be hashed
+        except BaseException:
+            self._interrupted()
+            raise
 
     def drop_all(self, cause: str) -> None:
         """Drop every entry, and mark all loads as stale."""
         self._epoch += 1
         self._drops[cause] += len(self._storage)
+        self._storage = self._make_storage()
+        self._joinable.clear()
+
+    def _interrupted(self) -> None:
+        """Drop everything, because an exception has interrupted a change.
+
+        A signal handler, such as that of Ctrl-C, may raise it anywhere. The classes of cachetools
+        are then damaged.
+        """
+        self._epoch += 1
         self._storage = self._make_storage()
         self._joinable.clear()
 

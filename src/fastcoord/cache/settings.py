@@ -66,17 +66,34 @@ class CacheSettings(Generic[K, V]):
         self._make_storage()  # raises an error if the arguments do not fit
 
     def weight_of(self, value: V) -> float:
-        """Return the weight of a loaded value."""
-        return 1 if self._weigh is None else self._weigh(value)
+        """Return the weight of a loaded value.
+
+        :raises ValueError: the function of the program returns no weight.
+        """
+        if self._weigh is None:
+            return 1
+        weight = self._weigh(value)
+        try:
+            is_weight = weight >= 0  # NaN compares as false
+        except TypeError:
+            is_weight = False
+        if not is_weight:
+            raise ValueError(f"weigh must return a number, zero or more, not {weight!r:.60}")
+        return weight
 
     def coherence(
-        self, node: Node, take: Callable[[], Any], confirm: Callable[[], None]
+        self,
+        node: Node,
+        take: Callable[[], Any],
+        confirm: Callable[[], None],
+        make_task: Callable[[], Any] = lambda: None,
     ) -> Coherence[K, V]:
         """Create the logic of a cache with these arguments.
 
         :param node: the node whose events drop entries.
         :param take: returns the next item of the subscription, if it can be done without waiting.
         :param confirm: called when the server is to confirm the subscription.
+        :param make_task: returns the ``task`` of a new load.
         """
         stream = node._session.stream
         return Coherence(
@@ -90,6 +107,7 @@ class CacheSettings(Generic[K, V]):
             max_age=self._max_age,
             takes_app_events=self.kinds is not None and AppEvent in self.kinds,
             on_error=ErrorLog(node).note,
+            make_task=make_task,
         )
 
 
