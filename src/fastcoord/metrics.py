@@ -32,7 +32,16 @@ from fastcoord.events import Cause
 if TYPE_CHECKING:
     from prometheus_client import Metric
 
-    from fastcoord import Config, Health, Node, Peer, Stats, SubscriptionStats, blocking
+    from fastcoord import (
+        Config,
+        Health,
+        Node,
+        Peer,
+        Stats,
+        StreamStats,
+        SubscriptionStats,
+        blocking,
+    )
 
 __all__ = ["NodeCollector"]
 
@@ -80,8 +89,32 @@ STREAM_COUNTERS = {
     ),
     "duplicates": ("duplicate_events", "Events that the stream has stored twice; skipped."),
     "resent_batches": ("resent_batches", "Batches sent again: their acknowledgement was missing."),
+    "stored_before": (
+        "stored_before_batches",
+        "Resent batches that the stream had stored already.",
+    ),
 }
-"""The same for each field of ``StreamStats``."""
+"""The same for each field of ``StreamStats`` that only grows."""
+
+STREAM_GAUGES: dict[str, tuple[str, Callable[[StreamStats], float]]] = {
+    "working": (
+        "Whether the stream accepts and sends messages.",
+        lambda stream: stream.is_receiving and stream.trouble is None,
+    ),
+    "lag_messages": (
+        "Messages of the stream that the node has not processed.",
+        lambda stream: stream.lag,
+    ),
+    "sequence": (
+        "The stream sequence of the last message that the node has processed.",
+        lambda stream: stream.sequence,
+    ),
+    "replays": (
+        "Subscriptions that replay earlier messages and have not caught up.",
+        lambda stream: stream.replays,
+    ),
+}
+"""The name, the help and the value of each gauge of a stream."""
 
 
 class Reading(NamedTuple):
@@ -278,27 +311,21 @@ def subscription_metrics(readings: Iterable[Reading]) -> Iterator[Metric]:
 
 def stream_metrics(readings: Iterable[Reading]) -> Iterator[Metric]:
     """Yield the metrics of streams; none for nodes without ``cluster.stream``."""
-    labels = ["node_id"]
-    streams = [([str(each.stats.node_id)], each.stats.stream) for each in readings]
-    working = GaugeMetricFamily(
-        "fastcoord_stream_working", "Whether the stream accepts and sends messages.", labels=labels
-    )
-    lag = GaugeMetricFamily(
-        "fastcoord_stream_lag_messages",
-        "Messages of the stream that the node has not processed.",
-        labels=labels,
-    )
-    counters = {
-        field: CounterMetricFamily(f"fastcoord_stream_{name}", text, labels=labels)
-        for field, (name, text) in STREAM_COUNTERS.items()
-    }
-    for label, stream in streams:
-        if stream is not None:
-            working.add_metric(label, stream.is_receiving and stream.trouble is None)
-            lag.add_metric(label, stream.lag)
-            for field, counter in counters.items():
-                counter.add_metric(label, getattr(stream, field))
-    yield from (working, lag, *counters.values())
+    streams = [
+        ([str(reading.stats.node_id)], reading.stats.stream)
+        for reading in readings
+        if reading.stats.stream is not None
+    ]
+    for name, (text, value) in STREAM_GAUGES.items():
+        gauge = GaugeMetricFamily(f"fastcoord_stream_{name}", text, labels=["node_id"])
+        for label, stream in streams:
+            gauge.add_metric(label, value(stream))
+        yield gauge
+    for field, (name, text) in STREAM_COUNTERS.items():
+        counter = CounterMetricFamily(f"fastcoord_stream_{name}", text, labels=["node_id"])
+        for label, stream in streams:
+            counter.add_metric(label, getattr(stream, field))
+        yield counter
 
 
 def label_of(stats: SubscriptionStats) -> str:

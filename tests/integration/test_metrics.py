@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
 import fastcoord
-from fastcoord import ReloadBlockedIps, ReloadSettings, blocking
+from fastcoord import ReloadBlockedIps, ReloadSettings, blocking, metrics
 from fastcoord.metrics import NodeCollector
 from fastcoord.server import LocalServer
 from support.cluster.nodes import joined
@@ -221,6 +221,49 @@ async def test_blocked_loop_fails_scrape(
         thread.shutdown()
 
 
+async def test_stream_is_scraped(jetstream_server: LocalServer) -> None:
+    await make_stream([jetstream_server], subjects=[SUBJECT])
+    cluster = {"stream": STREAM, "subject": SUBJECT}
+    async with (
+        joined(jetstream_server, 1, cluster=cluster, capacity={"subscription": 1}) as node,
+        joined(jetstream_server, 2, cluster=cluster) as sender,
+        scraping(node) as scraper,
+    ):
+        for _ in range(3):
+            await sender.publish(ReloadSettings())
+            await sender.flush()
+        # The replay stays behind: its buffer has the first message, and nobody reads it.
+        async with node.subscribe(since=0) as events:
+            await until(lambda: events.stats().buffered == 1)
+            samples = await scraper.scrape()
+            assert value(samples, "stream_replays", node_id="1") == 1
+            for _ in range(3):
+                assert await anext(aiter(events)) == ReloadSettings()
+            await until(lambda: stream_of(node).replays == 0)
+            samples = await scraper.scrape()
+            assert value(samples, "stream_replays", node_id="1") == 0
+            assert value(samples, "stream_sequence", node_id="1") == 3
+            assert value(samples, "stream_lag_messages", node_id="1") == 0
+    assert scraper.kinds["fastcoord_stream_sequence"] == "gauge"
+
+
+def stream_of(node: fastcoord.Node) -> fastcoord.StreamStats:
+    stream = node.stats().stream
+    assert stream is not None
+    return stream
+
+
+def test_each_number_has_metric() -> None:
+    source = Path(metrics.__file__).read_text("utf-8")
+    not_numbers = {"name", "trouble", "connection", "incarnation", "is_receiving"}
+    # The fill ratio says how much of a capacity is used.
+    of_capacity = {"high_water_messages", "capacity_messages", "capacity_bytes"}
+    for kind in (fastcoord.Stats, fastcoord.StreamStats, fastcoord.SubscriptionStats):
+        for field in set(kind.__struct_fields__) - not_numbers - of_capacity:
+            found = re.search(rf'"{field}": \(\s*"|\.{field}\b', source)
+            assert found, f"{kind.__name__}.{field}"
+
+
 # ------------------------------------------------------------------------------ the documentation
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -248,7 +291,7 @@ async def labels_of(shared_server: LocalServer, cluster: Cluster) -> dict[str, s
             node.subscribe(),
             scraping(node, with_stream) as scraper,
         ):
-            await until(lambda: with_stream.stats().stream.is_receiving)
+            await until(lambda: stream_of(with_stream).is_receiving)
             for (name, labels), number in (await scraper.scrape()).items():
                 FOUND.setdefault(name, set()).update(label for label, _ in labels)
                 assert name != "fastcoord_stream_working" or number == 1
@@ -318,3 +361,4 @@ async def test_documented_asgi_application_serves(server: LocalServer, cluster: 
         status, text = await get("/health")
         assert status == 503
         assert text.startswith("not connected to a server: ")
+        await node.close(timeout=0.1)  # the server does not come back
