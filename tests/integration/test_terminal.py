@@ -53,6 +53,9 @@ async def test_watched_peers_follow_resize(config: str, server: LocalServer) -> 
         (row,) = [line for line in terminal.lines if "fastcoord" in line]
         assert row == "│    2 │ fastcoord │ up    │        0 │"
         assert "round trip" not in terminal.text
+        terminal.resize(80, 24)
+        await until(lambda: re.search(r" ms +stalwart-0\.15$", terminal.text, re.M))
+        assert "fastcoord" in terminal.text
         terminal.resize(100, 30)
         await until(lambda: "round trip" in terminal.text)
         terminal.press(b"\x03")

@@ -185,7 +185,8 @@ def _table(rows: list[Row]) -> Table:
     wrong = frozenset(
         index for index, row in enumerate(rows) if row.peer is None or row.peer.is_up is False
     )
-    return Table("", COLUMNS, tuple(map(_cells, rows)), wrong)
+    # The protocol and the state tell Stalwart nodes from fastcoord nodes as well.
+    return Table("", COLUMNS, tuple(map(_cells, rows)), wrong, spare="kind")
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -198,7 +199,22 @@ def _cells(row: Row) -> tuple[str, ...]:
         {True: "up", False: "down", None: "unknown"}[peer.is_up],
         f"{peer.received:,}",
         f"{peer.missed:,}",
-        f"{max(0.0, time.time() - peer.last_heard):.1f} s ago",
-        "" if peer.round_trip is None else f"{peer.round_trip * 1000:.2f} ms",
+        _ago(max(0.0, time.time() - peer.last_heard)),
+        "" if peer.round_trip is None else _milliseconds(peer.round_trip * 1000),
         protocol,
     )
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f} s ago"
+    for unit, size, most in (("s", 1, 100), ("min", 60, 100), ("h", 3600, 100)):
+        if seconds < most * size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{seconds / 86400:.0f} d ago"
+
+
+def _milliseconds(value: float) -> str:
+    """Write a duration with three digits."""
+    digits = 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:.{digits}f} ms"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,6 +23,14 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     wrong: frozenset[int] = frozenset()
     """The rows that show a problem, counted from 0."""
+    spare: str = ""
+    """The name of the column that is left out first if the terminal is narrow."""
+
+    def without(self, name: str) -> Table:
+        """Return the table without one column."""
+        index = self.columns.index(name)
+        rows = tuple(row[:index] + row[index + 1 :] for row in self.rows)
+        return replace(self, columns=self.columns[:index] + self.columns[index + 1 :], rows=rows)
 
 
 def has_rich_terminal() -> bool:
@@ -57,17 +65,32 @@ def plain_lines(table: Table) -> list[str]:
 def rich_table(table: Table, width: int | None = None) -> Any:
     """Convert a table to a ``rich.table.Table``.
 
+    A table that does not fit has no borders, and the words of a column's name below each other, and
+    then also without its spare column. If it still does not fit, it has borders, and columns are
+    left out from the right: a part of a number would be misread.
+
     :param table: the table.
-    :param width: the width of the terminal. Columns that do not fit are left out, from the right: a
-        part of a number would be misread. ``None`` keeps all columns.
+    :param width: the width of the terminal. ``None`` keeps all columns.
     """
     from rich.table import Table as RichTable
 
-    layout = RichTable(title=table.title or None, title_justify="left", title_style="bold")
-    shown = len(table.columns) if width is None else _fitting_columns(table, width)
+    shown, is_open = len(table.columns), False
+    if width is not None and not fits(table, width):
+        open_tables = (table, table.without(table.spare)) if table.spare else (table,)
+        fitting = next((each for each in open_tables if _open_width(each) <= width), None)
+        is_open = fitting is not None
+        table = fitting or table
+        shown = len(table.columns) if is_open else _fitting_columns(table, width)
+    style: Any = {"box": None, "padding": (0, 2, 0, 0), "pad_edge": False} if is_open else {}
+    layout = RichTable(title=table.title or None, title_justify="left", title_style="bold", **style)
     for index, name in enumerate(table.columns[:shown]):
         is_number = _are_numbers([row[index] for row in table.rows])
-        layout.add_column(name, justify="right" if is_number else "left", no_wrap=True)
+        layout.add_column(
+            "\n".join(name.split()) if is_open else name,
+            justify="right" if is_number else "left",
+            vertical="bottom",
+            no_wrap=True,
+        )
     for index, row in enumerate(table.rows):
         layout.add_row(*row[:shown], style="bold red" if index in table.wrong else None)
     return layout
@@ -96,6 +119,13 @@ def _width(table: Table, count: int) -> int:
     """Return the width of the first columns, with their borders and padding."""
     cells = zip(table.columns[:count], *(row[:count] for row in table.rows), strict=True)
     return 1 + sum(3 + max(map(len, column)) for column in cells)
+
+
+def _open_width(table: Table) -> int:
+    """Return the width of a table without borders, with two blanks between columns."""
+    cells = zip(table.columns, *table.rows, strict=True)
+    widths = (max(map(len, (*name.split(), *column))) for name, *column in cells)
+    return sum(2 + width for width in widths) - 2
 
 
 def _aligned(column: Sequence[str]) -> list[str]:

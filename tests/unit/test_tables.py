@@ -1,0 +1,87 @@
+"""Tables that fit into narrow terminals."""
+
+import io
+
+import pytest
+
+from fastcoord.cli.peers import COLUMNS, Row, _ago, _milliseconds, _table
+from fastcoord.cli.tables import LiveTable
+from fastcoord.stats import Peer
+
+pytest.importorskip("rich")
+
+PEER = Peer(
+    node_id=65535,
+    incarnation=5,
+    is_up=None,
+    last_heard=0.0,
+    received=1_234_567,
+    missed=12_345,
+    round_trip=0.1234,
+)
+
+
+def drawn(rows: list[Row], width: int) -> list[str]:
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), width=width)
+    console.print(LiveTable(_table(rows)))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+def test_peers_fit_80_columns() -> None:
+    *_, names, row = drawn([Row(65535, PEER, "stalwart-0.15")], 80)
+    assert names.split() == [
+        "node",
+        "kind",
+        "state",
+        "received",
+        "missed",
+        "received",
+        "trip",
+        "protocol",
+    ]
+    assert row.split()[:5] == ["65535", "fastcoord", "unknown", "1,234,567", "12,345"]
+    assert row.split()[-3:] == ["123", "ms", "stalwart-0.15"]
+
+
+def test_other_protocol_fits_80_columns() -> None:
+    rows = [Row(5, None, "stalwart-0.16"), Row(65535, PEER, "stalwart-0.15")]
+    *_, names, other, row = drawn(rows, 80)
+    assert "kind" not in names
+    assert other.split() == ["5", "unreadable", "stalwart-0.16"]
+    assert row.split()[-1] == "stalwart-0.15"
+
+
+def test_wide_terminal_shows_borders() -> None:
+    lines = drawn([Row(65535, PEER, "stalwart-0.15")], 100)
+    assert len(lines) == 5
+    assert all(name in lines[1] for name in COLUMNS)
+
+
+def test_narrow_terminal_shows_whole_columns() -> None:
+    row = drawn([Row(65535, PEER, "stalwart-0.15")], 44)[3]
+    assert row.split() == ["│", "65535", "│", "fastcoord", "│", "unknown", "│", "1,234,567", "│"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0.0 s ago"),
+        (9.0, "9.0 s ago"),
+        (42.3, "42 s ago"),
+        (240.0, "4 min ago"),
+        (7_200.0, "2 h ago"),
+        (864_000.0, "10 d ago"),
+    ],
+)
+def test_times_are_short(seconds: float, text: str) -> None:
+    assert _ago(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.123, "0.12 ms"), (12.34, "12.3 ms"), (123.4, "123 ms")]
+)
+def test_round_trip_has_three_digits(value: float, text: str) -> None:
+    assert _milliseconds(value) == text
