@@ -11,6 +11,9 @@
 
 from __future__ import annotations
 
+from fastcoord import _early_interrupt  # noqa: F401  before all other imports
+
+# isort: split
 import importlib as _importlib
 import os as _os
 import typing as _typing

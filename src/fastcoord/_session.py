@@ -169,6 +169,9 @@ class Session:
             if self._stream is not None:
                 await self._stream.start()
         except BaseException:
+            if not self._presence.is_silent:
+                # Peers may have received the hello. Nothing waits for the server.
+                self.sender.beat("goodbye")
             self._end(NodeClosed(f"node {self.node_id} has not joined"))
             await self._close_stream()
             await self._supervisor.close()

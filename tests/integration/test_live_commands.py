@@ -17,6 +17,7 @@ from fastcoord.server import LocalServer
 from support.cluster.nodes import joined, node_toml
 from support.cluster.plain_peer import PlainPeer
 from support.processes.command import Command, start
+from support.processes.terminal import on_terminal
 from support.wait import until
 
 STALWART = "stalwart-0.15"
@@ -111,6 +112,51 @@ async def test_watched_peers_are_refreshed(
             await until(lambda: " up " in peers.out)
         await until(lambda: " down " in peers.out)
         await interrupt(peers)
+
+
+# ----------------------------------------------------------------------------------- hanging up
+
+
+@pytest.mark.parametrize("words", ["listen", "peers --wait 60", "peers --watch", "publish"])
+async def test_hangup_says_goodbye(
+    tmp_path: Path, config: Path, server: LocalServer, words: str
+) -> None:
+    name, *options = words.split()
+    async with (
+        joined(server, 2, cluster={"heartbeat": "1m"}) as node,
+        node.subscribe(kinds=[fastcoord.PeerUp, fastcoord.PeerDown]) as notices,
+        start(name, str(config), *options, directory=tmp_path, stdin=subprocess.PIPE) as command,
+    ):
+        up = await anext(aiter(notices))
+        command.process.send_signal(signal.SIGHUP)
+        command.process.send_signal(signal.SIGHUP)  # a shell repeats it
+        assert await anext(aiter(notices)) == fastcoord.PeerDown(up.node_id, goodbye=True)
+        assert await command.wait() == 129
+    assert "Traceback" not in command.err
+
+
+@pytest.mark.parametrize("words", ["listen", "peers --watch"])
+async def test_closed_terminal_says_goodbye(config: Path, server: LocalServer, words: str) -> None:
+    name, *options = words.split()
+    async with (
+        joined(server, 2, cluster={"heartbeat": "1m"}) as node,
+        node.subscribe(kinds=[fastcoord.PeerUp, fastcoord.PeerDown]) as notices,
+        on_terminal(name, str(config), *options) as terminal,
+    ):
+        up = await anext(aiter(notices))
+        await until(lambda: "Ctrl-C" in terminal.text or " up " in terminal.text)
+
+        async def publish() -> None:
+            while True:
+                await node.publish(fastcoord.ReloadSettings())
+                await asyncio.sleep(0.001)
+
+        # Events arrive all the time, so that a write to the closed terminal fails.
+        publishing = asyncio.create_task(publish())
+        terminal.close()
+        assert await anext(aiter(notices)) == fastcoord.PeerDown(up.node_id, goodbye=True)
+        assert await terminal.process.wait() == 129
+        publishing.cancel()
 
 
 # ------------------------------------------------------------------------------------ listen

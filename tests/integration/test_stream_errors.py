@@ -5,7 +5,7 @@ import json
 import nats
 import pytest
 
-from fastcoord import PermissionDenied, RequestTimeout, StreamError
+from fastcoord import PeerDown, PeerUp, PermissionDenied, RequestTimeout, StreamError
 from fastcoord.server import LocalServer
 from support.cluster.nodes import joined
 from support.cluster.stream_crowd import STREAM, administrator, make_stream, stream_crowd
@@ -22,6 +22,17 @@ async def join(server: LocalServer, **settings: object) -> None:
 async def test_missing_stream_is_an_error(shared_jetstream_server: LocalServer) -> None:
     with pytest.raises(StreamError, match="fastcoord stream create"):
         await join(shared_jetstream_server)
+
+
+async def test_failed_join_says_goodbye(jetstream_server: LocalServer) -> None:
+    async with (
+        joined(jetstream_server, 2) as node,
+        node.subscribe(kinds=[PeerUp, PeerDown]) as seen,
+    ):
+        with pytest.raises(StreamError):
+            await join(jetstream_server)
+        notices = [await anext(aiter(seen)), await anext(aiter(seen))]
+    assert notices == [PeerUp(1), PeerDown(1, goodbye=True)]
 
 
 async def test_server_without_jetstream_is_an_error(shared_server: LocalServer) -> None:

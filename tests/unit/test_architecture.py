@@ -20,7 +20,7 @@ PACKAGE = "fastcoord"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(names.split())
     for names in (
-        "errors",
+        "_early_interrupt errors",
         "_awaitable _clock _deadline _forking _repeating wire",
         "_codec config events stats",
         "nats",

@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from fastcoord._early_interrupt import is_command
 from fastcoord.cli import main
 from fastcoord.cli.arguments import COMMANDS, SentenceParser, build_parser
 from fastcoord.cli.running import run_until_interrupted
 from support.inputs.config_texts import DATA
+
+SCRIPT = str(Path(sys.executable).with_name("fastcoord"))
 
 GOOD = """
 [store."nats"]
@@ -223,7 +226,7 @@ def test_check_warns_of_no_reconnect(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "tcsh"])
 def test_completion_knows_each_command(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("shtab")
     assert main(["--print-completion", shell]) == 0
@@ -368,7 +371,9 @@ def test_closed_pipe_prints_no_traceback(tmp_path: Path, words: str) -> None:
     assert error == ""
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_signal_lets_command_clean_up(number: int, code: int) -> None:
     cleaned = []
 
@@ -393,11 +398,65 @@ def test_signal_handlers_end_with_command() -> None:
             yield 1
         finally:
             # asyncio ends this generator when the command has returned.
-            handlers.extend(map(signal.getsignal, (signal.SIGINT, signal.SIGTERM)))
+            handlers.extend(map(signal.getsignal, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)))
 
     async def main() -> int:
         return await anext(unfinished)
 
     unfinished = lines()
     assert run_until_interrupted(main()) == 1
-    assert handlers == [signal.default_int_handler, signal.SIG_DFL]
+    assert handlers == [signal.default_int_handler, signal.SIG_DFL, signal.SIG_DFL]
+
+
+def test_nohup_ignores_closed_terminal() -> None:
+    async def command() -> int:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(0)
+        return 0
+
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run_until_interrupted(command()) == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    ("program", "line", "expected"),
+    [
+        ("-m", "python -m fastcoord listen", True),
+        ("-m", "python -X dev -W error -Im fastcoord", True),
+        ("-m", "python -Wmodule -mfastcoord", True),
+        ("-m", "python -m app -m fastcoord", False),
+        ("-m", "python -m fastcoord.cli.demo.node", False),
+        ("/bin/fastcoord", "python /bin/fastcoord listen", True),
+        ("/bin/fastcoord", "python -c import_multiprocessing", False),
+        ("/bin/app", "python /bin/app fastcoord", False),
+        ("-c", "python -c code", False),
+        ("", "python", False),
+    ],
+)
+def test_early_interrupt_knows_command(program: str, line: str, expected: bool) -> None:
+    assert is_command(program, line.split()) is expected
+
+
+@pytest.mark.parametrize("module", ["_early_interrupt", "_codec", "cli.arguments", "config"])
+@pytest.mark.parametrize("script", [(SCRIPT,), ("-m", "fastcoord")], ids=["script", "module"])
+def test_interrupted_import_prints_nothing(module: str, script: tuple[str, ...]) -> None:
+    # Python prints the name of each module that it has imported.
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", *script, "decode"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    with process:
+        for line in process.stderr:
+            if line.rstrip().endswith(f" fastcoord.{module}"):
+                process.send_signal(signal.SIGINT)
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert "Traceback" not in rest

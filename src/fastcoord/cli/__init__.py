@@ -8,6 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from fastcoord._early_interrupt import INTERRUPTED
 from fastcoord.cli.arguments import build_parser, command_module, hide_logins
 from fastcoord.cli.running import CommandFailed, EndedBySignal, WrongUsage
 from fastcoord.errors import ConfigError, FastcoordError
@@ -19,7 +20,7 @@ __all__ = ["main"]
 
 FAILURE = 1
 USAGE = 2
-INTERRUPTED = 130
+HANGUP = 128 + 1
 UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
@@ -34,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = build_parser(words).parse_args(words)
         code = command_module(arguments.command).run(arguments)
+        if code == HANGUP:
+            _drop_output()
         # Errors of buffered output appear here, and not when Python ends.
         sys.stdout.flush()
         return code
@@ -55,7 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.errno not in UNWRITABLE:
             raise
         _drop_output()
-        print(f"fastcoord: the output cannot be written: {error.strerror}", file=sys.stderr)
+        try:
+            print(f"fastcoord: the output cannot be written: {error.strerror}", file=sys.stderr)
+        except OSError:
+            # The terminal is closed. Python would exit with 120 if it could not write the rest.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
         return FAILURE
 
 

@@ -11,7 +11,6 @@ import difflib
 import importlib
 import re
 import sys
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, cast
 
 if TYPE_CHECKING:
@@ -55,7 +54,8 @@ DESCRIPTION = (
 NodeId = int | Literal["auto"]
 
 EPILOGUE = """\
-Exit status: 0 success, 1 failure, 2 wrong usage, 130 after Ctrl-C, 143 after SIGTERM.
+Exit status: 0 success, 1 failure, 2 wrong usage, 130 after Ctrl-C, 143 after SIGTERM, 129 if the
+terminal was closed.
 
 example: fastcoord check --connect node.toml
          eval "$(fastcoord --print-completion bash)"
@@ -134,6 +134,17 @@ def hide_logins(text: str) -> str:
     return _LOGIN.sub("//***@", text)
 
 
+class PrintVersion(argparse.Action):
+    """Print the version, and exit."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *ignored: object) -> None:
+        # This import takes longer than those of a short command.
+        from importlib.metadata import version
+
+        print(f"fastcoord {version('fastcoord')}")
+        parser.exit()
+
+
 class PrintCompletion(argparse.Action):
     """Print a completion script for a shell, and exit."""
 
@@ -168,13 +179,15 @@ def build_parser(argv: Sequence[str]) -> SentenceParser:
     :return: the parser.
     """
     parser = SentenceParser(prog="fastcoord", description=DESCRIPTION, epilog=EPILOGUE)
-    parser.add_argument("--version", action="version", version=f"fastcoord {version('fastcoord')}")
+    parser.add_argument(
+        "--version", action=PrintVersion, nargs=0, help="print the installed version, and exit"
+    )
     parser.add_argument(
         "--print-completion",
         action=PrintCompletion,
-        choices=("bash", "zsh", "tcsh"),
+        choices=("bash", "zsh", "fish", "tcsh"),
         metavar="SHELL",
-        help="print the completion script of bash, zsh or tcsh",
+        help="print the completion script of bash, zsh, fish or tcsh",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():

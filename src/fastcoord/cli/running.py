@@ -47,11 +47,24 @@ def ask_for_input(what: str) -> None:
         print(f"fastcoord: type {what}, then Ctrl-D on a line of its own", file=sys.stderr)
 
 
+def _ending_signals() -> list[signal.Signals]:
+    """Return the signals that end a command. Under ``nohup``, a closed terminal does not."""
+    signals = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
+    return signals
+
+
+def _is_closing(task: asyncio.Task[Any]) -> bool:
+    """Return whether a task is the one in which a node says goodbye."""
+    return task.get_name().startswith("fastcoord ") and task.get_name().endswith(" close")
+
+
 def run_until_interrupted(main: Coroutine[Any, Any, int]) -> int:
-    """Run a coroutine, and cancel it on Ctrl-C and SIGTERM so that it can clean up.
+    """Run a coroutine, and cancel it on Ctrl-C, SIGTERM or SIGHUP so that it can clean up.
 
     :param main: returns the exit status.
-    :return: the exit status, or 130 after Ctrl-C and 143 after SIGTERM.
+    :return: the exit status, or 128 and the number of the signal, for example 130 after Ctrl-C.
     """
     caught: list[int] = []
 
@@ -61,21 +74,28 @@ def run_until_interrupted(main: Coroutine[Any, Any, int]) -> int:
         assert task is not None
 
         def interrupt(number: int) -> None:
+            # A closed terminal can be reported twice, and after the failure of a write has ended
+            # the command. Only Ctrl-C interrupts the goodbye of a node.
+            is_ending = bool(caught) or any(map(_is_closing, asyncio.all_tasks()))
             caught.append(number)
-            task.cancel()
+            if number == signal.SIGINT or not is_ending:
+                task.cancel()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
+        before = {number: signal.getsignal(number) for number in _ending_signals()}
+        for number in before:
             loop.add_signal_handler(number, interrupt, number)
         try:
             return await main
         finally:
             # A signal that arrives while the loop closes would be written to its closed pipe.
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number, handler in before.items():
                 loop.remove_signal_handler(number)
+                signal.signal(number, handler)
 
     try:
         code = asyncio.run(cancellable())
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, OSError):
+        # Nothing can be written to a closed terminal.
         if not caught:
             raise
     return 128 + caught[0] if caught else code

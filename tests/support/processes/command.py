@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import re
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -48,13 +49,15 @@ class Command:
 
 
 @contextlib.asynccontextmanager
-async def start(*words: str, directory: Path) -> AsyncIterator[Command]:
+async def start(
+    *words: str, directory: Path, stdin: int = subprocess.DEVNULL
+) -> AsyncIterator[Command]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "fastcoord",
         *words,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=stdin,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "TMPDIR": str(directory)},

@@ -27,6 +27,7 @@ class Terminal:
         self.output = b""
         self._stream = pyte.ByteStream(self.screen)
         self._master = master
+        self._is_closed = False
         self._slave = slave
         self._attributes = termios.tcgetattr(slave)
         asyncio.get_running_loop().add_reader(master, self._read)
@@ -71,6 +72,10 @@ class Terminal:
         )
 
     def close(self) -> None:
+        """Close the terminal, as its window is closed."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         asyncio.get_running_loop().remove_reader(self._master)
         os.close(self._master)
         os.close(self._slave)
