@@ -145,9 +145,24 @@ async def test_initial_configuration_connects(
     assert loaded.cluster.protocol == {"own": "fastcoord-1", "stalwart": "stalwart-0.15"}[cluster]
 
 
-def test_initial_node_id_may_be_auto() -> None:
-    text = run("init", "--node-id", "auto").stdout
-    assert parse_config(text).cluster.node_id == "auto"
+@pytest.mark.parametrize("cluster", ["own", "stalwart"])
+async def test_two_initial_configurations_differ(cluster: str, shared_server: LocalServer) -> None:
+    # Two people prepare a node each, and neither has read about node ids.
+    texts = [run("init", cluster, "--address", shared_server.url).stdout for _ in range(2)]
+    subject = f'[cluster]\nsubject = "init.{cluster}"'
+    first, second = (parse_config(text.replace("[cluster]", subject)) for text in texts)
+    async with (
+        fastcoord.connect(first) as one,
+        fastcoord.connect(second) as other,
+        one.subscribe() as events,
+    ):
+        assert one.node_id != other.node_id
+        await other.publish(fastcoord.ReloadSettings())
+        assert await anext(aiter(events)) == fastcoord.ReloadSettings()
+
+
+def test_initial_node_id_is_checked() -> None:
+    assert parse_config(run("init", "--node-id", "90").stdout).cluster.node_id == 90
     wrong = run("init", "--node-id", "other")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "'other' is not a whole number from 0 to 65,535" in wrong.stderr

@@ -22,14 +22,15 @@ example: fastcoord init stalwart --address nats.example.org --node-id 90 > node.
 """
 
 OWN = """\
-# The configuration of one fastcoord node. All nodes of a cluster use the same file, except for
-# node-id, unless it is "auto".
+# The configuration of fastcoord nodes. All nodes of a cluster can use the same file: with node-id =
+# "auto", each one chooses a free id when it starts. A number must be unique in the cluster.
 """
 
 STALWART = """\
-# The configuration of a node that joins a Stalwart 0.14 or 0.15 cluster. Address, credentials, TLS
-# and subject must be those of the cluster; the node-id must differ from that of every Stalwart
-# node. For Stalwart 0.16 or 1.0, set protocol = "stalwart-0.16" or "stalwart-1.0".
+# The configuration of nodes that join a Stalwart 0.14 or 0.15 cluster. Address, credentials, TLS
+# and subject must be those of the cluster. With node-id = "auto", each node chooses a free id from
+# 16384 to 65535 when it starts. A number must differ from the ids of all other nodes, also of
+# Stalwart nodes. For Stalwart 0.16 or 1.0, set protocol = "stalwart-0.16" or "stalwart-1.0".
 """
 
 
@@ -50,9 +51,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--node-id",
         type=node_id,
-        default=1,
+        default="auto",
         metavar="ID",
-        help="the node id, or auto: each node chooses a free one (default: 1)",
+        help="a number, unique in the cluster, or auto: each node chooses a free one (default:"
+        " auto)",
     )
 
 
