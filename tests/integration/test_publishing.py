@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fastcoord import AppEvent, EmailPush, Event, ReloadBlockedIps, ReloadPushServers
+from fastcoord.nats.connection import Connection
 from fastcoord.server import LocalServer
 from support.cluster.accounting import accounted, collect
 from support.faults.frames import Frame
@@ -107,6 +108,42 @@ async def test_calls_keep_event_order(shared_server: LocalServer, cluster: Clust
             ReloadBlockedIps(),
             ReloadPushServers(5),
         ]
+
+
+async def test_waiting_calls_keep_order(shared_server: LocalServer, cluster: Cluster) -> None:
+    """A call whose events do not fit at once is not overtaken by the next one."""
+    capacity = {"client": 2, "batch_bytes": 64}
+    async with (
+        accounted(shared_server, 1, cluster=cluster, capacity=capacity) as sender,
+        accounted(shared_server, 2, cluster=cluster) as receiver,
+        receiver.subscribe() as events,
+    ):
+        lists = [[ReloadPushServers(100 * part + each) for each in range(99)] for part in range(3)]
+        calls = [sender.publish_many(each) for each in lists]
+        await asyncio.gather(*calls)
+        assert await collect(events, 3 * 99) == [*lists[0], *lists[1], *lists[2]]
+
+
+async def test_failed_write_does_not_raise(
+    shared_server: LocalServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The events are accepted: a program that published them again would send them twice."""
+    count = 60_000
+    async with (
+        accounted(shared_server, 1, cluster=cluster) as sender,
+        accounted(shared_server, 2, cluster=cluster) as receiver,
+        receiver.subscribe() as events,
+    ):
+        await sender.flush(peers=True)
+
+        def fail(self: Connection, *arguments: object, **options: object) -> int:
+            monkeypatch.undo()
+            raise MemoryError
+
+        monkeypatch.setattr(Connection, "publish", fail)
+        sender.publish_nowait(*[ReloadPushServers(each) for each in range(count)])
+        assert sender.stats().accepted == count
+        assert await collect(events, count) == [ReloadPushServers(each) for each in range(count)]
 
 
 def in_order(events: list[Any]) -> dict[int, list[int]]:

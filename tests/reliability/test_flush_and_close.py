@@ -14,7 +14,7 @@ from fastcoord import AppEvent, Node, NodeClosed, PeerDown, PeerUp, RequestTimeo
 from fastcoord.server import LocalServer
 from support.cluster.accounting import accounted, assert_accounts
 from support.cluster.crowd import crowd
-from support.cluster.nodes import node_toml
+from support.cluster.nodes import joined, node_toml
 from support.faults.proxy import Proxy
 from support.wait import until
 
@@ -217,3 +217,54 @@ async def test_goodbye_arrives_at_once(
         await until(lambda: PeerDown(1, True) in record.notices)
         # The peer may have come up before this subscription began.
         assert [each for each in record.notices if each != PeerUp(1)] == [PeerDown(1, True)]
+
+
+async def test_no_event_follows_goodbye(server: LocalServer) -> None:
+    """A program may publish while another part of it closes the node."""
+    async with (
+        joined(server, 2, cluster=CLUSTER) as receiver,
+        receiver.subscribe(peers=True) as events,
+    ):
+        config = fastcoord.parse_config(node_toml(server, cluster=CLUSTER))
+        sender = await fastcoord.connect(config, node_id=1)
+        await sender.flush(peers=True)
+
+        async def publish() -> None:
+            while True:
+                sender.publish_nowait(AppEvent(1, b""))
+                await asyncio.sleep(0)
+
+        publishing = asyncio.create_task(publish())
+        assert await sender.close() == 0
+        with pytest.raises(NodeClosed):
+            await publishing
+        received = []
+        while len(received) < sender.stats().accepted + 2:
+            received.append(await anext(events))
+        assert received[-1] == PeerDown(1, True)
+        assert received.count(PeerUp(1)) == 1
+
+
+async def test_lost_goodbye_is_repeated(server: LocalServer) -> None:
+    cluster = {**CLUSTER, "heartbeat": "30s"}
+    async with (
+        Proxy(server.host, server.port) as proxy,
+        joined(server, 2, cluster=cluster) as receiver,
+        receiver.subscribe(peers=True) as events,
+    ):
+        node = await fastcoord.connect(
+            fastcoord.parse_config(node_toml(proxy, cluster=cluster)), node_id=1
+        )
+        await node.publish(AppEvent(1, b""))
+        await node.flush(peers=True)
+        closing = asyncio.create_task(node.close())
+        while node.health():  # noqa: ASYNC110 - not an iteration of the event loop may be skipped
+            await asyncio.sleep(0)
+        # The goodbye is in the socket, which the proxy reads in the next iteration.
+        proxy.to_server.swallow()
+        await until(lambda: proxy.to_server.swallowed)
+        proxy.cut()
+        proxy.to_server.resume()
+        assert await closing == 0
+        while await anext(events) != PeerDown(1, True):
+            pass

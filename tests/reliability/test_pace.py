@@ -17,6 +17,7 @@ from support.cluster.accounting import accounted
 from support.cluster.plain_peer import PlainPeer
 from support.cluster.stalwart_player import stalwart_process
 from support.cluster.stream_crowd import STREAM, make_stream
+from support.faults.frames import Frame
 from support.faults.proxy import Proxy
 from support.scale import repeats
 from support.wait import until
@@ -147,6 +148,37 @@ async def test_delayed_messages_keep_their_distance(mode: str) -> None:
                 fastcoord.decode_batch(each, protocol=PROTOCOL) for each in stalwart.payloads
             ]
             assert [len(batch) for batch in batches] == [1, 1, 9]
+
+
+async def test_pace_that_begins_delays_no_event(server: LocalServer) -> None:
+    """What waits for a confirmation when the pace begins is sent when that confirmation arrives."""
+    cluster = {"protocol": PROTOCOL, "heartbeat": "60s"}
+    async with (
+        Proxy(server.host, server.port) as proxy,
+        PlainPeer(server.url) as stalwart,
+        accounted(proxy, 1, cluster=cluster) as node,
+    ):
+        held: list[Frame] = []
+
+        def hold_pongs(frame: Frame) -> list[Frame]:
+            if node.stats().pace:
+                released = [frame, *held]
+                held.clear()
+                return released
+            if frame.verb == "PONG":
+                held.append(frame)
+                return []
+            return [frame]
+
+        await node.flush()
+        proxy.to_client.filter = hold_pongs
+        await node.publish(change(1))
+        await until(lambda: held)
+        await stalwart.publish(batch(change(0)))
+        await until(lambda: node.stats().pace)
+        await node.publish(change(2))
+        await stalwart.publish(batch(change(0)))
+        await until(lambda: len(stalwart.payloads) == 2)
 
 
 async def test_pace_begins_with_one_line(

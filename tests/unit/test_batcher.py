@@ -18,6 +18,7 @@ from fastcoord import (
     InvalidateAccessTokens,
     RegistryReload,
     ReloadBlockedIps,
+    ReloadPushServers,
     StateChange,
 )
 from fastcoord.errors import EventTooLarge, UnsupportedEvent
@@ -240,3 +241,38 @@ def test_uninitialized_publisher_is_refused() -> None:
             call(ONE)
     with pytest.raises(RuntimeError, match="not initialized"):
         publisher.publish_many([ONE])
+
+
+class InterruptedOwner(BatcherOwner):
+    """An owner in whose clock a finalizer publishes an event, as far as one is left."""
+
+    published: list[Event]
+    unpublished: list[Event]
+
+    @property
+    def now(self) -> float:
+        if self.unpublished:
+            event = self.unpublished.pop()
+            self.published.append(event)
+            self.publish(event)
+        return 0.0
+
+    @now.setter
+    def now(self, value: float) -> None:
+        self.published, self.unpublished = [], []
+
+
+@pytest.mark.parametrize("limit", [12, 13, 14, 15])
+def test_event_published_within_clock_is_kept(limit: int) -> None:
+    owner = InterruptedOwner(limit=limit, capacity=1000)
+    events: list[Event] = [ReloadPushServers(number) for number in range(100, 130)]
+    for event in events:
+        owner.unpublished = [ReloadPushServers(200 + len(owner.published))]
+        owner.publish(event)
+    owner.batcher.seal()
+    found: list[Event] = []
+    for batch in owner.batcher.take(1 << 20):
+        found += fastcoord.decode_batch(batch.payload, protocol=PROTOCOL)
+        assert batch.offset + batch.count == len(found)
+    assert [event for event in found if event in events] == events
+    assert [event for event in found if event not in events] == owner.published

@@ -52,6 +52,26 @@ def test_take_stops_at_byte_limit() -> None:
     assert batcher.queue_bytes == 0
 
 
+def test_failed_take_counts_what_it_took() -> None:
+    testcapi = pytest.importorskip("_testcapi")
+    failures = 0
+    for spared in range(20):
+        batcher = BatcherOwner(capacity=200).sealed(200)
+        testcapi.set_nomemory(spared, spared + 1)
+        try:
+            batcher.take(300)
+        except MemoryError:
+            failures += 1
+        finally:
+            testcapi.remove_mem_hooks()
+        assert batcher.queue_bytes == sum(len(batch.payload) for batch in batcher.queue)
+        assert batcher.taken == batcher.first_unsent
+        batcher.rewind()
+        assert offsets(batcher.take(1000) + batcher.take(1000)) == list(range(200))
+        assert {batch.discarded for batch in batcher.window} == {0}
+    assert failures
+
+
 def test_only_whole_batches_are_confirmed() -> None:
     batcher = BatcherOwner().sealed(3, events=2)
     batcher.take(1000)

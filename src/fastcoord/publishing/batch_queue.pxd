@@ -18,3 +18,4 @@ cdef class BatchQueue:
     cdef bint has_capacity(self)
     cdef int put(self, SealedBatch batch) except -1
     cdef int drop_oldest(self) except -1
+    cdef void count_taken(self, SealedBatch batch) noexcept

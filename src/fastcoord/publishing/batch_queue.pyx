@@ -101,19 +101,24 @@ cdef class BatchQueue:
                 raise
             self.queue.clear()
             self.queue_bytes = 0
+            for batch in taken:
+                self.count_taken(batch)
         else:
             while self.queue and size < max_bytes:
                 batch = self.queue[0]
-                self.window.append(batch)
-                self.queue.popleft()
                 taken.append(batch)
+                self.window.append(batch)
+                # Nothing below fails, so that a batch in the window is counted.
+                self.queue.popleft()
                 size += len(batch.payload)
-            self.queue_bytes -= size
-        for batch in taken:
-            # Every earlier event was taken or discarded, so this difference is exact.
-            batch.discarded = batch.offset - self.taken
-            self.taken += batch.count
+                self.queue_bytes -= len(batch.payload)
+                self.count_taken(batch)
         return taken
+
+    cdef void count_taken(self, SealedBatch batch) noexcept:
+        # Every earlier event was taken or discarded, so this difference is exact.
+        batch.discarded = batch.offset - self.taken
+        self.taken += batch.count
 
     def confirm(self, uint64_t up_to, double now):
         """Move the batches that end at or before event number ``up_to`` out of the window.

@@ -324,11 +324,14 @@ cdef class Batcher(BatchQueue):
 
     cdef Appending append(self, Event event) except APPENDING_FAILED:
         """Encode one event into the open batch, or into the next one if it does not fit."""
-        cdef Py_ssize_t before = self.writer.used
-        cdef Py_ssize_t size
+        cdef Py_ssize_t before, size
+        cdef uint64_t accepted
         cdef double now
+        # The clock of a test is Python code, where a finalizer or another thread may publish. So it is
+        # called before the place of the event is known.
         if self.open_count == 0:
             self.opened_at = self.clock()
+        before = self.writer.used
         encode_event(self.protocol, &self.writer, event)
         if self.writer.used > self.limit:
             size = self.writer.used - before
@@ -343,7 +346,11 @@ cdef class Batcher(BatchQueue):
             # It costs as much as the rest of a small batch, so that some batches share a time.
             now = self.opened_at
             if not self.bytes_since_flush or self.sealed_batches % BATCHES_PER_TIME == 0:
+                accepted = self.accepted
                 now = self.clock()
+                if self.accepted != accepted or self.writer.used != before:
+                    # Another call has published or sealed meanwhile.
+                    return self.append(event)
             self.seal_open()
             # ``seal_open`` has only copied the batch, so the bytes of this event still follow it in
             # the buffer. ``memmove`` is needed because source and target may overlap.

@@ -115,7 +115,7 @@ class EmptyBatches:
         reply: bytes,
         question: bytes,
     ) -> bool:
-        if self.connection is None or self._is_over:
+        if self.connection is None or (self._is_over and note != "goodbye"):
             return False
         # A message behind the goodbye would tell the peers that the node is up.
         self._is_over = note == "goodbye"

@@ -10,6 +10,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from fastcoord._clock import clock_of
+from fastcoord._deadline import within
+from fastcoord.errors import NodeClosed
 from fastcoord.nats.frames import HEADER_ALLOWANCE
 from fastcoord.publishing.batch_age import BatchAge
 from fastcoord.publishing.batcher import Batcher
@@ -95,11 +97,15 @@ class Sender:
         self._is_draining = False
         self._is_refused = False
         self._is_flush_requested = False
+        self._is_flush_deferred = False
+        """Whether the last flush was left to the end of the pace, or to a confirmation."""
         self._is_writing = False
         self._opened_at = 0.0
         """When the first event of the last flush was published, on the clock of the batcher."""
         self._is_single = False
         """Whether the last flush sent the events of one call, not those of a busy event loop."""
+        self._goodbye: asyncio.Future[None] | None = None
+        """Set by ``close``: nothing more is accepted. Done when the server has the goodbye."""
         self._refusals = 0
         self._silent_since = 0.0
         """When the lost connection last showed that its server was alive."""
@@ -149,18 +155,21 @@ class Sender:
         return self.batcher.opened_at - self._opened_at >= IDLE_SECONDS
 
     def _flush_at_once(self) -> None:
+        self._send_in_call(self._flush)
+        # Several events here are those of one call, which fit into one message.
+        self._is_single = True
+
+    def _send_in_call(self, send: Callable[[], None]) -> None:
         """Send within the call of ``publish``, and log errors instead of raising them there."""
         try:
-            self._flush()
-            # Several events here are those of one call, which fit into one message.
-            self._is_single = True
+            send()
         except Exception:
             # The connection was dropped, and the events are kept for the next one.
             logger.exception("sending failed: the connection is dropped")
 
     def _send_full_batches(self) -> None:
         if self._caller.is_in_loop() and not self._is_writing:
-            self._send_batches()
+            self._send_in_call(self._send_batches)
         elif not self._is_flush_requested:
             # One call is enough, however many batches are filled before the loop runs it.
             self._is_flush_requested = True
@@ -169,7 +178,8 @@ class Sender:
     def _flush(self) -> None:
         """Seal the open batch, and send batches while the connection is writable."""
         self._is_flush_requested = False
-        if self.pace.is_on and self._waits_for_pace():
+        self._is_flush_deferred = self.pace.is_on and self._waits_for_pace()
+        if self._is_flush_deferred:
             return
         batcher = self.batcher
         if batcher.open_count:
@@ -181,7 +191,7 @@ class Sender:
 
     def _send_batches(self) -> None:
         connection = self._connection
-        if connection is None or self._is_held or self._is_refused or self._state.is_closed:
+        if connection is None or self._is_held or self._is_refused or self._is_ended():
             return
         if not self._has_batches():
             return
@@ -200,6 +210,10 @@ class Sender:
         finally:
             self._is_writing = False
         self._confirm_later()
+
+    def _is_ended(self) -> bool:
+        """Return whether the node is closed. ``close`` still sends what was accepted before."""
+        return self._state.is_closed and self._goodbye is None
 
     def _has_batches(self) -> bool:
         """Return whether there are batches that may be sent now."""
@@ -237,6 +251,16 @@ class Sender:
     def _end_pace(self) -> None:
         self._pace_timer = None
         self._flush()
+
+    def _continue(self) -> None:
+        """Send further batches after a confirmation."""
+        batcher = self.batcher
+        if self._is_flush_deferred:
+            self._flush()
+        elif batcher.open_count and not batcher.is_flush_scheduled:
+            # The batch is still open because the capacity was used up at the last flush.
+            batcher.seal()
+        self._send_batches()
 
     def _write(self, connection: Connection, max_bytes: int = BYTES_PER_WRITE) -> int:
         """Take the batches of one write from the batcher and write them to a connection.
@@ -328,10 +352,7 @@ class Sender:
             batcher.confirm(up_to, self._clock())
             self._begin_pace()
         confirmations.answer(up_to)
-        if batcher.open_count and not batcher.is_flush_scheduled:
-            # The batch is still open because the capacity was used up at the last flush.
-            batcher.seal()
-        self._send_batches()
+        self._continue()
         self._waiting.wake()
         if not confirmations.is_pinging:
             if confirmations.has_flushes and batcher.next_offset > up_to:
@@ -401,6 +422,8 @@ class Sender:
         self._flush()
         if self._confirmations.has_flushes:
             self.check_alive()
+        if not batcher.waiting:
+            self._say_goodbye()
         self._waiting.wake()
         return discarded
 
@@ -510,11 +533,7 @@ class Sender:
         """
         self._state.check_publishing()
         seconds = self._request_timeout if timeout is None else timeout
-        await self._confirmations.wait(
-            seconds,
-            self._begin_flush,
-            lambda: "the server did not confirm" if self._connection else "there is no connection",
-        )
+        await self._confirmations.wait(seconds, self._begin_flush, self._unconfirmed_because)
 
     def _begin_flush(self) -> None:
         self._flush()
@@ -525,19 +544,40 @@ class Sender:
     async def close(self, deadline: float) -> None:
         """Send the waiting batches and a goodbye, and wait until the server has confirmed both.
 
+        Nothing is accepted any more when the goodbye is sent.
+
         :param deadline: a time on the event loop's clock.
         :raises RequestTimeout: the server did not confirm both before ``deadline``.
         """
         self.release()
         await self.flush(max(0.0, deadline - self._loop.time()))
-        self.beat("goodbye")
-        await self.flush(max(0.0, deadline - self._loop.time()))
+        # An event behind the goodbye would show the peers a node that is up.
+        self._goodbye = self._loop.create_future()
+        self._state.end(NodeClosed(f"{self._caller.name} is closed"))
+        self._waiting.wake_all()
+        if self.batcher.waiting:
+            await self._confirmations.wait(
+                max(0.0, deadline - self._loop.time()), self._begin_flush, self._unconfirmed_because
+            )
+        self._say_goodbye()
+        await within(self._goodbye, max(0.0, deadline - self._loop.time()))
+
+    def _say_goodbye(self) -> None:
+        """Send the goodbye and a PING that confirms it, on this or on the next connection."""
+        connection, goodbye = self._connection, self._goodbye
+        if connection is not None and goodbye is not None:
+            self.empty_batches.send("goodbye")
+            connection.ping(lambda: None if goodbye.done() else goodbye.set_result(None))
+
+    def _unconfirmed_because(self) -> str:
+        return "the server did not confirm" if self._connection else "there is no connection"
 
     def end(self) -> None:
         """Wake every waiting publisher and flush. Each raises the exception that ended the node."""
         for timer in (self._confirmation_timer, self._pace_timer):
             if timer is not None:
                 timer.cancel()
+        self._goodbye = None
         self._waiting.wake_all()
         if self._state.ended is not None:
             self._confirmations.end(self._state.ended)

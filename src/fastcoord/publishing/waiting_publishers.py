@@ -29,9 +29,12 @@ class WaitingPublishers:
 
     async def accept(self, prepared: tuple[Event, ...], done: int) -> None:
         """Wait until the events from index ``done`` on are accepted."""
+        enqueue = self._waiters.append
         while done < len(prepared):
             waiter = self._loop.create_future()
-            self._waiters.append(waiter)
+            enqueue(waiter)
+            # A call whose events do not fit at once keeps its place.
+            enqueue = self._waiters.appendleft
             try:
                 self._state.set_waiting(len(self._waiters))
                 self.wake()

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fastcoord._deadline import within
 from fastcoord.errors import RequestTimeout
 from fastcoord.nats.jetstream import ApiAnswer, refusal
 from fastcoord.nats.stream_frames import MESSAGE_ID_ALLOWANCE
@@ -82,7 +81,7 @@ class StreamSender(Sender):
 
     def _send_batches(self) -> None:
         connection, batcher = self._connection, self.batcher
-        if connection is None or self._is_held or self._is_refused or self._state.is_closed:
+        if connection is None or self._is_held or self._is_refused or self._is_ended():
             return
         if self._paused is not None or not self._has_batches():
             return
@@ -176,10 +175,7 @@ class StreamSender(Sender):
             last = batcher.window[-1]
             self._attempt_end = last.offset + last.count
             self._go_back()
-        if batcher.open_count and not batcher.is_flush_scheduled:
-            # The batch is still open because the capacity was used up at the last flush.
-            batcher.seal()
-        self._send_batches()
+        self._continue()
         self._waiting.wake()
 
     def _go_back(self) -> None:
@@ -323,16 +319,6 @@ class StreamSender(Sender):
             raise RequestTimeout(
                 f"{error}; the stream does not accept them: {self.trouble}"
             ) from None
-
-    async def close(self, deadline: float) -> None:
-        self.release()
-        await self.flush(max(0.0, deadline - self._loop.time()))
-        self.beat("goodbye")
-        if self._connection is None:
-            return
-        written: asyncio.Future[None] = self._loop.create_future()
-        self._connection.ping(lambda: None if written.done() else written.set_result(None))
-        await within(written, max(0.0, deadline - self._loop.time()))
 
     def end(self) -> None:
         for timer in (self._paused, self._watching):
