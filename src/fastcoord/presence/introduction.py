@@ -63,6 +63,7 @@ class Introduction:
         self._is_complete = asyncio.Event()
         """Set when a peer has answered the hello, or when there is none."""
         self._is_alone = False
+        self._quiet: asyncio.TimerHandle | None = None
 
     def begin(self, take: Callable[[Answer], object], *, is_clustered: bool) -> None:
         """Say the first hello on a new connection.
@@ -72,6 +73,9 @@ class Introduction:
         """
         if self._token is not None:
             self._questions.close(self._token)
+        if self._quiet is not None:
+            # The answers on the last connection say nothing about this one.
+            self._quiet.cancel()
         self._answered.clear()
         self._is_alone = False
         self.has_answer = False
@@ -118,7 +122,7 @@ class Introduction:
         if not self.has_answer:
             self.has_answer = True
             elapsed = self._loop.time() - self._hello_at
-            self._loop.call_later(max(QUIET_TIME, elapsed), self._is_complete.set)
+            self._quiet = self._loop.call_later(max(QUIET_TIME, elapsed), self._is_complete.set)
 
     def joined(self) -> None:
         """Note that a peer with another node id has answered, which proves the join."""

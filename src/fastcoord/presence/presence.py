@@ -16,6 +16,7 @@ from fastcoord.presence.missing_presence import MissingPresence
 from fastcoord.presence.progress import JoinOffsets, Progress
 from fastcoord.presence.question_line import read_line, write_line
 from fastcoord.presence.questions import Answer, Questions
+from fastcoord.presence.reply_subject import REPLY_SID, ReplySubject
 from fastcoord.presence.verifications import Verifications
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["PRESENCE_SID", "REPLY_SID", "Presence"]
 
 PRESENCE_SID = 2
-REPLY_SID = 3
 
 PROOF_TIME = 1.0
 """The seconds for which a node waits for the server's answer to its first message."""
@@ -80,8 +80,7 @@ class Presence:
         self._peers = KnownPeers(receiver, rules)
         self._received_by = received_by
         self._connection: Connection | None = None
-        self._reply = reply_subject(cluster.presence_subject, node_id, incarnation)
-        self._subject_bytes = cluster.presence_subject.encode()
+        self._reply = ReplySubject(cluster.presence_subject, node_id, incarnation)
         self._answers = Answers(node_id)
         self._answers.can_change = same_id is not None
         self.questions = Questions(node_id, self._ask)
@@ -98,7 +97,6 @@ class Presence:
         self._introduction = Introduction(cluster.heartbeat, self.questions, self._say_hello)
         self._same_id = same_id
         self._claims = Claims(self.questions, cluster.heartbeat, self._late_objection)
-        self._is_reply_refused = False
         self.is_silent = same_id is not None
         """Whether the node has no id yet, so that it says no hello."""
         self.ignored = 0
@@ -116,10 +114,9 @@ class Presence:
     def subscribe(self, connection: Connection) -> None:
         """Subscribe on a new connection, before anything is published there."""
         self._connection = connection
-        self._is_reply_refused = False
         if self._subject != self._events_subject:
             connection.subscribe(self._subject, PRESENCE_SID)
-        connection.subscribe(self._reply.decode(), REPLY_SID)
+        self._reply.subscribe(connection)
 
     def connected(self) -> None:
         """Greet the peers on a new connection."""
@@ -131,15 +128,14 @@ class Presence:
 
     def probe(self) -> None:
         """Test the right to publish events."""
-        self._sender.empty_batches.probe(self._own_reply().decode())
+        self._sender.empty_batches.probe(self._reply.own.decode())
 
     def reprobe(self) -> bool:
         """Test that right once more if the server has refused the subject of the trace.
 
         :return: whether it was tested.
         """
-        connection = self._connection
-        if connection is None or not connection.has_refused(self._reply.decode()):
+        if not self._reply.was_refused:
             return False
         self.probe()
         return True
@@ -147,10 +143,11 @@ class Presence:
     def disconnected(self) -> None:
         """Forget the questions of a lost connection."""
         self._connection = None
+        self._reply.disconnected()
         self._verifications.clear()
 
     def _say_hello(self, numbers: tuple[int, ...]) -> None:
-        self._sender.beat("hello", reply=self._own_reply(), question=write_line(numbers))
+        self._sender.beat("hello", reply=self._reply.own, question=write_line(numbers))
         self.heartbeats.sent(self._loop.time())
 
     async def prove_join(self) -> None:
@@ -202,14 +199,7 @@ class Presence:
         self._answers.claimed = None
         self._joined = JoinOffsets()
         self._confirmed_up_to = 0
-        connection = self._connection
-        if connection is not None:
-            # Without the right to one of these subjects, the node has no right to the next one.
-            self._is_reply_refused |= connection.has_refused(self._reply.decode())
-            connection.unsubscribe(REPLY_SID)
-        self._reply = reply_subject(self._subject, node_id, incarnation)
-        if connection is not None and not self._is_reply_refused:
-            connection.subscribe(self._reply.decode(), REPLY_SID)
+        self._reply.begin_run(node_id, incarnation)
 
     def _late_objection(self, answer: Answer) -> None:
         """Process an objection to a claim that is decided."""
@@ -251,20 +241,8 @@ class Presence:
 
     # -------------------------------------------------------------------------- questions
 
-    def _own_reply(self) -> bytes:
-        """Return the subject for answers to this node's questions."""
-        connection = self._connection
-        if (
-            connection is None
-            or self._is_reply_refused
-            or connection.has_refused(self._reply.decode())
-        ):
-            # Every node receives such an answer, and all but this one ignore it.
-            return self._subject_bytes
-        return self._reply
-
     def _ask(self, note: Note, question: bytes) -> bool:
-        return self._sender.empty_batches.send(note, reply=self._own_reply(), question=question)
+        return self._sender.empty_batches.send(note, reply=self._reply.own, question=question)
 
     def verify(self, node_id: int) -> bool:
         """Ask a node for its own word, because received messages of its id disagree.
@@ -342,7 +320,7 @@ class Presence:
                 answer = Answer(node_id, incarnation, offset, discarded, connection, numbers[2:])
                 self._take_answer(numbers[0], answer, now)
             return
-        if reply not in (self._subject_bytes, reply_subject(self._subject, node_id, incarnation)):
+        if not self._reply.is_allowed(reply, node_id, incarnation):
             self.ignored += 1
             return
         if node_id == self._node_id and note != "hello" and not is_claim_to(node_id, numbers):
@@ -366,13 +344,7 @@ class Presence:
             received = self._received_by(node_id, incarnation, up_to)
             response = self._answers.to_progress(node_id, numbers, received, now)
         if response is not None:
-            self._answer(reply, write_line(response))
-
-    def _answer(self, reply: bytes, question: bytes) -> None:
-        connection = self._connection
-        if connection is not None and connection.has_refused_below(f"{self._subject}."):
-            reply = self._subject_bytes
-        self._sender.empty_batches.send_word(reply, question)
+            self._sender.empty_batches.send_word(self._reply.usable(reply), write_line(response))
 
     def _take_answer(self, token: int, answer: Answer, now: float) -> None:
         if self.questions.take(token, answer):
@@ -411,12 +383,3 @@ class Presence:
         """Raise ``reason`` in every call that waits for an answer."""
         self.questions.end(reason)
         self._claims.end(reason)
-
-
-def reply_subject(presence_subject: str, node_id: int, incarnation: int) -> bytes:
-    """Return the only subject, beside the presence subject, on which a node receives answers.
-
-    The sender of a message chooses its reply subject, and anybody may be its sender. So a node
-    answers only if it is exactly this one, which names the sender of the question.
-    """
-    return f"{presence_subject}.{node_id}.{incarnation}".encode()
