@@ -10,7 +10,7 @@ import pytest
 
 import fastcoord
 from fastcoord import ReloadSettings, StateChange
-from fastcoord.publishing.sender import IDLE_SECONDS
+from fastcoord.publishing.batch_writer import IDLE_SECONDS
 from fastcoord.server import LocalServer
 from support.cluster.nodes import joined, node_toml
 from support.cluster.stream_crowd import PROTOCOL, STREAM, make_stream

@@ -1,5 +1,5 @@
 """Publish events (internal).
 
-``publisher`` accepts events. ``batcher`` encodes them into batches. ``sender`` writes the batches
-to the connection and keeps each batch until the server has confirmed it.
+``publisher`` accepts events. ``batcher`` encodes them into batches. ``batch_writer`` writes
+the batches to the connection and confirms them. ``sender`` sends unconfirmed ones again.
 """

@@ -13,7 +13,8 @@ import msgspec
 from fastcoord.errors import RequestTimeout
 from fastcoord.nats.jetstream import ApiAnswer, refusal
 from fastcoord.nats.stream_frames import MESSAGE_ID_ALLOWANCE
-from fastcoord.publishing.sender import BYTES_PER_WRITE, Sender
+from fastcoord.publishing.batch_writer import BYTES_PER_WRITE
+from fastcoord.publishing.sender import Sender
 from fastcoord.streaming.acknowledgements import Acknowledgements
 
 if TYPE_CHECKING:
