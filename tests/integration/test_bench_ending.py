@@ -6,11 +6,13 @@ import re
 import signal
 import sys
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
 from fastcoord.server import LocalServer
 from support.cluster.nodes import node_toml
+from support.faults.freezing import freeze
 from support.processes.command import start
 from support.processes.status import exists
 from support.wait import until
@@ -38,7 +40,7 @@ async def test_sweep_keeps_runs_before_failure(tmp_path: Path, server: LocalServ
     (tmp_path / "node.toml").write_text(node_toml(server, max_reconnects=0))
     file = tmp_path / "sweep.csv"
     words = ("bench", str(tmp_path / "node.toml"), "--rate", "300", "--csv", str(file))
-    sweep = ("--seconds", "3", "--warm-up", "0.2", "--sweep", "capacity.client=64,128,256")
+    sweep = ("--seconds", "1", "--warm-up", "0.1", "--sweep", "capacity.client=64,128,256")
     async with start(*words, *sweep, directory=tmp_path) as command:
         await command.prints("capacity.client = 128: measuring")
         server.kill()
@@ -81,6 +83,7 @@ async def test_killed_command_leaves_no_process(tmp_path: Path) -> None:
     ("number", "phase"),
     [
         (signal.SIGTERM, "starting"),
+        (signal.SIGINT, "measuring"),
         (signal.SIGTERM, "measuring"),
         (signal.SIGHUP, "measuring"),
     ],
@@ -112,3 +115,33 @@ async def test_third_interrupt_leaves_nothing(tmp_path: Path) -> None:
     assert not exists(worker)
     assert os.listdir(tmp_path) == []
     assert command.err.count("Traceback") == 0
+
+
+async def test_interrupt_ends_without_server(tmp_path: Path, server: LocalServer) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text(node_toml(server, capacity={"client": 8}))
+    words = ("bench", str(config), "--rate", "5000", "--lone", "--seconds", "60")
+    async with start(*words, directory=tmp_path) as command:
+        await command.prints("measuring")
+        await freeze(server)
+        command.process.send_signal(signal.SIGINT)
+        assert await command.wait() == 130
+        server.thaw()
+    # The publisher waits for the server, and its figures are printed all the same.
+    assert re.search(r"^sent [1-9]", command.out, re.M)
+    assert re.search(r"^publisher 1 ", command.out, re.M)
+
+
+async def test_interrupted_sweep_prints_runs(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.csv"
+    words = ("bench", "--rate", "300", "--seconds", "1", "--warm-up", "0.1", "--csv", str(file))
+    sweep = ("--sweep", "capacity.client=64,128,256")
+    async with start(*words, *sweep, directory=tmp_path) as command:
+        await command.prints("capacity.client = 128: measuring")
+        command.process.send_signal(signal.SIGINT)
+        assert await command.wait() == 130
+    assert re.findall(r"^ +(\d+) .* ([\d.]+|not valid)$", command.out, re.M) == [
+        ("64", ANY),
+        ("128", "not valid"),
+    ]
+    assert len(file.read_text().splitlines()) == 3

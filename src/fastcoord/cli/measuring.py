@@ -16,7 +16,7 @@ __all__ = ["INVALID", "MISSED_OBJECTIVE", "ProgressLine", "measure_until_ended"]
 MISSED_OBJECTIVE = 1
 INVALID = 3
 LINE_INTERVAL = 2.0
-"""Seconds between two lines of progress if standard error is not a terminal."""
+"""Seconds between two lines about the same step if standard error is not a terminal."""
 
 
 class ProgressLine:
@@ -27,7 +27,8 @@ class ProgressLine:
 
     def __init__(self, prefix: str = "") -> None:
         self.prefix = prefix
-        self._next_line = time.monotonic() + LINE_INTERVAL
+        self._next_line = 0.0
+        self._step = ""
         self._live: Any = None
         if sys.stderr.isatty():
             try:
@@ -51,20 +52,24 @@ class ProgressLine:
         """Show the progress of a run."""
         self.text(
             f"{state.phase} {state.share:4.0%}  sent {state.sent:,}  received {state.received:,}"
-            f"  missed {state.missed:,}"
+            f"  missed {state.missed:,}",
+            state.phase,
         )
 
-    def text(self, text: str) -> None:
-        """Show a line."""
-        line = f"{self.prefix}{text}"
+    def text(self, text: str, step: str) -> None:
+        """Show a line.
+
+        :param step: what is being done; the first line about a step is shown at once.
+        """
+        line, step = f"{self.prefix}{text}", f"{self.prefix}{step}"
         if self._live is not None:
             from rich.text import Text
 
             self._live.update(Text(line, overflow="ellipsis", no_wrap=True))
             return
         now = time.monotonic()
-        if now >= self._next_line:
-            self._next_line = now + LINE_INTERVAL
+        if step != self._step or now >= self._next_line:
+            self._step, self._next_line = step, now + LINE_INTERVAL
             print(line, file=sys.stderr, flush=True)
 
 

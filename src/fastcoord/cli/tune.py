@@ -95,7 +95,7 @@ def configure(parser: SentenceParser) -> None:
     how.add_argument("--arithmetic", action="store_true", help="compute, do not measure")
     how.add_argument(
         "--minutes",
-        type=number(float, 0.1, 600),
+        type=number(float, 0.01, 600),
         default=5.0,
         metavar="N",
         help="time for the search; the runs that confirm the result come in addition (default: 5)",

@@ -167,9 +167,11 @@ class TuningRun:
     def _show(self, state: Any) -> None:
         elapsed = time.monotonic() - self._begun
         limit = f" of {self._budget / 60:g}" if elapsed <= self._budget else ""
+        number = len(self._search.runs) + 1
         self._line.text(
-            f"run {len(self._search.runs) + 1}, {elapsed / 60:.1f}{limit} min:"
-            f" {self._step}: {state.phase} {state.share:.0%}, missed {state.missed:,}"
+            f"run {number}, {elapsed / 60:.1f}{limit} min:"
+            f" {self._step}: {state.phase} {state.share:.0%}, missed {state.missed:,}",
+            f"{number} {state.phase}",
         )
 
     def _state(self) -> TuningState:

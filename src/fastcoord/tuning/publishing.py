@@ -31,6 +31,9 @@ EVENTS_PER_CHECK = 256
 LONGEST_HOLD = 50_000_000
 """Nanoseconds after which events that are late do not keep the event loop from other work."""
 
+PATIENCE = 2_000_000_000
+"""Nanoseconds, besides half of the duration, after which a publisher that is late gives up."""
+
 PROGRESS_INTERVAL = 0.25
 FLUSH_TIMEOUT = 15.0
 
@@ -70,7 +73,7 @@ class Publisher:
         assert load.rate is not None
         count = load.events_per_publisher or 0
         interval = max(SHORTEST_TICK, int(load.group * load.publishers / load.rate * 1e9))
-        give_up_at = start + int((load.warm_up + load.seconds) * 1.5e9) + 5_000_000_000
+        give_up_at = start + int((load.warm_up + load.seconds) * 1.5e9) + PATIENCE
         stall_at = start + int(load.incident_at * 1e9) if load.generator_stall else None
         with Ticker(start, interval) as ticks:
             while self.sent < count and not self._orders.stopped:

@@ -54,11 +54,13 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
 
     def with_stall(self, seconds: float = SHORTEST_RUN) -> Load:
         """Return the load with the stall."""
-        return self._changed(seconds, _duration(seconds, self.stall), stall=self.stall)
+        # A stall begins after a fifth of the run; the load goes on for a while after it.
+        return self._changed(seconds, max(seconds, self.stall * 1.6 + 0.5), stall=self.stall)
 
     def with_outage(self, seconds: float = SHORTEST_RUN) -> Load:
         """Return the load with the outage, and enough time to reconnect."""
-        return self._changed(seconds, _duration(seconds, self.outage * 2), outage=self.outage)
+        duration = math.ceil(max(seconds, self.outage * 3.2 + 2))
+        return self._changed(seconds, duration, outage=self.outage)
 
     def _changed(self, steady: float, seconds: float, **incident: float) -> Load:
         load = self.load
@@ -73,8 +75,3 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
             warm_up=min(1.0, steady / 4),
             **incident,
         )
-
-
-def _duration(seconds: float, incident: float) -> float:
-    """Return how long a run must last so that the load goes on after a stall or an outage."""
-    return math.ceil(max(seconds, incident * 1.6 + 2))

@@ -151,7 +151,7 @@
         })),
       ],
       hooks: {
-        drawClear: [
+        drawAxes: [
           (plot) => {
             for (const [name, value] of Object.entries(chart.marks)) line(plot, value, ...MARKS[name]());
           },
@@ -212,7 +212,14 @@
     };
     draw(element("histogram"), "Latency by percentile", options, values, { id: "histogram" });
   }
-  const redraw = () => plots.forEach(({ plot }) => plot.redraw(false, true));
+  const redraw = () => {
+    for (const { plot } of plots) {
+      plot.redraw(false, true);
+      plot.root.querySelectorAll(".u-marker").forEach((marker, index) => {
+        if (index) marker.style.borderColor = plot.series[index].stroke(); // the first is that of x
+      });
+    }
+  };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   matchMedia("print").addEventListener("change", redraw);
 
