@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import fastcoord
+from fastcoord.nats.probe import Finding, probe
 from fastcoord.server import LocalServer
 from support.cluster.nodes import joined, node_toml
 from support.cluster.plain_peer import PlainPeer
@@ -107,8 +108,9 @@ async def test_check_tries_each_step(tmp_path: Path, server: LocalServer) -> Non
             "round trip": ["ok"],
             "subscribe": ["ok", "ok", "ok"],
             "publish": ["ok", "ok"],
-            "own messages": ["ok"],
             "ask": ["ok"],
+            "own messages": ["ok"],
+            "join": ["ok"],
         }
         assert f"nats-server {server.varz()['version']}" in check.out
         await peer.flush()
@@ -137,7 +139,7 @@ async def test_check_tries_every_address(tmp_path: Path, server: LocalServer) ->
         assert await check.wait() == 1
     assert findings(check.out)["dns"] == ["failed", "ok", "ok"]
     assert findings(check.out)["tcp"] == ["failed", "ok"]
-    assert findings(check.out)["publish"] == ["ok", "ok"]
+    assert findings(check.out)["join"] == ["ok"]
     first, second = check.err.splitlines()
     assert first.startswith("fastcoord: no-such-host.invalid:4222: dns: ")
     assert second.startswith(f"fastcoord: {dead.name}: tcp: ")
@@ -153,10 +155,15 @@ async def test_check_shows_certificate(tmp_path: Path, certificates: Certificate
     assert re.search(r"TLSv1\.\d, certificate of .+, expires in \d+ days \(\d{4}-", line)
 
 
+def limited(rights: str) -> str:
+    """Return the configuration of a server for user a, whose permissions are limited."""
+    user = f'{{user: "a", password: "b", permissions: {{{rights}}}}}'
+    return f"authorization {{ users: [{user}] }}"
+
+
 async def test_check_reports_each_right(tmp_path: Path) -> None:
     rights = 'publish: {deny: ["stwt.agora"]}, subscribe: {deny: ["stwt.agora.fastcoord.>"]}'
-    users = f'authorization {{ users: [{{user: "a", password: "b", permissions: {{{rights}}}}}] }}'
-    with LocalServer(extra_config=users) as server:
+    with LocalServer(extra_config=limited(rights)) as server:
         url = f"nats://a:b@127.0.0.1:{server.port}"
         async with start("check", "--connect", url, directory=tmp_path) as check:
             assert await check.wait() == 1
@@ -164,19 +171,69 @@ async def test_check_reports_each_right(tmp_path: Path) -> None:
     assert "; without it, answers travel on the presence subject" in check.out
     assert findings(check.out)["publish"] == ["ok", "failed"]
     (line,) = check.err.splitlines()
-    assert line.startswith("fastcoord: cluster: publish: ")
+    assert line.startswith(f"fastcoord: 127.0.0.1:{server.port}: publish: ")
     assert 'allow: ["stwt.agora"]' in line
 
 
-async def test_check_reports_right_to_ask(tmp_path: Path) -> None:
-    rights = 'publish: {deny: ["stwt.agora.fastcoord"]}'
-    users = f'authorization {{ users: [{{user: "a", password: "b", permissions: {{{rights}}}}}] }}'
-    with LocalServer(extra_config=users) as server:
-        url = f"nats://a:b@127.0.0.1:{server.port}"
-        async with start("check", "--connect", url, directory=tmp_path) as check:
+CONSUMER = "$JS.API.CONSUMER"
+STREAM_RIGHTS = (
+    "stwt.agora",
+    "stwt.agora.fastcoord",
+    "$JS.API.STREAM.INFO.AGORA",
+    f"{CONSUMER}.CREATE.AGORA.>",
+    f"{CONSUMER}.MSG.NEXT.AGORA.>",
+)
+
+
+@pytest.mark.parametrize("other", ["nothing", "stwt.agora.fastcoord.>"])
+async def test_check_reports_all_rights_at_once(tmp_path: Path, other: str) -> None:
+    config = tmp_path / "node.toml"
+    rights = f'publish: {{allow: ["{other}"]}}, subscribe: {{allow: ["nothing"]}}'
+    with LocalServer(jetstream=True, extra_config=limited(rights)) as server:
+        config.write_text(node_toml(server, user="a", password="b", cluster={"stream": "AGORA"}))
+        async with start("check", "--connect", str(config), directory=tmp_path) as check:
             assert await check.wait() == 1
-    assert findings(check.out)["ask"] == ["failed"]
-    assert "to publish on stwt.agora.fastcoord: grant it with" in check.err
+        text = config.read_text().replace('stream = "AGORA"', "")
+        config.write_text(text)
+        async with start("check", "--connect", str(config), directory=tmp_path) as plain:
+            assert await plain.wait() == 1
+    granted = re.findall(r'permissions: { (\w+: { allow: \["[^"]*"\] }) }', check.err)
+    missing = [f'publish: {{ allow: ["{subject}"] }}' for subject in STREAM_RIGHTS]
+    missing += [f'subscribe: {{ allow: ["{s}"] }}' for s in ("stwt.agora.fastcoord", "_INBOX.>")]
+    assert sorted(granted) == sorted(missing)
+    assert f'allow: ["{CONSUMER}.DELETE.AGORA.>"] }} }}; without it, the consumers' in check.out
+    assert len(plain.err.splitlines()) == 4
+    assert "join" not in findings(check.out)
+
+
+async def test_check_needs_only_documented_rights(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "streams.md").read_text("utf-8")
+    (rights,) = re.findall(r"```\n(accounts .*?)```", page, re.DOTALL)
+    config = tmp_path / "node.toml"
+    with LocalServer(jetstream=True, extra_config=rights) as server:
+        for user, words in (("operator", "stream create"), ("node", "check --connect")):
+            login = {"user": user, "password": "change-me"}
+            config.write_text(node_toml(server, **login, cluster={"stream": "AGORA"}))
+            async with start(*words.split(), str(config), directory=tmp_path) as command:
+                assert await command.wait() == 0, command.out + command.err
+    assert findings(command.out)["stream"] == ["ok"]
+    assert not {"failed", "warning"} & {
+        state for states in findings(command.out).values() for state in states
+    }
+
+
+async def test_rights_are_tried_unnoticed(shared_server: LocalServer, cluster: Any) -> None:
+    config = fastcoord.make_config(shared_server.url, subject=cluster["subject"])
+    async with PlainPeer(shared_server.url, f"{cluster['subject']}.>") as presence:
+        async with PlainPeer(shared_server.url, cluster["subject"]) as peer:
+            found: list[Finding] = []
+            assert await probe(config, config.nats.address[0], found.append)
+            await peer.flush()
+            assert peer.messages == []
+        await presence.flush()
+        # The message to the own subject, and a trace instead of each other message.
+        assert len(presence.messages) == 3
+    assert {each.state for each in found} == {"ok", "off"}
 
 
 async def test_check_finds_echo(tmp_path: Path, server: LocalServer) -> None:

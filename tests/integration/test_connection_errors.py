@@ -151,6 +151,17 @@ async def test_missing_right_is_denied(direction: str, cluster: dict[str, Any]) 
     assert f'{direction}: {{ allow: ["{subject}"] }}' in text
 
 
+async def test_several_missing_rights_are_named(cluster: dict[str, Any]) -> None:
+    events, presence = cluster["subject"], f"{cluster['subject']}.fastcoord"
+    rights = {"publish": {"deny": [events, presence]}, "subscribe": {"deny": [events, presence]}}
+    with LocalServer(extra_config=permissions(**rights)) as server:
+        text, error, _ = await refused(server, user="node", password="secret", cluster=cluster)
+    assert isinstance(error, PermissionDenied)
+    for subject in (events, presence):
+        for direction in rights:
+            assert f'{direction}: {{ allow: ["{subject}"] }}' in text
+
+
 GREETING = b'INFO {"version": "2.15.1", "max_payload": 1048576, "headers": true%s}\r\n'
 
 

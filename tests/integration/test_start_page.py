@@ -70,7 +70,7 @@ async def test_start_page_works(tmp_path: Path) -> None:
             os.killpg(shell.pid, signal.SIGKILL)
             await shell.wait()
     text = out.decode()
-    assert re.search(r"^  publish +ok +fastcoord\.agora, as node \d+$", text, re.MULTILINE), text
+    assert re.search(r"^  join +ok +as node \d+, on fastcoord\.agora$", text, re.MULTILINE), text
     for node_id in (1, 2):
         assert re.search(rf"^ +{node_id}  fastcoord  up ", text, re.MULTILINE), text
     assert "events of 2 nodes" in text

@@ -29,10 +29,9 @@ DESCRIPTION = """\
 Print every setting in effect with its source: file and line, or default. If the file has problems,
 print all of them instead. Secrets are never shown.
 
-With --connect, try every server address: DNS, TCP, TLS, authentication, the rights to subscribe and
-to answer, and whether own messages come back. Then join the cluster with a free node id and leave
-it again, which proves the stream, if it is set, and the rights to publish and to ask. Other nodes
-see it join and leave.
+With --connect, try every server address: DNS, TCP, TLS, authentication, each right that a node
+needs, and whether own messages come back. If a server grants all rights, join the cluster with a
+free node id and leave it again, which proves the stream, if it is set. Other nodes see that.
 
 example: fastcoord check --connect node.toml
 """
@@ -108,26 +107,21 @@ async def _visit(config: Config, node_id: NodeId, as_json: bool) -> int:
 
 
 async def _join(config: Config, node_id: NodeId, report: Callable[[Finding], None]) -> None:
-    """Join the cluster and leave it; report the stream and the rights to publish and to ask."""
-    subject, presence = config.cluster.subject, config.cluster.presence_subject
+    """Join the cluster and leave it."""
     try:
         async with fastcoord.connect(config, node_id=node_id) as node:
             await node.flush()
             joined_as = node.node_id
     except (ConnectError, RequestTimeout, StreamError) as error:
-        report(Finding(_failed_step(error, config), "failed", str(error)))
+        report(Finding("stream" if _is_of_stream(error) else "join", "failed", str(error)))
         return
     if config.cluster.stream is not None:
         report(Finding("stream", "ok", f"{config.cluster.stream} stores the events"))
-    report(Finding("publish", "ok", f"{subject}, as node {joined_as}", subject))
-    report(Finding("ask", "ok", presence, presence))
+    subject = config.cluster.subject
+    report(Finding("join", "ok", f"as node {joined_as}, on {subject}", joined_as))
 
 
-def _failed_step(error: FastcoordError, config: Config) -> str:
-    """Return what a node could not do when joining failed with this error."""
-    subject = error.subject if isinstance(error, PermissionDenied) else ""
-    if isinstance(error, StreamError) or subject.startswith("$JS."):
-        return "stream"
-    return (
-        "ask" if subject == config.cluster.presence_subject != config.cluster.subject else "publish"
-    )
+def _is_of_stream(error: FastcoordError) -> bool:
+    if isinstance(error, PermissionDenied):
+        return error.subject.startswith("$JS.")
+    return isinstance(error, StreamError)

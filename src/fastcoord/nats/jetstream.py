@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fastcoord.nats.connection import Connection
 
-__all__ = ["FIRST_REPLY_SID", "ApiAnswer", "JetStream", "refusal"]
+__all__ = ["FIRST_REPLY_SID", "REPLIES", "ApiAnswer", "JetStream", "refusal"]
 
 REPLIES = "_INBOX"
 """The prefix of reply subjects, the same as that of other NATS clients."""

@@ -15,6 +15,13 @@ from fastcoord.nats.connection import EVENTS_SID, Connection
 from fastcoord.nats.failures import printable
 from fastcoord.nats.parser import MessageSink
 from fastcoord.nats.rights import Right
+from fastcoord.nats.rights_trial import (
+    ANSWERS,
+    Trial,
+    publish_unnoticed,
+    rights_to_publish,
+    rights_to_subscribe,
+)
 from fastcoord.nats.servers import Server
 
 if TYPE_CHECKING:
@@ -22,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Finding", "probe"]
 
-ECHO_SID = EVENTS_SID + 2
 PINGS = 5
 SECONDS_PER_DAY = 86_400
 SOON = 14 * SECONDS_PER_DAY
@@ -42,13 +48,14 @@ class Finding(NamedTuple):
 
 
 class EchoSink(MessageSink):
-    """Count the messages of one subscription."""
+    """Note whether the message to the own subject comes back."""
 
     def __init__(self) -> None:
-        self.echoes = 0
+        self.sid = 0
+        self.is_echoed = False
 
     def take(self, sid: int, reply: bytes, numbers: object, payload: bytes) -> None:
-        self.echoes += sid == ECHO_SID
+        self.is_echoed |= sid == self.sid
 
 
 class Owner:
@@ -72,12 +79,13 @@ class Owner:
 async def probe(config: Config, address: Address, report: Callable[[Finding], None]) -> bool:
     """Connect to one server, and report what is found at each step.
 
-    Other nodes do not notice: the only message goes to a subject of this probe alone.
+    Other nodes do not notice. Where a user has no right to publish answers, and on servers older
+    than 2.11, they receive the goodbye of an unknown node.
 
     :param config: the configuration.
     :param address: the server.
     :param report: called with each finding.
-    :return: whether the server accepts this user.
+    :return: whether the server accepts this user and grants all rights that a node needs.
     """
     if not await resolve(address, report):
         return False
@@ -90,13 +98,12 @@ async def probe(config: Config, address: Address, report: Callable[[Finding], No
         return False
     try:
         connection.report_opened(report)
-        await try_rights(config, connection, sink, report)
+        return await try_rights(config, connection, sink, report)
     except ConnectError as error:
         report(Finding("connection", "failed", str(error)))
         return False
     finally:
         await connection.close()
-    return True
 
 
 async def resolve(address: Address, report: Callable[[Finding], None]) -> bool:
@@ -176,35 +183,46 @@ async def try_rights(
     connection: Connection,
     sink: EchoSink,
     report: Callable[[Finding], None],
-) -> None:
-    """Try the subscriptions of a node, measure the round trip, and send a message to ourselves.
+) -> bool:
+    """Try the rights of a node, measure the round trip, and send a message to ourselves.
 
+    :return: whether the server grants all rights that a node needs.
     :raises ConnectError: the connection is lost, or the server does not answer.
     """
-    subject, presence = config.cluster.subject, config.cluster.presence_subject
+    cluster, limit = config.cluster, config.nats.timeout.request
     # A node receives answers on such a subject; its first word is the node id.
-    own = f"{presence}.{secrets.randbelow(65536)}.{secrets.randbits(42)}"
-    answers = f"{presence}.>"
-    subscriptions = {subject: subject, presence: presence, own: answers}
-    for sid, name in enumerate(subscriptions, EVENTS_SID):
-        connection.subscribe(name, sid)
+    own = f"{cluster.presence_subject}.{secrets.randbelow(65536)}.{secrets.randbits(42)}"
+    subscriptions = rights_to_subscribe(cluster, own)
+    for sid, trial in enumerate(subscriptions, EVENTS_SID):
+        connection.subscribe(trial.subject, sid)
+        if trial.subject == own:
+            sink.sid = sid
     await connection.prove()
-    limit = config.nats.timeout.request
     size = connection.max_payload
     report(Finding("max payload", "ok", f"{size:,} bytes", size))
     round_trip = min([await round_trip_of(connection, limit) for _ in range(PINGS)])
     report(Finding("round trip", "ok", f"{round_trip * 1000:.2f} ms", round_trip))
-    refused = [name for name in subscriptions if connection.take_refusal(name)]
-    for name, pattern in subscriptions.items():
-        # Without the right to its own subject, a node uses the presence subject for answers.
-        kind: State = "warning" if name == own else "failed"
-        report(right_finding(Right("subscribe", pattern), kind if name in refused else "ok"))
+    refused = {trial for trial in subscriptions if connection.take_refusal(trial.subject)}
+
+    answers = Trial("publish", Right("publish", f"{cluster.presence_subject}.>"), own, ANSWERS)
     connection.publish_raw(own.encode(), b"")
     await round_trip_of(connection, limit)
-    is_refused = connection.take_refusal(own)
-    report(right_finding(Right("publish", answers), "warning" if is_refused else "ok"))
-    if not is_refused and own not in refused:
-        report(echo_finding(is_echoed=sink.echoes > 0, no_echo=config.nats.no_echo))
+    is_echoed = sink.is_echoed
+    if connection.take_refusal(own):
+        refused.add(answers)
+
+    publications = rights_to_publish(cluster)
+    trace = None if answers in refused else own
+    publish_unnoticed(connection, cluster, publications, trace)
+    await round_trip_of(connection, limit)
+    refused |= {trial for trial in publications if connection.take_refusal(trial.subject)}
+
+    trials = [*subscriptions, answers, *publications]
+    for trial in trials:
+        report(right_finding(trial, is_refused=trial in refused))
+    if not any(trial.subject == own for trial in refused):
+        report(echo_finding(is_echoed=is_echoed, no_echo=config.nats.no_echo))
+    return all(trial.without for trial in refused)
 
 
 async def round_trip_of(connection: Connection, limit: float) -> float:
@@ -232,12 +250,15 @@ async def round_trip_of(connection: Connection, limit: float) -> float:
     return time.perf_counter() - started
 
 
-def right_finding(right: Right, state: State) -> Finding:
+def right_finding(trial: Trial, *, is_refused: bool) -> Finding:
     """Report a right; if the server refuses it, with what to grant."""
-    text = right.subject if state == "ok" else str(right.denied())
-    if state == "warning":
-        text += "; without it, answers travel on the presence subject, where every node reads them"
-    return Finding(right.direction, state, text, right.subject)
+    step, right = trial.step, trial.right
+    if not is_refused:
+        return Finding(step, "ok", right.subject, right.subject)
+    text = str(right.denied())
+    if trial.without:
+        return Finding(step, "warning", f"{text}; without it, {trial.without}", right.subject)
+    return Finding(step, "failed", text, right.subject)
 
 
 def echo_finding(*, is_echoed: bool, no_echo: bool) -> Finding:

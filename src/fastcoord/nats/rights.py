@@ -7,7 +7,7 @@ The server processes commands in their order, and answers a refused operation wi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fastcoord.errors import PermissionDenied
@@ -15,7 +15,7 @@ from fastcoord.errors import PermissionDenied
 if TYPE_CHECKING:
     from fastcoord.config import Config
 
-__all__ = ["Right", "Rights", "needed_rights", "refused_right"]
+__all__ = ["Right", "Rights", "denied", "needed_rights", "refused_right"]
 
 MAX_SUBJECTS = 64
 
@@ -52,6 +52,18 @@ class Right(NamedTuple):
             subject=self.subject,
             direction=self.direction,
         )
+
+
+def denied(refused: Sequence[Right]) -> PermissionDenied:
+    """Return the exception that names all refused rights.
+
+    :param refused: at least one right. ``subject`` and ``direction`` are those of the first one.
+    """
+    errors = [right.denied() for right in refused]
+    first = errors[0]
+    return PermissionDenied(
+        "; ".join(map(str, errors)), subject=first.subject, direction=first.direction
+    )
 
 
 def refused_right(line: bytes) -> Right | None:

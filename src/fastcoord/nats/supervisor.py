@@ -17,7 +17,7 @@ from fastcoord.errors import (
 )
 from fastcoord.nats.connection import Connection, ConnectionState
 from fastcoord.nats.handshake import CLOSING_LIMIT
-from fastcoord.nats.rights import Right
+from fastcoord.nats.rights import Right, denied
 from fastcoord.nats.servers import Server
 
 if TYPE_CHECKING:
@@ -127,9 +127,9 @@ class Supervisor:
             try:
                 connection = await self._attempt(server)
                 if connection.refused:
-                    denied = connection.refused[0].denied()
-                    await self._drop(str(denied))
-                    raise denied
+                    refusal = denied(connection.refused)
+                    await self._drop(str(refusal))
+                    raise refusal
             except ConnectError as error:
                 failures.append((server, error))
                 continue
