@@ -16,8 +16,8 @@ from libc.string cimport memcpy
 from benchmarks.native.records cimport read_change, start
 from fastcoord._codec cimport make_batch
 from fastcoord.wire.encode cimport FIXED_SIZE
-from fastcoord.wire.events cimport STATE_CHANGE
 from fastcoord.wire.fields cimport LARGEST_U32, LARGEST_U64, as_uint, small_ints
+from fastcoord.wire.kinds cimport STATE_CHANGE
 from fastcoord.wire.primitives cimport (
     BYTES_U16,
     Reader,

@@ -10,8 +10,9 @@ from cpython.object cimport PyObject, PyTypeObject
 from libc.stdint cimport uint64_t
 
 from fastcoord._codec cimport Batch, decode, encode
-from fastcoord.wire.events cimport CODE_COUNT, Event, code_of, content, kinds
+from fastcoord.wire.events cimport Event, code_of, content
 from fastcoord.wire.fields cimport FIELD_TEXT
+from fastcoord.wire.kinds cimport CODE_COUNT, kinds
 from fastcoord.wire.protocol cimport Protocol, get_protocol
 
 
@@ -19,7 +20,7 @@ cdef inline int code_of_class(kind) except -1:
     """Return the code of an event class."""
     cdef int code
     for code in range(1, CODE_COUNT):
-        if kinds[code].type == <PyTypeObject*>kind:
+        if kinds[code] != NULL and kinds[code].type == <PyTypeObject*>kind:
             return code
     raise TypeError(f"not an event class: {kind!r}")
 

@@ -30,6 +30,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def compile_example(folder: Path) -> None:
     copy = folder / "example"
     shutil.copytree(EXAMPLE, copy, ignore=shutil.ignore_patterns("*.c", "*.so", "build"))
+    with (copy / "changes.pyx").open("a") as source:
+        source.write("\n\ndef slot(kind, name):\n    return slot_of_field(kind, name)\n")
     done = subprocess.run(
         [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
         cwd=copy,
@@ -88,6 +90,20 @@ def test_consumer_gets_decode_errors(changes: Any) -> None:
 def test_consumer_refuses_unknown_protocol(changes: Any) -> None:
     with pytest.raises(ValueError, match="there is no protocol 'fastcoord-9'"):
         changes.Changes("fastcoord-9")
+
+
+@pytest.mark.parametrize("wrong", [int, None, fastcoord.Event, StateChange(1, 2, 3)])
+def test_consumer_refuses_other_class(changes: Any, wrong: Any) -> None:
+    with pytest.raises(TypeError, match="not an event class"):
+        changes.slot(wrong, "change_id")
+
+
+def test_consumer_refuses_other_fields(changes: Any) -> None:
+    assert changes.slot(StateChange, "change_id") == 0
+    with pytest.raises(AttributeError, match="has no field 'payload'"):
+        changes.slot(StateChange, "payload")
+    with pytest.raises(TypeError, match="payload is not a number"):
+        changes.slot(fastcoord.AppEvent, "payload")
 
 
 def test_uninitialised_consumer_does_not_crash(changes: Any) -> None:

@@ -107,6 +107,11 @@ def every_constructor() -> list[Event]:
     ]
 
 
+def items_of_caches() -> None:
+    CacheInvalidate([["Domain", 5]])
+    CacheInvalidate(["Domain"])  # type: ignore[list-item]
+
+
 def every_batch(payload: bytes) -> None:
     reveal_type(fastcoord.get_include())  # str
     batch = fastcoord.decode_batch(payload, protocol="fastcoord-1")

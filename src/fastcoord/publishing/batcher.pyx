@@ -18,7 +18,8 @@ from libc.string cimport memcpy, memmove
 
 from fastcoord.publishing.batch_queue cimport BatchQueue
 from fastcoord.wire.encode cimport FIXED_SIZE, encode_event, encode_run, size_bound, split_event
-from fastcoord.wire.events cimport STATE_CHANGE, Event, Field, code_of, content, is_event
+from fastcoord.wire.events cimport Event, code_of, content, is_event
+from fastcoord.wire.kinds cimport STATE_CHANGE, Field
 from fastcoord.wire.primitives cimport (
     BYTES_U16,
     WORD_SLACK,

@@ -6,15 +6,9 @@ from cpython.object cimport PyObject, PyTypeObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 from libc.stdint cimport uint64_t
 
-from fastcoord.wire.events cimport (
-    CODE_COUNT,
-    FIELD_COUNT,
-    EventObject,
-    Kind,
-    is_event_at,
-    kinds,
-)
+from fastcoord.wire.events cimport is_event_at
 from fastcoord.wire.fields cimport FIELD_FLAG, FIELD_U64, shown
+from fastcoord.wire.kinds cimport CODE_COUNT, FIELD_COUNT, EventObject, Kind, kinds
 
 cdef const Kind* kind_with_columns(cls) except NULL:
     """Return the kind of a class; raise TypeError if a field of it does not fit a u64."""

@@ -13,7 +13,7 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
 
-from fastcoord.wire.events cimport *
+from fastcoord.wire.construction cimport end_event, make_event, pools
 from fastcoord.wire.fields cimport (
     FIELD_ACCOUNTS,
     FIELD_BYTES,
@@ -22,6 +22,8 @@ from fastcoord.wire.fields cimport (
     unpack_accounts,
     unpack_items,
 )
+from fastcoord.wire.kinds cimport *
+from fastcoord.wire.pool cimport pool_take
 from fastcoord.wire.protocol cimport Protocol
 from fastcoord.wire.scan cimport skip_list
 from fastcoord.wire.primitives cimport *

@@ -9,7 +9,7 @@ from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_SIZE
 from libc.stdint cimport uint8_t, uint64_t
 
-from fastcoord.wire.events cimport *
+from fastcoord.wire.events cimport Event, code_of, content, is_event_at
 from fastcoord.wire.fields cimport (
     FIELD_ACCOUNTS,
     FIELD_BYTES,
@@ -19,8 +19,10 @@ from fastcoord.wire.fields cimport (
     ITEM_EMAIL_NEGATIVE,
     item_names,
 )
+from fastcoord.wire.kinds cimport *
 from fastcoord.wire.protocol cimport Protocol
 from fastcoord.wire.primitives cimport *
+from fastcoord.wire.values cimport list_members
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object) noexcept
@@ -79,8 +81,8 @@ cdef inline Py_ssize_t member_bytes(int type) noexcept:
 
 cdef inline uint8_t* put_text(uint8_t* position, str text) except NULL:
     cdef Py_ssize_t size
-    cdef const char* content = text_of(text, &size)
-    return put_bytes(put_uint(position, <uint64_t>size), content, size)
+    cdef const char* utf8 = text_of(text, &size)
+    return put_bytes(put_uint(position, <uint64_t>size), utf8, size)
 
 
 cdef inline uint8_t* put_member(uint8_t* position, tuple members, Py_ssize_t index) noexcept:
@@ -249,7 +251,7 @@ cdef tuple split_event(Protocol protocol, Event event, Py_ssize_t limit):
     cdef Py_ssize_t per_piece
     if kind.count != 1 or kind.types[0] < FIELD_ACCOUNTS:
         return ()
-    members = list_members(event, 0)
+    members = list_members(<PyObject*>event, 0)
     per_piece = (limit - 1 - BYTES_U32) // member_bytes(kind.types[0])
     if per_piece < 1:
         return ()

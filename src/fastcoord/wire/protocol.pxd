@@ -1,7 +1,8 @@
 # cython: language_level=3
 from libc.stdint cimport int16_t, uint8_t, uint64_t
 
-from fastcoord.wire.events cimport CODE_COUNT, Event, code_of
+from fastcoord.wire.events cimport Event, code_of
+from fastcoord.wire.kinds cimport CODE_COUNT
 
 cdef extern from *:
     const uint64_t ALL_KINDS "UINT64_MAX"

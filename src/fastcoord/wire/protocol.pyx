@@ -3,8 +3,9 @@
 
 from libc.stdint cimport uint64_t
 
-from fastcoord.wire.events cimport CODE_COUNT, Event
+from fastcoord.wire.events cimport Event
 from fastcoord.wire.fields cimport shown
+from fastcoord.wire.kinds cimport CODE_COUNT
 
 from fastcoord.errors import UnsupportedEvent
 from fastcoord.wire.events import EVENT_TYPES

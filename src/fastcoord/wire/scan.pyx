@@ -8,7 +8,6 @@ is not ASCII.
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint8_t, uint64_t
 
-from fastcoord.wire.events cimport *
 from fastcoord.wire.fields cimport (
     FIELD_ACCOUNTS,
     FIELD_BYTES,
@@ -17,6 +16,7 @@ from fastcoord.wire.fields cimport (
     ITEM_COUNT,
     ITEM_EMAIL_NEGATIVE,
 )
+from fastcoord.wire.kinds cimport *
 from fastcoord.wire.protocol cimport Protocol
 from fastcoord.wire.primitives cimport *
 

@@ -9,8 +9,10 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint8_t, uint64_t
 
+from fastcoord.wire.construction cimport make_event, pools
 from fastcoord.wire.decode cimport decode_event
-from fastcoord.wire.events cimport Event, EventObject, Field, make_event, pools
+from fastcoord.wire.events cimport Event
+from fastcoord.wire.kinds cimport EventObject, Field
 from fastcoord.wire.pool cimport owned, pool_take
 from fastcoord.wire.primitives cimport Reader, read_length, read_u16
 from fastcoord.wire.protocol cimport Protocol

@@ -1,0 +1,1 @@
+"""Make events. All functions are C functions, which only ``cimport`` can reach."""
