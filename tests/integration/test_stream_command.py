@@ -1,5 +1,6 @@
 """``fastcoord stream``, on real servers that are fit and unfit for it."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -202,8 +203,10 @@ async def test_wrong_option_is_named(
 async def test_server_without_jetstream_is_named(
     tmp_path: Path, shared_server: LocalServer
 ) -> None:
-    for action in ("create", "info", "check"):
-        code, _, err = await run(action, write(tmp_path, shared_server))
+    file = write(tmp_path, shared_server)
+    for code, _, err in await asyncio.gather(
+        *(run(action, file) for action in ("create", "info", "check"))
+    ):
         assert code == 1
         assert err.startswith("fastcoord: the server has no JetStream: enable it")
 

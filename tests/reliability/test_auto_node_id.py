@@ -117,7 +117,7 @@ async def test_workers_share_no_id(server: LocalServer, tmp_path: Path) -> None:
     # While 64 processes start, a node may not run for longer than a short heartbeat.
     cluster = CLUSTER | {"heartbeat": f"{repeats(500, long=5000)}ms"}
     config.write_text(node_toml(server, cluster=cluster), encoding="utf-8")
-    count = repeats(16, long=64)
+    count = repeats(6, long=64)
     # Among few ids, several workers draw the same one.
     ids = repeats(2 * count, long=49_152)
     for _ in range(repeats(1, long=10)):
@@ -138,16 +138,16 @@ async def test_killed_workers_are_replaced(server: LocalServer, tmp_path: Path) 
     config = tmp_path / "node.toml"
     config.write_text(node_toml(server, cluster=CLUSTER), encoding="utf-8")
     async with workers(config, events=EVENTS, ids=16) as group:
-        await group.start(6)
-        await group.run("peers", 5)
-        killed = {worker.index for worker in group.all[:3]}
-        for worker in group.all[:3]:
+        await group.start(4)
+        await group.run("peers", 3)
+        killed = {worker.index for worker in group.all[:2]}
+        for worker in group.all[:2]:
             await worker.kill()
-        del group.all[:3]
-        await group.start(3)
-        reports = await group.run("peers", 5)
-        assert len({report["node_id"] for report in reports.values()}) == 6
-        reports = await group.run("publish", 5)
+        del group.all[:2]
+        await group.start(2)
+        reports = await group.run("peers", 3)
+        assert len({report["node_id"] for report in reports.values()}) == 4
+        reports = await group.run("publish", 3)
         for index, report in reports.items():
             others = set(reports) - {index}
             counts = {int(sender): number for sender, number in report["counts"].items()}

@@ -107,18 +107,20 @@ async def work_while_killing(server: LocalServer, tmp_path: Path) -> list[dict[s
 
     :return: the report of each worker.
     """
-    workers = [await Worker.start(tmp_path, number, number) for number in (1, 2, 3)]
+    workers = await asyncio.gather(
+        *(Worker.start(tmp_path, number, number) for number in (1, 2, 3))
+    )
     try:
         for round_number in range(repeats(1, long=5)):
-            await written(tmp_path, 100)
+            await written(tmp_path, 60)
             await kill_server(server, tmp_path)
             workers[2].process.kill()
             await workers[2].process.wait()
-            await written(tmp_path, 50)
+            await written(tmp_path, 30)
             workers[2] = await Worker.start(tmp_path, 3, 10 + round_number)
-            await written(tmp_path, 50)
+            await written(tmp_path, 30)
             await kill_server(server, tmp_path)
-            await written(tmp_path, 100)
+            await written(tmp_path, 60)
         assert [await worker.ask("pause") for worker in workers] == ["paused"] * 3
         assert await workers[0].ask("write") == "written"
         for worker in workers:
@@ -194,7 +196,7 @@ async def test_threads_read_nothing_stale(server: LocalServer) -> None:
 async def kill_server(server: LocalServer, folder: Path) -> None:
     server.kill()
     # Writing goes on without the bus.
-    await written(folder, 50)
+    await written(folder, 30)
     await server.start_async()
 
 

@@ -10,10 +10,10 @@ from support.cluster.nodes import node_toml
 from support.cluster.stream_crowd import STREAM, read_stream, stream_crowd
 from support.faults.proxy import Proxy
 from support.processes.resuming_process import ResumingProcess
-from support.scale import IS_LONG
+from support.scale import IS_LONG, repeats
 from support.wait import until
 
-ABSENCES = [1.0, 10.0, 50.0] if IS_LONG else [1.0, 10.0]
+ABSENCES = [1.0, 10.0, 50.0] if IS_LONG else [3.0]
 
 
 @pytest.mark.parametrize("seconds", ABSENCES)
@@ -56,9 +56,9 @@ async def test_killed_process_resumes(jetstream_server: LocalServer, tmp_path: P
         config.write_text(node_toml(jetstream_server, cluster=cluster))
         async with crowd.stalwart(), crowd.load(500.0):
             process = await ResumingProcess.start(config, 7, since=0)
-            for _ in range(4):
+            for _ in range(repeats(2, long=4)):
                 count = len(process.received)
-                await until(lambda count=count: len(process.received) > count + 300)
+                await until(lambda count=count: len(process.received) > count + 200)
                 await process.kill()
                 await asyncio.sleep(0.2)
                 await process.resume()
