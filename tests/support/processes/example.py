@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import chain
 from pathlib import Path
 
 from fastcoord.server import LocalServer
@@ -63,14 +64,30 @@ async def example(
     :param variables: further environment variables.
     """
     path = EXAMPLES / name
-    folder = path if module else path.parent
+    words = (("-m", module) if module else (path.name,), map(str, arguments))
+    async with _running(
+        *chain.from_iterable(words),
+        folder=path if module else path.parent,
+        FASTCOORD_SERVERS=server.url,
+        **variables,
+    ) as running:
+        yield running
+
+
+@asynccontextmanager
+async def program(path: Path) -> AsyncIterator[Program]:
+    """Run a script in its folder; output and errors are read together."""
+    async with _running(path.name, folder=path.parent) as running:
+        yield running
+
+
+@asynccontextmanager
+async def _running(*words: str, folder: Path, **variables: object) -> AsyncIterator[Program]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-u", *(("-m", module) if module else (path.name,))),
-        *map(str, arguments),
+        *(sys.executable, "-u", *words),
         cwd=folder,
         env={
             **os.environ,
-            "FASTCOORD_SERVERS": server.url,
             "PYTHONDONTWRITEBYTECODE": "1",
             **{key: str(value) for key, value in variables.items()},
         },
