@@ -72,6 +72,33 @@ async def test_lost_acknowledgements_store_nothing_twice(jetstream_server: Local
             assert len(stored) == len(set(stored))
 
 
+async def test_acknowledgements_survive_lost_connection(
+    jetstream_server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with (
+        Proxy(jetstream_server.host, jetstream_server.port) as proxy,
+        stream_crowd(
+            jetstream_server, size=2, at=[[proxy], [jetstream_server]], capacity={"batch_bytes": 64}
+        ) as crowd,
+    ):
+        node = crowd.nodes[0]
+        sender = node._session.sender
+        await crowd.publish(node)
+        await node.flush()
+        with monkeypatch.context() as patch:
+            # The connection is lost in the iteration of the event loop that reads the last
+            # acknowledgement, so that this one is processed afterwards.
+            patch.setattr(sender, "_process_acknowledgements", lambda: None)
+            await crowd.publish(node, 50)
+            await until(lambda: sender.acknowledgements.confirmed == 51)
+            proxy.cut()
+            await until(lambda: not node.is_connected)
+        sender._process_acknowledgements()
+        await crowd.publish(node, 50)
+        await crowd.check()
+        assert node.stats().stream.resent_batches == 0
+
+
 async def test_exceeded_duplicate_window_delivers_once(jetstream_server: LocalServer) -> None:
     async with Proxy(jetstream_server.host, jetstream_server.port) as proxy:
         at = [[proxy], [jetstream_server]]

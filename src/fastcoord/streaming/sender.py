@@ -157,11 +157,10 @@ class StreamSender(Sender):
     def _process_acknowledgements(self) -> None:
         acknowledgements, batcher = self.acknowledgements, self.batcher
         acknowledgements.seen()
-        if batcher.window and acknowledgements.confirmed > batcher.window[0].offset:
+        if self._confirm_stored():
             self._progress_at = self._loop.time()
             self._is_proven = True
             self._pauses = 0
-            batcher.confirm(acknowledgements.confirmed, self._clock())
             self._begin_pace()
             if self.trouble is not None:
                 self.trouble = None
@@ -172,12 +171,24 @@ class StreamSender(Sender):
             self._pause(describe_error(acknowledgements.error, redact))
         elif acknowledgements.is_misplaced:
             # Stored again under new ids, these batches stand behind their predecessor.
-            self._attempt += 1
-            last = batcher.window[-1]
-            self._attempt_end = last.offset + last.count
+            if batcher.window:
+                self._attempt += 1
+                last = batcher.window[-1]
+                self._attempt_end = last.offset + last.count
             self._go_back()
         self._continue()
         self._waiting.wake()
+
+    def _confirm_stored(self) -> bool:
+        """Confirm the batches of the window that are acknowledged in their order.
+
+        :return: whether there were any.
+        """
+        confirmed, window = self.acknowledgements.confirmed, self.batcher.window
+        if not window or confirmed <= window[0].offset:
+            return False
+        self.batcher.confirm(confirmed, self._clock())
+        return True
 
     def _go_back(self) -> None:
         """Send all unconfirmed batches again, in their order."""
@@ -256,6 +267,9 @@ class StreamSender(Sender):
         self._node_name = f"node {node_id}"
 
     def _restart(self) -> None:
+        # What was acknowledged just before must not be sent again: its second acknowledgement would
+        # have a smaller sequence than the last one, as if it was stored in the wrong place.
+        self._confirm_stored()
         self.acknowledgements.restart()
         self._is_proven = False
 
