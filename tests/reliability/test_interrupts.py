@@ -18,8 +18,8 @@ IMPORTANT = (
     "connected _repeating:_run:",
     "connected publishing.sender:_answered:",
     "lost nats.supervisor:connection_lost:",
-    "lost _session:connection_up:",
-    "lost _session:peers_are_back:",
+    "lost _session.connection_events:connection_up:",
+    "lost _session.connection_events:peers_are_back:",
 )
 
 

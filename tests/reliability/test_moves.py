@@ -83,6 +83,7 @@ async def test_lame_duck_with_slow_route_keeps_order(heartbeat: str) -> None:
                 await nodes.progress(100)
             await nodes.even()
             assert_no_duplicate_ids(nodes)
+            pair.near.kill()  # it would end only after its lame-duck duration
 
 
 async def test_thawed_server_of_moved_sender_keeps_order() -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from fastcoord import AppEvent, ConnectionLost
+from fastcoord._session import Session
+from fastcoord.nats.connection import Connection
+from fastcoord.nats.supervisor import MAX_DEFECTS
 from fastcoord.server import LocalCluster, LocalServer
 from support.cluster.accounting import accounted
 from support.cluster.crowd import crowd
@@ -181,6 +184,53 @@ async def test_lame_duck_server_is_left() -> None:
                 await nodes.progress(100)
             await nodes.even()
             assert (2, 1) not in nodes.ledger.missed()
+            leaving.kill()  # it would end only after its lame-duck duration
+
+
+@pytest.mark.parametrize("limit", [{}, {"max_reconnects": 0}], ids=["alone", "no reconnects"])
+async def test_last_server_is_used_to_its_end(
+    limit: dict[str, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        LocalServer() as server,
+        LocalServer() as unused,
+        joined([server, *([unused] if limit else [])], 1, cluster=CLUSTER, **limit) as node,
+    ):
+        (used,) = [each for each in (server, unused) if str(each.port) in node.stats().server]
+        used.lame_duck()
+        await until(lambda: "will shut down" in caplog.text)
+        await node.publish(AppEvent(1, b"still here"))
+        await node.flush()
+        assert node.stats().reconnects == 0
+        used.kill()  # it would end only after its lame-duck duration
+
+
+# ------------------------------------------------------------------------------------- defects
+
+
+async def test_defects_count_between_connections(
+    server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection_up, fails = Session.connection_up, False
+
+    def fail_first(session: Session, connection: Connection) -> None:
+        nonlocal fails
+        if fails:
+            fails = False
+            raise RuntimeError("an exception of a signal handler")
+        connection_up(session, connection)
+
+    monkeypatch.setattr(Session, "connection_up", fail_first)
+    monkeypatch.setattr("fastcoord.nats.backoff.STABLE_AFTER", 0.0)
+    async with (
+        Proxy(server.host, server.port) as proxy,
+        joined(proxy, 1, cluster=CLUSTER) as node,
+    ):
+        for times in range(1, MAX_DEFECTS + 2):
+            fails = True
+            proxy.cut()
+            await until(lambda: node.stats().reconnects == times)  # noqa: B023
+        await node.flush()
 
 
 # -------------------------------------------------------------------------------------- backoff

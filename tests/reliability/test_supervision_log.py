@@ -119,6 +119,23 @@ async def test_expired_token_is_reread(tmp_path: Path, caplog: pytest.LogCapture
             await node.flush()
 
 
+async def test_later_reason_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "fastcoord")
+    with LocalServer(users={"node": "first"}) as server:
+        async with joined(server, 1, user="node", password="first", max_reconnects=30) as node:
+            server.kill()
+            await until(lambda: sum("reconnecting" in line for line in lines(caplog)) == 1)
+            server.settings.users = {"node": "second"}
+            await server.start_async()
+            await until(lambda: sum("reconnecting" in line for line in lines(caplog)) == 2)
+            assert "the server refused the credentials" in lines(caplog)[-1]
+            assert caplog.records[-1].levelno == logging.WARNING
+            assert "the server refused the credentials" in str(node.health())
+            server.reload(users={"node": "first"})
+            await until(lambda: node.is_connected)
+            assert node.health()
+
+
 async def test_disabled_reconnecting_is_logged_once(
     server: LocalServer, caplog: pytest.LogCaptureFixture
 ) -> None:

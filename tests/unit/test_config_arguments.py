@@ -87,6 +87,9 @@ def test_url_names_servers_and_login() -> None:
     ("url", "reason"),
     [
         ("nats://user:hidden", "port"),
+        ("nats://user:hidden7", "port"),
+        ("nats://a,user:hidden-7", "port"),
+        ("nats://user:hidden:7", "IPv6"),
         ("nats://us,er:hidden@a", "percent-encoded"),
         ("nats://user:hid@den@a", "percent-encoded"),
         ("nats://a:hidden@x,nats://b:hidden@y", "different user names"),

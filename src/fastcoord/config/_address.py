@@ -14,6 +14,8 @@ LONGEST_HOST = 253
 _ALLOWED = 'allowed is "host", "host:port", "nats://host:port", "tls://host:port" or "[ipv6]:port"'
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://", re.ASCII)
 _LABEL = re.compile(r"(?!-)[\w-]{1,63}(?<!-)")
+_IPV6 = re.compile(r"\[|[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\Z", re.ASCII)
+_PORT = re.compile(r"-?[0-9]*(?:[/?#]|\Z)", re.ASCII)
 
 
 def address(value: object) -> Address:
@@ -48,11 +50,19 @@ def hide_userinfo(value: str) -> str:
     start, rest = (scheme[0], value[scheme.end() :]) if scheme else ("", value)
     if "@" in rest:
         value = f"{start}***@{rest.rpartition('@')[2]}"
-    elif rest.count(":") == 1 and rest[rest.index(":") + 1 :].isalpha():
-        # This may be a user name and a password without a host.
-        value = f"{start}{rest.partition(':')[0]}:***"
+    else:
+        value = start + ",".join(map(_hide_port, rest.split(",")))
     before, mark, _ = value.partition("?")
     return before + "?***" if mark else before
+
+
+def _hide_port(address: str) -> str:
+    host, colon, port = address.partition(":")
+    # Macros have colons, and an error shows their names only.
+    if not colon or "%{" in address or _IPV6.match(address) or _PORT.match(port):
+        return address
+    # This may be a user name and a password without a host.
+    return f"{host}:***"
 
 
 def _split_scheme(value: str) -> tuple[bool, str]:

@@ -270,9 +270,15 @@ class Connection(MessageWriter, ConnectionTraffic):
             self._state = "closing"
         self._transport.abort()
 
+    def drop(self) -> None:
+        """Drop the connection now, without a callback to the owner. ``release`` must follow."""
+        self._is_done = True
+        self._state = "closing"
+        self._transport.abort()
+
     async def close(self) -> None:
         """Drop the connection and release its resources, without a callback to the owner."""
-        self._is_done = True
+        self.drop()
         await self.release()
 
     async def release(self) -> None:

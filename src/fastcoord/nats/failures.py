@@ -10,13 +10,22 @@ from typing import TYPE_CHECKING
 
 import nats.errors
 
-from fastcoord.errors import AuthenticationFailed, ConfigError, ConnectError, TlsError
+from fastcoord.errors import (
+    AuthenticationFailed,
+    ConfigError,
+    ConnectError,
+    PermissionDenied,
+    TlsError,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fastcoord.nats.redaction import Redaction
 
 __all__ = [
     "NOT_TLS",
+    "connect_error",
     "describe",
     "explain",
     "printable",
@@ -209,3 +218,23 @@ def tls_text(error: ssl.SSLError) -> str:
 def printable(text: str) -> str:
     """Return a text on one line, without control characters, and cut if it is long."""
     return "".join(character if character.isprintable() else "?" for character in text)[:300]
+
+
+def connect_error(failures: Sequence[tuple[object, ConnectError]]) -> ConnectError:
+    """Combine the failures of all servers into one error.
+
+    :param failures: each server with its failure.
+    """
+    kinds = {type(error) for _, error in failures}
+    reasons = [f"{server}: {error}" for server, error in failures]
+    kind = kinds.pop() if len(kinds) == 1 else ConnectError
+    advice = {
+        AuthenticationFailed: "check user, password and credentials",
+        TlsError: "check tls.enable, tls.ca-file and the server's certificate",
+        PermissionDenied: "check the permissions of this user",
+    }.get(kind, "check that the server runs there and that address is right")
+    message = f"no NATS server could be joined ({advice}): {'; '.join(reasons)}"
+    first = failures[0][1]
+    if kind is PermissionDenied and isinstance(first, PermissionDenied):
+        return PermissionDenied(message, subject=first.subject, direction=first.direction)
+    return kind(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from fastcoord.config import Address
 
-__all__ = ["Server", "announced_servers"]
+__all__ = ["Server", "ServerList", "announced_servers"]
 
 HOST = re.compile(r"[0-9A-Za-z._:%-]{1,253}")
 
@@ -38,6 +39,42 @@ class Server:
 
     def __str__(self) -> str:
         return str(self.address)
+
+
+class ServerList:
+    """The servers that a node may connect to.
+
+    :param addresses: the configured addresses.
+    """
+
+    def __init__(self, addresses: Iterable[Address]) -> None:
+        self._configured = [Server(address) for address in addresses]
+        self._announced: list[Server] = []
+
+    def announce(self, servers: Iterable[Server]) -> None:
+        """Replace the announced servers with these, and skip those that are configured."""
+        known = {str(server) for server in self._configured}
+        self._announced = []
+        for server in servers:
+            if str(server) not in known:
+                known.add(str(server))
+                self._announced.append(server)
+
+    def others(self, server: Server) -> list[Server]:
+        """Return the servers with another address."""
+        every = [*self._configured, *self._announced]
+        return [other for other in every if str(other) != str(server)]
+
+    def shuffled(self, leaving: Server | None = None) -> list[Server]:
+        """Return all servers in random order.
+
+        :param leaving: a server that will shut down; it comes last.
+        """
+        servers = [*self._configured, *self._announced]
+        random.shuffle(servers)
+        if leaving is not None:
+            servers.sort(key=lambda server: str(server) == str(leaving))
+        return servers
 
 
 def announced_servers(urls: Iterable[str], server: Server) -> list[Server]:

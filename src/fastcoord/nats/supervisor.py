@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
-from fastcoord.errors import (
-    AuthenticationFailed,
-    ConfigError,
-    ConnectError,
-    PermissionDenied,
-    TlsError,
-)
+from fastcoord.errors import ConfigError, ConnectError, ConnectTimeout
+from fastcoord.nats.backoff import Backoff
 from fastcoord.nats.connection import Connection, ConnectionState
+from fastcoord.nats.failures import connect_error
 from fastcoord.nats.handshake import CLOSING_LIMIT
 from fastcoord.nats.rights import Right, denied
-from fastcoord.nats.servers import Server
+from fastcoord.nats.servers import Server, ServerList
 
 if TYPE_CHECKING:
     from fastcoord.config import Config
@@ -26,13 +21,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Supervisor", "SupervisorOwner"]
 
-SHORTEST_WAIT = 0.05
-LONGEST_WAIT = 4.0
-STABLE_AFTER = 4.0
-"""Seconds that a connection must stay open before the backoff is reset to ``SHORTEST_WAIT``."""
-
 MAX_DEFECTS = 5
-"""The number of unexpected exceptions after which the supervisor gives up."""
+"""The number of unexpected exceptions after which the supervisor gives up, unless it connects in
+between."""
+
+TRANSIENT = (ConnectError, ConnectTimeout)
+"""The failures that end by themselves when a server is back. Others need the operator: credentials,
+TLS, rights and the configuration."""
 
 logger = logging.getLogger("fastcoord")
 
@@ -84,19 +79,23 @@ class Supervisor:
         self._sink = sink
         self._owner = owner
         self.name = f"node {config.cluster.node_id}"
-        self._configured = [Server(address) for address in config.nats.address]
-        self._announced: dict[str, Server] = {}
+        self._servers = ServerList(config.nats.address)
         self._connection: Connection | None = None
         self._attempted: Connection | None = None
         self._is_closed = False
         self._is_given_up = False
         self._lost: asyncio.Event = asyncio.Event()
-        self._leave: str | None = None
+        self._reason = ""
+        self._leaving: Server | None = None
+        self._staying: Connection | None = None
+        """The connection to a server that will shut down, if there is no other server."""
         self._task: asyncio.Task[None] | None = None
-        self._connected_since = 0.0
-        self._failures = 0
+        self._backoff = Backoff()
+        self._defects = 0
         self._releasing: set[asyncio.Task[None]] = set()
         self.reconnects = 0
+        self.last_failure = ""
+        """Why the last attempt to reconnect has failed; empty while there is a connection."""
 
     @property
     def connection(self) -> Connection | None:
@@ -123,7 +122,7 @@ class Supervisor:
         :raises ConnectError: no server is connected. The message lists each server with its reason.
         """
         failures: list[tuple[Server, ConnectError]] = []
-        for server in self._candidates():
+        for server in self._servers.shuffled():
             try:
                 connection = await self._attempt(server)
                 if connection.refused:
@@ -154,7 +153,7 @@ class Supervisor:
         self._attempted = connection = Connection(self._config, server, self._sink, self)
         await connection.open()
         self._connection = connection
-        self._connected_since = asyncio.get_running_loop().time()
+        self._backoff.connected(asyncio.get_running_loop().time())
         try:
             self.connection_servers(connection)
             self._owner.connection_up(connection)
@@ -172,14 +171,6 @@ class Supervisor:
         if self._connection is not None:
             self._connection.abort(reason)
             await self._lost.wait()
-
-    def _candidates(self, leaving: Server | None = None) -> list[Server]:
-        """Return all known servers in random order. ``leaving`` comes last: it will shut down."""
-        servers = [*self._configured, *self._announced.values()]
-        random.shuffle(servers)
-        if leaving is not None:
-            servers.sort(key=lambda server: str(server) == str(leaving))
-        return servers
 
     # ------------------------------------------------------------ called by the connection
 
@@ -199,20 +190,27 @@ class Supervisor:
         self._owner.connection_down(reason)
 
     def connection_leaving(self, connection: Connection) -> None:
-        if connection is self._connection:
+        if connection is not self._connection:
+            return
+        may_leave = self._config.nats.max_reconnects != 0
+        if may_leave and self._servers.others(connection.server):
             logger.info(
                 "%s: %s will shut down, connecting to another server", self.name, connection.server
             )
             self._leaving = connection.server
             connection.abort("the server will shut down (lame-duck mode)")
+        elif connection is not self._staying:
+            # It takes no new connections, but keeps this one for up to some minutes.
+            self._staying = connection
+            logger.warning(
+                "%s: %s will shut down, and %s: using it until it closes the connection",
+                self.name,
+                connection.server,
+                "no other server is known" if may_leave else "max-reconnects is 0",
+            )
 
     def connection_servers(self, connection: Connection) -> None:
-        configured = {str(server) for server in self._configured}
-        self._announced = {
-            str(server): server
-            for server in connection.announced()
-            if str(server) not in configured
-        }
+        self._servers.announce(connection.announced())
 
     def connection_limited(self, connection: Connection) -> None:
         if connection is self._connection:
@@ -237,24 +235,20 @@ class Supervisor:
 
     # ----------------------------------------------------------------------- reconnecting
 
-    _reason = ""
-    _leaving: Server | None = None
-
     async def _watch(self) -> None:
-        for remaining in reversed(range(MAX_DEFECTS)):
+        while not self._is_given_up:
             try:
                 await self._keep_connected()
                 self._is_given_up = True
-                return
             except Exception as error:
                 # The cause is a defect of fastcoord or an exception of a signal handler.
                 logger.exception("%s: reconnecting failed", self.name)
-                if not remaining:
+                self._defects += 1
+                if self._defects == MAX_DEFECTS:
                     self._is_given_up = True
                     self._owner.connection_given_up(f"internal error: {error!r}")
-                    raise
-            if self._connection is None:
-                self._lost.set()
+                elif self._connection is None:
+                    self._lost.set()
 
     def repair(self) -> None:
         """Finish what an exception, for example of a signal handler, has interrupted.
@@ -283,47 +277,43 @@ class Supervisor:
             if connection is None:
                 return
             self.reconnects += 1
+            self._defects = 0
+            self.last_failure = ""
             # The level is that of the loss, so that a log has both lines or neither.
             logger.warning("%s: connected to %s", self.name, connection.server)
 
     async def _reconnect(self) -> Connection | None:
         """Try servers until one is connected; give up after ``max-reconnects`` attempts."""
-        loop = asyncio.get_running_loop()
         allowed = self._config.nats.max_reconnects
-        if loop.time() - self._connected_since >= STABLE_AFTER:
-            self._failures = 0
+        self._backoff.lost(asyncio.get_running_loop().time())
         attempts = 0
-        last_failure = self._reason
+        logged: set[type[Exception]] = set()
         while True:
-            for server in self._candidates(self._leaving):
+            for server in self._servers.shuffled(self._leaving):
                 if allowed is not None and attempts >= allowed:
-                    self._give_up(attempts, last_failure)
+                    self._give_up(attempts)
                     return None
-                await asyncio.sleep(self._backoff())
+                await asyncio.sleep(self._backoff.next())
                 attempts += 1
-                self._failures += 1
                 try:
                     connection = await self._attempt(server)
                 except (ConnectError, ConfigError) as error:
-                    last_failure = f"{server}: {error}"
-                    if attempts == 1:
-                        logger.info("%s: reconnecting: %s", self.name, last_failure)
+                    self.last_failure = f"{server}: {error}"
+                    if type(error) not in logged:
+                        logged.add(type(error))
+                        level = logging.INFO if type(error) in TRANSIENT else logging.WARNING
+                        logger.log(level, "%s: reconnecting: %s", self.name, self.last_failure)
                     continue
                 self._leaving = None
                 return connection
 
-    def _backoff(self) -> float:
-        """Return the next wait in seconds: exponential backoff with 50 to 100 % jitter."""
-        longest = min(LONGEST_WAIT, SHORTEST_WAIT * 2.0 ** min(self._failures, 20))
-        return longest * random.uniform(0.5, 1.0)
-
-    def _give_up(self, attempts: int, last_failure: str) -> None:
+    def _give_up(self, attempts: int) -> None:
         if attempts == 0:
             reason = f"{self._reason}; max-reconnects is 0, so no reconnection was tried"
         else:
             reason = (
                 f"{self._reason}; none of {attempts} attempts to reconnect succeeded"
-                f" (max-reconnects); the last failure: {last_failure}"
+                f" (max-reconnects); the last failure: {self.last_failure}"
             )
         logger.error("%s: connection given up: %s", self.name, reason)
         self._owner.connection_given_up(reason)
@@ -340,31 +330,20 @@ class Supervisor:
         if self._task is not None:
             self._task.cancel()
 
-    async def close(self) -> None:
-        """Stop reconnecting and drop the connection, without waiting for the server."""
+    def drop(self) -> None:
+        """Stop reconnecting and drop the connection now; ``close`` waits for the end of both."""
         if self._task is not None:
             self._task.cancel()
-            await asyncio.wait({self._task}, timeout=2 * CLOSING_LIMIT)
         connection, self._connection = self._connection, None
         if connection is not None:
-            await connection.close()
+            connection.drop()
+            self._collect(connection.release())
+
+    async def close(self) -> None:
+        """Stop reconnecting and drop the connection, without waiting for the server."""
+        self.drop()
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=2 * CLOSING_LIMIT)
         if self._releasing:
             await asyncio.wait(self._releasing, timeout=2 * CLOSING_LIMIT)
         self._is_closed = True
-
-
-def connect_error(failures: list[tuple[Server, ConnectError]]) -> ConnectError:
-    """Combine the failures of all servers into one error."""
-    kinds = {type(error) for _, error in failures}
-    reasons = [f"{server}: {error}" for server, error in failures]
-    kind = kinds.pop() if len(kinds) == 1 else ConnectError
-    advice = {
-        AuthenticationFailed: "check user, password and credentials",
-        TlsError: "check tls.enable, tls.ca-file and the server's certificate",
-        PermissionDenied: "check the permissions of this user",
-    }.get(kind, "check that the server runs there and that address is right")
-    message = f"no NATS server could be joined ({advice}): {'; '.join(reasons)}"
-    first = failures[0][1]
-    if kind is PermissionDenied and isinstance(first, PermissionDenied):
-        return PermissionDenied(message, subject=first.subject, direction=first.direction)
-    return kind(message)

@@ -118,7 +118,9 @@ class NodeStats:
         reasons = []
         connection = self._supervisor.connection
         if connection is None:
-            reasons.append(f"not connected to a server: {loss_reason}")
+            failure = self._supervisor.last_failure
+            attempt = f"; the last attempt to connect failed: {failure}" if failure else ""
+            reasons.append(f"not connected to a server: {loss_reason}{attempt}")
         else:
             reasons += [str(right.denied()) for right in connection.refused]
             if self._stream is not None and self._stream.any_trouble is not None:
