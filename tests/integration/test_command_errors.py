@@ -188,7 +188,7 @@ async def test_drawn_node_id_is_free(
     file = tmp_path / "node.toml"
     file.write_text(node_toml(server))
     drawn = iter((20_000, 20_000, 20_001))
-    monkeypatch.setattr("fastcoord._session.draw", lambda known: next(drawn))
+    monkeypatch.setattr("fastcoord._session.session.draw", lambda known: next(drawn))
     monkeypatch.setattr("fastcoord.presence.own_id.draw", lambda known: next(drawn))
     from fastcoord.cli.publish import _publish
 

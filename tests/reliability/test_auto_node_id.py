@@ -27,6 +27,13 @@ CLUSTER = {"protocol": "fastcoord-1", "heartbeat": "500ms"}
 EVENTS = 50
 
 
+def count_incarnations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Number the runs from 1, so that a test knows which one is older."""
+    following = itertools.count(1).__next__
+    for module in ("session", "cluster_events"):
+        monkeypatch.setattr(f"fastcoord._session.{module}.new_incarnation", following)
+
+
 @contextmanager
 def drawn(monkeypatch: pytest.MonkeyPatch, *node_ids: int) -> Iterator[None]:
     """Have the next nodes draw these ids first."""
@@ -38,7 +45,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch, *node_ids: int) -> Iterator[None]:
 
     with monkeypatch.context() as patch:
         patch.setattr("fastcoord.presence.own_id.draw", next_id)
-        patch.setattr("fastcoord._session.draw", next_id)
+        patch.setattr("fastcoord._session.session.draw", next_id)
         yield
 
 
@@ -211,7 +218,7 @@ async def test_drawn_id_is_not_defended(
 async def test_late_objection_is_verified(
     server: LocalServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fastcoord._session.new_incarnation", itertools.count(1).__next__)
+    count_incarnations(monkeypatch)
     has_asked, has_joined = asyncio.Event(), asyncio.Event()
 
     def note_question(frame: Frame) -> Frame:
@@ -252,7 +259,7 @@ async def test_late_objection_is_verified(
 
 
 async def test_asking_run_is_reported(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastcoord._session.new_incarnation", itertools.count(1).__next__)
+    count_incarnations(monkeypatch)
     is_joined = False
 
     def only_questions(frame: Frame) -> Frame | None:

@@ -117,7 +117,7 @@ async def test_stray_message_ends_resends_for_a_while(
 ) -> None:
     """Confirmed batches are not sent again while a Stalwart node may be present."""
     if not is_present:
-        monkeypatch.setattr("fastcoord._session.SECONDS_PRESENT", 0.0)
+        monkeypatch.setattr("fastcoord._session.connection_events.SECONDS_PRESENT", 0.0)
     resent = 0
 
     def count(frame: Frame) -> Frame:
