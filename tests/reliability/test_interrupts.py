@@ -16,7 +16,7 @@ SAMPLE = 3
 
 IMPORTANT = (
     "connected _repeating:_run:",
-    "connected publishing.sender:_answered:",
+    "connected publishing.batch_writer:_answered:",
     "lost nats.supervisor:connection_lost:",
     "lost _session.connection_events:connection_up:",
     "lost _session.connection_events:peers_are_back:",
