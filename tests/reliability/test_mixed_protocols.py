@@ -48,6 +48,13 @@ async def test_both_sides_report_mismatch_once(
     assert len([line for line in caplog.messages if "cluster.protocol" in line]) == 2
 
 
+async def test_mismatch_ends_with_goodbye(server: LocalServer) -> None:
+    async with fastcoord.connect(config(server, "stalwart-0.15"), node_id=1) as old:
+        async with fastcoord.connect(config(server, "stalwart-0.16"), node_id=2):
+            await until(lambda: old.stats().protocol_mismatches)
+        await until(lambda: old.stats().protocol_mismatches == {})
+
+
 async def test_same_protocol_reports_nothing(server: LocalServer) -> None:
     async with (
         fastcoord.connect(config(server, "stalwart-1.0"), node_id=1) as one,

@@ -216,6 +216,9 @@ class SimulatedNode:
     def protocol_mismatch(self, node_id: int, protocol: str) -> None:
         raise AssertionError("no node uses another protocol")
 
+    def protocol_mismatch_ended(self, node_id: int) -> None:
+        raise AssertionError("no node uses another protocol")
+
     def duplicate_node_id(self, node_id: int) -> None:
         """Checked by the notice."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fastcoord import Missed
+from fastcoord import Missed, ProtocolMismatch
 from support.receiving.losses import DISCONNECT, discarded, gap, undecodable
 from support.receiving.receiving_side import (
     HEARTBEAT,
@@ -335,3 +335,11 @@ def test_progress_names_last_gap() -> None:
     receiver.receive(7, 1)
     assert receiver.rules.received_by(SENDER, INCARNATION, 9) == (8, 7, 3)
     assert receiver.rules.received_by(SENDER, OTHER, 9) is None
+
+
+def test_new_run_ends_mismatch() -> None:
+    receiver = ReceivingSide()
+    receiver.rules.with_other_protocol(SENDER, 1, 0, False)
+    assert receiver.watcher.mismatches == {SENDER: "stalwart-0.16"}
+    assert receiver.receive(0, 1) == [ProtocolMismatch(SENDER, "stalwart-0.16"), 0]
+    assert receiver.watcher.mismatches == {}

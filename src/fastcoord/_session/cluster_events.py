@@ -71,6 +71,9 @@ class ClusterEvents(Parts):
     def protocol_mismatch(self, node_id: int, protocol: str) -> None:
         self._errors.protocol_mismatch(node_id, protocol)
 
+    def protocol_mismatch_ended(self, node_id: int) -> None:
+        self._errors.protocol_mismatches.pop(node_id, None)
+
     def stalwart_received(self, now: float) -> None:
         self._stalwart_received_at = now
         if not self.sender.pace.is_on:

@@ -171,6 +171,7 @@ class Rules:
                 self._runs.end_unknown(peer, history, header)
                 return Verdict()
             self._runs.begin(peer, history, header.incarnation)
+            self._end_mismatch(peer.node_id)
         elif header.connection < peer.connection:
             return None if note in (None, "resend") else Verdict()
         if header.events == 0:
@@ -278,7 +279,7 @@ class Rules:
         :param count: how many events the message holds, according to its header.
         """
         if is_goodbye:
-            self._mismatched.discard(node_id)
+            self._end_mismatch(node_id)
         elif node_id not in self._mismatched:
             self._mismatched.add(node_id)
             known = place < len(PROTOCOLS)
@@ -288,6 +289,11 @@ class Rules:
         if count:
             self._runs.report(node_id, count, "undecodable")
         return Verdict(is_malformed=count > 0)
+
+    def _end_mismatch(self, node_id: int) -> None:
+        if node_id in self._mismatched:
+            self._mismatched.remove(node_id)
+            self._watcher.protocol_mismatch_ended(node_id)
 
     def without_sender(self) -> Verdict:
         """Judge a message that is too short to name its sender: drop it."""

@@ -30,6 +30,9 @@ class Watcher(Protocol):
     def protocol_mismatch(self, node_id: int, protocol: str) -> None:
         """Log that a peer uses another protocol. This is called once for each peer."""
 
+    def protocol_mismatch_ended(self, node_id: int) -> None:
+        """Note that this peer has left, or has begun a run with the protocol of this node."""
+
     def duplicate_node_id(self, node_id: int) -> None:
         """Log that two running nodes use this id."""
 

@@ -10,7 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import fastcoord
-from fastcoord import DuplicateNodeId, Missed, PeerDown, PeerUp, StateChange
+from fastcoord import (
+    DuplicateNodeId,
+    Missed,
+    PeerDown,
+    PeerUp,
+    ProtocolMismatch,
+    StateChange,
+)
 from fastcoord.receiving.cursor import Cursor
 from fastcoord.receiving.notices import fold, overflow_notices
 from fastcoord.receiving.receiver import Receiver
@@ -27,7 +34,7 @@ EVENTS_SUBSCRIPTION = 1
 PRESENCE_SUBSCRIPTION = 2
 REPLY_SUBSCRIPTION = 3
 
-Received = int | Missed | PeerUp | PeerDown | DuplicateNodeId
+Received = int | Missed | PeerUp | PeerDown | DuplicateNodeId | ProtocolMismatch
 """What a consumer gets: the number of an event, or a notice."""
 
 
@@ -37,7 +44,7 @@ class Watcher:
     def __init__(self) -> None:
         self.losses: list[Missed] = []
         self.duplicate_ids: list[int] = []
-        self.mismatches: list[tuple[int, str]] = []
+        self.mismatches: dict[int, str] = {}
         self.questions: list[int] = []
         self.can_ask = True
         self.stalwart_received_at: float | None = None
@@ -47,7 +54,10 @@ class Watcher:
         self.losses.append(missed)
 
     def protocol_mismatch(self, node_id: int, protocol: str) -> None:
-        self.mismatches.append((node_id, protocol))
+        self.mismatches[node_id] = protocol
+
+    def protocol_mismatch_ended(self, node_id: int) -> None:
+        del self.mismatches[node_id]
 
     def duplicate_node_id(self, node_id: int) -> None:
         self.duplicate_ids.append(node_id)
@@ -206,7 +216,8 @@ class ReceivingSide:
             if isinstance(item, StateChange):
                 out.append(item.change_id)
             else:
-                assert isinstance(item, Missed | PeerUp | PeerDown | DuplicateNodeId)
+                assert isinstance(item, Received)
+                assert not isinstance(item, int)
                 out.append(item)
         return out
 
