@@ -1,7 +1,9 @@
 """``fastcoord bench`` as a process: the forms of its result, objectives, and wrong usage."""
 
+import asyncio
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,22 @@ def test_json_on_output_is_alone() -> None:
     assert "missed 0" in done.stderr
     sides = [*found["publishers"], *found["subscribers"]]
     assert {each["event_loop"] for each in sides} == {"uvloop"}
+
+
+async def test_modules_of_folder_are_not_imported(tmp_path: Path) -> None:
+    """The processes of a run import the modules of the command, not those where it is started."""
+    if sys.version_info < (3, 11):
+        pytest.skip("Python 3.10 has no PYTHONSAFEPATH")
+    (tmp_path / "msgspec.py").write_text("raise SystemExit('of another program')")
+    code = "import sys; sys.path.remove(''); from fastcoord.cli import main; sys.exit(main())"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code, "bench", "--seconds", "0.1", "--warm-up", "0"),
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=tmp_path,
+    )
+    _, errors = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, errors
 
 
 def test_impossible_rate_exits_with_3() -> None:

@@ -1,6 +1,7 @@
 """``fastcoord tune``: wrong usage, unusable servers, and what is kept after an early end."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -156,7 +157,7 @@ async def test_unwritable_state_costs_no_recommendation(tmp_path: Path) -> None:
     words = ("tune", "--rate", "100", "--lone", *QUICK, *KEEP, "--state", str(file))
     async with start(*words, directory=tmp_path) as command:
         await command.prints("run 1,")
-        file.parent.rmdir()
+        shutil.rmtree(file.parent)
         assert await command.wait() == 0, command.err
     assert "The defaults suffice. There is nothing to change." in command.out
     assert command.err.count("state.json cannot be written: No such file or directory") == 1

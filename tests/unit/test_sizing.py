@@ -21,7 +21,7 @@ from fastcoord.tuning.measured import Measured
 from fastcoord.tuning.result import Latency, Result
 from fastcoord.tuning.search import Search, Stopped
 from fastcoord.tuning.sizing import memory_bound, needs, rounded_up, size_up
-from fastcoord.tuning.tuning_state import TuningState, read_state, write_state
+from fastcoord.tuning.tuning_state import TuningState, read_state, reserved, write_state
 from fastcoord.tuning.wording import margin_text, verdict_text
 from fastcoord.tuning.workload import Workload
 
@@ -107,6 +107,17 @@ def test_largest_event_fits_into_batch(memory: int | None) -> None:
 def test_impossible_limit_is_reported() -> None:
     sizing = size_up(workload(outage=10.0, memory=1 << 20), default_settings())
     assert "allow more memory" in sizing.problems[0]
+
+
+def test_capacity_stays_valid() -> None:
+    most = workload(load={"rate": 1e8}, stall=60.0, outage=3600.0)
+    sizing = size_up(most, default_settings())
+    assert sizing.settings["capacity.subscription"] == 2**31 - 1
+    assert sizing.settings["capacity.client"] == 2**31 - 1
+    assert sizing.problems == [
+        "capacity.subscription would have to be 9,100,000,000, and at most 2,147,483,647 is valid",
+        "capacity.client would have to be 550,000,000,000, and at most 2,147,483,647 is valid",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -415,6 +426,23 @@ def test_state_is_written_alone(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="directory"):
         write_state(str(file), found)
     assert sorted(tmp_path.iterdir()) == [file, other]
+
+
+def test_state_has_one_search(tmp_path: Path) -> None:
+    file = str(tmp_path / "[s].json")
+    left = tmp_path / "[s].json.0123456789ab"
+    other = tmp_path / "s.json.0123456789ab"
+    for each in (left, other):
+        each.touch()
+    with reserved(file):
+        assert not left.exists()
+        with pytest.raises(ValueError, match=r"another search uses .*--state"), reserved(file):
+            pass
+    assert list(tmp_path.iterdir()) == [other]
+    with reserved(file), reserved(str(tmp_path / "second.json")):
+        pass
+    with reserved(str(tmp_path / "nowhere" / "s.json")):
+        assert not (tmp_path / "nowhere").exists()
 
 
 async def test_search_resumes_finished_runs() -> None:

@@ -3,6 +3,8 @@
 import random
 import re
 import tracemalloc
+from array import array
+from pathlib import Path
 from statistics import mean
 
 import msgspec
@@ -10,7 +12,7 @@ import pytest
 
 import fastcoord
 from fastcoord.tuning.event_data import NUMBERED_KINDS, NumberedEvents, event_sizes
-from fastcoord.tuning.histograms import hgrm
+from fastcoord.tuning.histograms import hgrm, latencies
 from fastcoord.tuning.job import SubscriberResult
 from fastcoord.tuning.load import Load, apply_settings, default_settings, parse_setting
 from fastcoord.tuning.objectives import parse_limit, parse_objectives
@@ -64,12 +66,31 @@ def test_ledger_counts_exactly() -> None:
     assert (ledger.distinct, ledger.duplicated, ledger.out_of_order) == (398, 21, 2)
 
 
-def test_killed_publisher_gives_no_negative_count() -> None:
-    subscriber = SubscriberResult(
+def subscriber_result(measured_events: int, read_seconds: float) -> SubscriberResult:
+    return SubscriberResult(
         received=50, duplicated=0, out_of_order=0, foreign=0, reported={}, unknown_losses={},
-        messages=50, received_bytes=500, measured_events=40, read_seconds=1.0, cpu_seconds=0.1,
-        memory_before=1, memory_peak=1, high_water_messages=1, reconnects=0, ended_by_silence=False,
+        messages=50, received_bytes=500, measured_events=measured_events,
+        read_seconds=read_seconds, cpu_seconds=0.1, memory_before=1, memory_peak=1,
+        high_water_messages=1, reconnects=0, ended_by_silence=False,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("load", "read_seconds", "rate"),
+    [
+        (Load(rate=1.0, seconds=20.0), 0.001, 2.0),  # the only events are due at the beginning
+        (Load(rate=4.0, seconds=10.0), 20.0, 2.0),  # reading took longer than publishing
+        (Load(rate=None, seconds=10.0), 20.0, 2.0),
+        (Load(rate=None, seconds=20.0), 10.0, 4.0),
+    ],
+)
+def test_speed_is_that_of_whole_time(load: Load, read_seconds: float, rate: float) -> None:
+    subscriber = subscriber_result(40, read_seconds)
+    assert summed(load, [None], [subscriber], [], False)["events_per_second"] == rate
+
+
+def test_killed_publisher_gives_no_negative_count() -> None:
+    subscriber = subscriber_result(40, 1.0)
     problem = "publisher 1: the process ended: exit code -9"
     found = summed(Load(rate=100.0), [None], [subscriber], [problem], False)
     assert (found["sent"], found["received"], found["missed"]) == (0, 50, 0)
@@ -114,6 +135,19 @@ def test_hgrm_is_in_milliseconds() -> None:
     line = next(each for each in hgrm(latency).splitlines() if "StdDeviation" in each)
     found = [float(word) for word in re.findall(r"[\d.]+", line)]
     assert found == pytest.approx([20.0, (200 / 3) ** 0.5], rel=0.01)
+
+
+def test_longest_latency_counts(tmp_path: Path) -> None:
+    pytest.importorskip("hdrh", reason="the extra bench is not installed")
+    published, received = tmp_path / "published", tmp_path / "received"
+    published.write_bytes(array("q", [0, 1, 1, 2]).tobytes())
+    received.write_bytes(array("q", [0, 1_000_000, 1, 7_200_000_000_000]).tobytes())
+    load = Load(rate=1.0, warm_up=0.0)
+    corrected, uncorrected = latencies(load, 0, [published], [received])
+    assert corrected is not None
+    assert uncorrected is not None
+    assert corrected.samples == uncorrected.samples == 2
+    assert corrected.max == uncorrected.max == pytest.approx(3_600_000, rel=0.01)
 
 
 def test_large_payloads_share_memory() -> None:

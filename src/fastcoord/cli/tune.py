@@ -217,6 +217,7 @@ def _search(arguments: argparse.Namespace, file: str | None, ending: EndingSigna
     from fastcoord.tuning.report import report_html
     from fastcoord.tuning.sizing import fits
     from fastcoord.tuning.target import open_target
+    from fastcoord.tuning.tuning_state import reserved
 
     check_library()
     try:
@@ -236,17 +237,18 @@ def _search(arguments: argparse.Namespace, file: str | None, ending: EndingSigna
                 )
             if problem := workload.steady(arguments.seconds).unmeasured():
                 raise WrongUsage(problem)
-            tuning = TuningRun(
-                workload,
-                target,
-                arguments.state,
-                budget=arguments.minutes * 60,
-                seconds=arguments.seconds,
-                resume=arguments.resume,
-                kept=arguments.keep,
-                make_stream=stream_maker(arguments.stream),
-            )
-            state = tuning.search(ending)
+            with reserved(arguments.state):
+                tuning = TuningRun(
+                    workload,
+                    target,
+                    arguments.state,
+                    budget=arguments.minutes * 60,
+                    seconds=arguments.seconds,
+                    resume=arguments.resume,
+                    kept=arguments.keep,
+                    make_stream=stream_maker(arguments.stream),
+                )
+                state = tuning.search(ending)
     except ValueError as error:
         if isinstance(error, FastcoordError):
             raise

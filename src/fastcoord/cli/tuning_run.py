@@ -98,6 +98,7 @@ class TuningRun:
             f" result; finished runs are kept in {self._file}",
             file=sys.stderr,
         )
+        self._note_long_runs()
         if not self._finished:
             self._note_unfinished()
         with self._line:
@@ -119,6 +120,17 @@ class TuningRun:
         elif self._search.runs:  # otherwise the file may have the runs of an earlier search
             self._write(state)
         return state
+
+    def _note_long_runs(self) -> None:
+        """Print a note if a single run with a stall or an outage needs most of the budget."""
+        workload = self._workload
+        for purpose, load in (("stall", workload.with_stall()), ("outage", workload.with_outage())):
+            if getattr(workload, purpose) and load.seconds > self._budget / 2:
+                print(
+                    f"fastcoord: each run with the {purpose} lasts {load.seconds / 60:.1f} min, and"
+                    " several are needed",
+                    file=sys.stderr,
+                )
 
     def _note_unfinished(self) -> None:
         """Print a note if the file has runs that this search does not use, and will replace."""

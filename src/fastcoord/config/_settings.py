@@ -16,6 +16,7 @@ __all__ = ["CLUSTER", "DURATIONS", "SECRETS", "STORE", "Setting", "groups"]
 
 SMALLEST_BATCH = 64
 LARGEST_BATCH = 64 * 1024 * 1024
+LARGEST_BYTES = 2**40
 
 
 class Setting(NamedTuple):
@@ -145,7 +146,7 @@ STORE = {
         Setting(
             "capacity.subscription-bytes",
             "capacitySubscriptionBytes",
-            _values.size(1, 2**40),
+            _values.size(1, LARGEST_BYTES),
             "received bytes that one subscription buffers",
         ),
         Setting(

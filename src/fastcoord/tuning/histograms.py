@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["check_library", "decode", "hgrm", "latencies"]
 
 HIGHEST = 3_600_000_000_000
-"""Nanoseconds; the largest latency that a histogram holds."""
+"""Nanoseconds; the largest latency that a histogram holds. Longer ones count as this one."""
 
 SIGNIFICANT_DIGITS = 3
 PAIR_BYTES = 16
@@ -68,9 +68,9 @@ def latencies(
             if due is None or due < begin:
                 continue
             if load.rate is not None:
-                scheduled.record_value(max(1, arrived - due))
+                scheduled.record_value(min(HIGHEST, max(1, arrived - due)))
             if call is not None:
-                called.record_value(max(1, arrived - call))
+                called.record_value(min(HIGHEST, max(1, arrived - call)))
     return _summary(scheduled), _summary(called)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -14,8 +15,8 @@ __all__ = [
     "Plan",
     "Purpose",
     "cost",
+    "failure",
     "is_clearly_better",
-    "is_good",
     "run_key",
 ]
 
@@ -58,14 +59,16 @@ PLANS = (
 """In the order of the search: the bytes of a subscription follow from its messages."""
 
 
-def is_good(result: Result) -> bool:
-    """Return whether nothing was lost, and publishers did not wait for an outage to end."""
+def failure(result: Result) -> str | None:
+    """Return what was lost, or that publishers waited for an outage to end, or ``None``."""
     if result.missed or result.discarded:
-        return False
+        return f"{result.missed:,} events were missed and {result.discarded:,} discarded"
     load = result.load
     if load.outage and not load.nowait:
-        return max(each.latest for each in result.publishers) < load.outage / 4
-    return True
+        longest = max(each.latest for each in result.publishers)
+        if longest >= load.outage / 4:
+            return f"a publisher waited for {longest:.1f} s"
+    return None
 
 
 def run_key(run: Measured) -> tuple[Any, ...]:
@@ -73,9 +76,9 @@ def run_key(run: Measured) -> tuple[Any, ...]:
 
 
 def cost(result: Result) -> float:
-    assert result.latency is not None
-    return result.latency.percentiles["99"]
+    return math.inf if result.latency is None else result.latency.percentiles["99"]
 
 
 def is_clearly_better(result: Result, base: Result) -> bool:
-    return cost(result) < cost(base) * CLEARLY_BETTER and cost(base) - cost(result) > NOISE_MS
+    before, after = cost(base), cost(result)
+    return after < before * CLEARLY_BETTER and before - after > NOISE_MS

@@ -52,7 +52,7 @@ class WorkerProcess:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "FASTCOORD_BENCH_LOOP": self.job.load.loop},
+            env={**os.environ, **_environment(self.job.load.loop)},
             start_new_session=True,
         )
         self._reading = asyncio.create_task(self._read(self._process))
@@ -112,3 +112,12 @@ class WorkerProcess:
             self.failure = f"the process ended: {last[0]}"
         self.ready.set()
         self.done.set()
+
+
+def _environment(loop: str) -> dict[str, str]:
+    """Return the environment variables of a process: it imports the same modules as this one.
+
+    Without them, ``python -m`` would first look for modules in the working directory.
+    """
+    path = os.pathsep.join(os.path.abspath(each) for each in sys.path)
+    return {"FASTCOORD_BENCH_LOOP": loop, "PYTHONSAFEPATH": "1", "PYTHONPATH": path}

@@ -45,6 +45,10 @@ class Relay(asyncio.Protocol):
             return
         self.other = other
         assert other.transport is not None
+        assert self.transport is not None
+        if self.transport.is_closing():  # the outage has begun
+            other._close()
+            return
         for data in self._early:
             other.transport.write(data)
         self._early.clear()

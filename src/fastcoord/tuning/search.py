@@ -24,7 +24,7 @@ from fastcoord.tuning.measured import (
     Measured,
     Plan,
     Purpose,
-    is_good,
+    failure,
     run_key,
 )
 from fastcoord.tuning.objectives import judge, parse_objectives
@@ -290,7 +290,7 @@ class Search:
         for purpose in purposes:
             run = await self._try(purpose, "confirm", None)
             if not run.is_good:
-                problems.append(f"the {purpose} run missed {run.result.missed:,} events")
+                problems.append(f"in the {purpose} run, {failure(run.result)}")
             for each in judge(run.result, objectives) if purpose == "steady" else []:
                 if not each.is_met:
                     problems.append(
@@ -345,6 +345,6 @@ class Search:
             purpose=purpose,
             varied=name,
             settings=settings,
-            is_good=is_good(result),
+            is_good=failure(result) is None,
             result=result,
         )

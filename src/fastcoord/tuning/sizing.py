@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from fastcoord.config._settings import LARGEST_BYTES
+from fastcoord.config._values import LARGEST_COUNT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -50,6 +53,13 @@ LONGEST_BACKOFF = 4.0
 
 DEFAULT_MAX_AGE = 60.0
 SMALLEST_BATCH_BYTES = 1024
+LARGEST = {
+    "capacity.subscription": LARGEST_COUNT,
+    "capacity.subscription-bytes": LARGEST_BYTES,
+    "capacity.client": LARGEST_COUNT,
+}
+"""The largest values that a configuration accepts."""
+
 SMALLEST = {
     "capacity.subscription-bytes": 1 << 20,
     "capacity.subscription": 1024,
@@ -91,7 +101,7 @@ class Sizing(msgspec.Struct, frozen=True, kw_only=True):
     :ivar settings: every capacity, by its key.
     :ivar max_age: ``cluster.max-age`` in seconds if the present one is too short, or ``None``.
     :ivar memory: the most bytes that the queues of a node with one subscription can use.
-    :ivar problems: why the memory limit cannot be kept.
+    :ivar problems: why the load cannot be carried, or the memory limit cannot be kept.
     """
 
     needs: Needs
@@ -156,13 +166,19 @@ def size_up(
     if not fits(workload, settings):
         settings["capacity.batch-bytes"] = smallest_batch(workload)
     need = needs(workload, settings["capacity.batch-bytes"])
+    problems = []
     for key, value in (
         ("capacity.subscription", need.subscription),
         ("capacity.subscription-bytes", need.subscription_bytes),
         ("capacity.client", need.client),
     ):
-        settings[key] = max(settings[key], rounded_up(value * MARGIN))
-    problems = keep_memory_limit(workload.memory, settings, smallest_settings(need))
+        wanted = rounded_up(value * MARGIN)
+        if wanted > LARGEST[key]:
+            problems.append(
+                f"{key} would have to be {wanted:,}, and at most {LARGEST[key]:,} is valid"
+            )
+        settings[key] = max(settings[key], min(wanted, LARGEST[key]))
+    problems += keep_memory_limit(workload.memory, settings, smallest_settings(need))
     max_age = None
     if need.max_age * MARGIN > present_max_age:
         max_age = float(math.ceil(need.max_age * MARGIN))

@@ -45,6 +45,9 @@ def summed(
     arrived = sum(each.received for each in subscribers)
     messages = sum(each.messages for each in subscribers)
     seconds = max((each.read_seconds for each in subscribers), default=0.0)
+    if load.rate is not None and not interrupted:
+        # A burst or a rare event lasts longer than until it is read: the next one is due later.
+        seconds = max(seconds, load.seconds)
     count = max(1, len(subscribers))
     measured = sum(each.measured_events for each in subscribers)
     rate = measured / seconds / count if seconds else 0.0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import glob
 import os
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,9 +17,13 @@ from fastcoord.tuning.measured import Measured
 from fastcoord.tuning.sizing import Sizing
 from fastcoord.tuning.workload import Workload
 
-__all__ = ["FORMAT", "TuningState", "read_state", "write_state"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["FORMAT", "TuningState", "read_state", "reserved", "write_state"]
 
 FORMAT = "fastcoord-tune-1"
+TOKEN_BYTES = 6
 
 
 class TuningState(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,11 +65,51 @@ def write_state(file: str, state: TuningState) -> None:
     :raises OSError: the file cannot be written.
     """
     target = Path(file)
-    # Two searches may use the same file: each needs a temporary file of its own.
-    temporary = target.with_name(f"{target.name}.{secrets.token_hex(6)}")
+    temporary = target.with_name(f"{target.name}.{secrets.token_hex(TOKEN_BYTES)}")
     try:
         temporary.write_bytes(msgspec.json.format(msgspec.json.encode(state), indent=1))
         os.replace(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def reserved(file: str) -> Iterator[None]:
+    """Keep other searches from a file, by a lock on ``FILE.lock``, which is removed at the end.
+
+    :param file: the file; temporary files that a killed search has left beside it are removed.
+    :raises ValueError: another search uses the file.
+    """
+    lock = _locked(file)
+    if lock is None:
+        yield
+        return
+    try:
+        for each in glob.glob(f"{glob.escape(file)}.{'[0-9a-f]' * 2 * TOKEN_BYTES}"):
+            Path(each).unlink(missing_ok=True)
+        yield
+    finally:
+        Path(f"{file}.lock").unlink(missing_ok=True)
+        os.close(lock)
+
+
+def _locked(file: str) -> int | None:
+    """Return the descriptor of the lock, or ``None`` where the folder or its disk permits none."""
+    while True:
+        try:
+            lock = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(lock)
+            if not isinstance(error, BlockingIOError):
+                return None
+            raise ValueError(
+                f"another search uses {file}: choose another file with --state"
+            ) from None
+        if os.fstat(lock).st_nlink:
+            return lock
+        os.close(lock)  # the search that had the lock has just removed it
