@@ -47,11 +47,11 @@ class Subscriptions:
         peers: bool,
         connection: bool,
         name: str | None,
-        is_live: bool = True,
+        is_replaying: bool = False,
     ) -> Consumer:
         """Create the consumer of a new subscription.
 
-        :param is_live: whether the receiver feeds it from now on.
+        :param is_replaying: whether a replay feeds it with events, and the receiver with notices.
         """
         capacity = self._config.nats.capacity
         consumer = Consumer(
@@ -67,8 +67,8 @@ class Subscriptions:
             loop=self._loop,
         )
         self._consumers[id(consumer.ring)] = consumer
-        if is_live:
-            self._receiver.add_ring(consumer.ring)
+        consumer.ring.is_replaying = is_replaying
+        self._receiver.add_ring(consumer.ring)
         return consumer
 
     def _limited_name(self, name: str | None) -> str | None:

@@ -3,7 +3,7 @@
 import asyncio
 
 import fastcoord
-from fastcoord import StateChange
+from fastcoord import Disconnected, Reconnected, StateChange
 from fastcoord.server import LocalServer
 from support.cluster.plain_peer import PlainPeer
 from support.cluster.stream_crowd import (
@@ -14,6 +14,8 @@ from support.cluster.stream_crowd import (
     numbered,
     stream_crowd,
 )
+from support.faults.proxy import Proxy
+from support.wait import until
 
 
 async def test_replay_since_time_repeats_nothing(jetstream_server: LocalServer) -> None:
@@ -40,3 +42,28 @@ async def test_replay_since_time_repeats_nothing(jetstream_server: LocalServer) 
                     for consumer in await jetstream.consumers_info(STREAM):
                         await jetstream.delete_consumer(STREAM, consumer.name)
         assert received == list(range(300))
+
+
+async def test_replay_receives_notices(jetstream_server: LocalServer) -> None:
+    async with Proxy(jetstream_server.host, jetstream_server.port) as proxy:
+        at, capacity = [[proxy], [jetstream_server]], {"subscription": 8}
+        async with stream_crowd(jetstream_server, size=2, at=at, capacity=capacity) as crowd:
+            node, sender = crowd.nodes
+            for _ in range(20):
+                await crowd.publish(sender)
+                await sender.flush()
+            await crowd.caught_up()
+            async with node.subscribe(since=0, connection=True) as events:
+                await until(lambda: events.stats().buffered)
+                proxy.cut()
+                await until(lambda: not node.is_connected)
+                await until(lambda: node.is_connected)
+                assert node.stats().stream.replays == 1
+                received: list[object] = []
+                while len(received) < 22:
+                    received.append(await asyncio.wait_for(anext(events), 20))
+            notices = [each for each in received if not isinstance(each, StateChange)]
+            assert [type(each) for each in notices] == [Disconnected, Reconnected]
+            assert [each for each in received if isinstance(each, StateChange)] == [
+                numbered(2, n) for n in range(20)
+            ]

@@ -205,7 +205,7 @@ class Session(ConnectionEvents, ClusterEvents):
             peers=peers,
             connection=connection,
             name=name,
-            is_live=start is None,
+            is_replaying=start is not None,
         )
         if self._is_duplicate_unreported:
             self._is_duplicate_unreported = False

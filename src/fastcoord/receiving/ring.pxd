@@ -19,6 +19,7 @@ cdef class Ring:
     cdef readonly bint is_closed
     cdef public uint64_t sequence  # stream sequence of the message that is put next
     cdef public bint is_stuck      # whether its consumer has taken nothing for a while
+    cdef public bint is_replaying  # whether events come from a replay of a stream
     cdef readonly uint64_t arrived
     cdef readonly uint64_t buffered
     cdef readonly uint64_t missed

@@ -26,6 +26,7 @@ class Ring:
     def is_closed(self) -> bool: ...
     sequence: int
     is_stuck: bool
+    is_replaying: bool
     @property
     def arrived(self) -> int: ...
     @property

@@ -344,7 +344,8 @@ cdef class Feed:
                 put_into(self.ring, self.sequence, content, start, count, node_id, self)
             else:
                 for ring in rings:
-                    put_into(<Ring>ring, self.sequence, content, start, count, node_id, self)
+                    if not (<Ring>ring).is_replaying:
+                        put_into(<Ring>ring, self.sequence, content, start, count, node_id, self)
         self.received += count
         return 0
 
@@ -368,7 +369,8 @@ cdef class Feed:
     def notify(self, notice):
         """Put a notice into the rings, behind everything that was delivered before."""
         for ring in self.receiver.rings if self.ring is None else (self.ring,):
-            (<Ring>ring).store_notice(notice)
+            if self.ring is not None or not (<Ring>ring).is_replaying:
+                (<Ring>ring).store_notice(notice)
         self.is_wake_due = True
         self.wake()
 
@@ -383,7 +385,7 @@ cdef class Feed:
         cdef Py_ssize_t free_messages, free_bytes
         cdef Ring ring
         for ring in self.receiver.rings if self.ring is None else (self.ring,):
-            if ring.is_closed or ring.is_stuck:
+            if ring.is_closed or ring.is_stuck or (self.ring is None and ring.is_replaying):
                 continue
             free_messages = ring.capacity_messages - ring.buffered_messages
             free_bytes = ring.capacity_bytes - ring.buffered_bytes

@@ -55,7 +55,7 @@ class Replays:
     def begin(self, ring: Ring, start: Start, name: str) -> None:
         """Feed a ring from an earlier place of the stream until it has caught up.
 
-        :param ring: the ring of a subscription, to which the receiver feeds nothing.
+        :param ring: the ring of a subscription; ``is_replaying`` is set.
         :param start: where to begin.
         :param name: the name of the node.
         """
@@ -93,7 +93,7 @@ class Replays:
             return
         task = self._tasks.pop(consumer, None)
         if ring is not None and task is not None:
-            self._receiver.add_ring(ring)
+            ring.is_replaying = False
             task.cancel()
 
     def close(self) -> list[asyncio.Task[None]]:

@@ -245,12 +245,12 @@ class StreamSession:
         if consumer is not self._live:
             return True
         # Pace needs to know whether a Stalwart node publishes.
-        return bool(self._receiver.rings or self._replays or self._sender.pace.can_begin)
+        return bool(self._receiver.rings or self._sender.pace.can_begin)
 
     def replay(self, ring: Ring, start: Start) -> None:
         """Feed a ring from an earlier place of the stream until it has caught up.
 
-        :param ring: the ring of a subscription, to which the receiver feeds nothing.
+        :param ring: the ring of a subscription; ``is_replaying`` is set.
         :param start: where to begin.
         """
         self._replays.begin(ring, start, self.name)
@@ -306,7 +306,7 @@ class StreamSession:
         self._replays.tick()
         for consumer in self._consumers():
             consumer.tick(now)
-        self._stuck.tick([*self._receiver.rings, *(each.feed.ring for each in self._replays)], now)
+        self._stuck.tick(self._receiver.rings, now)
         self._pausing.tick(now, is_refused=self._sender.trouble is not None)
         for missed in self._waiting.tick(now):
             self._live.missed(self._live.feed, missed)

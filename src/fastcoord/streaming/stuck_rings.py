@@ -21,7 +21,7 @@ class StuckRings:
         self._taken: dict[int, tuple[int, float]] = {}
         """For each ring: how many events were taken, and since when it has been this number."""
 
-    def tick(self, rings: Iterable[Ring | None], now: float) -> None:
+    def tick(self, rings: Iterable[Ring], now: float) -> None:
         """Mark the rings that are stuck now. Call this periodically.
 
         :param rings: all rings that are fed.
@@ -29,8 +29,6 @@ class StuckRings:
         """
         taken: dict[int, tuple[int, float]] = {}
         for ring in rings:
-            if ring is None:
-                continue
             count = ring.arrived - ring.buffered - ring.missed
             before = self._taken.get(id(ring))
             if before is None or before[0] != count or not ring.buffered_messages:
