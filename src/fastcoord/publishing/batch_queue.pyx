@@ -1,7 +1,12 @@
 # cython: language_level=3, embedsignature=True
 """Keep the sealed batches of a node, in order, until the server has confirmed them.
 
-Each batch is in one of four deques:
+An accepted event is confirmed, discarded, in the open batch or in a sealed batch. At any time it is
+counted in exactly one of these places::
+
+    accepted = confirmed + waiting + discarded      waiting = open batch + sealed batches
+
+Each sealed batch is in one of four deques:
 
 - ``queue``: no connection has taken the batch yet.
 - ``window``: the present connection has taken the batch, and no PONG has confirmed it.
@@ -48,6 +53,45 @@ cdef class BatchQueue:
         self.recent = deque(maxlen=MAX_RECENT)
 
     @property
+    def waiting(self):
+        """How many accepted events are neither confirmed nor discarded."""
+        return self.accepted - self.confirmed - self.discarded
+
+    @property
+    def offset(self):
+        """The offset of the first event of the open batch."""
+        return self.end - self.open_count
+
+    @property
+    def end(self):
+        """The offset behind the last accepted event. Offsets count from the start of the run."""
+        return self.accepted - self.base
+
+    @property
+    def next_offset(self):
+        """The offset of the first event that is not sent on the present connection."""
+        if self.resend:
+            return self.resend[0].offset
+        return self.queue[0].offset if self.queue else self.accepted - self.base - self.open_count
+
+    @property
+    def first_unsent(self):
+        """The offset of the first event that no connection has taken."""
+        return self.queue[0].offset if self.queue else self.accepted - self.base - self.open_count
+
+    @property
+    def next_discarded(self):
+        """How many events before ``next_offset`` were discarded."""
+        if self.resend:
+            return self.resend[0].discarded
+        return self.next_offset - self.taken
+
+    @property
+    def end_of_sent(self):
+        """The offset behind the events that are confirmed or discarded."""
+        return self.accepted - self.base - self.waiting
+
+    @property
     def is_full(self):
         """Whether another batch would exceed the capacity."""
         return not self.has_capacity()
@@ -64,6 +108,24 @@ cdef class BatchQueue:
             len(self.queue) + len(self.resend) + len(self.window) - self.repeated - self.pieces
             < self.capacity
         )
+
+    cdef int restart(self, bytes prefix) except -1:
+        """Number the batches that wait, and the open one, from 0 on.
+
+        :param prefix: replaces as many bytes at the start of each payload.
+        """
+        cdef SealedBatch batch
+        cdef uint64_t offset = 0
+        payloads = [prefix + (<SealedBatch>batch).payload[len(prefix):] for batch in self.queue]
+        # Nothing below allocates memory or runs Python code that could fail.
+        for batch, payload in zip(self.queue, payloads):
+            batch.payload = payload
+            batch.offset = offset
+            offset += batch.count
+        self.recent.clear()
+        self.taken = 0
+        self.base = self.accepted - offset - self.open_count
+        return 0
 
     cdef int put(self, SealedBatch batch) except -1:
         """Append a batch that was just sealed."""

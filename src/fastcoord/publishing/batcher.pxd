@@ -18,12 +18,9 @@ cdef class Batcher(BatchQueue):
     cdef Py_ssize_t prefix             # bytes of the node id at the start of every batch
     cdef readonly uint16_t node_id
     cdef readonly Py_ssize_t limit     # bytes of one batch, the node id included
-    cdef readonly uint32_t open_count  # events in the open batch
     cdef object clock
     cdef object on_open
     cdef object on_seal
-    cdef readonly uint64_t accepted    # total of accepted events
-    cdef uint64_t base                 # how many of them belong to former runs of the node
     cdef readonly uint64_t sealed_batches
     cdef readonly Py_ssize_t bytes_since_flush  # bytes that were sealed since begin_flush
     cdef readonly bint is_flush_scheduled
@@ -32,9 +29,6 @@ cdef class Batcher(BatchQueue):
 
     cdef bint has_state_change         # whether the protocol has StateChange, the common event
     cdef uint8_t state_change_tag
-    cdef int check(self, object event) except -1
-    cdef tuple split(self, Event event)
-    cdef tuple convert(self, tuple events)
     cdef tuple prepare_tuple(self, tuple events)
     cdef bint add_one(self, object event) except -1
     cdef bint add_prepared(self, Event event) except -1

@@ -1,11 +1,6 @@
 # cython: language_level=3, embedsignature=True, binding=False, embedsignature.format=clinic
 """Encode events into batches when they are published.
 
-An accepted event is confirmed, discarded, in the open batch or in a sealed batch. At any time it is
-counted in exactly one of these places::
-
-    accepted = confirmed + waiting + discarded      waiting = open batch + sealed batches
-
 The open batch is a buffer of bytes. The owner, which is the node's ``Sender``, seals it once per
 iteration of the event loop. The batcher seals it earlier when the next event does not fit.
 ``BatchQueue`` keeps the sealed batches.
@@ -17,7 +12,8 @@ from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy, memmove
 
 from fastcoord.publishing.batch_queue cimport BatchQueue
-from fastcoord.wire.encode cimport FIXED_SIZE, encode_event, encode_run, size_bound, split_event
+from fastcoord.publishing.preparation cimport prepare_events
+from fastcoord.wire.encode cimport FIXED_SIZE, encode_event, encode_run
 from fastcoord.wire.events cimport Event, code_of, content, is_event
 from fastcoord.wire.kinds cimport STATE_CHANGE, Field
 from fastcoord.wire.primitives cimport (
@@ -33,12 +29,10 @@ from fastcoord.wire.primitives cimport (
     writer_free,
 )
 from fastcoord.wire.protocol cimport get_protocol, knows
-from fastcoord.wire.sealed_batch cimport SealedBatch, make_sealed_batch
+from fastcoord.wire.sealed_batch cimport make_sealed_batch
 from fastcoord.wire.typed cimport as_app_event
 
 from fastcoord.errors import EventTooLarge
-from fastcoord.events import Notice
-from fastcoord.wire.typed import class_of
 
 cdef extern from "Python.h":
     PyObject** PySequence_Fast_ITEMS(object) noexcept
@@ -86,48 +80,9 @@ cdef class Batcher(BatchQueue):
     def __dealloc__(self):
         writer_free(&self.writer)
 
-    @property
-    def waiting(self):
-        """How many accepted events are neither confirmed nor discarded."""
-        return self.accepted - self.confirmed - self.discarded
-
-    @property
-    def offset(self):
-        """The offset of the first event of the open batch."""
-        return self.end - self.open_count
-
-    @property
-    def end(self):
-        """The offset behind the last accepted event. Offsets count from the start of the run."""
-        return self.accepted - self.base
-
-    @property
-    def next_offset(self):
-        """The offset of the first event that is not sent on the present connection."""
-        if self.resend:
-            return self.resend[0].offset
-        return self.queue[0].offset if self.queue else self.accepted - self.base - self.open_count
-
-    @property
-    def first_unsent(self):
-        """The offset of the first event that no connection has taken."""
-        return self.queue[0].offset if self.queue else self.accepted - self.base - self.open_count
-
-    @property
-    def next_discarded(self):
-        """How many events before ``next_offset`` were discarded."""
-        if self.resend:
-            return self.resend[0].discarded
-        return self.next_offset - self.taken
-
     def empty_payload(self):
         """Return the payload of a batch without events: the node id alone."""
         return PyBytes_FromStringAndSize(<char*>self.writer.start, self.prefix)
-
-    @property
-    def end_of_sent(self):
-        """The offset behind the events that are confirmed or discarded."""
-        return self.accepted - self.base - self.waiting
 
     def rename(self, node_id):
         """Continue as a new run with another node id. The events that wait belong to it.
@@ -137,24 +92,14 @@ cdef class Batcher(BatchQueue):
         :param node_id: an id that takes as many bytes as the present one.
         """
         cdef uint8_t buffer[BYTES_U16 + WORD_SLACK]
-        cdef SealedBatch batch
-        cdef uint64_t offset = 0
         if self.window or self.resend:
             raise ValueError("batches of the present run are not confirmed")
         if put_uint(buffer, node_id) - buffer != self.prefix:
             raise ValueError("the new id takes another number of bytes")
-        prefix = PyBytes_FromStringAndSize(<char*>buffer, self.prefix)
-        payloads = [prefix + (<SealedBatch>batch).payload[self.prefix:] for batch in self.queue]
-        # Nothing below allocates memory or runs Python code that could fail.
-        for batch, payload in zip(self.queue, payloads):
-            batch.payload = payload
-            batch.offset = offset
-            offset += batch.count
+        # If this fails, nothing has changed. Nothing below can fail.
+        self.restart(PyBytes_FromStringAndSize(<char*>buffer, self.prefix))
         memcpy(self.writer.start, buffer, self.prefix)
         self.node_id = node_id
-        self.recent.clear()
-        self.taken = 0
-        self.base = self.accepted - offset - self.open_count
 
     def set_limit(self, Py_ssize_t limit):
         """Set the most bytes of one batch, which depend on the server.
@@ -166,58 +111,7 @@ cdef class Batcher(BatchQueue):
         if self.open_count and self.writer.used > limit:
             self.seal_open()
 
-    # ------------------------------------------------------------------ checking and splitting
-
-    cdef int check(self, object event) except -1:
-        """Raise an error unless this is an event that the protocol has."""
-        if not is_event(event):
-            if isinstance(event, type) and (issubclass(event, Event) or class_of(event)):
-                arguments = "..." if getattr(event, "__match_args__", ()) else ""
-                raise TypeError(
-                    f"only events can be published, and {event.__name__} is a class of events: write"
-                    f" {event.__name__}({arguments})"
-                )
-            cls = event if isinstance(event, type) else type(event)
-            if issubclass(cls, Notice):
-                raise TypeError(
-                    f"only events can be published, and {cls.__name__} is a notice: subscriptions"
-                    " deliver notices, and no node sends them"
-                )
-            if isinstance(event, (list, tuple)):
-                hint = "; publish_many takes lists"
-            elif hasattr(event, "__struct_fields__") or hasattr(event, "__dataclass_fields__"):
-                hint = ": decorate the class with @fastcoord.event(kind=...)"
-            else:
-                hint = ""
-            raise TypeError(
-                f"only events can be published, such as StateChange, not {type(event).__name__}"
-                f" ({event!r:.60}){hint}"
-            )
-        if not knows(self.protocol, <Event>event):
-            self.protocol.refuse(<Event>event)
-        return 0
-
-    cdef tuple split(self, Event event):
-        """Return a tuple of the event or, if it is too large for a batch, of its pieces."""
-        cdef Writer scratch  # owned by this call; the first ``reserve`` allocates its buffer
-        cdef Py_ssize_t max_size = self.limit - self.prefix
-        cdef Py_ssize_t size
-        scratch.start = NULL
-        scratch.used = scratch.capacity = 0
-        try:
-            encode_event(self.protocol, &scratch, event)
-            size = scratch.used
-        finally:
-            writer_free(&scratch)
-        if size <= max_size:
-            return (event,)
-        pieces = split_event(self.protocol, event, max_size)
-        if not pieces:
-            raise EventTooLarge(
-                f"{type(event).__name__} takes {size} bytes, and a batch holds {max_size}: raise"
-                " capacity.batch-bytes, or the server's max_payload if that is the lower one"
-            )
-        return pieces
+    # ------------------------------------------------------------------------------ accepting
 
     def prepare(self, events):
         """Check events that are to be published together, and split those that are too large.
@@ -230,41 +124,8 @@ cdef class Batcher(BatchQueue):
         """
         return self.prepare_tuple(tuple(events))
 
-    cdef tuple convert(self, tuple events):
-        """Replace instances of the program's event classes by their ``AppEvent``."""
-        converted = []
-        for event in events:
-            if not is_event(event):
-                converted_event = as_app_event(event, self.protocol)
-                if converted_event is None:
-                    self.check(event)
-                event = converted_event
-            converted.append(event)
-        return tuple(converted)
-
     cdef tuple prepare_tuple(self, tuple events):
-        cdef bint all_fit = True
-        cdef Py_ssize_t max_size = self.limit - self.prefix
-        for event in events:
-            if not is_event(event):
-                return self.prepare_tuple(self.convert(events))
-            if (
-                code_of(<Event>event) == STATE_CHANGE
-                and self.has_state_change
-                and max_size >= FIXED_SIZE
-            ):
-                continue
-            self.check(event)
-            if size_bound(<Event>event) > max_size:
-                all_fit = False
-        if all_fit:
-            return events
-        fitting = []
-        for event in events:
-            fitting.extend(self.split(<Event>event))
-        return tuple(fitting)
-
-    # ------------------------------------------------------------------------------ accepting
+        return prepare_events(self.protocol, self.limit - self.prefix, events)
 
     cdef bint add_one(self, object event) except -1:
         """Check and encode one event on the fast path.

@@ -1,0 +1,1 @@
+"""Prepare events. All functions are C functions, which only ``cimport`` can reach."""
