@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from fastcoord.events import PeerDown
 
 if TYPE_CHECKING:
-    from fastcoord.receiving.receiver import PeerState, Receiver
+    from fastcoord.receiving.peer_state import PeerState
+    from fastcoord.receiving.receiver import Receiver
 
 __all__ = ["MAX_FORMER_RUNS", "MAX_PEERS", "Header", "PeerHistory", "PeerTable", "Question", "Run"]
 

@@ -3,24 +3,10 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastcoord.wire.protocol cimport Protocol
 from fastcoord.nats.sequence_header cimport SequenceHeader
-from fastcoord.nats.parser cimport MessageSink
+from fastcoord.receiving.peer_state cimport PeerState
+from fastcoord.receiving.rings cimport Rings
 
-cdef class PeerState:
-    cdef readonly uint16_t node_id
-    cdef public uint64_t incarnation
-    cdef public uint64_t expected      # offset of the next batch if nothing is missing
-    cdef public uint64_t discarded     # `discarded` of the last batch of this incarnation
-    cdef public uint32_t connection    # the newest connection of the sender
-    cdef public uint32_t silence       # its longest pause between two messages, in ms
-    cdef public bint has_header        # whether its batches carry the sequence header
-    cdef public bint has_presence      # whether a message of the presence subject was received
-    cdef public bint steady            # whether the compiled path may handle its next batch
-    cdef public double last_received_at   # on the clock of `Receiver.now`
-    cdef public uint64_t received
-    cdef public uint64_t missed
-    cdef public object history         # a PeerHistory, or None; only the rules read it
-
-cdef class Receiver(MessageSink):
+cdef class Receiver(Rings):
     cdef Protocol protocol
     cdef uint8_t protocol_place        # index of this node's protocol in PROTOCOLS
     cdef readonly uint16_t node_id
@@ -31,19 +17,15 @@ cdef class Receiver(MessageSink):
     cdef public uint64_t presence_sid
     cdef public uint64_t reply_sid
     cdef readonly dict peers
-    cdef readonly list rings
     cdef readonly object rules
     cdef object on_request
     cdef object on_question
-    cdef readonly uint64_t received
     cdef readonly uint64_t received_batches
     cdef readonly uint64_t received_bytes
     cdef readonly uint64_t echoes
     cdef readonly uint64_t duplicates
     cdef readonly uint64_t malformed
     cdef readonly uint64_t late
-    cdef bint is_judging               # whether the rules run; waking follows then
-    cdef bint is_wake_due              # whether a ring has a consumer to wake
     cdef PeerState latest              # the peer of the last batch
 
     cdef int add_own(self) except -1
@@ -69,11 +51,6 @@ cdef class Receiver(MessageSink):
     )
     cdef int ask(self, method, tuple arguments) except -1
     cdef int apply(self, verdict) except -1
-    cdef void lose(self) noexcept
-    cdef int wake(self) except -1
-    cdef int deliver(
-        self, uint16_t node_id, const uint8_t* payload, Py_ssize_t size, uint32_t start, uint32_t count
-    ) except -1
     cdef int deliver_part(
         self,
         uint16_t node_id,

@@ -3,29 +3,11 @@ from typing import Any
 
 from typing_extensions import disjoint_base
 
-from fastcoord.nats.parser import MessageSink
-from fastcoord.receiving.ring import Ring
+from fastcoord.receiving.peer_state import PeerState
+from fastcoord.receiving.rings import Rings
 
 @disjoint_base
-class PeerState:
-    def __init__(self, node_id: int) -> None: ...
-    @property
-    def node_id(self) -> int: ...
-    incarnation: int
-    expected: int
-    discarded: int
-    connection: int
-    silence: int
-    has_header: bool
-    has_presence: bool
-    steady: bool
-    last_received_at: float
-    received: int
-    missed: int
-    history: Any
-
-@disjoint_base
-class Receiver(MessageSink):
+class Receiver(Rings):
     def __init__(
         self,
         *,
@@ -51,10 +33,6 @@ class Receiver(MessageSink):
     @property
     def peers(self) -> dict[int, PeerState]: ...
     @property
-    def rings(self) -> list[Ring]: ...
-    @property
-    def received(self) -> int: ...
-    @property
     def received_batches(self) -> int: ...
     @property
     def received_bytes(self) -> int: ...
@@ -66,9 +44,6 @@ class Receiver(MessageSink):
     def malformed(self) -> int: ...
     @property
     def late(self) -> int: ...
-    def add_ring(self, ring: Ring) -> None: ...
-    def remove_ring(self, ring: Ring) -> None: ...
-    def notify(self, notice: object) -> None: ...
     def peer(self, node_id: int) -> PeerState: ...
     def rename(self, node_id: int, incarnation: int) -> None: ...
     def forget(self, node_id: int) -> None: ...

@@ -19,27 +19,15 @@ from fastcoord.nats.sequence_header cimport (
     name_of_note,
 )
 from fastcoord.wire.protocol cimport get_protocol
-from fastcoord.receiving.ring cimport Ring
+from fastcoord.receiving.peer_state cimport PeerState
+from fastcoord.receiving.rings cimport Rings
 from fastcoord.wire.scan cimport count_events, skip_event
-from fastcoord.nats.parser cimport MessageSink
 from fastcoord.wire.primitives cimport Reader, read_u16, reader_init
 
 from fastcoord.wire.table import PROTOCOLS as _PROTOCOLS
 
 
-cdef class PeerState:
-    """The state of one peer that the compiled path reads for each batch.
-
-    The rules set the fields. ``Receiver`` sets fields in two cases. It advances
-    ``expected``, ``received`` and ``last_received_at`` when it has delivered events. It restores
-    the fields of the run when the rules raise an exception.
-    """
-
-    def __init__(self, node_id):
-        self.node_id = node_id
-
-
-cdef class Receiver(MessageSink):
+cdef class Receiver(Rings):
     """Receive the messages of one node's connection.
 
     :param node_id: the id of this node.
@@ -81,24 +69,8 @@ cdef class Receiver(MessageSink):
         self.on_request = on_request
         self.on_question = on_question
         self.peers = {}
-        self.rings = []
+        Rings.__init__(self)
         self.add_own()
-
-    def add_ring(self, Ring ring):
-        """Put every further message into this ring, too."""
-        self.rings.append(ring)
-
-    def remove_ring(self, Ring ring):
-        """Put no further message into this ring."""
-        # Create a new list, because `deliver` or `notify` may be iterating over the old one.
-        self.rings = [known for known in self.rings if known is not ring]
-
-    def notify(self, notice):
-        """Put a notice into every ring, behind everything that was delivered before."""
-        for ring in self.rings:
-            (<Ring>ring).store_notice(notice)
-        if not self.is_judging:
-            self.wake()
 
     def peer(self, node_id):
         """Return the state of a peer; create it if nothing was received from it before."""
@@ -371,45 +343,6 @@ cdef class Receiver(MessageSink):
                 self.lose()
                 raise
         return self.wake()
-
-    cdef void lose(self) noexcept:
-        """Report to every subscription that events may be missing."""
-        for ring in self.rings:
-            (<Ring>ring).lose(0, False)
-        self.is_wake_due = True
-
-    cdef int wake(self) except -1:
-        """Wake the consumers of every ring. After the last one, raise the first exception."""
-        error = None
-        self.is_wake_due = False
-        for ring in self.rings:
-            if (<Ring>ring).is_wake_due:
-                try:
-                    (<Ring>ring).wake()
-                except BaseException as raised:
-                    if error is None:
-                        error = raised
-                    if (<Ring>ring).is_wake_due:
-                        self.is_wake_due = True
-        if error is not None:
-            raise error
-        return 0
-
-    cdef int deliver(
-        self, uint16_t node_id, const uint8_t* payload, Py_ssize_t size, uint32_t start, uint32_t count
-    ) except -1:
-        """Put events into every ring. If this raises an exception, no ring has the events."""
-        cdef bytes content
-        if self.rings:
-            # The payload is copied out of the read buffer once; each ring holds its own reference
-            # to the copy.
-            content = PyBytes_FromStringAndSize(<char*>payload, size)
-            for ring in self.rings:
-                (<Ring>ring).put(content, start, count, node_id, self.received_at)
-                if (<Ring>ring).is_wake_due:
-                    self.is_wake_due = True
-        self.received += count
-        return 0
 
     cdef int deliver_part(
         self,

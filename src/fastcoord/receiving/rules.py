@@ -44,7 +44,8 @@ from fastcoord.receiving.verification import Verification
 from fastcoord.wire.table import PROTOCOLS
 
 if TYPE_CHECKING:
-    from fastcoord.receiving.receiver import PeerState, Receiver
+    from fastcoord.receiving.peer_state import PeerState
+    from fastcoord.receiving.receiver import Receiver
     from fastcoord.receiving.runs import Watcher
 
 __all__ = ["Rules", "Verdict"]

@@ -9,7 +9,8 @@ from fastcoord.receiving.peers import Header, PeerHistory, PeerTable, Run
 
 if TYPE_CHECKING:
     from fastcoord.events import Cause
-    from fastcoord.receiving.receiver import PeerState, Receiver
+    from fastcoord.receiving.peer_state import PeerState
+    from fastcoord.receiving.receiver import Receiver
 
 __all__ = ["HEARTBEATS_UNTIL_DOWN", "U64_MAX", "Runs", "Watcher"]
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from fastcoord.receiving.peers import Header, PeerHistory, Question, Run
 
 if TYPE_CHECKING:
-    from fastcoord.receiving.receiver import PeerState
+    from fastcoord.receiving.peer_state import PeerState
     from fastcoord.receiving.runs import Runs
 
 __all__ = ["Verification"]

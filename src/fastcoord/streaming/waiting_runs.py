@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from fastcoord.events import Missed
 
 if TYPE_CHECKING:
-    from fastcoord.receiving.receiver import PeerState
+    from fastcoord.receiving.peer_state import PeerState
     from fastcoord.streaming.runs import Runs
 
 __all__ = ["ENDED_AFTER", "WaitingRuns"]
