@@ -78,3 +78,36 @@ async def test_lost_consumer_stops_serving() -> None:
                 rows[7] = "new"
                 assert await asyncio.wait_for(cache.get(7), 60) == "new"
                 assert cache.stats().hits == 1
+
+
+async def test_slow_subscription_stops_serving() -> None:
+    with LocalServer(jetstream=True) as server:
+        async with PlainPeer(server.url) as peer:
+            await peer.client.jetstream().add_stream(
+                name="CACHED", subjects=[SUBJECT], duplicate_window=120
+            )
+        rows = {7: "old"}
+
+        async def load(key: int) -> str:
+            return rows[key]
+
+        async with (
+            joined(server, 1, cluster=CLUSTER, capacity={"subscription": 8}) as node,
+            joined(server, 2, cluster=CLUSTER) as writer,
+            Cache(node, load, keys=lambda event: [event.account_id]) as cache,
+            node.subscribe() as slow,
+        ):
+            assert await cache.get(7) == "old"
+            for key in [*range(100, 120), 7]:
+                rows[key] = "new"
+                await writer.publish(StateChange(key, 1, 1))
+                await writer.flush()
+            for _ in range(3):
+                # The program is slow, but takes something, so that the node waits for it.
+                await until(lambda: slow.take_nowait() is not None)
+                assert await cache.get(7) == "new"
+            async for event in slow:
+                if event.account_id == 7:
+                    break
+            await until(lambda: cache.stats().is_following)
+            assert cache.stats().drops.get("event", 0) <= 1

@@ -116,6 +116,17 @@ class PullConsumer:
         self._opened_at: float | None = None
         """When the present consumer was made."""
 
+    @property
+    def keeps_up(self) -> bool:
+        """Whether messages are received, and as many were requested as the stream has."""
+        feed = self.feed
+        return (
+            self.is_open
+            and bool(feed.sid)
+            and self._blocked is None
+            and feed.pending <= feed.demand
+        )
+
     async def run(self, *, is_open: bool = False) -> None:
         """Receive until this task is cancelled.
 

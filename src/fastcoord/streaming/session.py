@@ -319,12 +319,13 @@ class StreamSession:
 
     @property
     def is_caught_up(self) -> bool:
-        """Whether everything was received that the stream had when it was last asked.
+        """Whether everything was received that the stream had when it was last asked, and no slow
+        program of this node holds up what has been stored since.
 
         The stream is asked whenever a consumer is made, that is, after each interruption.
         """
         live = self._live
-        return live.is_open and bool(live.feed.sid) and live.feed.sequence >= self._end_seen
+        return live.keeps_up and live.feed.sequence >= self._end_seen
 
     def stats(self) -> StreamStats:
         """Return the state of the stream, as this node knows it."""
