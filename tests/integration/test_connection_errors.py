@@ -10,12 +10,20 @@ from typing import Any
 
 import pytest
 
-from fastcoord import AppEvent, ConnectError, Missed, PermissionDenied, TlsError
+from fastcoord import (
+    AppEvent,
+    ConnectError,
+    EventTooLarge,
+    Missed,
+    PermissionDenied,
+    TlsError,
+)
 from fastcoord.server import LocalServer
 from support.cluster.accounting import accounted, collect
 from support.faults.proxy import Proxy
 from support.servers.bare_server import BareServer
 from support.servers.certificates import Certificates
+from support.servers.scripted import ScriptedServer
 from support.servers.unusable import listening, refused
 from support.servers.users import Operator
 from support.wait import until
@@ -82,6 +90,31 @@ async def test_payload_limit_of_user_is_followed(cluster: dict[str, Any]) -> Non
             stats = node.stats()
             assert (stats.confirmed, stats.reconnects) == (10, 0)
             assert stats.sent_batches == 5
+
+
+async def test_lifted_limit_of_user_is_forgotten(cluster: dict[str, Any]) -> None:
+    large = AppEvent(1, bytes(4000))
+    async with ScriptedServer() as server, accounted(server, 1, cluster=cluster) as node:
+        # nats-server 2.9 sends a second INFO only to users with a limit of their own.
+        server.send(b'INFO {"max_payload": 2048}\r\n')
+        await node.flush()
+        with pytest.raises(EventTooLarge):
+            await node.publish(large)
+        server.drop()
+        await until(lambda: node.stats().reconnects == 1 and node.is_connected)
+        await node.publish(large)
+        await node.flush()
+
+
+async def test_unusable_limit_of_user_is_forgotten(cluster: dict[str, Any]) -> None:
+    small = b'PONG\r\nINFO {"max_payload": 1}\r\n'
+    async with ScriptedServer() as server, accounted(server, 1, cluster=cluster) as node:
+        server.greeting = small
+        server.drop()
+        await until(lambda: "max_payload of 1 bytes" in str(node.health()))
+        server.greeting = None
+        await until(lambda: node.is_connected)
+        await node.flush()
 
 
 async def test_limit_of_user_concerns_no_peer(cluster: dict[str, Any]) -> None:

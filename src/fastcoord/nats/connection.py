@@ -16,6 +16,7 @@ from fastcoord.nats.failures import (
 from fastcoord.nats.handshake import Handshake
 from fastcoord.nats.info import connect_urls_of, max_payload_of
 from fastcoord.nats.message_writer import MessageWriter, Note
+from fastcoord.nats.payload_limit import PayloadLimit
 from fastcoord.nats.redaction import Redaction
 from fastcoord.nats.rights import Right, Rights, needed_rights, refused_right
 from fastcoord.nats.servers import Server, announced_servers
@@ -29,9 +30,6 @@ __all__ = ["EVENTS_SID", "Connection", "ConnectionOwner", "ConnectionState", "No
 
 EVENTS_SID = 1
 """The subscription id of the cluster's subject. The owner chooses the ids of other subjects."""
-
-MIN_MAX_PAYLOAD = 512
-"""The smallest usable max_payload of a server, in bytes. The header and some events must fit."""
 
 
 ConnectionState = Literal[
@@ -103,10 +101,7 @@ class Connection(MessageWriter, ConnectionTraffic):
         """Whether ``prove`` has succeeded."""
         self.is_suspected = False
         """Whether a PONG of the server is late. The node's heartbeat sets this."""
-        self.max_payload = 0
-        """The size of the largest message that the server accepts, in bytes, headers included."""
-        self.server_max_payload = 0
-        """The same size for users without a limit of their own. Others may send such messages."""
+        self._limit = PayloadLimit(server)
         self._announced: list[str] = []
         self._redaction = Redaction()
         transport = MessageTransport(
@@ -151,18 +146,10 @@ class Connection(MessageWriter, ConnectionTraffic):
     def _use_info(self) -> None:
         """Take the limit and the announced servers from the first INFO, and begin with messages."""
         self._announced = connect_urls_of(self._transport.info) or []
-        self.server_max_payload = self.max_payload = self._handshake.max_payload
-        if self.server.payload_limits[0] == self.server_max_payload:
-            # The INFO with this user's limit arrives after the first batches are sent. Until then,
-            # the limit of the previous connection is used.
-            self.max_payload = self.server.payload_limits[1]
-        self.server.payload_limits = (self.server_max_payload, self.max_payload)
-        self._check_max_payload()
+        self._limit.begin(self._handshake.max_payload)
+        if self._limit.problem:
+            raise ConnectError(self._limit.problem)
         self._transport.open_to_messages()
-
-    def _check_max_payload(self) -> None:
-        if self.max_payload < MIN_MAX_PAYLOAD:
-            raise ConnectError(too_small(self.max_payload))
 
     async def prove(self) -> None:
         """Wait until the server has processed everything that was written since ``open``.
@@ -183,11 +170,8 @@ class Connection(MessageWriter, ConnectionTraffic):
         failure: ConnectError | None = None
         if not proven.done() and not self._gone.done():
             failure = self._handshake.silence("subscribing")
-        elif proven.done() and not self._gone.done():
-            try:
-                self._check_max_payload()
-            except ConnectError as error:
-                failure = error
+        elif not self._gone.done() and self._limit.problem:
+            failure = ConnectError(self._limit.problem)
         if failure is not None:
             self.abort(str(failure))
             await self._gone
@@ -196,8 +180,20 @@ class Connection(MessageWriter, ConnectionTraffic):
             raise ConnectError(self._reason or "the connection was lost")
         self._state = "connected"
         self.was_proven = True
+        if self._limit.confirm():
+            self._owner.connection_limited(self)
 
     # ------------------------------------------------------------------------ using
+
+    @property
+    def max_payload(self) -> int:
+        """The size of the largest message that the server accepts, in bytes, headers included."""
+        return self._limit.value
+
+    @property
+    def server_max_payload(self) -> int:
+        """The same size for users without a limit of their own, whose messages may arrive."""
+        return self._limit.of_server
 
     @property
     def is_up(self) -> bool:
@@ -306,21 +302,14 @@ class Connection(MessageWriter, ConnectionTraffic):
             if self.is_up:
                 self._owner.connection_servers(self)
         limit = max_payload_of(info)
-        if limit is not None and limit != self.max_payload:
-            self._limit(limit)
+        if limit is not None and self._limit.update(limit):
+            if self._limit.problem and self.was_proven:
+                # The events are kept for a server that accepts them.
+                self.abort(self._limit.problem)
+            elif self.is_up:
+                self._owner.connection_limited(self)
         if info.get("ldm") is True and self.is_up:
             self._owner.connection_leaving(self)
-
-    def _limit(self, max_payload: int) -> None:
-        if max_payload < MIN_MAX_PAYLOAD and self.was_proven:
-            # The events are kept for a server that accepts them.
-            self.abort(too_small(max_payload))
-            return
-        # A user or an account may have a smaller limit than the server.
-        self.max_payload = max_payload
-        self.server.payload_limits = (self.server.payload_limits[0], max_payload)
-        if self.is_up:
-            self._owner.connection_limited(self)
 
     def transport_refusal(self, line: bytes) -> ConnectError:
         return refused_handshake(line, self._redaction)
@@ -344,10 +333,3 @@ class Connection(MessageWriter, ConnectionTraffic):
         if self._is_up and not self._is_done:
             self._is_done = True
             self._owner.connection_lost(self, self._reason)
-
-
-def too_small(max_payload: int) -> str:
-    return (
-        f"the server's max_payload of {max_payload} bytes is too small for batches:"
-        f" at least {MIN_MAX_PAYLOAD} are needed"
-    )

@@ -21,7 +21,7 @@ class ScriptedServer:
         """Every received line, lines of payloads included."""
         self.accepted = 0
         self.writers: list[asyncio.StreamWriter] = []
-        self._greeting = greeting
+        self.greeting = greeting
         self._info = {"server_id": "x", "version": "2.12.0", "max_payload": 1 << 20, **info}
         self._info["headers"] = True
         self._tasks: set[asyncio.Task[None]] = set()
@@ -62,8 +62,8 @@ class ScriptedServer:
                 self.lines.append(line)
                 if line.upper() == b"PING\r\n":
                     writer.write(b"PONG\r\n")
-                elif line.startswith(b"CONNECT ") and self._greeting is not None:
-                    writer.write(self._greeting)
+                elif line.startswith(b"CONNECT ") and self.greeting is not None:
+                    writer.write(self.greeting)
         self.writers.remove(writer)
         writer.close()
         with contextlib.suppress(ConnectionError):
