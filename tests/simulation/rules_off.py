@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from fastcoord.publishing.sender import Sender
+from fastcoord.receiving.own_id_use import OwnIdUse
 from fastcoord.receiving.peers import PeerHistory
-from fastcoord.receiving.rules import Rules, Verdict
+from fastcoord.receiving.rules import Rules
 from fastcoord.receiving.runs import Runs
+from fastcoord.receiving.verdict import Verdict
 from fastcoord.receiving.verification import Verification
 from simulation.bystanders import ForkedChild
 
@@ -102,9 +104,9 @@ def _nothing_is_taken_up(take_up: Any) -> Any:
     return off
 
 
-def _own_id_is_duplicate(own_id_received: Any) -> Any:
+def _own_id_is_duplicate(received: Any) -> Any:
     def off(self: Any, incarnation: int | None) -> None:
-        self.own_id_used()
+        self.used()
 
     return off
 
@@ -144,7 +146,7 @@ RULES_OFF: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "9 absences are not reported": (Rules, "connected", _absence_is_unreported),
     "10 own words are ignored": (Verification, "own_word", _word_is_ignored),
     "10 nothing is taken up": (Verification, "_take_up", _nothing_is_taken_up),
-    "11 a message of the own id is a duplicate": (Rules, "own_id_received", _own_id_is_duplicate),
+    "11 a message of the own id is a duplicate": (OwnIdUse, "received", _own_id_is_duplicate),
     "12 batches without a header are dropped": (Rules, "without_header", _unnumbered_is_dropped),
     "refused batches count as sent": (Sender, "refused", _refused_is_sent),
     "a forked child goes on": (ForkedChild, "forked", _child_goes_on),

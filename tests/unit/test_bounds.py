@@ -77,7 +77,7 @@ def test_roster_forgets_no_peer(monkeypatch: pytest.MonkeyPatch) -> None:
     few_peers(monkeypatch, 4)
     receiver = ReceivingSide(settled=False)
     receiver.receive(0, 1)
-    receiver.rules.roster([(node_id, 1) for node_id in range(100, 200)])
+    receiver.rules.join.roster([(node_id, 1) for node_id in range(100, 200)])
     assert len(receiver.receiver.peers) == 4
     assert receiver.receive(1, 1) == [1]
 

@@ -9,7 +9,7 @@ import pytest
 from fastcoord.nats.frames import HEADER_ALLOWANCE, compose
 from fastcoord.nats.parser import FrameError, Parser
 from fastcoord.receiving.receiver import Receiver
-from fastcoord.receiving.rules import Verdict
+from fastcoord.receiving.verdict import Verdict
 from fastcoord.wire.sealed_batch import SealedBatch
 from support.oracles.frames import Message, ParserRun
 from support.oracles.sequence_header import write_header

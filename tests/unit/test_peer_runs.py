@@ -60,7 +60,7 @@ def test_late_heartbeat_expects_offset_zero() -> None:
 
 def test_run_of_roster_begins_anywhere() -> None:
     receiver = ReceivingSide(settled=False)
-    receiver.rules.roster([(SENDER, INCARNATION), (9, 9)])
+    receiver.rules.join.roster([(SENDER, INCARNATION), (9, 9)])
     receiver.now = 100.0
     assert receiver.receive(1000, 1) == [1000]
     assert receiver.receive(1000, 1, node_id=9, incarnation=8)[0] == Missed(9, None, "gap")
@@ -68,14 +68,14 @@ def test_run_of_roster_begins_anywhere() -> None:
 
 def test_answer_to_hello_shows_first_offset() -> None:
     receiver = ReceivingSide(settled=False)
-    receiver.rules.introduced(SENDER, INCARNATION, 0, 1000, 0)
+    receiver.rules.join.introduced(SENDER, INCARNATION, 0, 1000, 0)
     assert receiver.receive(1002, 1) == [gap(2), 1002]
 
 
 def test_late_answer_to_hello_is_ignored() -> None:
     # The node was paused after its hello, and the run that answers is newer than its join.
     receiver = ReceivingSide()
-    receiver.rules.introduced(SENDER, INCARNATION, 0, 3, 0)
+    receiver.rules.join.introduced(SENDER, INCARNATION, 0, 3, 0)
     assert receiver.receive(3, 1) == [gap(3), 3]
 
 

@@ -216,7 +216,7 @@ def test_own_id_is_duplicate_once() -> None:
 
 def test_own_ids_answer_to_hello_is_duplicate() -> None:
     receiver = ReceivingSide()
-    receiver.rules.introduced(RECEIVER, OTHER, 0, 0, 0)
+    receiver.rules.join.introduced(RECEIVER, OTHER, 0, 0, 0)
     assert receiver.taken() == [DuplicateNodeId(RECEIVER)]
 
 

@@ -49,7 +49,7 @@ class ClusterEvents(Parts):
         self.missed(missed)
         self._receiver.notify(missed)
         if self._stream is None and other.node_id != self.node_id:
-            self._rules.introduced(
+            self._rules.join.introduced(
                 other.node_id,
                 other.incarnation,
                 other.connection,

@@ -157,10 +157,10 @@ class Presence:
             return
         await self._introduction.prove_join()
         self._has_joined = True
-        self._rules.join_proven()
+        self._rules.join.proven()
         if not self._introduction.has_answer:
             # Also if the server knows no peer: it may not know a peer that has joined just before.
-            self._rules.join_unproven()
+            self._rules.join.unproven()
 
     # ---------------------------------------------------------------------------- node id
 
@@ -325,7 +325,7 @@ class Presence:
             return
         if node_id == self._node_id and note != "hello" and not is_claim_to(node_id, numbers):
             # That run may change its id before it publishes again, and what it has sent is missing.
-            self._rules.own_id_received(incarnation)
+            self._rules.own_id.received(incarnation)
         response: tuple[int, ...] | None
         if note == "hello":
             if now - self._resized_at > RESIZE_INTERVAL:
@@ -363,20 +363,20 @@ class Presence:
 
     def _take_roster(self, answer: Answer) -> None:
         if self._has_joined:
-            self._rules.join_unproven()
+            self._rules.join.unproven()
         self._introduction.answered()
         if answer.node_id == self._node_id and self._same_id is not None:
             # Only the answer to a question for its word says whether that node can change its id.
             self.verify(answer.node_id)
             return
-        self._rules.introduced(
+        self._rules.join.introduced(
             answer.node_id,
             answer.incarnation,
             answer.connection,
             answer.offset,
             answer.discarded,
         )
-        self._rules.roster(read_roster(answer.numbers))
+        self._rules.join.roster(read_roster(answer.numbers))
         self._introduction.joined()
 
     def end(self, reason: Exception) -> None:

@@ -179,7 +179,7 @@ cdef class Receiver(Rings):
                     self.malformed += 1
                     return 0
                 return self.ask(
-                    self.rules.own_id_received,
+                    self.rules.own_id.received,
                     (header.incarnation if header.state == HEADER_PRESENT else None,),
                 )
             self.echoes += 1

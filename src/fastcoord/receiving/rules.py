@@ -34,12 +34,14 @@ it has now. What was reported as missing with a number is never delivered later.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from fastcoord.events import DuplicateNodeId, Missed, Notice, ProtocolMismatch
+from fastcoord.events import Missed, ProtocolMismatch
+from fastcoord.receiving.join import Join
+from fastcoord.receiving.own_id_use import OwnIdUse
 from fastcoord.receiving.peers import Header, PeerHistory, Run, Tail
-from fastcoord.receiving.runs import HEARTBEATS_UNTIL_DOWN, Runs
+from fastcoord.receiving.runs import Runs
+from fastcoord.receiving.verdict import Verdict
 from fastcoord.receiving.verification import Verification
 from fastcoord.wire.table import PROTOCOLS
 
@@ -48,28 +50,9 @@ if TYPE_CHECKING:
     from fastcoord.receiving.receiver import Receiver
     from fastcoord.receiving.runs import Watcher
 
-__all__ = ["Rules", "Verdict"]
+__all__ = ["Rules"]
 
 HEARTBEATS_UNTIL_TAIL = 0.5
-
-
-class Verdict(NamedTuple):
-    """What the receiver does with a batch, and what it counts.
-
-    :ivar skip: how many events at the start are not delivered.
-    :ivar deliver: how many events after them are delivered.
-    :ivar duplicates: how many events were delivered before.
-    :ivar late: how many events are dropped as late.
-    :ivar is_malformed: whether a part of the message cannot be used.
-    :ivar notice: the notice that is reported behind the events, or ``None``.
-    """
-
-    skip: int = 0
-    deliver: int = 0
-    duplicates: int = 0
-    late: int = 0
-    is_malformed: bool = False
-    notice: Notice | None = None
 
 
 class Rules:
@@ -95,8 +78,6 @@ class Rules:
         self._started_at = started_at
         self._watcher = watcher
         self.is_absent = False
-        self.is_own_id_used = False
-        self._own_unnumbered_since: float | None = None
         self._mismatched: set[int] = set()
         """Peers that use another protocol; at most one entry for each node id."""
 
@@ -111,6 +92,8 @@ class Rules:
             reports_losses=self._reports_losses,
         )
         self._verification = Verification(self._runs)
+        self.own_id = OwnIdUse(self._runs)
+        self.join = Join(self._runs, self.own_id)
 
     @property
     def awaited(self) -> set[int]:
@@ -248,7 +231,7 @@ class Rules:
             history.unnumbered_since = None
         elif history.unnumbered_since is None:
             history.unnumbered_since = now
-        elif self._is_lasting(history.unnumbered_since):
+        elif self._runs.is_lasting(history.unnumbered_since):
             # A node without headers cannot be asked. One stray message is no proof of it.
             self._runs.report_duplicate(peer, history)
         notice = None
@@ -256,9 +239,6 @@ class Rules:
             notice = Missed(node_id, None, "undecodable")
             self._runs.count(notice)
         return Verdict(deliver=counted, is_malformed=not intact, notice=notice)
-
-    def _is_lasting(self, since: float) -> bool:
-        return self._receiver.now - since > HEARTBEATS_UNTIL_DOWN * self._heartbeat
 
     def with_malformed_header(self, node_id: int, counted: int) -> Verdict:
         """Judge a batch whose sequence header cannot be used: drop it.
@@ -301,71 +281,6 @@ class Rules:
         self._runs.report(None, None, "undecodable")
         return Verdict(is_malformed=True)
 
-    def roster(self, runs: Iterable[tuple[int, int]]) -> None:
-        """Note runs that another node has received.
-
-        :param runs: node id and incarnation of each.
-        """
-        for node_id, incarnation in runs:
-            if node_id != self._receiver.node_id:
-                self._note_up(node_id, incarnation)
-            elif incarnation != self._receiver.incarnation:
-                self.own_id_received(incarnation)
-
-    def introduced(
-        self, node_id: int, incarnation: int, connection: int, offset: int, discarded: int
-    ) -> None:
-        """Note where the run of a node is that has answered this node's hello."""
-        if node_id == self._receiver.node_id:
-            if incarnation != self._receiver.incarnation:
-                self.own_id_used()
-            return
-        self._note_up(node_id, incarnation)
-        peer = self._receiver.peers.get(node_id)
-        if peer is not None and peer.incarnation == incarnation:
-            history: PeerHistory = peer.history
-            if not history.is_begun and history.tail is None:
-                history.tail = Tail(Run(connection, offset, discarded), self._receiver.now)
-
-    def join_proven(self) -> None:
-        """Note that the servers of all peers that were received knew this node's subscriptions."""
-        for peer in self._receiver.peers.values():
-            history: PeerHistory | None = peer.history
-            if history is not None:
-                history.is_proven = history.is_begun or history.tail is not None
-
-    def join_unproven(self) -> None:
-        """Report the other peers: this node may have missed events right after it has joined.
-
-        Only the first call has an effect.
-        """
-        if self._runs.has_returned:
-            return
-        self._runs.has_returned = True
-        for peer in list(self._receiver.peers.values()):
-            history: PeerHistory | None = peer.history
-            if history is None or not peer.has_header or history.is_proven:
-                continue
-            if not history.is_begun:
-                history.may_have_missed = True
-            elif history.began_at and peer.node_id != self._receiver.node_id:
-                self._runs.report(peer.node_id, None, "gap")
-
-    def _note_up(self, node_id: int, incarnation: int) -> None:
-        """Note a run that may have begun before this node joined or returned."""
-        if not self._runs.is_settling:
-            # The hello was answered late, so the run may be newer. Its own messages show it.
-            return
-        if self._runs.peers.is_full and node_id not in self._receiver.peers:
-            return
-        peer, history = self._runs.peers.get(node_id)
-        if not peer.has_header:
-            self._runs.begin(peer, history, incarnation)
-            peer.last_received_at = self._receiver.now
-            self._runs.mark_up(peer, history)
-        elif peer.incarnation == incarnation:
-            self._runs.no_longer_await(node_id)
-
     def received_by(
         self, node_id: int, incarnation: int, up_to: int
     ) -> tuple[int, int, int] | None:
@@ -381,32 +296,9 @@ class Rules:
         history: PeerHistory = peer.history
         return (peer.expected, history.gap_end, history.began_at) if history.is_begun else None
 
-    def own_id_received(self, incarnation: int | None) -> None:
-        """Judge a message of another run of this node's id.
-
-        :param incarnation: its incarnation; ``None`` without a header.
-        """
-        if self.is_own_id_used:
-            return
-        if incarnation is not None:
-            # A server may deliver old messages of a former run late, so the run is asked.
-            self._watcher.verify(self._receiver.node_id)
-        elif self._own_unnumbered_since is None:
-            self._own_unnumbered_since = self._receiver.now
-        elif self._is_lasting(self._own_unnumbered_since):
-            self.own_id_used()
-
-    def own_id_used(self) -> None:
-        """Report, once, that another running node uses this node's id."""
-        if not self.is_own_id_used:
-            self.is_own_id_used = True
-            self._watcher.duplicate_node_id(self._receiver.node_id)
-            self._receiver.notify(DuplicateNodeId(self._receiver.node_id))
-
     def begin_run(self) -> None:
         """Note that this node continues as a new run with another id."""
-        self.is_own_id_used = False
-        self._own_unnumbered_since = None
+        self.own_id.begin_run()
 
     def own_word(
         self,
@@ -425,7 +317,7 @@ class Rules:
             run = Run(connection, offset, discarded)
             self._verification.own_word(node_id, incarnation, run, now)
         elif incarnation != self._receiver.incarnation:
-            self.own_id_used()
+            self.own_id.used()
 
     # --------------------------------------------------------------------------------- time
 

@@ -124,6 +124,10 @@ class Runs:
         """Whether this node has joined or returned less than two heartbeats ago."""
         return self.receiver.now <= self._settled_at
 
+    def is_lasting(self, since: float) -> bool:
+        """Return whether something that began then has lasted as long as a peer may be silent."""
+        return self.receiver.now - since > HEARTBEATS_UNTIL_DOWN * self.heartbeat
+
     def begin(self, peer: PeerState, history: PeerHistory, incarnation: int) -> None:
         """Expect a new run of a peer, and end the current one."""
         is_reported = was_forgotten = self.peers.was_forgotten(peer.node_id)

@@ -14,7 +14,7 @@ import fastcoord
 from fastcoord.receiving.cursor import Cursor
 from fastcoord.receiving.receiver import Receiver
 from fastcoord.receiving.ring import Ring
-from fastcoord.receiving.rules import Verdict
+from fastcoord.receiving.verdict import Verdict
 from support.oracles.comparison import assert_as_good_as_new, by_reference, event_of
 from support.receiving.messages import deliver
 
