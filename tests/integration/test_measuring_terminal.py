@@ -5,10 +5,21 @@ from pathlib import Path
 
 import pytest
 
+from support.processes.finished import finished
 from support.processes.terminal import on_terminal
 from support.wait import until
 
 pytest.importorskip("hdrh", reason="the extra bench is not installed")
+
+
+async def test_long_lines_continue_at_words() -> None:
+    words = ("tune", "--arithmetic", "--rate", "30000", "--lone", "--stall", "3")
+    plain = finished(*words).stdout
+    assert max(map(len, plain.splitlines())) > 100
+    async with on_terminal(*words) as terminal:
+        assert await terminal.process.wait() == 0
+        await until(lambda: terminal.output.decode().split() == plain.split())
+    assert max(map(len, terminal.output.decode().splitlines())) <= 100
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from fastcoord.errors import ServerError
+from fastcoord.server import LocalServer
 from fastcoord.server.temporary import LOCK, TemporaryDirectory
 
 
@@ -92,3 +94,10 @@ def test_removal_leaves_link_targets(parent: Path) -> None:
     with TemporaryDirectory("own-") as path:
         (path / "symlink").symlink_to(parent / "target")
     assert (parent / "target").exists()
+
+
+def test_missing_parent_is_named(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(parent / "nowhere"))
+    server = LocalServer()
+    with pytest.raises(ServerError, match=r"cannot be started: .*nowhere"):
+        server.start()

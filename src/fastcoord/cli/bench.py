@@ -10,7 +10,7 @@ from fastcoord.cli import load_options
 from fastcoord.cli.arguments import number
 from fastcoord.cli.ending import EndingSignals
 from fastcoord.cli.measuring import INVALID, MISSED_OBJECTIVE, measure_until_ended
-from fastcoord.cli.outputs import check_outputs, write_output
+from fastcoord.cli.outputs import check_outputs, print_lines, write_output
 from fastcoord.cli.running import CommandFailed, WrongUsage
 from fastcoord.errors import ConfigError, FastcoordError
 
@@ -250,7 +250,7 @@ def _finish(arguments: argparse.Namespace, result: Result, ending: EndingSignals
     to_output = [name for name in forms if getattr(arguments, name) == "-"]
     outcomes = judge(result, arguments.objective)
     lines = [*result_lines(result), *outcome_lines(outcomes)]
-    print("\n".join(lines), file=sys.stderr if to_output else sys.stdout)
+    print_lines(lines, sys.stderr if to_output else sys.stdout)
     for name, text in forms.items():
         where = getattr(arguments, name)
         if where:

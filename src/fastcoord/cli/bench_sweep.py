@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fastcoord.cli.bench_stream import stream_maker
 from fastcoord.cli.bench_text import load_text, milliseconds
 from fastcoord.cli.measuring import INVALID, MISSED_OBJECTIVE, ProgressLine
-from fastcoord.cli.outputs import write_output
+from fastcoord.cli.outputs import print_lines, write_output
 from fastcoord.cli.tables import Table, plain_lines
 from fastcoord.errors import FastcoordError
 from fastcoord.tuning.objectives import judge
@@ -72,7 +72,7 @@ def measure_sweep(
         ending.run(measure_all, stop)
     text = csv_text(*results)
     output = sys.stderr if arguments.csv == "-" else sys.stdout
-    print("\n".join([f"{load_text(load)}; {target.name}", "", *_table(key, results)]), file=output)
+    print_lines([f"{load_text(load)}; {target.name}", "", *_table(key, results)], output)
     if arguments.csv:
         write_output(arguments.csv, text)
     if is_stopped:

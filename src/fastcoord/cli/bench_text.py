@@ -119,15 +119,11 @@ def _latencies(result: Result) -> list[str]:
     ]
     if not found:
         return ["no latency: no event of the measured part was timed"]
-    percentiles = [*found[0][1].percentiles]
-    rows = tuple(
-        (
-            name,
-            *(milliseconds(each.percentiles[key]) for key in percentiles),
-            milliseconds(each.max),
-            f"{each.samples:,}",
-        )
-        for name, each in found
-    )
-    columns = ("latency", *(f"p{key}" for key in percentiles), "max", "samples")
-    return plain_lines(Table("", columns, rows))
+    rows = [
+        (f"p{key}", *(milliseconds(each.percentiles[key]) for _, each in found))
+        for key in found[0][1].percentiles
+    ]
+    rows.append(("max", *(milliseconds(each.max) for _, each in found)))
+    rows.append(("samples", *(f"{each.samples:,}" for _, each in found)))
+    columns = ("latency", *(name for name, _ in found))
+    return plain_lines(Table("", columns, tuple(rows)))

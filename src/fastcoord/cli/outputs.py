@@ -1,14 +1,40 @@
-"""Files for results: check before a run that they can be written, and write them after it."""
+"""Print results, and write them to files: check before a run that this is possible."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from fastcoord.cli.running import WrongUsage
 
-__all__ = ["check_outputs", "write_output"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["check_outputs", "print_lines", "write_output"]
+
+
+def print_lines(lines: Iterable[str], file: TextIO | None = None) -> None:
+    """Print lines; on a terminal, those that are too long continue at a word, indented.
+
+    :param file: standard output by default.
+    """
+    output = file or sys.stdout
+    if output.isatty():
+        width = shutil.get_terminal_size().columns
+        lines = [part for line in lines for part in _wrapped(line, width)]
+    print("\n".join(lines), file=output)
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    if len(line) <= width:
+        return [line]
+    return textwrap.wrap(
+        line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def check_outputs(*files: str | None) -> None:

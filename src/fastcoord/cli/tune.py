@@ -10,7 +10,7 @@ from fastcoord.cli import load_options
 from fastcoord.cli.arguments import number
 from fastcoord.cli.ending import EndingSignals
 from fastcoord.cli.measuring import INVALID, MISSED_OBJECTIVE
-from fastcoord.cli.outputs import check_outputs, write_output
+from fastcoord.cli.outputs import check_outputs, print_lines, write_output
 from fastcoord.cli.running import WrongUsage
 from fastcoord.errors import ConfigError, FastcoordError
 
@@ -204,7 +204,7 @@ def _compute(arguments: argparse.Namespace, file: str | None) -> int:
     if arguments.json:
         _print_json({"workload": workload, "sizing": sizing, "advice": advice})
     else:
-        print("\n".join([*needs_lines(workload, sizing), "", *advice_lines(workload, advice)]))
+        print_lines([*needs_lines(workload, sizing), "", *advice_lines(workload, advice)])
     return MISSED_OBJECTIVE if advice.problems else 0
 
 
@@ -261,7 +261,7 @@ def _search(arguments: argparse.Namespace, file: str | None, ending: EndingSigna
     if arguments.json:
         _print_json({"workload": workload, "sizing": state.sizing, "advice": state.advice})
     else:
-        print("\n".join(advice_lines(workload, state.advice)))
+        print_lines(advice_lines(workload, state.advice))
     if arguments.report:
         write_output(arguments.report, report_html(state))
         print(f"fastcoord: the report is in {arguments.report}", file=sys.stderr)

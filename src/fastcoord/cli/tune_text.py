@@ -47,14 +47,14 @@ def advice_lines(workload: Workload, advice: Advice) -> list[str]:
             f"{each.recommended:,}",
             "" if each.minimum is None else f"{each.minimum:,}",
             margin_text(each),
-            each.reason,
         )
         for each in advice.findings
     )
-    columns = ("setting", "present", "recommended", "minimum", "margin", "why")
+    columns = ("setting", "present", "recommended", "minimum", "margin")
     used = [index for index, _ in enumerate(columns) if any(row[index] for row in rows)]
     shown = tuple(tuple(row[index] for index in used) for row in rows)
     lines += plain_lines(Table("", tuple(columns[index] for index in used), shown))
+    lines += ["", *(f"{each.key}: {each.reason}." for each in advice.findings)]
     bound = f"at most {advice.memory / MB:,.0f} MB"
     lines += ["", f"Memory of the queues of one node with one subscription: {bound}."]
     if workload.largest_event + MESSAGE_ALLOWANCE > DEFAULT_MAX_PAYLOAD:

@@ -219,6 +219,9 @@ class LocalServer:
         try:
             self._launch()
             yield lambda: self._is_ready(deadline)
+        except OSError as error:  # for example a full disk
+            self.stop()
+            raise ServerError(f"the server cannot be started: {error}") from error
         except BaseException:
             self.stop()
             raise

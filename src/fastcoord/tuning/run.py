@@ -102,7 +102,7 @@ class Run:
         histograms.check_library()
         machine, started_at = facts(), now_text()
         async with AsyncExitStack() as stack:
-            folder = stack.enter_context(TemporaryDirectory("fastcoord-bench-"))
+            folder = stack.enter_context(_temporary_directory())
             proxy = None
             if self.load.outage:
                 host, port = self._target.proxied_address()
@@ -294,6 +294,13 @@ class Run:
     async def _end(self) -> None:
         everything = (*self._publishers, *self._subscribers)
         await asyncio.gather(*(each.end(END_TIMEOUT) for each in everything))
+
+
+def _temporary_directory() -> TemporaryDirectory:
+    try:
+        return TemporaryDirectory("fastcoord-bench-")
+    except OSError as error:
+        raise NotMeasured(f"no temporary directory can be made: {error}") from error
 
 
 def sampling_stride(events: int, group: int) -> int:

@@ -27,7 +27,9 @@ def bench_result(factory: pytest.TempPathFactory) -> Path:
         done = bench(*words, "--json", str(folder / "result.json"))
         assert done.returncode == 0, done.stderr
         assert "missed 0, duplicated 0, out of order 0" in done.stdout
-        assert re.search(r"^corrected +[\d.]+ ms", done.stdout, re.M)
+        assert re.search(
+            r"^latency +corrected +uncorrected\np50 +[\d.]+ ms +[\d.]+ ms$", done.stdout, re.M
+        )
         assert "Traceback" not in done.stderr
 
     return filled_once(factory, "bench-result", measure) / "result.json"
