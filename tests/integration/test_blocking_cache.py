@@ -245,3 +245,26 @@ def test_interrupted_start_leaves_no_subscription(server: LocalServer) -> None:
             server.thaw()
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_exit_in_event_loop_ends_node(shared_server: LocalServer) -> None:
+    def exit_program(event: Any) -> Any:
+        raise SystemExit(3)
+
+    with connected(shared_server, 1, "blocking-exit") as writer:
+        node = connected(shared_server, 2, "blocking-exit")
+        with (
+            BlockingCache(node, abs, keys=exit_program) as cache,
+            node.subscribe() as events,
+            ThreadPoolExecutor() as pool,
+        ):
+            received = pool.submit(list, events)
+            writer.publish(StateChange(7, 1, 1))
+            # The thread of the node has ended, so that nothing would end these calls later.
+            assert received.result(120) == [StateChange(7, 1, 1)]
+            with pytest.raises(fastcoord.NodeClosed, match=r"node 2 was ended by SystemExit\(3\)"):
+                node.publish(StateChange(7, 2, 1))
+            assert not node.health()
+            assert not cache.stats().is_following
+        node.close()

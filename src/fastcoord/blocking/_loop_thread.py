@@ -56,16 +56,33 @@ class LoopThread:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
+        reason: BaseException | None = None
         try:
             self.loop.run_forever()
+        except BaseException as error:
+            reason = error
+            raise
         finally:
             with self._lock:
                 # From now on ``submit`` refuses calls. What it has accepted still runs below.
                 self._is_ended = True
             _running.discard(self)
-            self._end_tasks()
-            asyncio.set_event_loop(None)
-            self.loop.close()
+            try:
+                self._end_node(reason)
+                self._end_tasks()
+            finally:
+                asyncio.set_event_loop(None)
+                self.loop.close()
+
+    def _end_node(self, reason: BaseException | None) -> None:
+        """End a node whose event loop was ended by an exception, such as ``SystemExit``."""
+        session = None if self.node is None else self.node._session
+        if reason is not None and session is not None and not session.is_closing:
+            logger.error("%s: %r has ended its event loop", session.name, reason)
+            session.abandon(f"ended by {reason!r}")
+            # The task of the end is created by a callback.
+            self.loop.run_until_complete(asyncio.sleep(0))
+            self._unconfirmed = self.loop.run_until_complete(session.close(0.0))
 
     def _end_tasks(self) -> None:
         # Tasks of accepted calls are created by callbacks: let these run first.

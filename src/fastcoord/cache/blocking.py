@@ -307,7 +307,12 @@ class BlockingCache(Generic[K, V]):
         with self._lock:
             if self._coherence is None or self._events is None:
                 return
-            self._coherence.drain()
+            try:
+                self._coherence.drain()
+            except BaseException:
+                # The function `keys` has raised `SystemExit`, which ends the event loop.
+                self._coherence.end()
+                raise
             ring = self._events._consumer.ring
             if ring.is_closed:
                 self._coherence.end()
