@@ -123,14 +123,14 @@ cdef class Iteration:
             self.until_pause = EVENTS_PER_ITERATION
 
     def __aiter__(self):
-        return EventIteration(self)
+        return Steps(self, False)
 
     def __anext__(self):
         return self.next_step(False)
 
     def batches(self):
         """Iterate over whole batches instead of events."""
-        return BatchIteration(self)
+        return Steps(self, True)
 
     cdef Next next_step(self, bint batches):
         """Return the awaitable of one step of an iteration."""
@@ -163,39 +163,25 @@ cdef class Iteration:
 
 
 @cython.final
-cdef class EventIteration:
-    """Iterate over events.
+cdef class Steps:
+    """Iterate over events or over batches.
 
-    The interpreter calls the C function of this class for each event. For a subclass of
+    The interpreter calls the C function of this class for each step. For a subclass of
     ``Iteration`` in Python, it would look up ``__anext__`` and call it as a method.
     """
 
     cdef Iteration iteration
+    cdef bint batches
 
-    def __cinit__(self, Iteration iteration not None):
+    def __cinit__(self, Iteration iteration not None, bint batches):
         self.iteration = iteration
+        self.batches = batches
 
     def __aiter__(self):
         return self
 
     def __anext__(self):
-        return self.iteration.next_step(False)
-
-
-@cython.final
-cdef class BatchIteration:
-    """Iterate over batches instead of events."""
-
-    cdef Iteration iteration
-
-    def __cinit__(self, Iteration iteration not None):
-        self.iteration = iteration
-
-    def __aiter__(self):
-        return self
-
-    def __anext__(self):
-        return self.iteration.next_step(True)
+        return self.iteration.next_step(self.batches)
 
 
 @cython.final
