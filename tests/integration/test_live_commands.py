@@ -221,6 +221,18 @@ async def test_raw_messages_show_bytes(tmp_path: Path, config: Path, server: Loc
     assert "unknown tag 255" in lines[1]["error"]
 
 
+async def test_raw_log_names_no_node(tmp_path: Path, config: Path, server: LocalServer) -> None:
+    async with start("listen", str(config), "--raw", directory=tmp_path) as listener:
+        await listener.prints("raw messages on stwt.agora")
+        server.kill()
+        server.restart()
+        await listener.prints("connected to")
+        await interrupt(listener)
+    # The node of the file may run elsewhere, with a connection of its own.
+    assert re.search("^observer: connection to .* lost", listener.err, re.M)
+    assert "node 1" not in listener.err
+
+
 @pytest.mark.parametrize("words", ["listen --raw", "listen --json", "peers --watch"])
 async def test_closed_pipe_ends_command(config: Path, server: LocalServer, words: str) -> None:
     line = f"{sys.executable} -m fastcoord {words} {config} | head -n 1"

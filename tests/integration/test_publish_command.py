@@ -145,6 +145,14 @@ def test_first_wrong_line_ends_publishing(config: Path, line: str, reason: str) 
             ["StateChange", "account_id=1", "change_id=1", "types=Emial"],
             "there is no data type 'Emial', did you mean Email?",
         ),
+        (
+            ("RegistryReload", "object=blockedip"),
+            "there is no object 'blockedip', did you mean BlockedIp?",
+        ),
+        (
+            ("RegistryReload", "object=5x"),
+            "there is no object '5x': choose from Account,",
+        ),
         (["StateChange", "account_id=-1", "change_id=1", "types=1"], "account_id"),
         (["StateChange", "account_id=1", "account_id=2"], "account_id was given twice"),
     ],

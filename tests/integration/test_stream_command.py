@@ -70,6 +70,18 @@ async def test_created_stream_can_be_used(
     assert "advice: the stream is stored in the memory of one server" in out
 
 
+async def test_url_names_stream(
+    tmp_path: Path, shared_jetstream_server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = shared_jetstream_server.url
+    monkeypatch.setenv("FASTCOORD_STREAM", "BY_URL")
+    monkeypatch.setenv("FASTCOORD_SUBJECT", "events.by_url")
+    for action in ("create", "info", "check"):
+        async with start("stream", action, url, directory=tmp_path) as command:
+            assert await command.wait() == 0, command.err
+        assert "BY_URL" in command.out
+
+
 async def test_second_creation_compares_settings(
     tmp_path: Path, shared_jetstream_server: LocalServer
 ) -> None:

@@ -62,7 +62,9 @@ example: fastcoord check --connect node.toml
 """
 
 
-_LOGIN = re.compile(r"//[^\s@]*@")
+_LOGIN = re.compile(r"//.*@")
+_NUMBER = re.compile(r"\s*\d+\s*")
+_CHOICE = re.compile(r"invalid choice: '([^']*)' \(choose from (.*)\)$")
 
 
 class Command(Protocol):
@@ -94,22 +96,32 @@ class SentenceParser(argparse.ArgumentParser):
         if not self.commands:
             options = (word for word in self.given if word.startswith("--"))
             message = next(filter(None, map(self._unknown, options)), message)
-        self.exit(2, f"{self.prog}: {hide_logins(message)}; see '{self.prog} --help'\n")
+        message = hide_logins(message + _nearest_choice(message))
+        self.exit(2, f"{self.prog}: {message}; see '{self.prog} --help'\n")
 
-    def _unknown(self, word: str) -> str | None:
-        """Return what is wrong with an option that this parser does not have."""
+    def _unknown(self, word: str, cutoff: float = 0.6, otherwise: str = "") -> str | None:
+        """Return what is wrong with an option that this parser does not have.
+
+        :param cutoff: how similar an option must be to be suggested, from 0 to 1.
+        :param otherwise: the hint if no option is similar.
+        """
         name = word.partition("=")[0]
         known = [option for action in self._actions for option in action.option_strings]
         if name in (*known, "--"):
             return None
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f", did you mean {near[0]}?" if near else ""
+        near = difflib.get_close_matches(name, known, n=1, cutoff=cutoff)
+        hint = f", did you mean {near[0]}?" if near else otherwise
         return f"there is no argument {word!r} here{hint}"
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
         given = sys.argv[1:] if args is None else args
+        if given and given[0].startswith("--"):
+            # argparse would take the value of this option as the command.
+            problem = self._unknown(given[0], 0.75, ": options stand behind the command")
+            if problem:
+                self.error(problem)
         for parser in self.commands.values():
             for each in (parser, *parser.commands.values()):
                 each.given = given
@@ -129,8 +141,21 @@ class SentenceParser(argparse.ArgumentParser):
         return found
 
 
+def _nearest_choice(message: str) -> str:
+    """Return a hint for a mistyped choice: the only one that is similar."""
+    found = _CHOICE.search(message)
+    if found is None:
+        return ""
+    choices = re.findall(r"[\w.-]+", found[2])
+    near = difflib.get_close_matches(found[1].lower(), choices, n=2)
+    return f", did you mean {near[0]}?" if len(near) == 1 else ""
+
+
 def hide_logins(text: str) -> str:
-    """Hide user names and passwords of URLs in a message, which may quote an argument."""
+    """Hide user names and passwords of URLs in a message, which may quote an argument.
+
+    A wrong URL may contain blanks or further ``@``.
+    """
     return _LOGIN.sub("//***@", text)
 
 
@@ -268,11 +293,14 @@ def number(
 def duration(text: str) -> float:
     """Read a duration in the form of the settings, for the ``type`` of an argument.
 
-    :param text: for example ``90s``.
+    :param text: for example ``90s``. A number without a unit is refused: in the settings it means
+        milliseconds, which nobody expects here.
     :return: the duration in seconds.
     """
     from fastcoord.config import read_duration
 
+    if _NUMBER.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} was given; write a unit, as in {text}s")
     try:
         return read_duration(text)
     except ValueError as error:

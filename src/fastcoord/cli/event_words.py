@@ -63,8 +63,8 @@ def parse_event(words: Sequence[str]) -> Event:
 def _parse_value(field: str, kind: str, text: str) -> Any:
     if field == "types":
         return _parse_bits(text)
-    if field == "object" and text in OBJECTS.values():
-        return next(number for number, name in OBJECTS.items() if name == text)
+    if field == "object":
+        return _parse_object(text)
     return _PARSERS[kind](text)
 
 
@@ -72,13 +72,24 @@ def _parse_bits(text: str) -> int:
     bits = {name: bit for bit, name in DATA_TYPES.items()}
     types = 0
     for name in filter(None, text.split(",")):
-        try:
-            types |= bits[name] if name in bits else _integer(name)
-        except ValueError:
-            near = difflib.get_close_matches(name, bits, n=1)
-            hint = f", did you mean {near[0]}?" if near else f": choose from {', '.join(bits)}"
-            raise ValueError(f"there is no data type {name!r}{hint}") from None
+        types |= _by_name(name, bits, "data type")
     return types
+
+
+def _parse_object(text: str) -> int:
+    return _by_name(text, {name: number for number, name in OBJECTS.items()}, "object")
+
+
+def _by_name(text: str, numbers: dict[str, int], what: str) -> int:
+    """Return the number of a name; a number stands for itself."""
+    try:
+        return numbers[text] if text in numbers else _integer(text)
+    except ValueError:
+        names = {name.lower(): name for name in numbers}
+        near = difflib.get_close_matches(text.lower(), names, n=1)
+        choices = f": choose from {', '.join(numbers)}, or a number"
+        hint = f", did you mean {names[near[0]]}?" if near else choices
+        raise ValueError(f"there is no {what} {text!r}{hint}") from None
 
 
 def _integer(text: str) -> int:

@@ -33,6 +33,8 @@ class Observer:
         self.server = ""
         self._subject = config.cluster.subject
         self._supervisor = Supervisor(config, sink, self)
+        # Log lines must not name the node id of the configuration, which a running node may have.
+        self._supervisor.name = "observer"
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def wait(self) -> None:

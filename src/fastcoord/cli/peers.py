@@ -10,8 +10,8 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import fastcoord
-from fastcoord.cli.arguments import NodeId, add_file, add_node_id, number
-from fastcoord.cli.running import CommandFailed, run_until_interrupted
+from fastcoord.cli.arguments import NodeId, add_file, add_node_id, duration, number
+from fastcoord.cli.running import CommandFailed, WrongUsage, run_until_interrupted
 from fastcoord.cli.tables import LiveTable, Table, has_rich_terminal, plain_lines
 from fastcoord.config import load_with_sources
 from fastcoord.errors import ConnectionLost, RequestTimeout
@@ -61,7 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_node_id(parser)
     parser.add_argument(
         "--wait",
-        type=number(float, 0, 3600),
+        type=_wait,
         metavar="SECONDS",
         help="how long to wait for nodes (default: two heartbeats)",
     )
@@ -71,12 +71,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object for each node")
 
 
+def _wait(text: str) -> float:
+    # A unit is accepted as well, as in the settings.
+    has_unit = text[:1].isdigit() and text[-1:].isalpha()
+    return duration(text) if has_unit else number(float, 0, 3600)(text)
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Join a cluster and print its other nodes.
 
     :param arguments: the parsed arguments.
     :return: the exit status.
+    :raises WrongUsage: ``--wait`` is combined with ``--watch``.
     """
+    if arguments.watch and arguments.wait is not None:
+        raise WrongUsage("--watch prints the nodes at once: leave out --wait")
     config = load_with_sources(arguments.file)[0]
     node_id: NodeId = arguments.node_id
     wait: float = 2 * config.cluster.heartbeat if arguments.wait is None else arguments.wait

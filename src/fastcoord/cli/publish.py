@@ -15,7 +15,7 @@ import fastcoord
 from fastcoord.cli.arguments import NodeId, add_file, add_node_id
 from fastcoord.cli.event_words import KINDS_BY_NAME, parse_event
 from fastcoord.cli.running import CommandFailed, WrongUsage, ask_for_input, run_until_interrupted
-from fastcoord.config import load_with_sources
+from fastcoord.config import is_url, load_with_sources
 from fastcoord.errors import PeersUnconfirmed
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ def run(arguments: argparse.Namespace) -> int:
     :raises CommandFailed: a line of standard input is not an event.
     """
     event = None
-    if arguments.file in KINDS_BY_NAME and not os.path.exists(arguments.file):
+    is_event = arguments.file in KINDS_BY_NAME or "=" in "".join(arguments.event[:1])
+    if is_event and not is_url(arguments.file) and not os.path.exists(arguments.file):
         raise WrongUsage(
             f"{arguments.file!r} stands in place of the configuration: give FILE or URL first,"
             " then the event"

@@ -10,7 +10,7 @@ from fastcoord.cli.administrator import Administrator
 from fastcoord.cli.arguments import SentenceParser, add_file, duration, size
 from fastcoord.cli.running import CommandFailed, WrongUsage, run_until_interrupted
 from fastcoord.cli.stream_text import as_builtins, print_stream
-from fastcoord.config import load_config
+from fastcoord.config import load_with_sources
 from fastcoord.errors import StreamError
 from fastcoord.streaming.settings import (
     DEFAULT_MAX_AGE,
@@ -123,7 +123,7 @@ def run(arguments: argparse.Namespace) -> int:
     :return: the exit status.
     :raises StreamError: JetStream refuses the request.
     """
-    config = load_config(arguments.file)
+    config = load_with_sources(arguments.file)[0]
     if config.cluster.stream is None:
         raise CommandFailed(
             f'{arguments.file}: cluster.stream is not set; name the stream, as in stream = "AGORA"'
