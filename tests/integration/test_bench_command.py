@@ -111,6 +111,8 @@ def test_impossible_rate_exits_with_3() -> None:
         (["--json", "nowhere/a.json"], "there is no directory nowhere"),
         (["--sweep", "capacity.client=8", "--csv", "."], "it is a directory"),
         (["--json", "-", "--csv", "-"], "only one result"),
+        (["--json", "a", "--csv", "./a"], "a is needed twice"),
+        (["node.toml", "--json", "./node.toml"], "node.toml is needed twice"),
         (["--objective", "p99<1.2.3ms"], "is not an objective"),
         (["compare", "one.json"], "compare takes two files"),
         (["compare", __file__, __file__], "is not a result of fastcoord bench"),

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from unittest.mock import ANY
@@ -77,6 +78,21 @@ async def test_killed_command_leaves_no_process(tmp_path: Path) -> None:
     async with start("bench", "--seconds", "0.1", directory=tmp_path) as command:
         assert await command.wait() == 0
     assert os.listdir(tmp_path) == []
+
+
+def test_too_many_processes_are_named() -> None:
+    limit = "resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))"
+    code = f"import resource, sys; {limit}; from fastcoord.cli import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "bench", "--publishers", "8"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 3
+    assert "a process cannot be started: [Errno 24] Too many open files" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,29 @@ async def test_killed_server_keeps_runs(tmp_path: Path, server: LocalServer) -> 
     assert file.read_bytes() == kept
 
 
+@pytest.mark.parametrize(
+    ("words", "text", "said"),
+    [
+        ((), "a diary", "was not written by fastcoord tune: "),
+        (("--resume",), "a diary", "was not written by fastcoord tune: "),
+        (("--report", "own.txt"), "a diary", "own.txt is needed twice"),
+    ],
+)
+def test_other_file_is_not_replaced(
+    words: tuple[str, ...],
+    text: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.txt").write_text(text)
+    assert main(["tune", "--rate", "5", "--state", "own.txt", *words]) == 2
+    assert said in capsys.readouterr().err
+    assert (tmp_path / "own.txt").read_text() == text
+
+
 async def test_early_interrupt_keeps_earlier_runs(tmp_path: Path, server: LocalServer) -> None:
     (tmp_path / "node.toml").write_text(node_toml(server))
     file = tmp_path / "state.json"
@@ -148,7 +171,7 @@ async def test_early_interrupt_keeps_earlier_runs(tmp_path: Path, server: LocalS
         (tmp_path / "node.toml").write_text(node_toml(other))
         async with start(*words, "--resume", directory=tmp_path) as command:
             assert await command.wait() == 2
-    assert "is of another load, another server or other settings" in command.err
+    assert "is of another load, another server, other settings, another machine" in command.err
 
 
 async def test_unwritable_state_costs_no_recommendation(tmp_path: Path) -> None:

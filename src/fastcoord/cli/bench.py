@@ -152,9 +152,10 @@ def run(arguments: argparse.Namespace) -> int:
         if len(words) > 1:
             raise WrongUsage("one configuration is enough")
         load = _load(arguments)
-        check_outputs(arguments.json, arguments.csv, arguments.hgrm)
+        source = words[0] if words else None
+        check_outputs(arguments.json, arguments.csv, arguments.hgrm, source=source)
         with EndingSignals() as ending:
-            return _measure(arguments, words[0] if words else None, load, ending)
+            return _measure(arguments, source, load, ending)
     except WrongUsage:
         raise
     except ConfigError as error:

@@ -126,4 +126,9 @@ def _latencies(result: Result) -> list[str]:
     rows.append(("max", *(milliseconds(each.max) for _, each in found)))
     rows.append(("samples", *(f"{each.samples:,}" for _, each in found)))
     columns = ("latency", *(name for name, _ in found))
-    return plain_lines(Table("", columns, tuple(rows)))
+    lines = plain_lines(Table("", columns, tuple(rows)))
+    samples = found[0][1].samples
+    few = [f"p{key}" for key in found[0][1].percentiles if samples * (100 - float(key)) < 100]
+    if few:
+        lines.append(f"note: {', '.join(few)} of {samples:,} samples are their maximum")
+    return lines

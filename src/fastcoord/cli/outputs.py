@@ -37,17 +37,22 @@ def _wrapped(line: str, width: int) -> list[str]:
     )
 
 
-def check_outputs(*files: str | None) -> None:
+def check_outputs(*files: str | None, source: str | None = None) -> None:
     """Check that results can be written, so that a long run is not lost.
 
     :param files: the names; ``None`` for a result that is not wanted, ``-`` for standard output.
-    :raises WrongUsage: a file cannot be written, or several results go to standard output.
+    :param source: the configuration, which no result may replace.
+    :raises WrongUsage: a file cannot be written, or is that of another result.
     """
     if files.count("-") > 1:
         raise WrongUsage("only one result can be written to standard output")
+    used = {Path(source).resolve()} if source is not None else set()
     for file in files:
         if file is None or file == "-":
             continue
+        if Path(file).resolve() in used:
+            raise WrongUsage(f"{file} is needed twice: choose another file")
+        used.add(Path(file).resolve())
         folder = Path(file).parent
         if Path(file).is_dir():
             raise WrongUsage(f"{file} cannot be written: it is a directory")

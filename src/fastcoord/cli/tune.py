@@ -148,7 +148,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if arguments.arithmetic:
             return _compute(arguments, file)
-        check_outputs(arguments.state, arguments.report)
+        check_outputs(arguments.state, arguments.report, source=file)
         if Path(arguments.state).exists() and not Path(arguments.state).is_file():
             raise WrongUsage(f"{arguments.state} is no regular file: --state would replace it")
         with EndingSignals() as ending:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastcoord.cli.measuring import ProgressLine
@@ -71,6 +72,8 @@ class TuningRun:
         """Whether the file could not be written."""
         self._line = ProgressLine()
         self._finished = self._read() if resume else []
+        if not resume:
+            self._check_file()
         self._done: list[Measured] = list(self._finished)
         self._advice: Advice | None = None
         self._search = Search(
@@ -99,8 +102,6 @@ class TuningRun:
             file=sys.stderr,
         )
         self._note_long_runs()
-        if not self._finished:
-            self._note_unfinished()
         with self._line:
             try:
                 ending.run(self._work, self._stop)
@@ -132,12 +133,19 @@ class TuningRun:
                     file=sys.stderr,
                 )
 
-    def _note_unfinished(self) -> None:
-        """Print a note if the file has runs that this search does not use, and will replace."""
+    def _check_file(self) -> None:
+        """Print a note if the file has runs that this search does not use, and will replace.
+
+        :raises ValueError: the file is not of a search, and must not be replaced.
+        """
         try:
+            if not Path(self._file).stat().st_size:
+                return
             state = read_state(self._file)
-        except (OSError, ValueError):
+        except OSError:
             return
+        except ValueError as error:
+            raise ValueError(f"{error}; choose another file with --state, or remove it") from None
         if state.advice is None and self._is_same(state) and state.runs:
             print(
                 f"fastcoord: {self._file} has {len(state.runs)} finished runs of this load, which"
@@ -146,8 +154,11 @@ class TuningRun:
             )
 
     def _is_same(self, state: TuningState) -> bool:
-        of_state = (state.workload, state.present, state.server)
-        return of_state == (self._workload, self._present, self._target.name)
+        of_state = (state.workload, state.present, state.server, _lasting(state.machine))
+        return of_state == (
+            *(self._workload, self._present, self._target.name),
+            _lasting(self._machine),
+        )
 
     async def _work(self) -> None:
         try:
@@ -212,8 +223,8 @@ class TuningRun:
             raise ValueError(f"{self._file} cannot be read: {error.strerror}") from None
         if not self._is_same(state):
             raise ValueError(
-                f"{self._file} is of another load, another server or other settings: repeat the"
-                " options of that search, or start without --resume"
+                f"{self._file} is of another load, another server, other settings, another machine"
+                " or other versions: repeat the options of that search, or start without --resume"
             )
         return state.runs
 
@@ -233,3 +244,8 @@ class TuningRun:
             write_state(self._file, state)
         except OSError as error:
             raise ValueError(f"{self._file} cannot be written: {error.strerror}") from None
+
+
+def _lasting(machine: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts about a machine that do not change from run to run."""
+    return {name: value for name, value in machine.items() if name != "load_before"}

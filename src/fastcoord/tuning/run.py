@@ -179,7 +179,10 @@ class Run:
         """
         for group in (self._subscribers, self._publishers):
             for process in group:
-                await process.start()
+                try:
+                    await process.start()
+                except OSError as error:  # for example too many open files
+                    raise NotMeasured(f"a process cannot be started: {error}") from error
             await self._wait([each.ready for each in group], CONNECT_TIMEOUT)
             for process in group:
                 if process.failure is not None:
