@@ -127,7 +127,7 @@ versions: $(VENV)/.tools ## test with the VERSIONS="oldest newest prerelease" of
 	$(BIN)/python tests/versions/run.py $(VERSIONS) $(ARGS)
 
 tune-proof: build ## check known answers of `fastcoord tune` by runs; FASTCOORD_PROOF_RATE=30000
-	$(BIN)/python -X dev -m pytest -o python_files=proof.py tests/tuning/proof.py $(ARGS)
+	FASTCOORD_LONG=1 $(BIN)/python -X dev -m pytest -o python_files=proof.py tests/tuning/proof.py $(ARGS)
 
 handshakes: build ## stop a server at every byte of a handshake; disturb TLS nodes for five minutes
 	FASTCOORD_HANDSHAKES=all $(BIN)/python -X dev -m pytest tests/reliability/test_interrupted_handshakes.py $(ARGS)
