@@ -1,6 +1,7 @@
 # cython: language_level=3, embedsignature=True, boundscheck=False, wraparound=False
 """The public codec: encodes batches to bytes and decodes bytes to batches."""
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_Clear
@@ -33,6 +34,7 @@ cdef extern from "Python.h":
         const char* tp_name
 
 
+@cython.collection_type("sequence")  # `match` takes it as one
 cdef class Batch:
     """An immutable sequence of the events of one message, in the sender's order.
 
@@ -103,7 +105,7 @@ cdef class Batch:
         return hash((self.node_id, self.events))
 
     def __reduce__(self):
-        return (Batch, (self.node_id, self.events, self.received_at, self.sequence))
+        return (type(self), (self.node_id, self.events, self.received_at, self.sequence))
 
     def __repr__(self):
         return f"Batch(node_id={self.node_id}, events={self.events!r})"
