@@ -27,42 +27,57 @@ U32 = st.integers(0, (1 << 32) - 1)
 U64 = st.integers(0, (1 << 64) - 1)
 
 
+CUTS = st.lists(st.integers(0, 1 << 16), max_size=12)
+"""Where a stream is cut into reads, modulo its size."""
+
+
+def cut_at(places: list[int], stream: bytes) -> list[bytes]:
+    cuts = sorted(place % (len(stream) + 1) for place in places)
+    return [stream[start:end] for start, end in pairwise([0, *cuts, len(stream)])]
+
+
 @settings(max_examples=4 * settings().max_examples)
-@given(stream=STREAMS, read_size=READ_SIZES)
-def test_equal_reads_match_reference(stream: bytes, read_size: int) -> None:
+@given(stream=STREAMS, read_size=READ_SIZES, cuts=CUTS)
+def test_valid_stream_matches_reference(stream: bytes, read_size: int, cuts: list[int]) -> None:
     expected = by_reference([stream])
     assert not expected[1]
     assert by_parser(in_reads_of(read_size, stream), read_size) == expected
+    assert by_parser(cut_at(cuts, stream), max(1, len(stream))) == expected
 
 
-@settings(max_examples=4 * settings().max_examples)
-@given(stream=STREAMS, data=st.data())
-def test_any_reads_match_reference(stream: bytes, data: st.DataObject) -> None:
-    cuts = data.draw(st.lists(st.integers(0, len(stream)), max_size=12).map(sorted))
-    reads = [stream[start:end] for start, end in pairwise([0, *cuts, len(stream)])]
-    assert by_parser(reads, max(1, len(stream))) == by_reference([stream])
+CHANGES = st.lists(
+    st.tuples(st.integers(0, 1 << 16), st.sampled_from(b" \t\r\n019.MH\xff:")),
+    min_size=1,
+    max_size=4,
+)
 
 
-@settings(max_examples=6 * settings().max_examples)
+@settings(max_examples=2 * settings().max_examples)
 @given(
     stream=STREAMS,
-    changes=st.lists(
-        st.tuples(st.integers(0, 1 << 16), st.sampled_from(b" \t\r\n019.MH\xff:")),
-        min_size=1,
-        max_size=4,
-    ),
+    # Streams take longer to draw than changes.
+    damages=st.lists(CHANGES, min_size=1, max_size=6),
     read_size=READ_SIZES,
+    cuts=CUTS,
 )
-@example(stream=b"-ERR\r\n", changes=[(5, 32)], read_size=1)
-@example(stream=b"HMSG a 0 13 13\r\nNATS/1.0\r\nF:\n\r\n", changes=[(0, ord("H"))], read_size=1)
+@example(stream=b"-ERR\r\n", damages=[[(5, 32)]], read_size=1, cuts=[])
+@example(
+    stream=b"HMSG a 0 13 13\r\nNATS/1.0\r\nF:\n\r\n",
+    damages=[[(0, ord("H"))]],
+    read_size=1,
+    cuts=[],
+)
 def test_damaged_stream_matches_reference(
-    stream: bytes, changes: list[tuple[int, int]], read_size: int
+    stream: bytes, damages: list[list[tuple[int, int]]], read_size: int, cuts: list[int]
 ) -> None:
-    damaged = bytearray(stream or b"\n")
-    for place, value in changes:
-        damaged[place % len(damaged)] = value
-    expected = by_reference([bytes(damaged)])
-    assert by_parser(in_reads_of(read_size, bytes(damaged)), read_size) == expected
+    for changes in damages:
+        changed = bytearray(stream or b"\n")
+        for place, value in changes:
+            changed[place % len(changed)] = value
+        damaged = bytes(changed)
+        expected = by_reference([damaged])
+        assert by_parser(in_reads_of(read_size, damaged), read_size) == expected
+        assert by_parser(cut_at(cuts, damaged), len(damaged)) == expected
 
 
 @settings(max_examples=4 * settings().max_examples)

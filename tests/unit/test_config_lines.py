@@ -269,14 +269,15 @@ def test_every_toml_key_has_line(
     assert toml_lines(text) == lines
 
 
+TEXTS = st.text(max_size=8)
 JSON_VALUES = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text()),
-    lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(), inner)),
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), TEXTS),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(TEXTS, inner, max_size=4)),
     max_leaves=12,
 )
 
 
-@given(st.dictionaries(st.text(), JSON_VALUES), st.sampled_from([None, 0, 2]))
+@given(st.dictionaries(TEXTS, JSON_VALUES, max_size=5), st.sampled_from([None, 0, 2]))
 def test_every_json_key_is_found(document: dict[str, Any], indent: int | None) -> None:
     text = json.dumps(document, indent=indent)
     lines = json_lines(text)

@@ -80,10 +80,12 @@ VALUES = st.recursive(
         st.booleans(),
         st.integers(),
         st.floats(),
-        st.text(),
+        st.text(max_size=20),
         st.sampled_from(["nats", "5s", "1KB", "tls://a", jwt(bearer_token=True), "%{env:PATH}%"]),
     ),
-    lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(), inner)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
     max_leaves=5,
 )
 NAMES = [*json.loads(JSON), "credentials", "noEcho", "tlsCaFile", "subject", "protocol"]
