@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 import fastcoord
+from fastcoord.cli.joining import join
 from fastcoord.cli.peers import COLUMNS
 from fastcoord.server import LocalServer
 from support.cluster.nodes import joined, node_toml
 from support.cluster.plain_peer import PlainPeer
+from support.faults.proxy import Proxy
 from support.processes.command import Command, start
 from support.processes.terminal import on_terminal
 from support.wait import until
@@ -44,7 +46,7 @@ async def test_peers_lists_every_node(tmp_path: Path, config: Path, server: Loca
     async with (
         joined(server, 2, cluster=cluster) as node,
         PlainPeer(server.url) as stalwart,
-        start("peers", str(config), "--wait", "5", "--json", directory=tmp_path) as peers,
+        start("peers", str(config), "--wait", "3", "--json", directory=tmp_path) as peers,
     ):
         await until(lambda: len(node.peers()) == 1)
         await node.publish(fastcoord.ReloadSettings(), fastcoord.ReloadSettings())
@@ -96,7 +98,7 @@ async def test_frozen_peer_delays_nothing(tmp_path: Path, server: LocalServer) -
         frozen.process.send_signal(signal.SIGSTOP)
         try:
             shown = peers.out.count("round trip")
-            await until(lambda: peers.out.count("round trip") > shown + 2)
+            await until(lambda: peers.out.count("round trip") > shown + 1)
         finally:
             frozen.process.send_signal(signal.SIGCONT)
         await interrupt(peers)
@@ -112,6 +114,18 @@ async def test_watched_peers_are_refreshed(
             await until(lambda: " up " in peers.out)
         await until(lambda: " down " in peers.out)
         await interrupt(peers)
+
+
+async def test_lost_server_delays_no_exit(shared_server: LocalServer) -> None:
+    loop = asyncio.get_running_loop()
+    async with Proxy(shared_server.host, shared_server.port) as proxy:
+        config = fastcoord.make_config(proxy.url, subject="leaving")
+        async with join(config, "auto") as node:
+            proxy.refuse()
+            proxy.cut()
+            await until(lambda: not node.is_connected)
+            ended = loop.time()
+    assert loop.time() - ended < 3  # Node.close waits for 5 s
 
 
 # ----------------------------------------------------------------------------------- hanging up

@@ -3,8 +3,6 @@
 import base64
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,23 +14,13 @@ from fastcoord.server import LocalServer
 from support.cluster.nodes import joined
 from support.cluster.plain_peer import PlainPeer
 from support.processes.command import start
+from support.processes.in_process import run
 from support.wait import until
 
 EVENTS = [
     fastcoord.StateChange(account_id=7, change_id=42, types=9),
     fastcoord.ReloadSettings(),
 ]
-
-
-def run(*words: str, text: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "fastcoord", *words],
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 # ------------------------------------------------------------------------------------ decode

@@ -16,6 +16,7 @@ from support.cluster.nodes import joined, node_toml
 from support.faults.proxy import Proxy
 from support.inputs.samples import samples
 from support.processes.command import start
+from support.processes.in_process import run
 from support.wait import until
 
 STALWART = "stalwart-0.15"
@@ -146,19 +147,17 @@ def test_first_wrong_line_ends_publishing(config: Path, line: str, reason: str) 
             "there is no data type 'Emial', did you mean Email?",
         ),
         (
-            ("RegistryReload", "object=blockedip"),
+            ["RegistryReload", "object=blockedip"],
             "there is no object 'blockedip', did you mean BlockedIp?",
         ),
-        (
-            ("RegistryReload", "object=5x"),
-            "there is no object '5x': choose from Account,",
-        ),
+        (["RegistryReload", "object=5x"], "there is no object '5x': choose from Account,"),
         (["StateChange", "account_id=-1", "change_id=1", "types=1"], "account_id"),
         (["StateChange", "account_id=1", "account_id=2"], "account_id was given twice"),
     ],
 )
-def test_wrong_event_is_wrong_usage(config: Path, words: list[str], reason: str) -> None:
-    done = publish(config, *words)
+def test_wrong_event_is_wrong_usage(words: list[str], reason: str) -> None:
+    # The event is read before the configuration.
+    done = run("publish", "node.toml", *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert reason in done.stderr
     assert done.stderr.count("\n") == 1

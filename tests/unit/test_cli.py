@@ -246,11 +246,15 @@ def test_completion_knows_each_command(shell: str, capsys: pytest.CaptureFixture
         assert word.strip("-") in script
 
 
-def test_completion_script_is_bash() -> None:
+@pytest.fixture(scope="module")
+def bash_script() -> str:
     pytest.importorskip("shtab")
-    script = run("--print-completion", "bash").stdout
+    return run("--print-completion", "bash").stdout
+
+
+def test_completion_script_is_bash(bash_script: str) -> None:
     checked = subprocess.run(
-        ["bash", "-n"], input=script, capture_output=True, text=True, check=False
+        ["bash", "-n"], input=bash_script, capture_output=True, text=True, check=False
     )
     assert (checked.returncode, checked.stderr) == (0, "")
 
@@ -266,16 +270,16 @@ def test_completion_script_is_bash() -> None:
         (["listen", "no"], {"node.toml"}),
     ],
 )
-def test_bash_completes_words(tmp_path: Path, words: list[str], expected: set[str]) -> None:
-    pytest.importorskip("shtab")
+def test_bash_completes_words(
+    tmp_path: Path, bash_script: str, words: list[str], expected: set[str]
+) -> None:
     (tmp_path / "node.toml").touch()
-    script = run("--print-completion", "bash").stdout
     ask = (
         f"\nCOMP_WORDS=(fastcoord {' '.join(words[:-1])} '{words[-1]}')\nCOMP_CWORD={len(words)}\n"
         'complete -p fastcoord > registered\n_shtab_fastcoord\nprintf "%s\\n" "${COMPREPLY[@]}"\n'
     )
     asked = subprocess.run(
-        ["bash"], input=script + ask, cwd=tmp_path, capture_output=True, text=True, check=False
+        ["bash"], input=bash_script + ask, cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert set(asked.stdout.split()) == expected
     assert "_shtab_fastcoord fastcoord" in (tmp_path / "registered").read_text()

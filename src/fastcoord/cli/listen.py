@@ -15,6 +15,7 @@ import msgspec
 import fastcoord
 from fastcoord.cli.arguments import NodeId, add_file, add_node_id, event_kind, number
 from fastcoord.cli.event_text import event_text, payload_comment
+from fastcoord.cli.joining import join
 from fastcoord.cli.observer import Observer
 from fastcoord.cli.raw import RawSink
 from fastcoord.cli.running import WrongUsage, run_until_interrupted
@@ -102,7 +103,7 @@ async def _listen(
     writer: Writer,
 ) -> int:
     wanted = None if kinds is None else [getattr(fastcoord, name) for name in kinds]
-    async with fastcoord.connect(config, node_id=node_id) as node:
+    async with join(config, node_id) as node:
         writer.begin(f"node {node.node_id} listens on {config.cluster.subject}")
         try:
             async with node.subscribe(kinds=wanted, peers=True) as events:

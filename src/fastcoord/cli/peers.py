@@ -9,8 +9,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-import fastcoord
 from fastcoord.cli.arguments import NodeId, add_file, add_node_id, duration, number
+from fastcoord.cli.joining import join
 from fastcoord.cli.running import CommandFailed, WrongUsage, run_until_interrupted
 from fastcoord.cli.tables import LiveTable, Table, has_rich_terminal, plain_lines
 from fastcoord.config import load_with_sources
@@ -98,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def _list(
     config: Config, node_id: NodeId, wait: float, show: Callable[[list[Row]], None]
 ) -> int:
-    async with fastcoord.connect(config, node_id=node_id) as node:
+    async with join(config, node_id) as node:
         await asyncio.sleep(wait)
         await _ping_all(node)
         rows = _rows(node)
@@ -116,7 +116,7 @@ async def _list(
 
 
 async def _watch(config: Config, node_id: NodeId, show: Callable[[list[Row]], None]) -> int:
-    async with fastcoord.connect(config, node_id=node_id) as node:
+    async with join(config, node_id) as node:
         tasks = {
             asyncio.create_task(_refresh(node, show)),
             asyncio.create_task(_wait_until_lost(node)),

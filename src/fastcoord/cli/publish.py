@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import fastcoord
 from fastcoord.cli.arguments import NodeId, add_file, add_node_id
 from fastcoord.cli.event_words import KINDS_BY_NAME, parse_event
+from fastcoord.cli.joining import join
 from fastcoord.cli.running import CommandFailed, WrongUsage, ask_for_input, run_until_interrupted
 from fastcoord.config import is_url, load_with_sources
 from fastcoord.errors import PeersUnconfirmed
@@ -106,7 +107,7 @@ async def _publish(
     ask_peers: bool,
     as_json: bool,
 ) -> int:
-    async with fastcoord.connect(config, node_id=node_id) as node:
+    async with join(config, node_id) as node:
         problem = None
         peers: frozenset[int] | None = None
         unconfirmed: PeersUnconfirmed | None = None
