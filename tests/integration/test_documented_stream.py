@@ -13,7 +13,7 @@ from fastcoord.server import LocalServer
 from support.cluster.plain_peer import PlainPeer
 from support.cluster.stalwart_player import StalwartPlayer
 from support.inputs.vectors import VECTORS
-from support.processes.command import start
+from support.processes.forked_command import run_command
 
 PAGE = (Path(__file__).parents[2] / "docs" / "streams.md").read_text("utf-8")
 
@@ -27,9 +27,8 @@ def config_file(folder: Path, server: LocalServer, settings: str = "") -> Path:
 
 
 async def run(action: str, file: Path, *words: str) -> tuple[int, str]:
-    async with start("stream", action, str(file), *words, directory=file.parent) as command:
-        code = await command.wait()
-    return code, command.out + command.err
+    code, out, err = await run_command("stream", action, str(file), *words)
+    return code, out + err
 
 
 async def test_documented_rights_suffice(tmp_path: Path) -> None:

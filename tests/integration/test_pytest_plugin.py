@@ -44,8 +44,8 @@ def test_every_fault_is_documented() -> None:
     assert {name for name in methods - inner if f"{name}(" not in PAGE} == set()
 
 
-def test_bus_ends_with_test(tmp_path: Path) -> None:
-    (tmp_path / "test_program.py").write_text(
+def test_fixtures_end_with_their_test(tmp_path: Path) -> None:
+    (tmp_path / "test_bus.py").write_text(
         "def test_first(fastcoord_bus):\n"
         "    import os\n"
         "    assert os.environ['FASTCOORD_SERVERS'] == fastcoord_bus.url\n"
@@ -55,12 +55,7 @@ def test_bus_ends_with_test(tmp_path: Path) -> None:
         "    assert 'FASTCOORD_SERVERS' not in os.environ\n"
         "    assert memory_networks == {}\n"
     )
-    done = run("-m", "pytest", "-q", folder=tmp_path)
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
-
-
-def test_fixture_ends_server(tmp_path: Path) -> None:
-    (tmp_path / "test_program.py").write_text(
+    (tmp_path / "test_server.py").write_text(
         "pids = []\n"
         "def test_first(fastcoord_server): pids.append(fastcoord_server.pid)\n"
         "def test_second():\n"
@@ -69,7 +64,7 @@ def test_fixture_ends_server(tmp_path: Path) -> None:
         "    with pytest.raises(ProcessLookupError): os.kill(pids[0], 0)\n"
     )
     done = run("-m", "pytest", "-q", folder=tmp_path)
-    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    assert "4 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_unused_plugin_imports_nothing(tmp_path: Path) -> None:

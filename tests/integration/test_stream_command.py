@@ -10,6 +10,7 @@ import pytest
 from fastcoord.server import LocalCluster, LocalServer
 from support.cluster.nodes import node_toml
 from support.cluster.plain_peer import PlainPeer
+from support.processes.command import start
 from support.processes.forked_command import run_command
 from support.servers.unusable import unused_address
 from support.wait import until
