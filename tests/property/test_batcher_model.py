@@ -30,9 +30,15 @@ from support.oracles.batcher_model import (
     size_of,
 )
 
-U32 = st.one_of(st.integers(0, 200), st.integers(0, (1 << 32) - 1))
-U64 = st.one_of(st.integers(0, 200), st.integers(0, (1 << 64) - 1))
-LISTS = st.builds(InvalidateAccessTokens, st.lists(U32, max_size=60).map(tuple))
+SIZES = [bound for bits in range(7, 70, 7) for bound in ((1 << bits) - 1, 1 << bits)]
+"""Where an integer begins to take another byte."""
+U32 = st.sampled_from([0, *(size for size in SIZES if size < 1 << 32), (1 << 32) - 1])
+U64 = st.sampled_from([0, *(size for size in SIZES if size < 1 << 64), (1 << 64) - 1])
+LISTS = st.builds(
+    lambda first, count: InvalidateAccessTokens(tuple(range(first, first + count))),
+    st.sampled_from([0, 100, (1 << 14) - 30, (1 << 32) - 60]),
+    st.integers(0, 60),
+)
 EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(StateChange, U32, U64, U64),
     st.builds(StateChange, U32, U64, U64),
