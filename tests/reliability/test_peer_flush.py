@@ -72,6 +72,12 @@ async def test_newcomer_needs_no_earlier_events(server: LocalServer) -> None:
             assert await node.flush(peers=True) == {2}
 
 
+async def test_node_without_events_waits_for_no_heartbeat(server: LocalServer) -> None:
+    cluster = {"heartbeat": "60s"}
+    async with joined(server, 2, cluster=cluster), joined(server, 1, cluster=cluster) as node:
+        assert await node.flush(peers=True) == {2}
+
+
 async def test_frozen_peer_is_missing(server: LocalServer, tmp_path: Path) -> None:
     config = tmp_path / "node.toml"
     config.write_text(node_toml(server, cluster={**CLUSTER, "heartbeat": "5s"}), encoding="utf-8")

@@ -52,6 +52,14 @@ def test_early_heartbeat_begins_run() -> None:
     assert receiver.receive(1001, 1) == [gap(1), 1001]
 
 
+def test_run_without_events_is_received() -> None:
+    receiver = ReceivingSide(settled=False)
+    receiver.receive_presence(0)
+    assert receiver.rules.received_by(SENDER, INCARNATION, 0) == (0, 0, 0)
+    assert receiver.rules.received_by(SENDER, INCARNATION, 1) is None
+    assert receiver.rules.received_by(SENDER, INCARNATION + 1, 0) is None
+
+
 def test_late_heartbeat_expects_offset_zero() -> None:
     receiver = ReceivingSide()
     receiver.receive_presence(4)

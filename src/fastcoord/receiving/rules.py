@@ -286,7 +286,7 @@ class Rules:
     ) -> tuple[int, int, int] | None:
         """Return how far this node has received a run.
 
-        :param up_to: not used: the result does not depend on the offset that is asked for.
+        :param up_to: the offset that is asked for.
         :return: the expected offset, the end of the last missing range, and the first offset;
             ``None`` if the run is not the current one of this peer, or has not begun.
         """
@@ -294,7 +294,11 @@ class Rules:
         if peer is None or not peer.has_header or peer.incarnation != incarnation:
             return None
         history: PeerHistory = peer.history
-        return (peer.expected, history.gap_end, history.began_at) if history.is_begun else None
+        if history.is_begun:
+            return peer.expected, history.gap_end, history.began_at
+        # Where a run begins is known half a heartbeat after its first heartbeat. If nothing was
+        # published, nothing can be missing.
+        return None if up_to else (0, 0, 0)
 
     def begin_run(self) -> None:
         """Note that this node continues as a new run with another id."""
