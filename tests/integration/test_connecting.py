@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from fastcoord import (
     AuthenticationFailed,
     ConfigError,
     ConnectError,
+    ConnectTimeout,
     ReloadBlockedIps,
 )
 from fastcoord.server import LocalServer
@@ -74,6 +77,28 @@ async def test_unresolved_name_is_reported(unused: Address) -> None:
     assert f"localhost:{port}: " in text
     assert "Connection refused" in text
     assert "Errno" not in text
+
+
+async def test_silent_name_server_is_named(
+    unused: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = threading.Event()
+    resolve = socket.getaddrinfo
+
+    def wait(host: str, *arguments: Any, flags: int = 0, **options: Any) -> Any:
+        if host == "slow.example" and not flags & socket.AI_NUMERICHOST:
+            answered.wait()
+        return resolve(host, *arguments, flags=flags, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", wait)
+    try:
+        text, error, _ = await refused(
+            unused, address="slow.example:4222", timeout={"connection": "100ms"}
+        )
+    finally:
+        answered.set()
+    assert isinstance(error, ConnectTimeout)
+    assert "(timeout.connection) to the query for the host name: check the name servers" in text
 
 
 # ---------------------------------------------------------------------------------- not let in

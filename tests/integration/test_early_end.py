@@ -13,7 +13,7 @@ import fastcoord
 from fastcoord.server import LocalServer
 from support.cluster.nodes import node_toml
 from support.loops import LOOPS, runner
-from support.servers.unusable import open_sockets
+from support.servers.unusable import listening, open_sockets
 from support.wait import until
 
 
@@ -72,3 +72,24 @@ async def test_connect_cancelled_twice_leaves_nothing(
     finally:
         gc.enable()
         logger.removeHandler(handler)
+
+
+async def test_connect_cancelled_as_it_fails_logs_nothing() -> None:
+    contexts: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: contexts.append(context))
+
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pass
+
+    async with listening(close) as server:
+        config = fastcoord.parse_config(node_toml(server))
+        connecting = asyncio.ensure_future(fastcoord.connect(config).__aenter__())
+        (handshake,) = await until(
+            lambda: [task for task in asyncio.all_tasks() if "Handshake" in repr(task)]
+        )
+        handshake.add_done_callback(lambda _: connecting.cancel())
+        with pytest.raises(asyncio.CancelledError):
+            await connecting
+    del handshake
+    gc.collect()
+    assert contexts == []

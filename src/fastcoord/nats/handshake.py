@@ -85,6 +85,8 @@ class Handshake:
         :raises ConfigError: a secret of the configuration cannot be read.
         """
         task = asyncio.ensure_future(self._run(answered))
+        # The caller may be cancelled in the iteration in which the task fails.
+        task.add_done_callback(ignore_failure)
         try:
             await asyncio.wait({task}, timeout=deadline - asyncio.get_running_loop().time())
             if not task.done():
@@ -95,7 +97,6 @@ class Handshake:
                 # The step may wait for the socket. Closing the socket ends that wait.
                 self._transport.abort()
                 task.cancel()
-                task.add_done_callback(ignore_failure)
                 await asyncio.wait({task}, timeout=CLOSING_LIMIT)
 
     def silence(self, step: str) -> ConnectTimeout:
