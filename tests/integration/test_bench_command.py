@@ -86,7 +86,7 @@ async def test_modules_of_folder_are_not_imported(tmp_path: Path) -> None:
 
 
 def test_impossible_rate_exits_with_3() -> None:
-    done = bench("--rate", "90000000", "--seconds", "0.1", "--warm-up", "0")
+    done = bench("--rate", "90000000", "--lone", "--seconds", "0.1", "--warm-up", "0")
     assert done.returncode == 3
     problem = r"could not keep up: [\d,]+ of 9,000,000 events were published; choose a smaller rate"
     assert re.search(problem, done.stderr)

@@ -44,6 +44,10 @@ MAX_SAMPLES = 100_000
 
 FLAT_OUT_STRIDE = 1009
 END_TIMEOUT = 5.0
+"""Seconds for the result of a process after the order to stop."""
+
+CLOSE_TIMEOUT = 2.0
+"""Seconds for the end of a process that has nothing more to do."""
 
 
 class RunState(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,20 +181,20 @@ class Run:
 
         :return: what makes the run invalid.
         """
-        for group in (self._subscribers, self._publishers):
-            for process in group:
-                try:
-                    await process.start()
-                except OSError as error:  # for example too many open files
-                    raise NotMeasured(f"a process cannot be started: {error}") from error
-            await self._wait([each.ready for each in group], CONNECT_TIMEOUT)
-            for process in group:
-                if process.failure is not None:
-                    raise NotMeasured(self._advise(process.failure, process.job.subject))
-                if not process.ready.is_set() and not self._stopped.is_set():
-                    raise NotMeasured(f"a process did not connect within {CONNECT_TIMEOUT:g} s")
+        everything = (*self._subscribers, *self._publishers)
+        for process in everything:
+            try:
+                await process.start()
+            except OSError as error:  # for example too many open files
+                raise NotMeasured(f"a process cannot be started: {error}") from error
+        await self._wait([each.ready for each in everything], CONNECT_TIMEOUT)
+        for process in everything:
+            if process.failure is not None:
+                raise NotMeasured(self._advise(process.failure, process.job.subject))
+        if not self._stopped.is_set() and not all(each.ready.is_set() for each in everything):
+            raise NotMeasured(f"a process did not connect within {CONNECT_TIMEOUT:g} s")
         self._start = time.monotonic_ns() + int(LEAD * 1e9)
-        for process in (*self._subscribers, *self._publishers):
+        for process in everything:
             process.go(self._start)
         cutting = asyncio.create_task(self._cut(proxy)) if proxy else None
         load = self.load
@@ -296,7 +300,7 @@ class Run:
 
     async def _end(self) -> None:
         everything = (*self._publishers, *self._subscribers)
-        await asyncio.gather(*(each.end(END_TIMEOUT) for each in everything))
+        await asyncio.gather(*(each.end(CLOSE_TIMEOUT) for each in everything))
 
 
 def _temporary_directory() -> TemporaryDirectory:
