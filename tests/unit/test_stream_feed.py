@@ -208,6 +208,16 @@ def test_own_events_follow_echo_setting(deliver_own: bool) -> None:
     assert reading.feed.sequence == 2
 
 
+def test_own_events_of_former_id_are_skipped() -> None:
+    reading = Reading()
+    reading.store(0, node_id=OWN, run=reading.receiver.incarnation)
+    reading.receiver.rename(OWN + 100, 6)
+    reading.store(1, node_id=OWN, run=5)
+    # Another node has taken the id.
+    reading.store(2, node_id=OWN, run=7)
+    assert reading.taken() == [2]
+
+
 def test_messages_of_other_subjects_are_skipped() -> None:
     reading = Reading()
     reading.store(0)

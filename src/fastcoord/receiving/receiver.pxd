@@ -11,6 +11,7 @@ cdef class Receiver(Rings):
     cdef uint8_t protocol_place        # index of this node's protocol in PROTOCOLS
     cdef readonly uint16_t node_id
     cdef readonly uint64_t incarnation
+    cdef readonly set former           # incarnations of earlier runs of this node
     cdef readonly bint deliver_own
     # The subscription ids of one connection; 0 for a subscription that does not exist.
     cdef public uint64_t events_sid

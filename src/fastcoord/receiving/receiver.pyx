@@ -69,6 +69,7 @@ cdef class Receiver(Rings):
         self.on_request = on_request
         self.on_question = on_question
         self.peers = {}
+        self.former = set()
         Rings.__init__(self)
         self.add_own()
 
@@ -83,6 +84,7 @@ cdef class Receiver(Rings):
         """Continue with another id and incarnation of this node."""
         self.peers.pop(self.node_id, None)
         self.latest = None
+        self.former.add(self.incarnation)
         self.node_id = node_id
         self.incarnation = incarnation
         self.add_own()

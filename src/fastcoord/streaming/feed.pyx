@@ -213,7 +213,15 @@ cdef class Feed:
             self.owner.missed(self, Missed(None, None, "undecodable"))
             return 0
         node_id = <uint16_t>sender
-        if node_id == self.receiver.node_id and not self.receiver.deliver_own:
+        if not self.receiver.deliver_own and (
+            node_id == self.receiver.node_id
+            or (
+                # The node has published this under an id that it has changed since.
+                self.receiver.former
+                and header.state == HEADER_PRESENT
+                and header.incarnation in self.receiver.former
+            )
+        ):
             return 0
         if header.state == HEADER_PRESENT and header.protocol != self.receiver.protocol_place:
             # This payload must not be decoded: in this node's protocol its bytes mean other events.
