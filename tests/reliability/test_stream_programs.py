@@ -33,7 +33,10 @@ async def test_slow_program_loses_nothing(jetstream_server: LocalServer) -> None
         await crowd.check()
 
 
-async def test_program_that_takes_nothing_holds_up_no_other(jetstream_server: LocalServer) -> None:
+async def test_program_that_takes_nothing_holds_up_no_other(
+    jetstream_server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastcoord.streaming.stuck_rings.STUCK_AFTER", 0.5)
     async with stream_crowd(jetstream_server, size=2, capacity=SMALL) as crowd:
         reader, sender = crowd.nodes
         async with reader.subscribe() as events:
