@@ -1,11 +1,12 @@
 """Tables that fit into narrow terminals."""
 
 import io
+import re
 
 import pytest
 
 from fastcoord.cli.peers import COLUMNS, Row, _ago, _milliseconds, _table
-from fastcoord.cli.tables import LiveTable
+from fastcoord.cli.tables import LiveTable, plain_lines
 from fastcoord.stats import Peer
 
 pytest.importorskip("rich")
@@ -52,6 +53,13 @@ def test_other_protocol_fits_80_columns() -> None:
     assert "kind" not in names
     assert other.split() == ["5", "unreadable", "stalwart-0.16"]
     assert row.split()[-1] == "stalwart-0.15"
+
+
+def test_other_protocol_is_plain_line() -> None:
+    rows = [Row(5, None, "stalwart-0.16"), Row(65535, PEER, "stalwart-0.15")]
+    _, other, row = plain_lines(_table(rows))
+    assert re.fullmatch(r"    5  fastcoord  unreadable +stalwart-0\.16", other)
+    assert row.startswith("65535  fastcoord  unknown     1,234,567  12,345")
 
 
 def test_wide_terminal_shows_borders() -> None:
