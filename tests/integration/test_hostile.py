@@ -201,7 +201,8 @@ async def test_protocol_violation_causes_reconnect(
 ) -> None:
     async with (
         ScriptedServer() as server,
-        accounted(server, 1) as node,
+        # A line without an end is noticed when the next PONG arrives.
+        accounted(server, 1, cluster={"heartbeat": "200ms"}) as node,
         node.subscribe(kinds=[ReloadSettings]) as events,
     ):
         server.send(data)

@@ -71,6 +71,7 @@ async def test_lost_connection_ends_waiting_calls(server: LocalServer) -> None:
         with pytest.raises(ConnectionLost):
             node.subscribe()
         assert not node.is_connected
+        await other.close(timeout=0.1)
 
 
 # ------------------------------------------------------------------------ the server ends it
