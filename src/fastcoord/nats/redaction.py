@@ -23,7 +23,6 @@ class Redaction:
 
     def __init__(self) -> None:
         self._forms: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
 
     def add(self, *secrets: str) -> None:
         """Remove these secrets from now on, also if a server escapes them or changes their case."""
@@ -31,13 +30,15 @@ class Redaction:
             escaped = json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]
             self._forms |= {secret, secret.strip(), *escaped, quote(secret, safe="")}
         self._forms.discard("")
-        # The longest form comes first: one secret may be the beginning of another.
-        alternatives = "|".join(map(_pattern_of, sorted(self._forms, key=len, reverse=True)))
-        self._pattern = re.compile(alternatives, re.IGNORECASE) if alternatives else None
 
     def hide(self, text: str) -> str:
         """Return a text of the server with ``***`` in the place of each secret."""
-        return text if self._pattern is None else self._pattern.sub(HIDDEN, text)
+        # The longest form comes first: one secret may be the beginning of another.
+        for form in sorted(self._forms, key=len, reverse=True):
+            # Credentials are long, and most texts are short: few patterns are compiled.
+            if len(form) <= len(text):
+                text = re.sub(_pattern_of(form), HIDDEN, text, flags=re.IGNORECASE)
+        return text
 
 
 def _pattern_of(secret: str) -> str:
