@@ -19,6 +19,7 @@ from support.cluster.plain_peer import PlainPeer
 from support.faults.frames import Frame
 from support.faults.proxy import Proxy
 from support.processes.command import start
+from support.processes.forked_command import run_command
 from support.servers.certificates import Certificates
 from support.servers.unusable import listening, unused_address
 from support.servers.users import Operator
@@ -121,8 +122,8 @@ async def test_check_tries_each_step(tmp_path: Path, server: LocalServer) -> Non
 
 
 async def test_check_prints_json(tmp_path: Path, server: LocalServer) -> None:
-    async with start("check", "--connect", "--json", server.url, directory=tmp_path) as check:
-        assert await check.wait() == 0, check.err
+    check = await run_command("check", "--connect", "--json", server.url)
+    assert check.code == 0, check.err
     lines = [json.loads(line) for line in check.out.splitlines()]
     settings = {line["setting"]: line for line in lines if "setting" in line}
     assert settings['store."nats".address']["source"] == "the URL"
@@ -135,8 +136,8 @@ async def test_check_prints_json(tmp_path: Path, server: LocalServer) -> None:
 async def test_check_tries_every_address(tmp_path: Path, server: LocalServer) -> None:
     dead = unused_address()
     url = f"nats://no-such-host.invalid,{dead.name},127.0.0.1:{server.port}"
-    async with start("check", "--connect", url, directory=tmp_path) as check:
-        assert await check.wait() == 1
+    check = await run_command("check", "--connect", url)
+    assert check.code == 1
     assert findings(check.out)["dns"] == ["failed", "ok", "ok"]
     assert findings(check.out)["tcp"] == ["failed", "ok"]
     assert findings(check.out)["join"] == ["ok"]
@@ -149,8 +150,8 @@ async def test_check_shows_certificate(tmp_path: Path, certificates: Certificate
     config = tmp_path / "node.toml"
     with LocalServer(tls=certificates.server.tls()) as server:
         config.write_text(node_toml(server, tls={"enable": True, "ca_file": certificates.ca}))
-        async with start("check", "--connect", str(config), directory=tmp_path) as check:
-            assert await check.wait() == 0, check.err
+        check = await run_command("check", "--connect", str(config))
+        assert check.code == 0, check.err
     (line,) = [line for line in check.out.splitlines() if line.startswith("  tls  ")]
     assert re.search(r"TLSv1\.\d, certificate of .+, expires in \d+ days \(\d{4}-", line)
 
@@ -165,8 +166,8 @@ async def test_check_reports_each_right(tmp_path: Path) -> None:
     rights = 'publish: {deny: ["stwt.agora"]}, subscribe: {deny: ["stwt.agora.fastcoord.>"]}'
     with LocalServer(extra_config=limited(rights)) as server:
         url = f"nats://a:b@127.0.0.1:{server.port}"
-        async with start("check", "--connect", url, directory=tmp_path) as check:
-            assert await check.wait() == 1
+        check = await run_command("check", "--connect", url)
+        assert check.code == 1
     assert findings(check.out)["subscribe"] == ["ok", "ok", "warning"]
     assert "; without it, answers travel on the presence subject" in check.out
     assert findings(check.out)["publish"] == ["ok", "failed"]
@@ -191,12 +192,12 @@ async def test_check_reports_all_rights_at_once(tmp_path: Path, other: str) -> N
     rights = f'publish: {{allow: ["{other}"]}}, subscribe: {{allow: ["nothing"]}}'
     with LocalServer(jetstream=True, extra_config=limited(rights)) as server:
         config.write_text(node_toml(server, user="a", password="b", cluster={"stream": "AGORA"}))
-        async with start("check", "--connect", str(config), directory=tmp_path) as check:
-            assert await check.wait() == 1
+        check = await run_command("check", "--connect", str(config))
+        assert check.code == 1
         text = config.read_text().replace('stream = "AGORA"', "")
         config.write_text(text)
-        async with start("check", "--connect", str(config), directory=tmp_path) as plain:
-            assert await plain.wait() == 1
+        plain = await run_command("check", "--connect", str(config))
+        assert plain.code == 1
     granted = re.findall(r'permissions: { (\w+: { allow: \["[^"]*"\] }) }', check.err)
     missing = [f'publish: {{ allow: ["{subject}"] }}' for subject in STREAM_RIGHTS]
     missing += [f'subscribe: {{ allow: ["{s}"] }}' for s in ("stwt.agora.fastcoord", "_INBOX.>")]
@@ -214,8 +215,8 @@ async def test_check_needs_only_documented_rights(tmp_path: Path) -> None:
         for user, words in (("operator", "stream create"), ("node", "check --connect")):
             login = {"user": user, "password": "change-me"}
             config.write_text(node_toml(server, **login, cluster={"stream": "AGORA"}))
-            async with start(*words.split(), str(config), directory=tmp_path) as command:
-                assert await command.wait() == 0, command.out + command.err
+            command = await run_command(*words.split(), str(config))
+            assert command.code == 0, command.out + command.err
     assert findings(command.out)["stream"] == ["ok"]
     assert not {"failed", "warning"} & {
         state for states in findings(command.out).values() for state in states
@@ -239,8 +240,8 @@ async def test_rights_are_tried_unnoticed(shared_server: LocalServer, cluster: A
 async def test_check_finds_echo(tmp_path: Path, server: LocalServer) -> None:
     config = tmp_path / "node.toml"
     config.write_text(node_toml(server, no_echo=False))
-    async with start("check", "--connect", str(config), directory=tmp_path) as check:
-        assert await check.wait() == 0, check.err
+    check = await run_command("check", "--connect", str(config))
+    assert check.code == 0, check.err
     assert "come back (no-echo = false)" in check.out
 
 
@@ -260,8 +261,8 @@ async def test_unexpected_echo_fails_check(
     async with Proxy(server.host, server.port) as proxy:
         proxy.to_server.filter = invert
         config.write_text(node_toml(proxy, no_echo=no_echo))
-        async with start("check", "--connect", str(config), directory=tmp_path) as check:
-            assert await check.wait() == 1, check.err
+        check = await run_command("check", "--connect", str(config))
+        assert check.code == 1, check.err
     assert findings(check.out)["own messages"] == ["failed"]
     come = "come" if no_echo else "do not come"
     assert f": own messages: {come} back (no-echo = {str(no_echo).lower()})" in check.err
@@ -274,11 +275,11 @@ async def test_check_tries_credentials(tmp_path: Path, form: str) -> None:
     with LocalServer(extra_config=operator.server_config) as server:
         (tmp_path / "user").write_text(operator.user() if form == "creds" else operator.bearer())
         config.write_text(node_toml(server, credentials="%{file:user}%"))
-        async with start("check", "--connect", str(config), directory=tmp_path) as check:
-            assert await check.wait() == 0, check.err
+        check = await run_command("check", "--connect", str(config))
+        assert check.code == 0, check.err
         (tmp_path / "user").write_text(operator.user(exp=int(time.time()) - 60))
-        async with start("check", "--connect", str(config), directory=tmp_path) as expired:
-            assert await expired.wait() == 1
+        expired = await run_command("check", "--connect", str(config))
+        assert expired.code == 1
     assert "  authentication  ok       credentials" in check.out.splitlines()
     assert findings(expired.out)["authentication"] == ["failed"]
     assert "check user and password, or credentials" in expired.err
@@ -286,8 +287,8 @@ async def test_check_tries_credentials(tmp_path: Path, form: str) -> None:
 
 
 async def test_check_accepts_url(tmp_path: Path, server: LocalServer) -> None:
-    async with start("check", "--connect", server.url, directory=tmp_path) as check:
-        assert await check.wait() == 0, check.err
+    check = await run_command("check", "--connect", server.url)
+    assert check.code == 0, check.err
     assert "the URL" in check.out
 
 
@@ -311,8 +312,8 @@ async def test_check_reports_connect_errors(
     config = tmp_path / "node.toml"
     with LocalServer(**options) as server:
         config.write_text(node_toml(server, **settings))
-        async with start("check", "--connect", str(config), directory=tmp_path) as check:
-            assert await check.wait() == 1
+        check = await run_command("check", "--connect", str(config))
+        assert check.code == 1
     assert reason in check.err
     assert all(line.startswith("fastcoord: ") for line in check.err.splitlines())
     assert "wrong" not in check.out + check.err
@@ -322,8 +323,8 @@ async def test_check_names_missing_server(tmp_path: Path, server: LocalServer) -
     config = tmp_path / "node.toml"
     config.write_text(node_toml(server))
     server.kill()
-    async with start("check", "--connect", str(config), directory=tmp_path) as check:
-        assert await check.wait() == 1
+    check = await run_command("check", "--connect", str(config))
+    assert check.code == 1
     assert f"127.0.0.1:{server.port}" in check.err
     assert check.err.count("\n") == 1
 
@@ -340,8 +341,8 @@ async def test_check_ends_if_server_freezes(tmp_path: Path) -> None:
     config = tmp_path / "node.toml"
     async with listening(serve) as server:
         config.write_text(node_toml(server, timeout={"request": "500ms"}))
-        async with start("check", "--connect", str(config), directory=tmp_path) as check:
-            assert await check.wait() == 1
+        check = await run_command("check", "--connect", str(config))
+        assert check.code == 1
     assert "no answer to PING within 0.5 s (timeout.request)" in check.err
     assert check.err.count("\n") == 1
 

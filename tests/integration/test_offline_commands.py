@@ -13,7 +13,7 @@ from fastcoord.config._settings import CLUSTER, STORE
 from fastcoord.server import LocalServer
 from support.cluster.nodes import joined
 from support.cluster.plain_peer import PlainPeer
-from support.processes.command import start
+from support.processes.forked_command import run_command
 from support.processes.in_process import run
 from support.wait import until
 
@@ -32,8 +32,8 @@ async def test_captured_payload_is_decoded(tmp_path: Path, server: LocalServer) 
         await node.flush()
         await until(lambda: any(len(payload) > 1 for payload in capture.payloads))
     (payload,) = [payload for payload in capture.payloads if len(payload) > 1]
-    async with start("decode", payload.hex(), directory=tmp_path) as decode:
-        assert await decode.wait() == 0
+    decode = await run_command("decode", payload.hex())
+    assert decode.code == 0
     assert decode.err == ""
     lines = decode.out.splitlines()
     assert lines[0].split() == [
@@ -122,12 +122,12 @@ async def test_initial_configuration_connects(
     cluster: str, tmp_path: Path, server: LocalServer
 ) -> None:
     words = ("init", cluster, "--address", server.url, "--node-id", "90")
-    async with start(*words, directory=tmp_path) as init:
-        assert await init.wait() == 0
+    init = await run_command(*words)
+    assert init.code == 0
     config = tmp_path / "node.toml"
     config.write_text(init.out)
-    async with start("check", "--connect", str(config), directory=tmp_path) as check:
-        assert await check.wait() == 0, check.err
+    check = await run_command("check", "--connect", str(config))
+    assert check.code == 0, check.err
     loaded = fastcoord.load_config(config)
     assert loaded.cluster.node_id == 90
     assert loaded.cluster.protocol == {"own": "fastcoord-1", "stalwart": "stalwart-0.15"}[cluster]

@@ -9,15 +9,26 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["fastcoord.cli", "fastcoord.cli.stream", "support.processes"])
+COMMANDS = ("check", "listen", "peers", "publish", "stream")
+CONTEXT.set_forkserver_preload(
+    ["fastcoord._connect", *(f"fastcoord.cli.{name}" for name in COMMANDS), "support.processes"]
+)
 LIMIT = 240.0
 
 
-async def run_command(*words: str) -> tuple[int, str, str]:
-    """Run a command; return its exit status, standard output and standard error."""
+class Ended(NamedTuple):
+    """The exit status of a command, its standard output and its standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+async def run_command(*words: str) -> Ended:
+    """Run a command until it ends."""
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, name) for name in ("out", "err")]
         process = CONTEXT.Process(target=run, args=(words, files))
@@ -26,7 +37,7 @@ async def run_command(*words: str) -> tuple[int, str, str]:
             await asyncio.to_thread(process.join, LIMIT)
             assert process.exitcode is not None, f"{words} did not end"
             out, err = (file.read_text("utf-8") for file in files)
-            return process.exitcode, out, err
+            return Ended(process.exitcode, out, err)
         finally:
             process.kill()
             process.join()
