@@ -51,6 +51,7 @@ class Signal(BaseException):
 CASES = {
     "continued": [Batch(0, 2), Batch(2, 1), Batch(3, 1), Batch(4, 2)],
     "first": [Batch(0, 2), Batch(2, 2)],
+    "first behind a heartbeat": [Batch(1000, 0), Batch(1000, 2), Batch(1002, 2)],
     "behind a gap": [Batch(0, 2), Batch(5, 2), Batch(7, 1)],
     "without a header": [Batch(0, 2, False), Batch(2, 2, False), Batch(4, 1, False)],
     "first without a header": [Batch(0, 2, False), Batch(2, 2, False)],
@@ -109,6 +110,7 @@ class Side:
             is_reported = is_reported_for_all = False
             while (item := cursor.take_event()) is not None:
                 if not isinstance(item, StateChange):
+                    assert getattr(item, "events", None) in (None, *range(len(sent) + 1)), item
                     is_reported = is_reported or isinstance(item, Missed)
                     # What could not be recorded in its place comes before everything else.
                     is_reported_for_all |= item == Missed(None, None, "overflow")

@@ -259,8 +259,10 @@ cdef class Receiver(Rings):
         cdef uint64_t incarnation = 0, expected = 0, discarded = 0
         cdef uint32_t connection = 0
         cdef bint has_header = False
+        cdef bint is_begun = False
         cdef uint32_t skip, take
         if is_known:
+            is_begun = peer.history is not None and peer.history.is_begun
             incarnation = peer.incarnation
             expected = peer.expected
             discarded = peer.discarded
@@ -284,6 +286,8 @@ cdef class Receiver(Rings):
                 peer.connection = connection
                 peer.has_header = has_header
                 peer.steady = False
+                if peer.history is not None:
+                    peer.history.is_begun = is_begun
             else:
                 self.peers.pop(node_id, None)
             raise
