@@ -210,8 +210,8 @@ class Node(Publisher):
     async def close(self, timeout: float = DEFAULT_CLOSE_TIMEOUT) -> int:
         """Send the accepted events and a goodbye, then disconnect, within ``timeout``.
 
-        Iterations over subscriptions end after the buffered events. Further calls wait for the
-        first one.
+        Publishing raises ``NodeClosed`` as soon as the goodbye is sent. Iterations over
+        subscriptions end after the buffered events. Further calls wait for the first one.
 
         :param timeout: the limit in seconds.
         :return: the number of events that were not confirmed, including those discarded during this

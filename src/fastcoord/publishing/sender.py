@@ -265,7 +265,7 @@ class Sender(BatchWriter):
         Nothing is accepted any more when the goodbye is sent.
 
         :param deadline: a time on the event loop's clock.
-        :raises RequestTimeout: the server did not confirm both before ``deadline``.
+        :raises TimeoutError: the server did not confirm both before ``deadline``.
         """
         self.release()
         await self.flush(max(0.0, deadline - self._loop.time()))
