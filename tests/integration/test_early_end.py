@@ -78,8 +78,10 @@ async def test_connect_cancelled_as_it_fails_logs_nothing() -> None:
     contexts: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: contexts.append(context))
 
+    prepared = asyncio.Event()
+
     async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        pass
+        await prepared.wait()
 
     async with listening(close) as server:
         config = fastcoord.parse_config(node_toml(server))
@@ -88,6 +90,7 @@ async def test_connect_cancelled_as_it_fails_logs_nothing() -> None:
             lambda: [task for task in asyncio.all_tasks() if "Handshake" in repr(task)]
         )
         handshake.add_done_callback(lambda _: connecting.cancel())
+        prepared.set()
         with pytest.raises(asyncio.CancelledError):
             await connecting
     del handshake
