@@ -1,6 +1,7 @@
 """Nodes that choose their id themselves."""
 
 import asyncio
+import gc
 import itertools
 import re
 from collections import defaultdict
@@ -13,6 +14,7 @@ import pytest
 import fastcoord
 from fastcoord import AppEvent, Missed, Node
 from fastcoord.presence import own_id
+from fastcoord.presence.questions import Answer
 from fastcoord.server import LocalServer
 from support.cluster.ledger import PLACE, numbered_event
 from support.cluster.nodes import Reachable, joined, node_toml
@@ -337,6 +339,22 @@ async def test_parted_nodes_change_ids(monkeypatch: pytest.MonkeyPatch) -> None:
             await node.close()
         for each in accounts:
             await each.following
+
+
+async def test_end_of_node_ends_change_of_id(
+    server: LocalServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster = CLUSTER | {"node_id": "auto"}
+    config = fastcoord.parse_config(node_toml(server, cluster=cluster, max_reconnects=1))
+    async with fastcoord.connect(config) as node:
+        # An older run has this id, and the connection is lost for good while another is claimed.
+        server.kill()
+        await until(lambda: not node.is_connected)
+        node._session._own_id.give_up(Answer(node.node_id, 1, 0, 0, 0, ()))
+        await until(lambda: "the connection is lost" in str(node.health()))
+        await until(lambda: node._session._own_id._change is None)
+        gc.collect()
+        assert [each for each in caplog.records if each.name == "asyncio"] == []
 
 
 async def test_missing_presence_right_fails_join() -> None:

@@ -59,6 +59,7 @@ class Ending(Parts):
     def _end(self, reason: Exception) -> None:
         self.state.end(reason)
         self.sender.end()
+        self._own_id.stop()
         self._presence.end(reason)
         if self._stream is not None:
             self._stream.end(reason)

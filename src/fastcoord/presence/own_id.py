@@ -150,9 +150,14 @@ class OwnId:
             self._change = None
             self._sender.end_drain()
 
-    async def end(self) -> None:
+    def stop(self) -> None:
         """Keep the present id from now on."""
         self._is_over = True
         if self._change is not None:
             self._change.cancel()
+
+    async def end(self) -> None:
+        """Keep the present id from now on, and wait for the end of a change that is under way."""
+        self.stop()
+        if self._change is not None:
             await asyncio.wait({self._change})
