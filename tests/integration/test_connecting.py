@@ -88,6 +88,7 @@ async def test_silent_name_server_is_named(
     def wait(host: str, *arguments: Any, flags: int = 0, **options: Any) -> Any:
         if host == "slow.example" and not flags & socket.AI_NUMERICHOST:
             answered.wait()
+            raise socket.gaierror(socket.EAI_AGAIN, "no name server answers")
         return resolve(host, *arguments, flags=flags, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", wait)
