@@ -19,7 +19,6 @@ from fastcoord.wire.kinds cimport STATE_CHANGE, Field
 from fastcoord.wire.primitives cimport (
     BYTES_U16,
     WORD_SLACK,
-    Writer,
     put_three,
     put_uint,
     reserve,
