@@ -19,7 +19,7 @@ SHIPPED = {".py", ".pxd", ".pyi", ".h", ".css", ".htm", ".js", ".license"}
 ONLY_IN_THE_CHECKOUT = (".ci/", ".github/", ".gitignore", ".gitattributes", ".pre-commit")
 WRITTEN_BY_SETUPTOOLS = re.compile(r"PKG-INFO|setup\.cfg|src/fastcoord\.egg-info/[\w.-]+")
 
-MOST_BYTES_OF_A_WHEEL = 1_600_000
+MOST_BYTES_OF_A_WHEEL = 1_800_000
 
 
 def check_sdist(sdist: Path) -> list[str]:
