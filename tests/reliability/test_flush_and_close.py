@@ -86,13 +86,19 @@ async def test_flush_waits_for_reconnect(server: LocalServer) -> None:
         await nodes.even()
 
 
-async def test_flush_reports_discarded_events(server: LocalServer) -> None:
+async def test_flush_reports_discarded_events(
+    server: LocalServer, caplog: pytest.LogCaptureFixture
+) -> None:
     async with accounted(server, 1, cluster={**CLUSTER, "max_age": "300ms"}) as node:
         server.kill()
         await until(lambda: not node.is_connected)
         await node.publish(AppEvent(1, b""))
-        flushing = asyncio.create_task(node.flush())
         await until(lambda: node.stats().discarded == 1)
+        await node.publish(AppEvent(1, b""))
+        flushing = asyncio.create_task(node.flush())
+        await until(lambda: node.stats().discarded == 2)
+        lines = [line for line in caplog.messages if "discarded" in line]
+        assert lines == ["node 1: 1 events discarded: they waited longer than cluster.max-age"]
         await server.start_async()
         with pytest.raises(RequestTimeout, match="1 events were discarded"):
             await flushing

@@ -25,6 +25,9 @@ class ClusterEvents(Parts):
     def missed(self, missed: Missed) -> None:
         self._losses.note(missed)
 
+    def discarded(self, events: int, cause: str, reason: str) -> None:
+        self._losses.discarded(events, cause, reason, logging.ERROR)
+
     @property
     def peer_ids(self) -> Container[int]:
         """The ids of the nodes from which something was received."""

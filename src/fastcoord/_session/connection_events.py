@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ConnectionEvents"]
 
-logger = logging.getLogger("fastcoord")
-
 
 class ConnectionEvents(Ending):
     """The callbacks of the supervisor, and the repair of what has interrupted them."""
@@ -65,14 +63,12 @@ class ConnectionEvents(Ending):
         self._report_too_large(connection, self.sender.limit_batches(connection.max_payload))
 
     def _report_too_large(self, connection: Connection, discarded: int) -> None:
-        if discarded:
-            logger.error(
-                "%s: %d events discarded: %s accepts no message of more than %d bytes",
-                self.name,
-                discarded,
-                connection.server,
-                connection.max_payload,
-            )
+        self._losses.discarded(
+            discarded,
+            "larger than max_payload",
+            f"{connection.server} accepts no message of more than {connection.max_payload} bytes",
+            logging.ERROR,
+        )
 
     def connection_down(self, reason: str) -> None:
         self._loss_reason = reason

@@ -298,10 +298,5 @@ class Session(ConnectionEvents, ClusterEvents):
         self._errors.tick(now)
         self._losses.report(self._subscriptions.missed)
         self._subscriptions.tick(now)
-        discarded = self.sender.discard_expired()
-        if discarded:
-            logger.warning(
-                "%s: %d events discarded: they waited longer than cluster.max-age",
-                self.name,
-                discarded,
-            )
+        expired = self.sender.discard_expired()
+        self._losses.discarded(expired, "expired", "they waited longer than cluster.max-age")

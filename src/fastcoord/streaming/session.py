@@ -54,6 +54,9 @@ class StreamWatcher(Protocol):
     def missed(self, missed: Missed) -> None:
         """Log a loss that was reported to every subscription."""
 
+    def discarded(self, events: int, cause: str, reason: str) -> None:
+        """Log events that the stream cannot store; 0 logs nothing."""
+
 
 class StreamSession:
     """Receive the events of one node from its stream.
@@ -225,14 +228,11 @@ class StreamSession:
             self._created = info.created
         largest = info.config.max_msg_size
         discarded = self._sender.limit_messages(largest if largest > 0 else 1 << 30)
-        if discarded:
-            logger.error(
-                "%s: %d events discarded: the stream %s accepts no message of more than %d bytes",
-                self.name,
-                discarded,
-                self.stream,
-                largest,
-            )
+        self._watcher.discarded(
+            discarded,
+            "larger than max_msg_size",
+            f"the stream {self.stream} accepts no message of more than {largest} bytes",
+        )
 
     # ------------------------------------------------------------------ subscriptions
 
