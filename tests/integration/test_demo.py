@@ -125,7 +125,7 @@ async def test_kept_demo_accepts_listener(tmp_path: Path) -> None:
     words = ("demo", "--seconds", "0.2", "--plain", "--keep")
     async with start(*words, directory=tmp_path) as demo:
         await demo.prints("The cluster keeps running")
-        (listen,) = re.findall(r"fastcoord (listen \S+ --node-id \d+)", demo.out)
+        (listen,) = re.findall(r"fastcoord (listen \S+)", demo.out)
         async with start(*listen.split(), directory=tmp_path) as listener:
             await until(lambda: listener.out.count("StateChange") >= 3)
             listener.process.send_signal(signal.SIGINT)

@@ -9,12 +9,13 @@ import msgspec
 import pytest
 
 import fastcoord
+from fastcoord.cli.demo.cluster import config_text
 from fastcoord.cli.demo.events import EventMix
 from fastcoord.cli.demo.messages import NodeReport, NodeTask, Order, Totals
 from fastcoord.cli.demo.node import Tally
 from fastcoord.cli.demo.sums import add_up
 from fastcoord.cli.demo.views import PlainView, RichView, live_table, make_view
-from fastcoord.config import PROTOCOLS
+from fastcoord.config import PROTOCOLS, parse_config
 from fastcoord.events import Missed, PeerUp
 
 TASK = NodeTask(config="", node_id=1, node_ids=(1, 2, 3), seed=1, rate=1, seconds=1.0)
@@ -179,6 +180,13 @@ def test_demo_node_explains_missing_server(tmp_path: Path) -> None:
     assert error.startswith("ConnectError: ")
     assert "127.0.0.1:1" in error
     assert "hunter2" not in error
+
+
+@pytest.mark.parametrize("has_stream", [False, True])
+def test_guest_gets_free_id(has_stream: bool) -> None:
+    config = parse_config(config_text("127.0.0.1:4222", "fastcoord-1", has_stream=has_stream))
+    assert config.cluster.node_id == "auto"
+    assert config.cluster.stream == ("DEMO" if has_stream else None)
 
 
 def test_demo_messages_survive_encoding() -> None:

@@ -35,11 +35,9 @@ DOWN_TIME = 1.0
 STREAM = "DEMO"
 """The name of the stream of ``demo --stream``."""
 
-GUEST_ID = 100
-"""A node id that no node of the demo has, for a command that joins its cluster."""
-
 CONFIG = """\
-# `fastcoord demo` wrote this file. All nodes use it, each with another node id.
+# `fastcoord demo` wrote this file. Its nodes have the ids 1, 2, 3 and so on. With node-id = "auto",
+# each other node that uses the file chooses a free id.
 
 [store."nats"]
 type = "nats"
@@ -47,6 +45,7 @@ address = "{address}"
 
 [cluster]
 coordinator = "nats"
+node-id = "auto"
 protocol = "{protocol}"
 heartbeat = "500ms"
 """
@@ -62,7 +61,7 @@ Next steps:
 NEXT_STEPS_WHILE_RUNNING = """\
 Next steps, in another terminal:
   {command} check --connect {config}
-  {command} listen {config} --node-id {guest}"""
+  {command} listen {config}"""
 
 
 def command_name() -> str:
@@ -76,6 +75,18 @@ def command_name() -> str:
         return str(script.relative_to(Path.cwd()))
     except ValueError:
         return str(script)
+
+
+def config_text(address: str, protocol: str, *, has_stream: bool) -> str:
+    """Write the configuration of the demo's nodes.
+
+    :param address: the address of the server.
+    :param protocol: the wire protocol.
+    :param has_stream: whether the nodes use the stream of the demo.
+    :return: the TOML.
+    """
+    text = CONFIG.format(address=address, protocol=protocol)
+    return text + (f'stream = "{STREAM}"\n' if has_stream else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,14 +147,9 @@ class Demo:
 
     def _write_config(self, folder: Path) -> Path:
         config = folder / "node.toml"
-        config.write_text(
-            CONFIG.format(
-                address=f"{self._server.host}:{self._server.port}",
-                protocol=self._options.protocol,
-            )
-            + (f'stream = "{STREAM}"\n' if self._options.stream else ""),
-            encoding="utf-8",
-        )
+        address = f"{self._server.host}:{self._server.port}"
+        text = config_text(address, self._options.protocol, has_stream=self._options.stream)
+        config.write_text(text, encoding="utf-8")
         self._view.line(f"nats-server  pid {self._server.pid}  {self._server.url}")
         return config
 
@@ -218,7 +224,7 @@ class Demo:
     def _show_next_steps(self, config: Path) -> None:
         steps = NEXT_STEPS_WHILE_RUNNING if self._options.keep else NEXT_STEPS
         self._view.line()
-        self._view.line(steps.format(command=command_name(), config=config, guest=GUEST_ID))
+        self._view.line(steps.format(command=command_name(), config=config))
 
     async def _stay_up(self) -> None:
         self._view.line()
