@@ -176,8 +176,12 @@ async def test_lost_connection_keeps_table(config: str, server: LocalServer) -> 
         await until(lambda: " up " in terminal.text)
         server.kill()
         await until(lambda: re.search(r"^node \d+: connection to .* lost", terminal.text, re.M))
+        await until(lambda: re.search(r"^not connected since [\d:]{8}: ", terminal.text, re.M))
+        assert " unknown " in terminal.text
+        assert " up " not in terminal.text
         server.restart()
         await until(lambda: re.search(r"^node \d+: connected to ", terminal.text, re.M))
+        await until(lambda: "not connected since" not in terminal.text)
         await until(lambda: frame(terminal)[-1:] and frame(terminal)[-1].endswith("\u2518"))
         assert terminal.text.count("round trip") == 1
         terminal.press(b"\x03")

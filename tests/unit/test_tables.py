@@ -2,10 +2,12 @@
 
 import io
 import re
+import time
 
 import pytest
+from msgspec import structs
 
-from fastcoord.cli.peers import COLUMNS, Row, _ago, _milliseconds, _table
+from fastcoord.cli.peers import COLUMNS, Row, _ago, _milliseconds, _print_table, _table, _unknown
 from fastcoord.cli.tables import LiveTable, plain_lines
 from fastcoord.stats import Peer
 
@@ -60,6 +62,19 @@ def test_other_protocol_is_plain_line() -> None:
     _, other, row = plain_lines(_table(rows))
     assert re.fullmatch(r"    5  fastcoord  unreadable +stalwart-0\.16", other)
     assert row.startswith("65535  fastcoord  unknown     1,234,567  12,345")
+
+
+def test_lost_connection_hides_states(capsys: pytest.CaptureFixture[str]) -> None:
+    peers = [structs.replace(PEER, node_id=node_id, is_up=node_id == 1) for node_id in (1, 2)]
+    rows = _unknown([*(Row(peer.node_id, peer, None) for peer in peers), Row(5, None, None)])
+    lost_at = time.mktime((2026, 5, 4, 3, 2, 1, 0, 0, -1))
+    _print_table(rows, lost_at)
+    title, _, first, second, third = capsys.readouterr().out.splitlines()
+    assert title == "not connected since 03:02:01: states are unknown"
+    assert first.split()[2] == second.split()[2] == "unknown"
+    assert " ms" not in first + second
+    assert third.split()[2] == "unreadable"
+    assert _table(rows, lost_at).wrong == {2}
 
 
 def test_wide_terminal_shows_borders() -> None:

@@ -7,7 +7,9 @@ import contextlib
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+import msgspec
 
 from fastcoord.cli.arguments import NodeId, add_file, add_node_id, duration, number
 from fastcoord.cli.joining import join
@@ -32,7 +34,8 @@ of each one, its events received and missed, the round trip, and its protocol.
 
 fastcoord nodes answer at once. Stalwart nodes appear when they publish something; their state and
 their protocol are unknown, because they send no heartbeats and do not name a protocol. Nodes whose
-state is unreadable are fastcoord nodes with another protocol.
+state is unreadable are fastcoord nodes with another protocol. While the connection is lost, --watch
+prints since when, and the state of each node is unknown.
 
 example: fastcoord peers node.toml --wait 10
 """
@@ -43,6 +46,10 @@ PING_TIMEOUT = 1.0
 """Seconds. A node that has just ended must not delay the report about the others."""
 
 COLUMNS = ("node", "kind", "state", "received", "missed", "last received", "round trip", "protocol")
+
+
+Show: TypeAlias = "Callable[[list[Row], float | None], None]"
+"""Print the rows; the second argument is when the connection was lost, or ``None``."""
 
 
 class Row(NamedTuple):
@@ -89,23 +96,23 @@ def run(arguments: argparse.Namespace) -> int:
     config = load_with_sources(arguments.file)[0]
     node_id: NodeId = arguments.node_id
     wait: float = 2 * config.cluster.heartbeat if arguments.wait is None else arguments.wait
-    show = _print_json if arguments.json else _print_table
+    show: Show = _print_json if arguments.json else _print_table
     if arguments.watch:
         return run_until_interrupted(_watch(config, node_id, show))
     return run_until_interrupted(_list(config, node_id, wait, show))
 
 
-async def _list(
-    config: Config, node_id: NodeId, wait: float, show: Callable[[list[Row]], None]
-) -> int:
+async def _list(config: Config, node_id: NodeId, wait: float, show: Show) -> int:
     async with join(config, node_id) as node:
+        if sys.stderr.isatty():
+            print(f"fastcoord: waiting {wait:g} s for nodes", file=sys.stderr)
         await asyncio.sleep(wait)
         await _ping_all(node)
         rows = _rows(node)
         server = node.stats().server
     if server is None:
         raise CommandFailed("the connection is lost: it is not known which nodes are there")
-    show(rows)
+    show(rows, None)
     count = f"{len(rows)} node{'' if len(rows) == 1 else 's'}"
     print(
         f"fastcoord: {count} on {config.cluster.subject} ({config.cluster.protocol}) at {server} "
@@ -115,7 +122,7 @@ async def _list(
     return 0
 
 
-async def _watch(config: Config, node_id: NodeId, show: Callable[[list[Row]], None]) -> int:
+async def _watch(config: Config, node_id: NodeId, show: Show) -> int:
     async with join(config, node_id) as node:
         tasks = {
             asyncio.create_task(_refresh(node, show)),
@@ -142,19 +149,24 @@ async def _wait_until_lost(node: Node) -> None:
             pass
 
 
-async def _refresh(node: Node, show: Callable[[list[Row]], None]) -> None:
+async def _refresh(node: Node, show: Show) -> None:
+    lost_at: float | None = None
     with contextlib.ExitStack() as stack:
         if show is _print_table and has_rich_terminal():
             from rich.live import Live
 
             live = stack.enter_context(Live(auto_refresh=False))
 
-            def show(rows: list[Row]) -> None:
-                live.update(LiveTable(_table(rows)), refresh=True)
+            def show(rows: list[Row], lost_at: float | None = None) -> None:
+                live.update(LiveTable(_table(rows, lost_at)), refresh=True)
 
         while True:
-            await _ping_all(node)
-            show(_rows(node))
+            if node.is_connected:
+                await _ping_all(node)
+            # The connection may be lost while the node waits for answers.
+            lost_at = None if node.is_connected else lost_at or time.time()
+            rows = _rows(node)
+            show(rows if lost_at is None else _unknown(rows), lost_at)
             await asyncio.sleep(REFRESH_INTERVAL)
 
 
@@ -180,22 +192,39 @@ def _rows(node: Node) -> list[Row]:
     return [row for _, row in sorted(rows.items())]
 
 
-def _print_json(rows: list[Row]) -> None:
+def _unknown(rows: list[Row]) -> list[Row]:
+    """Remove the state and the round trip, which a node without a connection does not know."""
+    return [
+        row
+        if row.peer is None
+        else row._replace(peer=msgspec.structs.replace(row.peer, is_up=None, round_trip=None))
+        for row in rows
+    ]
+
+
+def _print_json(rows: list[Row], lost_at: float | None = None) -> None:
     for node_id, peer, protocol in rows:
         known = dict.fromkeys(Peer.__struct_fields__) if peer is None else peer.to_dict()
         print(json.dumps({**known, "node_id": node_id, "protocol": protocol}), flush=True)
 
 
-def _print_table(rows: list[Row]) -> None:
-    print(*plain_lines(_table(rows)), sep="\n", flush=True)
+def _print_table(rows: list[Row], lost_at: float | None = None) -> None:
+    table = _table(rows, lost_at)
+    print(*filter(None, [table.title]), *plain_lines(table), sep="\n", flush=True)
 
 
-def _table(rows: list[Row]) -> Table:
+def _table(rows: list[Row], lost_at: float | None = None) -> Table:
+    """Make the table of the nodes.
+
+    :param lost_at: when the connection was lost, in seconds since the epoch; ``None`` if it is up.
+    """
+    since = "" if lost_at is None else time.strftime("%H:%M:%S", time.localtime(lost_at))
     wrong = frozenset(
         index for index, row in enumerate(rows) if row.peer is None or row.peer.is_up is False
     )
     # The protocol and the state tell Stalwart nodes from fastcoord nodes as well.
-    return Table("", COLUMNS, tuple(map(_cells, rows)), wrong, spare="kind")
+    title = f"not connected since {since}: states are unknown" if since else ""
+    return Table(title, COLUMNS, tuple(map(_cells, rows)), wrong, spare="kind")
 
 
 def _cells(row: Row) -> tuple[str, ...]:
