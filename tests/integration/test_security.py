@@ -290,6 +290,7 @@ async def test_wrong_credentials_stay_secret(
         text, error, _ = await refused(server, **settings)
     assert isinstance(error, AuthenticationFailed)
     assert "check user, password and credentials" in text
+    assert ("the server requires a login, and none is set" in text) == (not settings)
     for secret in settings.values():
         assert not any(word in text for word in str(secret).split() if len(word) > 20)
 

@@ -16,6 +16,7 @@ from fastcoord.nats.failures import (
 from fastcoord.nats.handshake import Handshake
 from fastcoord.nats.info import connect_urls_of, max_payload_of
 from fastcoord.nats.message_writer import MessageWriter, Note
+from fastcoord.nats.options import has_login
 from fastcoord.nats.payload_limit import PayloadLimit
 from fastcoord.nats.redaction import Redaction
 from fastcoord.nats.rights import Right, Rights, needed_rights, refused_right
@@ -312,7 +313,7 @@ class Connection(MessageWriter, ConnectionTraffic):
             self._owner.connection_leaving(self)
 
     def transport_refusal(self, line: bytes) -> ConnectError:
-        return refused_handshake(line, self._redaction)
+        return refused_handshake(line, self._redaction, has_login(self._config))
 
     def transport_error(self, line: bytes) -> None:
         right = refused_right(line)

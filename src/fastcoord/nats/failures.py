@@ -98,15 +98,21 @@ def server_error(line: bytes, redaction: Redaction) -> str:
     return f"the server reported an error: {printable(redaction.hide(text)) or 'without a reason'}"
 
 
-def refused_handshake(line: bytes, redaction: Redaction) -> ConnectError:
+def refused_handshake(line: bytes, redaction: Redaction, has_login: bool) -> ConnectError:
     """Return the exception for a server that answers the handshake with ``-ERR``.
 
     :param redaction: the secrets that the server may repeat.
+    :param has_login: whether the node has sent a password, a JWT or a certificate.
     """
     text = text_of(line)
     if "authorization violation" in text.lower() or "authentication" in text.lower():
         shown = printable(redaction.hide(text))
-        return AuthenticationFailed(f"the server refused the credentials ({shown})")
+        if has_login:
+            return AuthenticationFailed(f"the server refused the credentials ({shown})")
+        return AuthenticationFailed(
+            f"the server requires a login, and none is set: set user and password, or credentials"
+            f" ({shown})"
+        )
     return ConnectError(server_error(line, redaction))
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fastcoord.config import Config
     from fastcoord.nats.redaction import Redaction
 
-__all__ = ["client_options"]
+__all__ = ["client_options", "has_login"]
 
 
 def client_options(
@@ -57,6 +57,13 @@ def client_options(
     elif settings.credentials is not None:
         options.update(credential_options(settings.credentials.reveal(), redaction))
     return options
+
+
+def has_login(config: Config) -> bool:
+    """Return whether a password, credentials or a client certificate are configured."""
+    settings = config.nats
+    has_password = settings.user is not None and settings.password is not None
+    return has_password or settings.credentials is not None or settings.tls.cert_file is not None
 
 
 def tls_context(config: Config) -> ssl.SSLContext:
