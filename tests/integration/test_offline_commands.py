@@ -62,7 +62,8 @@ def test_each_text_form_is_read(form: str) -> None:
         "lines": payload.hex(" ", 2).replace(" ", "\n") + "\n",
     }[form]
     done = run("decode", "--json", "--protocol", "fastcoord-1", text=text)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert ("it was read as base64" in done.stderr) == (form in ("base64", "urlsafe"))
     assert json.loads(done.stdout) == {
         "protocol": "fastcoord-1",
         "node_id": 3,
@@ -87,6 +88,13 @@ def test_ambiguous_text_obeys_its_option() -> None:
         ]
         == 3
     )
+
+
+def test_assumed_base64_is_reported() -> None:
+    notice = "fastcoord: the payload is not hexadecimal: it was read as base64\n"
+    assert run("decode", "zz").stderr == notice
+    assert run("decode", "--base64", "zz").stderr == ""
+    assert run("decode", "0307").stderr == ""
 
 
 def test_unreadable_payload_exits_with_one() -> None:
@@ -169,6 +177,28 @@ def test_commented_defaults_change_nothing(cluster: str) -> None:
     uncommented = re.sub(rf"^# (?!(?:{no_default}) )([a-z.-]+ = )", r"\1", text, flags=re.MULTILINE)
     assert uncommented != text
     assert parse_config(uncommented) == parse_config(text)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--address", "tls://x:1,y:2"),
+        ("--address", "tls://x:1", "--address", "tls://y:2"),
+    ],
+)
+def test_several_initial_addresses_are_kept(words: tuple[str, ...]) -> None:
+    nats = parse_config(run("init", *words).stdout).nats
+    assert [(each.host, each.port, each.tls) for each in nats.address] == [
+        ("x", 1, True),
+        ("y", 2, True),
+    ]
+
+
+def test_initial_address_has_no_login() -> None:
+    done = run("init", "--address", "nats://user:hunter2@x")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "cannot contain a user name or password" in done.stderr
+    assert "hunter2" not in done.stderr
 
 
 def test_wrong_initial_address_is_reported() -> None:

@@ -102,7 +102,7 @@ def test_json_lines_are_published(config: Path, server: LocalServer, tmp_path: P
     ]
     lines.insert(5, '{"received_at": 1.5, "node_id": 3, "type": "PeerUp"}')
     lines.insert(9, "")
-    done = publish(config, "--json", "--node-id", "12", text="\n".join(lines))
+    done = publish(config, "--json", "--node-id", "12", "-", text="\n".join(lines))
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
         "published": 3000,

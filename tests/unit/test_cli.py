@@ -68,6 +68,13 @@ def test_help_names_everything(
         assert each in output
 
 
+def test_no_command_prints_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert all(name in output.err for name in COMMANDS)
+
+
 def test_version_is_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     name, version = capsys.readouterr().out.split()
@@ -78,7 +85,6 @@ def test_version_is_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ([], "the following arguments are required: COMMAND; see 'fastcoord --help'"),
         (["dance"], "invalid choice: 'dance' (choose from"),
         (["demo", "--secnods", "3"], "no argument '--secnods' here, did you mean --seconds?"),
         (["check", "a.toml", "b.toml"], "there is no argument 'b.toml' here"),
@@ -90,6 +96,8 @@ def test_version_is_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
         (["publish", "statechange", "types=1"], "'statechange' stands in place of the conf"),
         (["chekc", "a.toml"], "did you mean check?"),
         (["stream", "chek", "a.toml"], "did you mean check?"),
+        (["stream", "crate", "a.toml"], "did you mean create?"),
+        (["stream"], "the following arguments are required: ACTION"),
         (["init", "Stalwart"], "did you mean stalwart?"),
         (["decode", "--protocol", "stalwart", "00"], "invalid choice: 'stalwart'"),
         (["--json", "check", "a"], "no argument '--json' here: options stand behind the command"),

@@ -117,6 +117,9 @@ class SentenceParser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
         given = sys.argv[1:] if args is None else args
+        if not given and self.commands:
+            self.print_help(sys.stderr)
+            self.exit(2)
         if given and given[0].startswith("--"):
             # argparse would take the value of this option as the command.
             problem = self._unknown(given[0], 0.75, ": options stand behind the command")
@@ -131,9 +134,10 @@ class SentenceParser(argparse.ArgumentParser):
             command = command.commands.get(getattr(found, "action", ""), command)
             if command.words:
                 # argparse gives nothing to nargs="*" if an option stands before the words.
-                words = [word for word in unknown if not word.startswith("-")]
+                options = [word for word in unknown if word.startswith("-") and word != "-"]
+                words = [word for word in unknown if word not in options]
                 setattr(found, command.words, [*getattr(found, command.words), *words])
-                unknown = [word for word in unknown if word.startswith("-")]
+                unknown = options
                 if not unknown:
                     return found
             word = unknown[0]

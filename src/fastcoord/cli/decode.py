@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["configure", "run"]
 
 DESCRIPTION = """\
-Decode the payload of one message, as hexadecimal digits or base64, from the argument or from
-standard input. Without --protocol, decode it in every protocol and show which of them read it to
-the end.
+Decode the payload of one message, from the argument or from standard input. Without --protocol,
+decode it in every protocol and show which of them read it to the end.
+
+Without --hex or --base64, a payload that can be hexadecimal is read as hexadecimal, and any other
+one as base64. `fastcoord publish` reads bytes as base64 unless they begin with hex: or text:.
 
 example: fastcoord decode 03002a0307
          nats sub --raw --count 1 stwt.agora | base64 | fastcoord decode --base64
@@ -77,7 +79,9 @@ def run(arguments: argparse.Namespace) -> int:
     :raises CommandFailed: the text is neither hexadecimal nor base64.
     """
     text = _read_input() if arguments.payload is None else arguments.payload
-    payload = to_bytes(text, arguments.form)
+    payload, form = to_bytes(text, arguments.form)
+    if form != (arguments.form or "hex"):
+        print(f"fastcoord: the payload is not hexadecimal: it was read as {form}", file=sys.stderr)
     names = PROTOCOLS if arguments.protocol is None else (arguments.protocol,)
     readings = [_read(payload, name) for name in names]
     write = _print_json if arguments.json else _print_text
@@ -97,12 +101,12 @@ def _read_input() -> str:
     return text
 
 
-def to_bytes(text: str, form: str | None) -> bytes:
+def to_bytes(text: str, form: str | None) -> tuple[bytes, str]:
     """Convert hexadecimal digits or base64 to bytes.
 
     :param text: the text; white space is ignored.
     :param form: ``"hex"`` or ``"base64"``; ``None`` tries hexadecimal first.
-    :return: the bytes.
+    :return: the bytes, and ``"hex"`` or ``"base64"``.
     :raises CommandFailed: the text is neither.
     """
     compact = "".join(text.split())
@@ -111,13 +115,13 @@ def to_bytes(text: str, form: str | None) -> bytes:
         raise CommandFailed("there is no payload: give hexadecimal digits or base64")
     if form != "base64":
         try:
-            return binascii.unhexlify(digits)
+            return binascii.unhexlify(digits), "hex"
         except ValueError as error:
             if form == "hex":
                 raise CommandFailed(f"the payload is not hexadecimal: {error}") from None
     try:
         standard = compact.replace("-", "+").replace("_", "/").rstrip("=")
-        return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
+        return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True), "base64"
     except ValueError as error:
         kind = "base64" if form else "hexadecimal or base64"
         raise CommandFailed(f"the payload is not {kind}: {error}") from None

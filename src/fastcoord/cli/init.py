@@ -46,7 +46,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="CLUSTER",
     )
     parser.add_argument(
-        "--address", default="localhost:4222", help="the NATS server (default: localhost:4222)"
+        "--address",
+        action="append",
+        metavar="ADDRESS,…",
+        help="the NATS server, or several separated by commas (default: localhost:4222)",
     )
     parser.add_argument(
         "--node-id",
@@ -67,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     is_own = arguments.cluster == "own"
     text = template(
-        address=arguments.address,
+        addresses=arguments.address or ["localhost:4222"],
         node_id=arguments.node_id,
         protocol="fastcoord-1" if is_own else "stalwart-0.15",
     )

@@ -35,7 +35,7 @@ confirmed all of them, with --peers when every fastcoord node has them. The line
 `fastcoord listen --json` prints.
 
 Values are numbers, texts, true or false. The items of a list are separated by commas. Data types
-and registry objects may be given by name. Bytes are base64, hex:… or text:….
+and registry objects may be given by name. Bytes are base64 (also 0102), hex:… or text:….
 
 example: fastcoord publish node.toml StateChange account_id=7 change_id=42 types=Email,Mailbox
          fastcoord publish node.toml CacheInvalidate items=Domain:5,AccessToken:7
@@ -65,7 +65,7 @@ def configure(parser: SentenceParser) -> None:
         "event",
         nargs="*",
         metavar="EVENT FIELD=VALUE",
-        help="the kind and its fields (default: read JSON lines from standard input)",
+        help="the kind and its fields (default, or -: read JSON lines from standard input)",
     )
     parser.add_argument(
         "--peers",
@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"{arguments.file!r} stands in place of the configuration: give FILE or URL first,"
             " then the event"
         )
-    if arguments.event:
+    if arguments.event not in ([], ["-"]):
         try:
             event = parse_event(arguments.event)
         except (TypeError, ValueError) as error:

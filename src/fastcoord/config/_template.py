@@ -9,6 +9,7 @@ from fastcoord.config._describe import value_text
 from fastcoord.config._document import quoted
 from fastcoord.config._model import Address, Cluster, Config, Nats
 from fastcoord.config._settings import CLUSTER, STORE, Setting
+from fastcoord.config._url import split_servers
 
 __all__ = ["template"]
 
@@ -28,10 +29,10 @@ _EXAMPLES = {
 """Values for settings that have no default."""
 
 
-def template(*, address: str, node_id: int | Literal["auto"], protocol: str) -> str:
+def template(*, addresses: list[str], node_id: int | Literal["auto"], protocol: str) -> str:
     """Write a configuration with every setting; settings with a default are commented out.
 
-    :param address: the address of the server.
+    :param addresses: the addresses of the servers; an element may have several, as in a URL.
     :param node_id: the node id, or ``"auto"``.
     :param protocol: the wire protocol.
     :return: the TOML.
@@ -41,7 +42,7 @@ def template(*, address: str, node_id: int | Literal["auto"], protocol: str) -> 
         cluster=Cluster(node_id=node_id, protocol=protocol),
     )
     given = {
-        "address": f"[{quoted(address)}]",
+        "address": f"[{', '.join(map(quoted, _split(addresses)))}]",
         "coordinator": '"nats"',
         "node-id": quoted(node_id) if isinstance(node_id, str) else str(node_id),
         "protocol": quoted(protocol),
@@ -51,6 +52,13 @@ def template(*, address: str, node_id: int | Literal["auto"], protocol: str) -> 
     lines += ["", "[cluster]"]
     lines += [_line(setting, config.cluster, given) for setting in CLUSTER.values()]
     return "\n".join(lines)
+
+
+def _split(addresses: list[str]) -> list[str]:
+    """Separate addresses that have commas between them; a scheme applies to all that follow."""
+    if any("@" in each for each in addresses):
+        return addresses  # The parser of the configuration refuses logins in addresses.
+    return [str(each) for each in split_servers(addresses).addresses]
 
 
 def _line(setting: Setting, defaults: object, given: dict[str, str]) -> str:
