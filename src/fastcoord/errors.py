@@ -23,6 +23,8 @@
     └── ServerError (RuntimeError)        a local nats-server did not start, or stopped by itself
         └── ServerNotFound (FileNotFoundError)
 
+As in Python, a wrong argument raises ``TypeError`` or ``ValueError`` alone.
+
 A class also inherits the built-in exception in parentheses. For example, ``except TimeoutError``
 catches ``ConnectTimeout``, ``RequestTimeout`` and ``PeersUnconfirmed``.
 """

@@ -37,6 +37,15 @@ def test_kind_of_wrong_type_is_refused(wrong: Any) -> None:
         fastcoord.event(kind=wrong)
 
 
+def test_decorator_without_kind_names_remedy() -> None:
+    class Other(msgspec.Struct):
+        pass
+
+    undecorated: Any = fastcoord.event
+    with pytest.raises(TypeError, match=r"write @fastcoord\.event\(kind=\.\.\.\)"):
+        undecorated(Other)
+
+
 def test_second_class_of_kind_is_refused() -> None:
     with pytest.raises(ValueError, match=r"Other is the kind of .*\.OrderShipped: give each"):
 

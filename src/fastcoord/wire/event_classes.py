@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -17,6 +18,7 @@ __all__ = ["EventClass", "Publishable", "event"]
 LARGEST_KIND = 0xFFFF
 
 T = TypeVar("T")
+Decorator = TypeVar("Decorator", bound=Callable[..., Any])
 
 
 class _Dataclass(Protocol):
@@ -32,6 +34,22 @@ logger = logging.getLogger("fastcoord")
 _encode = msgspec.msgpack.Encoder().encode
 
 
+def _with_kind(function: Decorator) -> Decorator:
+    """Refuse positional arguments, as of ``@fastcoord.event`` without parentheses."""
+
+    @functools.wraps(function)
+    def checked(*positional: object, **arguments: Any) -> Any:
+        if positional:
+            raise TypeError(
+                f"write @fastcoord.event(kind=...) with a kind from 0 to {LARGEST_KIND}, not"
+                f" @fastcoord.event alone or fastcoord.event({positional[0]!r:.60})"
+            )
+        return function(**arguments)
+
+    return cast("Decorator", checked)
+
+
+@_with_kind
 def event(*, kind: int) -> Callable[[type[T]], type[T]]:
     """Register a ``msgspec.Struct`` or a dataclass as an event of the program.
 
