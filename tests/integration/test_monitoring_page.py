@@ -51,5 +51,6 @@ async def test_documented_program_serves_and_leaves(
         assert await running.end(number) == 0
         up, down = await anext(aiter(notices)), await anext(aiter(notices))
     assert (type(up), down) == (fastcoord.PeerUp, fastcoord.PeerDown(1, goodbye=True))
-    assert "the program ends" in running.printed
+    assert running.printed.count("the program ends") == 1
+    assert not any("lifespan" in line for line in running.printed)
     assert not any("Traceback" in line for line in running.printed)

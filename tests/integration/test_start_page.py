@@ -50,7 +50,7 @@ def other_ports(text: str) -> str:
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the page uses curl")
 async def test_start_page_works(tmp_path: Path) -> None:
-    assert "pip install" in INSTALL
+    assert "pip install --find-links /path/to/fastcoord/wheels/dist " in INSTALL
     (tmp_path / "node.py").write_text(PROGRAM)
     (tmp_path / "commands.sh").write_text(other_ports(script()))
     folders = [str(Path(sys.executable).parent), str(find_server_binary().parent)]
@@ -79,6 +79,9 @@ async def test_start_page_works(tmp_path: Path) -> None:
     connected = re.findall(r'^fastcoord_connected{node_id="1"} (.*)$', text, re.MULTILINE)
     healthy = re.findall(r'^fastcoord_healthy{node_id="1"} (.*)$', text, re.MULTILINE)
     assert (connected, healthy) == (["1.0", "0.0", "1.0"], ["1.0", "0.0", "1.0"]), text
-    assert "Disconnected(reason=" in text
-    assert "Reconnected(server=" in text
+    notices = re.findall(r"^(Disconnected|Missed|Reconnected)\(", text, re.MULTILINE)
+    assert notices == ["Disconnected", "Missed", "Reconnected"], text
+    explained = PAGE.partition("## 6. ")[2]
+    places = [explained.index(f"`{notice}`") for notice in notices]
+    assert places == sorted(places)
     assert "Traceback" not in (tmp_path / "node1.log").read_text()
