@@ -220,3 +220,9 @@ async def test_decode_asks_for_typed_payload() -> None:
         terminal.press(b"03002a0107\n\x04")
         assert await terminal.process.wait() == 0
         await until(lambda: "StateChange account_id=7" in terminal.text)
+
+
+async def test_peers_prints_that_it_waits(config: str) -> None:
+    async with on_terminal("peers", config, "--wait", "0.1") as terminal:
+        assert await terminal.process.wait() == 0
+        await until(lambda: "fastcoord: waiting 0.1 s for nodes" in terminal.text)
