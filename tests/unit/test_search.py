@@ -13,6 +13,7 @@ from fastcoord.tuning.measured import Measured
 from fastcoord.tuning.result import Latency, Result
 from fastcoord.tuning.search import Search, Stopped
 from fastcoord.tuning.sizing import memory_bound, rounded_up, size_up
+from fastcoord.tuning.threshold import find_bracket
 from fastcoord.tuning.tuning_state import TuningState, read_state, reserved, write_state
 from fastcoord.tuning.wording import margin_text, verdict_text
 from fastcoord.tuning.workload import Workload
@@ -38,15 +39,21 @@ class Model:
         self.bytes: list[int] = []
         self.batches: list[int] = []
         self.stop_after = 10_000
+        self.in_time = 10_000
+        """After so many runs, the time of ``search`` is used up."""
+        self.search: Search | None = None
+        self.bytes_of_message = MESSAGE_BYTES
 
     async def measure(self, load: Load, settings: dict[str, Any]) -> Result:
         if len(self.tried) >= self.stop_after:
             raise Stopped
         messages, size = settings["capacity.subscription"], settings["capacity.subscription-bytes"]
         self.tried.append(messages)
+        if self.search is not None and len(self.tried) >= self.in_time:
+            self.search.ends_at = 0.0
         self.bytes.append(size)
         self.batches.append(settings["capacity.batch-bytes"])
-        held = min(self.needed, messages, size // MESSAGE_BYTES)
+        held = min(self.needed, messages, size // self.bytes_of_message)
         p99 = 2.0
         if not load.stall and self.busy_runs:
             self.busy_runs -= 1
@@ -138,6 +145,45 @@ async def test_search_measures_large_margin_coarsely() -> None:
     assert found.failing < 3
     assert margin_text(found) == f"{65_536 / found.failing:,.1f} x"
     assert len(search.runs) < 16
+
+
+@pytest.mark.parametrize(("first", "minimum"), [(3, 4), (900, 1800), (900, 20_000)])
+async def test_need_above_start_is_closed_in(first: int, minimum: int) -> None:
+    tried: list[int] = []
+
+    async def suffices(value: int) -> bool:
+        tried.append(value)
+        return value >= minimum
+
+    found = await find_bracket(
+        suffices, lambda: True, present=64 << 20, is_present_good=True, start=first
+    )
+    assert found.is_close
+    assert found.failing < minimum <= found.good <= 2 * minimum
+    assert len(tried) <= 7
+
+
+@pytest.mark.parametrize(
+    ("runs", "key", "needed", "margin"),
+    [
+        (2, "capacity.subscription", "at most 500", "over 131.1 x"),
+        (4, "capacity.subscription-bytes", "at most 67,108,864", "over 1.0 x"),
+        (5, "capacity.subscription-bytes", "10,000", "13,421.8 x"),
+    ],
+)
+async def test_ended_search_claims_no_need(runs: int, key: str, needed: str, margin: str) -> None:
+    model = Model(500)
+    model.bytes_of_message = 11
+    model.in_time = runs
+    search = model.search = search_on(model)
+    advice = await search.run()
+    found = finding(advice, key)
+    assert found.reason.startswith(f"a stall of 3 s needs {needed}")
+    is_ended = needed.startswith("at most")
+    assert ("the search ended before a closer value" in found.reason) is is_ended
+    assert found.is_close is not is_ended
+    assert margin_text(found) == margin
+    assert advice.defaults_suffice
 
 
 async def test_search_without_failing_value_ends() -> None:

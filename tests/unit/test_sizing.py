@@ -12,10 +12,11 @@ import pytest
 import tomli
 
 from fastcoord.cli.arguments import build_parser
+from fastcoord.cli.tune_text import advice_lines, needs_lines
 from fastcoord.config import parse_config
 from fastcoord.tuning.advice import arithmetic_advice, toml_block
 from fastcoord.tuning.load import Load, default_settings
-from fastcoord.tuning.sizing import memory_bound, needs, rounded_up, size_up
+from fastcoord.tuning.sizing import memory_bound, memory_text, needs, rounded_up, size_up
 from fastcoord.tuning.workload import Workload
 
 PAGE = Path(__file__).parents[2] / "docs" / "sizing.md"
@@ -184,7 +185,23 @@ def test_worked_example_is_right() -> None:
     assert [f"{each['key']} = {each['recommended']}" for each in changed] == block[1].split("\n")[
         1:-1
     ]
-    assert f"{advice['memory'] / 2**20:,.0f} MB" in text.partition("The memory bound")[2]
+    assert memory_text(advice["memory"]) in text.partition("The memory bound")[2]
+
+
+def test_arithmetic_has_names_of_page() -> None:
+    formulas = PAGE.read_text("utf-8").partition("## The formulas")[2].partition("\n\n|")[2]
+    names = re.findall(r"^\| \**([a-z][a-z-]*)\** \|", formulas.partition("\n\n")[0], re.M)
+    load = workload(stall=1.0, outage=2.0)
+    lines = needs_lines(load, size_up(load, default_settings()))
+    assert [line.split()[0] for line in lines[1:]] == names
+
+
+def test_memory_is_rounded_up() -> None:
+    advice = arithmetic_advice(
+        default_settings(), size_up(workload(stall=1.0), default_settings()), "nats"
+    )
+    assert 101 < advice.memory / 2**20 < 101.5
+    assert "at most 102 MB." in "\n".join(advice_lines(workload(stall=1.0), advice))
 
 
 @pytest.mark.parametrize("page", ["sizing.md", "performance.md"])
@@ -198,6 +215,6 @@ def test_commands_of_page_parse(page: str) -> None:
 
 
 def test_default_memory_is_documented() -> None:
-    assert f"{memory_bound(default_settings()) / 2**20:,.0f} MB with the defaults" in (
+    assert f"{memory_text(memory_bound(default_settings()))} with the defaults" in (
         PAGE.read_text("utf-8")
     )

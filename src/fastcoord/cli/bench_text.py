@@ -49,7 +49,10 @@ def result_lines(result: Result) -> list[str]:
     """Format a result."""
     causes = ", ".join(f"{count:,} {cause}" for cause, count in result.reported.items())
     lost = f"missed {result.missed:,}, duplicated {result.duplicated:,}"
-    counts = f"sent {result.sent:,}, expected {result.expected:,}, received {result.received:,}"
+    warm_up = result.load.warm_up
+    included = f" (with those of the warm-up of {warm_up:g} s)" if warm_up else ""
+    sent = f"sent {result.sent:,}{included}"
+    counts = f"{sent}, expected {result.expected:,}, received {result.received:,}"
     lines = [
         f"{load_text(result.load)}; {result.server}{', with a stream' if result.stream else ''}",
         "",
@@ -63,7 +66,11 @@ def result_lines(result: Result) -> list[str]:
     sizes = f"{result.events_per_message:.1f} events and {result.bytes_per_message:,.0f} bytes"
     limit = result.settings["capacity.subscription"]
     waited = f"at most {result.high_water_messages:,} messages waited in a subscription"
-    lines += [f"{speeds}/s, {sizes} a message", f"{waited} (capacity.subscription = {limit:,})", ""]
+    lines += [
+        f"{speeds}/s, {sizes} a message (events are numbered from 0)",
+        f"{waited} (capacity.subscription = {limit:,})",
+        "",
+    ]
     lines += [*_sides(result), *_latencies(result)]
     lines += [f"note: {note}" for note in result.notes]
     if result.interrupted:

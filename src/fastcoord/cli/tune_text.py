@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from fastcoord.cli.tables import Table, plain_lines
 from fastcoord.tuning.advice import toml_block
+from fastcoord.tuning.sizing import memory_text
 from fastcoord.tuning.target import DEFAULT_MAX_PAYLOAD, MESSAGE_ALLOWANCE
-from fastcoord.tuning.wording import margin_text, verdict_text, workload_text
+from fastcoord.tuning.wording import SMALLEST_SUFFICIENT, margin_text, verdict_text, workload_text
 
 if TYPE_CHECKING:
     from fastcoord.tuning.advice import Advice
@@ -16,22 +17,25 @@ if TYPE_CHECKING:
 
 __all__ = ["advice_lines", "needs_lines"]
 
-MB = 1024 * 1024
-
 
 def needs_lines(workload: Workload, sizing: Sizing) -> list[str]:
     """Format the steps of the arithmetic."""
     need = sizing.needs
     rows = (
-        ("bytes of an event", f"{workload.event_bytes:,.1f}"),
-        ("events in a message", f"{need.events_per_message:,.0f}"),
-        ("messages a second at a subscriber", f"{need.messages_per_second:,.0f}"),
-        ("messages that wait after the stall", f"{need.subscription:,.0f}"),
-        ("bytes that wait after the stall", f"{need.subscription_bytes:,.0f}"),
-        ("seconds until publishers reconnect", f"{need.reconnect:g}"),
-        ("batches that wait after the outage", f"{need.client:,.0f}"),
+        ("event", f"{workload.event_bytes:,.1f}", "bytes, with change ids of some millions"),
+        ("together", f"{need.together:,}", "events before the program returns to its event loop"),
+        ("per-message", f"{need.events_per_message:,.0f}", "events in a message"),
+        ("message", f"{need.message_bytes:,.1f}", "bytes of a message with the longest node id"),
+        ("messages", f"{need.messages_per_second:,.1f}", "a second at a subscriber"),
+        ("sent", f"{need.sent_per_second:,.1f}", "messages a second of one publisher"),
+        ("burst", f"{need.burst:,}", "messages of one publisher at the same time"),
+        ("reconnect", f"{need.reconnect:g}", "seconds until publishers reconnect"),
+        ("subscription", f"{need.subscription:,.0f}", "messages that wait after the stall"),
+        ("subscription-bytes", f"{need.subscription_bytes:,.0f}", "bytes of these messages"),
+        ("client", f"{need.client:,.0f}", "batches that wait after the outage"),
+        ("max-age", f"{need.max_age:g}", "seconds that the oldest event waits"),
     )
-    return plain_lines(Table("", ("step (docs/sizing.md)", "value"), rows))
+    return plain_lines(Table("", ("name (docs/sizing.md)", "value", "meaning"), rows))
 
 
 def advice_lines(workload: Workload, advice: Advice) -> list[str]:
@@ -50,12 +54,12 @@ def advice_lines(workload: Workload, advice: Advice) -> list[str]:
         )
         for each in advice.findings
     )
-    columns = ("setting", "present", "recommended", "minimum", "margin")
+    columns = ("setting", "present", "recommended", SMALLEST_SUFFICIENT, "margin")
     used = [index for index, _ in enumerate(columns) if any(row[index] for row in rows)]
     shown = tuple(tuple(row[index] for index in used) for row in rows)
     lines += plain_lines(Table("", tuple(columns[index] for index in used), shown))
     lines += ["", *(f"{each.key}: {each.reason}." for each in advice.findings)]
-    bound = f"at most {advice.memory / MB:,.0f} MB"
+    bound = f"at most {memory_text(advice.memory)}"
     lines += ["", f"Memory of the queues of one node with one subscription: {bound}."]
     if workload.largest_event + MESSAGE_ALLOWANCE > DEFAULT_MAX_PAYLOAD:
         size = workload.largest_event + MESSAGE_ALLOWANCE

@@ -33,6 +33,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     :ivar recommended: the value to write.
     :ivar minimum: the smallest value with which a measured run succeeded, or ``None``.
     :ivar failing: the largest value with which a measured run failed, or ``None``.
+    :ivar is_close: whether ``minimum`` is close to the need; otherwise the search ended before a
+        closer value was tried, and the need may be far below ``minimum``.
     :ivar matters: whether the load needs another value than the present one.
     :ivar reason: one sentence.
     """
@@ -42,6 +44,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     recommended: Any
     minimum: Any = None
     failing: Any = None
+    is_close: bool = True
     matters: bool
     reason: str
 

@@ -1,8 +1,9 @@
 """Search capacities by measured runs: coarse first, then closer, then a run that confirms.
 
 A capacity that has to ride something out (``capacity.subscription`` and its bytes a stall,
-``capacity.client`` an outage) has a smallest value that succeeds. The search begins at the
-arithmetic and narrows the interval between a value that fails and one that succeeds. The other
+``capacity.client`` an outage) has a smallest value that succeeds. The search tries the
+present value, then one that is likely to suffice, and narrows the interval between a value that
+fails and one that succeeds. The other
 capacities are tried at a smaller and a larger value. They matter only if a run is clearly better;
 then values around it are tried as well.
 """
@@ -153,7 +154,7 @@ class Search:
             return (await self._try(plan.purpose, key, value)).is_good
 
         try:
-            failing, minimum = await find_bracket(
+            failing, minimum, is_close = await find_bracket(
                 suffices, self._has_time, present=present, is_present_good=is_good, start=start
             )
         except NoneSuffices as error:
@@ -162,20 +163,27 @@ class Search:
                 " first"
             ) from None
         # Without time for a smaller value, the need is the one with which the search would begin.
-        is_measured = not is_good or minimum < present
+        is_measured = not is_good or minimum < present or failing > 0
         need = minimum if is_measured else min(start, present)
         wanted = need * MARGIN
-        if plan.purpose == "outage":
-            # The backoff is random: the measured runs may have reconnected sooner than others will.
-            wanted = max(wanted, self.sizing.needs.client)
+        if is_measured and not is_close and minimum == present and failing * MARGIN <= present:
+            # The need is anywhere between the two: this is no reason for more than what sufficed.
+            wanted = present
+        # The backoff is random: the measured runs may have reconnected sooner than others will.
+        is_longer = plan.purpose == "outage" and self.sizing.needs.client > wanted
+        if is_longer:
+            wanted = self.sizing.needs.client
         matters = not is_good or wanted > present
         recommended = rounded_up(wanted) if matters else present
+        reason = f"{what} needs {need:,}"
+        if is_measured and not is_close:
+            reason = f"{what} needs at most {need:,} (the search ended before a closer value)"
         if not matters:
-            reason = f"{what} needs {need:,}; the present value suffices"
-        elif wanted > need * MARGIN:
-            reason = f"{what} needs {need:,}, and more with the longest wait to reconnect"
+            reason += "; the present value suffices"
+        elif is_longer:
+            reason += ", and more with the longest wait to reconnect"
         else:
-            reason = f"{what} needs {need:,}; {MARGIN:g} times as much is recommended"
+            reason += f"; {MARGIN:g} times as much is recommended"
         if not is_measured:
             reason += " (computed: no time was left)"
         self._needs[key] = need
@@ -186,6 +194,7 @@ class Search:
             recommended=recommended,
             minimum=minimum if is_measured else None,
             failing=failing,
+            is_close=is_close or not is_measured,
             matters=matters,
             reason=reason,
         )

@@ -29,6 +29,7 @@ __all__ = [
     "fits",
     "keep_memory_limit",
     "memory_bound",
+    "memory_text",
     "needs",
     "rounded_up",
     "size_up",
@@ -71,10 +72,12 @@ SMALLEST = {
 class Needs(msgspec.Struct, frozen=True, kw_only=True):
     """What a load needs, step by step.
 
+    :ivar together: events that the program publishes before it returns to its event loop.
     :ivar events_per_message: events in a message.
     :ivar message_bytes: bytes in the payload of a message.
     :ivar messages_per_second: messages that a subscriber receives in a second.
     :ivar sent_per_second: messages that one publisher sends in a second.
+    :ivar burst: messages of the events that one publisher has at the same time.
     :ivar reconnect: seconds until the publishers have reconnected after the outage, at most.
     :ivar subscription: messages that wait in a subscription at the end of the stall.
     :ivar subscription_bytes: bytes of their payloads.
@@ -83,10 +86,12 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     :ivar max_age: seconds that the oldest event waits.
     """
 
+    together: int = 1
     events_per_message: float
     message_bytes: float
     messages_per_second: float
     sent_per_second: float
+    burst: int = 1
     reconnect: float
     subscription: float
     subscription_bytes: float
@@ -131,10 +136,12 @@ def needs(workload: Workload, batch_bytes: int) -> Needs:
     message_bytes = per_message * size + MESSAGE_BYTES
     bridged = workload.outage + reconnect
     return Needs(
+        together=together,
         events_per_message=per_message,
         message_bytes=message_bytes,
         messages_per_second=messages,
         sent_per_second=sent,
+        burst=burst,
         reconnect=reconnect,
         subscription=waiting,
         subscription_bytes=waiting * message_bytes,
@@ -200,6 +207,11 @@ def memory_bound(settings: Mapping[str, Any]) -> int:
     )
 
 
+def memory_text(size: int) -> str:
+    """Format bytes as MB for an upper bound: rounded up, so that the bound is true."""
+    return f"{math.ceil(size / 2**20):,} MB"
+
+
 def rounded_up(value: float) -> int:
     """Round up to two significant digits."""
     whole = math.ceil(value)
@@ -249,6 +261,6 @@ def keep_memory_limit(
             if memory_bound({**settings, key: before[key]}) <= limit:
                 settings[key] = before[key]
         return []
-    needed = f"the queues of this load need up to {bound / 2**20:,.0f} MB"
+    needed = f"the queues of this load need up to {memory_text(bound)}"
     ways = "allow more memory, a shorter stall or a shorter outage"
-    return [f"{needed}, the limit is {limit / 2**20:,.0f} MB: {ways}"]
+    return [f"{needed}, the limit is {limit / 2**20:,.4g} MB: {ways}"]

@@ -37,6 +37,8 @@ class Bracket(NamedTuple):
     """The largest value that failed; 0 if none did."""
     good: int
     """The smallest value that sufficed."""
+    is_close: bool
+    """Whether they are close to each other; otherwise no time was left for values between them."""
 
 
 async def find_bracket(
@@ -58,31 +60,36 @@ async def find_bracket(
     :raises NoneSuffices: no value suffices.
     """
     if is_present_good:
-        found = await _find_failing(suffices, has_time, min(start, present), present)
+        failing, good = await _find_failing(suffices, has_time, min(start, present), present)
     else:
-        found = await _find_good(suffices, present, start)
-    failing, good = found
+        failing, good = await _find_good(suffices, present, start)
     is_far = is_present_good and good * FAR_BELOW <= present
     factor = CLOSE_ENOUGH_FAR_BELOW if is_far else CLOSE_ENOUGH
-    while good > max(failing * factor, failing + 1) and failing and has_time():
-        middle = int((failing * good) ** 0.5)
-        if middle in (failing, good):
-            break
-        if await suffices(middle):
-            good = middle
+
+    def is_close() -> bool:
+        # Between 1 and 3, for example, the next value to try would be 1 again.
+        return good <= max(failing * factor, failing + 1) or middle() in (failing, good)
+
+    def middle() -> int:
+        return int((max(1, failing) * good) ** 0.5)
+
+    while failing and not is_close() and has_time():
+        value = middle()
+        if await suffices(value):
+            good = value
         else:
-            failing = middle
-    return Bracket(failing, good)
+            failing = value
+    return Bracket(failing, good, is_close())
 
 
 async def _find_good(
     suffices: Callable[[int], Awaitable[bool]], failing: int, start: int
-) -> Bracket:
+) -> tuple[int, int]:
     """Double a value until it suffices."""
     value = max(start, failing + 1)
     for _ in range(MOST_DOUBLINGS):
         if await suffices(value):
-            return Bracket(failing, value)
+            return failing, value
         failing, value = value, value * 2
     raise NoneSuffices(failing)
 
@@ -92,13 +99,35 @@ async def _find_failing(
     has_time: Callable[[], bool],
     start: int,
     good: int,
-) -> Bracket:
-    """Divide a value until it fails: by 2, then by 4, 16 and so on."""
-    value, divisor = start, 2
+) -> tuple[int, int]:
+    """Divide a value until it fails: by 2, then by 4, 16 and so on.
+
+    If the first value fails already, multiply it until it suffices: the need is hardly larger, and
+    the value that is known to suffice may be thousands of times larger.
+    """
+    value, factor = start, 2
     while has_time():
         if not await suffices(value):
-            return Bracket(value, good)
+            return (
+                (value, good) if value != start else await _raise(suffices, has_time, start, good)
+            )
         if value == 1:
-            return Bracket(0, 1)
-        good, value, divisor = value, max(1, value // divisor), divisor * divisor
-    return Bracket(0, good)
+            return 0, 1
+        good, value, factor = value, max(1, value // factor), factor * factor
+    return 0, good
+
+
+async def _raise(
+    suffices: Callable[[int], Awaitable[bool]],
+    has_time: Callable[[], bool],
+    failing: int,
+    good: int,
+) -> tuple[int, int]:
+    """Multiply a value that failed by 2, then by 4, 16 and so on, until it suffices."""
+    factor = 2
+    while failing * factor < good and has_time():
+        value = failing * factor
+        if await suffices(value):
+            return failing, value
+        failing, factor = value, factor * factor
+    return failing, good

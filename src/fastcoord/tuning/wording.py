@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from fastcoord.tuning.load import Load
     from fastcoord.tuning.workload import Workload
 
-__all__ = ["margin_text", "verdict_text", "workload_text"]
+__all__ = ["SMALLEST_SUFFICIENT", "margin_text", "verdict_text", "workload_text"]
+
+SMALLEST_SUFFICIENT = "smallest that sufficed"
+"""The name of the column of ``Finding.minimum``."""
 
 
 def workload_text(workload: Workload) -> str:
@@ -39,7 +42,7 @@ def workload_text(workload: Workload) -> str:
     if workload.objectives:
         words.append(workload.objectives)
     if workload.memory:
-        words.append(f"at most {workload.memory / 2**20:,.0f} MB")
+        words.append(f"at most {workload.memory / 2**20:,.4g} MB")
     return ", ".join(words)
 
 
@@ -63,9 +66,12 @@ def verdict_text(advice: Advice) -> str:
 
 
 def margin_text(finding: Finding) -> str:
-    """Return how many times larger a recommendation is than the largest value that failed."""
-    if finding.failing:
+    """Return how many times larger a recommendation is than the largest value that failed.
+
+    If no value close to the need failed, it is compared with the smallest value that sufficed.
+    """
+    if finding.failing and finding.is_close:
         return f"{finding.recommended / finding.failing:,.1f} x"
-    if finding.minimum:  # no smaller value failed
+    if finding.minimum:
         return f"over {finding.recommended / finding.minimum:,.1f} x"
     return ""

@@ -30,6 +30,8 @@ def bench_result(factory: pytest.TempPathFactory) -> Path:
         assert re.search(
             r"^latency +corrected +uncorrected\np50 +[\d.]+ ms +[\d.]+ ms$", done.stdout, re.M
         )
+        assert "sent 600 (with those of the warm-up of 0.1 s), expected 600" in done.stdout
+        assert "bytes a message (events are numbered from 0)" in done.stdout
         assert "Traceback" not in done.stderr
 
     return filled_once(factory, "bench-result", measure) / "result.json"

@@ -9,7 +9,8 @@ from fastcoord.tuning.histograms import curve
 from fastcoord.tuning.load import default_settings
 from fastcoord.tuning.measured import PLANS
 from fastcoord.tuning.result import metrics
-from fastcoord.tuning.wording import margin_text, verdict_text, workload_text
+from fastcoord.tuning.sizing import memory_text
+from fastcoord.tuning.wording import SMALLEST_SUFFICIENT, margin_text, verdict_text, workload_text
 
 if TYPE_CHECKING:
     from fastcoord.tuning.advice import Advice, Finding
@@ -52,11 +53,12 @@ def report_data(state: TuningState) -> dict[str, Any]:
         "verdict": verdict_text(advice),
         "confirmed": bool(advice.is_confirmed),
         "problems": advice.problems,
-        "memory_mb": advice.memory / 2**20,
+        "memory": memory_text(advice.memory),
         "findings": [_finding(each) for each in advice.findings],
         "charts": [chart for each in advice.findings for chart in _charts(each, state.runs)],
         "incidents": _incidents(state.runs),
         "histogram": _histograms(state.runs),
+        "smallest": SMALLEST_SUFFICIENT,
         "columns": COLUMNS,
         "runs": [_row(number, run) for number, run in enumerate(state.runs, 1)],
         "machine": _machine(state, advice),

@@ -48,6 +48,7 @@
     element("toml").hidden = false;
     element("toml").textContent = data.toml;
   }
+  element("smallest").textContent = data.smallest;
   for (const each of data.findings) {
     const row = element("findings").tBodies[0].insertRow();
     cell(row, each.key);
@@ -58,7 +59,7 @@
     cell(row, each.reason);
   }
   element("memory").textContent =
-    `The queues of one node with one subscription use at most ${number(Math.ceil(data.memory_mb))} MB.`;
+    `The queues of one node with one subscription use at most ${data.memory}.`;
 
   // -------------------------------------------------------------------------- charts
 
