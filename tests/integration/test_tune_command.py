@@ -215,4 +215,5 @@ def test_only_runs_need_extras(words: list[str], code: int, said: str, tmp_path:
     )
     assert done.returncode == code, done.stderr
     assert said in done.stdout + done.stderr
+    assert "not valid" not in done.stderr  # there was no run
     assert "Traceback" not in done.stderr

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import tomli
 
+from fastcoord.cli import main
 from fastcoord.cli.arguments import build_parser
 from fastcoord.cli.tune_text import advice_lines, needs_lines
 from fastcoord.config import parse_config
@@ -194,6 +195,20 @@ def test_arithmetic_has_names_of_page() -> None:
     load = workload(stall=1.0, outage=2.0)
     lines = needs_lines(load, size_up(load, default_settings()))
     assert [line.split()[0] for line in lines[1:]] == names
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("--memory", "1"), "from 1048576 to"),
+        (("--objective", "p99<1ms"), "--objective is reached by measured runs"),
+    ],
+)
+def test_arithmetic_refuses_option(
+    words: tuple[str, ...], problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["tune", "--arithmetic", "--rate", "100", *words]) == 2
+    assert problem in capsys.readouterr().err
 
 
 def test_memory_is_rounded_up() -> None:

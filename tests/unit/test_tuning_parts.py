@@ -11,10 +11,22 @@ import msgspec
 import pytest
 
 import fastcoord
+from fastcoord.cli.measuring import failure_text
+from fastcoord.config import parse_config
+from fastcoord.errors import ServerNotFound
+from fastcoord.nats.rights import denied, needed_rights
 from fastcoord.tuning.event_data import NUMBERED_KINDS, NumberedEvents, event_sizes
 from fastcoord.tuning.histograms import hgrm, latencies
 from fastcoord.tuning.job import SubscriberResult
-from fastcoord.tuning.load import Load, apply_settings, default_settings, parse_setting
+from fastcoord.tuning.load import (
+    LibraryMissing,
+    Load,
+    NotMeasured,
+    apply_settings,
+    default_settings,
+    parse_setting,
+)
+from fastcoord.tuning.missing_rights import missing_rights_text
 from fastcoord.tuning.objectives import parse_limit, parse_objectives
 from fastcoord.tuning.result import Latency
 from fastcoord.tuning.run import sampling_stride
@@ -87,6 +99,35 @@ def subscriber_result(measured_events: int, read_seconds: float) -> SubscriberRe
 def test_speed_is_that_of_whole_time(load: Load, read_seconds: float, rate: float) -> None:
     subscriber = subscriber_result(40, read_seconds)
     assert summed(load, [None], [subscriber], [], False)["events_per_second"] == rate
+
+
+@pytest.mark.parametrize("refused", [slice(0, 4), slice(1, 4), slice(0, 1)])
+def test_missing_right_is_named_once(refused: slice) -> None:
+    subject = "fastcoord.bench.0123456789ab"
+    config = parse_config(
+        '[store.n]\ntype="nats"\naddress="localhost"\n'
+        f'[cluster]\ncoordinator="n"\nsubject="{subject}"'
+    )
+    rights = needed_rights(config)[refused]
+    text = missing_rights_text(f"PermissionDenied: {denied(rights)}", subject, "fastcoord.bench")
+    for direction in ("publish", "subscribe"):
+        allow = f'{{ {direction}: {{ allow: ["fastcoord.bench.>"] }} }}'
+        assert text.count(allow) == any(each.direction == direction for each in rights)
+    assert "presence" not in text
+    assert "0123456789ab" not in text
+    assert text.endswith("; or choose another place with --subject")
+
+
+@pytest.mark.parametrize("kind", [ServerNotFound, LibraryMissing])
+def test_missing_part_is_no_run(kind: type[Exception]) -> None:
+    assert failure_text(kind("pip install"), "the run is not valid") == "pip install"
+    assert failure_text(NotMeasured("late"), "a run was not valid") == "a run was not valid: late"
+
+
+def test_other_failure_stays() -> None:
+    assert missing_rights_text("ConnectError: no server", "a.b", "a") == "ConnectError: no server"
+    stream = "PermissionDenied: the server does not permit this user to publish on $JS.API.INFO: x"
+    assert "publish on $JS.API.INFO: grant" in missing_rights_text(stream, "a.b", "a")
 
 
 def test_killed_publisher_gives_no_negative_count() -> None:

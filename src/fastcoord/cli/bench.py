@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 from fastcoord.cli import load_options
 from fastcoord.cli.arguments import number
 from fastcoord.cli.ending import EndingSignals
-from fastcoord.cli.measuring import INVALID, MISSED_OBJECTIVE, measure_until_ended
+from fastcoord.cli.measuring import (
+    INVALID,
+    MISSED_OBJECTIVE,
+    failure_text,
+    measure_until_ended,
+)
 from fastcoord.cli.outputs import check_outputs, print_lines, write_output
 from fastcoord.cli.running import CommandFailed, WrongUsage
 from fastcoord.errors import ConfigError, FastcoordError
@@ -161,7 +166,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ConfigError as error:
         raise WrongUsage("; ".join(map(str, error.problems))) from None
     except (FastcoordError, CommandFailed) as error:
-        print(f"fastcoord: the run is not valid: {error}", file=sys.stderr)
+        print(f"fastcoord: {failure_text(error, 'the run is not valid')}", file=sys.stderr)
         return INVALID
 
 
@@ -207,9 +212,11 @@ def _measure(
     from fastcoord.cli.bench_stream import note_unused_stream, stream_maker
     from fastcoord.cli.bench_sweep import measure_sweep
     from fastcoord.tuning.event_data import unsupported
+    from fastcoord.tuning.histograms import check_library
     from fastcoord.tuning.run import Run
     from fastcoord.tuning.target import open_target
 
+    check_library()
     try:
         with open_target(
             file,

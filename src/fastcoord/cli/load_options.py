@@ -51,9 +51,9 @@ def seconds(text: str) -> float:
 
 
 def size(text: str) -> int:
-    """Read a size such as ``64KB``."""
+    """Read a size of at least 1 MB such as ``256MB``; smaller queues could hold nothing."""
     try:
-        return int(_values.size(1, 1 << 50)(text))
+        return int(_values.size(1 << 20, 1 << 50)(text))
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
 

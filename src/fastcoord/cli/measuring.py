@@ -6,17 +6,31 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from fastcoord.errors import ServerNotFound
+
 if TYPE_CHECKING:
     from fastcoord.cli.ending import EndingSignals
     from fastcoord.tuning.result import Result
     from fastcoord.tuning.run import Run, RunState
 
-__all__ = ["INVALID", "MISSED_OBJECTIVE", "ProgressLine", "measure_until_ended"]
+__all__ = ["INVALID", "MISSED_OBJECTIVE", "ProgressLine", "failure_text", "measure_until_ended"]
 
 MISSED_OBJECTIVE = 1
 INVALID = 3
 LINE_INTERVAL = 2.0
 """Seconds between two lines about the same step if standard error is not a terminal."""
+
+
+def failure_text(error: Exception, run: str) -> str:
+    """Describe why there is no result.
+
+    :param run: what is said about the run if one was tried: ``"the run is not valid"``.
+    """
+    from fastcoord.tuning.load import LibraryMissing
+
+    if isinstance(error, (LibraryMissing, ServerNotFound)):
+        return str(error)
+    return f"{run}: {error}"
 
 
 class ProgressLine:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fastcoord.cli import load_options
 from fastcoord.cli.arguments import number
 from fastcoord.cli.ending import EndingSignals
-from fastcoord.cli.measuring import INVALID, MISSED_OBJECTIVE
+from fastcoord.cli.measuring import INVALID, MISSED_OBJECTIVE, failure_text
 from fastcoord.cli.outputs import check_outputs, print_lines, write_output
 from fastcoord.cli.running import WrongUsage
 from fastcoord.errors import ConfigError, FastcoordError
@@ -140,6 +140,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.arithmetic and arguments.report:
         raise WrongUsage("--report shows measured runs: leave out --arithmetic")
+    if arguments.arithmetic and arguments.objective:
+        raise WrongUsage("--objective is reached by measured runs: leave out --arithmetic")
     if len(arguments.file) > 1:
         raise WrongUsage("one configuration is enough")
     if not arguments.seconds:
@@ -158,7 +160,7 @@ def run(arguments: argparse.Namespace) -> int:
     except ConfigError as error:
         raise WrongUsage("; ".join(map(str, error.problems))) from None
     except FastcoordError as error:
-        print(f"fastcoord: a run was not valid: {error}", file=sys.stderr)
+        print(f"fastcoord: {failure_text(error, 'a run was not valid')}", file=sys.stderr)
         return INVALID
 
 

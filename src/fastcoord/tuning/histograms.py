@@ -8,7 +8,7 @@ from array import array
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastcoord.tuning.load import NotMeasured
+from fastcoord.tuning.load import LibraryMissing
 from fastcoord.tuning.result import PERCENTILES, Latency
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ PAIR_BYTES = 16
 def check_library() -> None:
     """Raise an error if the library is not installed.
 
-    :raises NotMeasured: with the command that installs it.
+    :raises LibraryMissing: with the command that installs it.
     """
     try:
         import hdrh.histogram  # noqa: F401
     except ImportError:
-        raise NotMeasured(
+        raise LibraryMissing(
             "this command needs HdrHistogram: pip install 'fastcoord[bench]'"
         ) from None
 

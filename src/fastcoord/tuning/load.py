@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TUNABLE",
+    "LibraryMissing",
     "Load",
     "NotMeasured",
     "apply_settings",
@@ -41,6 +42,10 @@ CAPACITIES = TUNABLE[:5]
 
 class NotMeasured(FastcoordError):
     """A run could not take place, for example because no server could be used."""
+
+
+class LibraryMissing(NotMeasured):
+    """A library that the commands need is not installed."""
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fastcoord.errors import PermissionDenied
 from fastcoord.server.temporary import TemporaryDirectory
 from fastcoord.tuning import histograms
 from fastcoord.tuning.job import Job
 from fastcoord.tuning.load import Load, NotMeasured, settings_of
+from fastcoord.tuning.missing_rights import missing_rights_text
 from fastcoord.tuning.processes import WorkerProcess
 from fastcoord.tuning.proxy import OutageProxy
 from fastcoord.tuning.result import Result, facts, now_text
@@ -190,7 +190,10 @@ class Run:
         await self._wait([each.ready for each in everything], CONNECT_TIMEOUT)
         for process in everything:
             if process.failure is not None:
-                raise NotMeasured(self._advise(process.failure, process.job.subject))
+                text = missing_rights_text(
+                    process.failure, process.job.subject, self._target.subject_prefix
+                )
+                raise NotMeasured(text)
         if not self._stopped.is_set() and not all(each.ready.is_set() for each in everything):
             raise NotMeasured(f"a process did not connect within {CONNECT_TIMEOUT:g} s")
         self._start = time.monotonic_ns() + int(LEAD * 1e9)
@@ -227,14 +230,6 @@ class Run:
                 " single server, for example the bundled one"
             )
         return problems
-
-    def _advise(self, failure: str, subject: str) -> str:
-        """Name the subjects of all runs in the error about a missing right."""
-        if not failure.startswith(PermissionDenied.__name__):
-            return failure
-        every = f"{self._target.subject_prefix}.>"
-        text = re.sub(rf"{re.escape(subject)}[\w.>]*", every, failure)
-        return f"{text}; or choose another place with --subject"
 
     async def _finish(self, processes: list[WorkerProcess], timeout: float) -> None:
         done = [asyncio.create_task(each.done.wait()) for each in processes]
