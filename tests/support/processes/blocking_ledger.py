@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,11 @@ def fork(node: blocking.Node) -> list[str]:
     return list(found)
 
 
+def have_reconnected(count: int, *nodes: blocking.Node) -> Callable[[], bool]:
+    """Return a condition: each node has reconnected so many times."""
+    return lambda: all(node.stats().reconnects >= count for node in nodes)
+
+
 def main(heartbeat: str) -> dict[str, Any]:
     with LocalServer() as server:
         cluster = {"protocol": "fastcoord-1", "heartbeat": heartbeat}
@@ -131,7 +137,8 @@ def main(heartbeat: str) -> dict[str, Any]:
                 if kill == 0:
                     child = fork(one)
                 server.restart()
-                wait_until(lambda: one.is_connected and two.is_connected)
+                # A connection that is lost before the server has answered counts as no reconnect.
+                wait_until(have_reconnected(kill + 1, one, two))
                 publishers.progress()
             publishers.stop()
             one.flush(timeout=SECONDS)
