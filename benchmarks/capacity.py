@@ -67,6 +67,11 @@ def measure(sweep: Sweep, seconds: float) -> tuple[str, list[dict[str, str]]]:
     return command, list(csv.DictReader(io.StringIO(done.stdout)))
 
 
+def latency(text: str) -> str:
+    """Format a latency in ms, which is empty if no measured event arrived."""
+    return f"{float(text):,.2f}" if text else "not measured"
+
+
 def table(sweep: Sweep, command: str, rows: list[dict[str, str]]) -> str:
     """Format the table of one curve."""
     columns = (
@@ -79,7 +84,7 @@ def table(sweep: Sweep, command: str, rows: list[dict[str, str]]) -> str:
         cells = [
             f"{int(row[sweep.key]):,}",
             f"{float(row['events/s']):,.0f}",
-            *(f"{float(row[name]):,.2f}" for name in ("p50", "p99")),
+            *(latency(row[name]) for name in ("p50", "p99")),
             *(f"{int(float(row[name])):,}" for name in ("missed", "high_water_messages")),
             *(f"{float(row[f'{side}-memory']):.1f}" for side in ("publisher", "subscriber")),
         ]

@@ -141,7 +141,7 @@ async def test_interrupted_demo_says_goodbye(tmp_path: Path) -> None:
     async with start(*words, directory=tmp_path) as demo:
         await demo.prints("The cluster keeps running")
         assert {os.getpgid(pid) for pid in demo.pids()} == set(demo.pids()), "Ctrl-C reaches them"
-        (config,) = re.findall(r"fastcoord listen (\S+) --node-id", demo.out)
+        (config,) = re.findall(r"fastcoord listen (\S+)", demo.out)
         async with (
             fastcoord.connect(config, node_id=100) as guest,
             guest.subscribe(peers=True) as events,

@@ -106,7 +106,8 @@ def test_capacity_curve_is_measured() -> None:
     done = run_module("benchmarks.capacity", "--only", "capacity.read-buffer", "--seconds", "0.2")
     assert done.returncode == 0, done.stderr
     page = (ROOT / "docs" / "performance.md").read_text().partition("<!-- capacity curves -->")[2]
-    values = r"^\| ([\d,]+) \| [\d,]+ \| [\d.,]+ \| [\d.,]+ \| 0 \|"
+    # On a busy machine, a run that is so short may have no measured event.
+    values = r"^\| ([\d,]+) \| [\d,]+ (?:\| (?:[\d.,]+|not measured) ){2}\| 0 \|"
     documented = page.partition("### `capacity.read-buffer`\n")[2].partition("###")[0]
     measured = re.findall(values, done.stdout, re.M)
     assert measured == re.findall(values, documented, re.M)

@@ -16,7 +16,7 @@ from typing import Any
 
 import nats
 from nats.js.api import AckPolicy, ConsumerConfig, StreamConfig
-from nats.js.errors import APIError
+from nats.js.errors import APIError, ServiceUnavailableError
 
 import fastcoord
 from fastcoord import Event, Missed, Node, Notice, StateChange
@@ -78,7 +78,12 @@ async def read_stream(servers: Sequence[Reachable]) -> list[Numbered]:
         config = ConsumerConfig(ack_policy=AckPolicy.NONE)
         consumer = await jetstream.pull_subscribe(SUBJECT, stream=STREAM, config=config)
         while True:
-            batch = await consumer.fetch(500, timeout=10)
+            try:
+                batch = await consumer.fetch(500, timeout=10)
+            except ServiceUnavailableError:
+                # The leader of the new consumer is not known yet.
+                await asyncio.sleep(0.1)
+                continue
             for message in batch:
                 for event in fastcoord.decode_batch(message.data, protocol=PROTOCOL):
                     assert isinstance(event, StateChange)

@@ -19,7 +19,9 @@ class OnBus:
         self._short_lived: Node | None = None
 
     def node(self, node_id: int) -> AbstractAsyncContextManager[Node]:
-        return fastcoord.connect(self._bus.url, node_id=node_id, **SETTINGS)
+        return fastcoord.connect(
+            self._bus.url, node_id=node_id, user=f"n{node_id}", password="secret", **SETTINGS
+        )
 
     @asynccontextmanager
     async def short_lived_node(self, node_id: int, events: int) -> AsyncIterator[None]:
