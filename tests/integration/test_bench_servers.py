@@ -176,7 +176,9 @@ async def test_loss_without_number_ends_run(tmp_path: Path, server: LocalServer)
         config = config_file(tmp_path, node_toml(proxy, cluster={"heartbeat": "500ms"}))
         words = ("bench", config, "--rate", "400", "--lone", *SHORT)
         async with start(*words, directory=tmp_path) as command:
-            assert await command.wait() == 0, command.err
+            status = await command.wait()
+    # Whether a busy machine delays the publishers is not the matter of this test.
+    assert status == 0 or (status == 3 and "could not keep up" in command.err), command.err
     assert re.search(r"missed 1\d\d,", command.out), command.out
     assert "reported as missed: without a number: 1 × gap" in command.out
     assert "note: some events neither arrived nor were reported as missed" in command.out
