@@ -3,6 +3,8 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastcoord.nats.parser cimport MessageSink
 
+cdef int wake_rings(rings, bint* is_wake_due) except -1
+
 cdef class Rings(MessageSink):
     cdef readonly list rings
     cdef readonly uint64_t received    # events that were put into the rings

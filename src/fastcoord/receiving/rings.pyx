@@ -8,6 +8,27 @@ from fastcoord.nats.parser cimport MessageSink
 from fastcoord.receiving.ring cimport Ring
 
 
+cdef int wake_rings(rings, bint* is_wake_due) except -1:
+    """Wake the consumers of rings. After the last one, raise the first exception.
+
+    :param is_wake_due: set to whether an exception has kept a consumer from being woken.
+    """
+    error = None
+    is_wake_due[0] = False
+    for ring in rings:
+        if (<Ring>ring).is_wake_due:
+            try:
+                (<Ring>ring).wake()
+            except BaseException as raised:
+                if error is None:
+                    error = raised
+                if (<Ring>ring).is_wake_due:
+                    is_wake_due[0] = True
+    if error is not None:
+        raise error
+    return 0
+
+
 cdef class Rings(MessageSink):
     """The rings of the subscriptions of one node. ``Receiver`` selects what is put into them."""
 
@@ -37,21 +58,8 @@ cdef class Rings(MessageSink):
         self.is_wake_due = True
 
     cdef int wake(self) except -1:
-        """Wake the consumers of every ring. After the last one, raise the first exception."""
-        error = None
-        self.is_wake_due = False
-        for ring in self.rings:
-            if (<Ring>ring).is_wake_due:
-                try:
-                    (<Ring>ring).wake()
-                except BaseException as raised:
-                    if error is None:
-                        error = raised
-                    if (<Ring>ring).is_wake_due:
-                        self.is_wake_due = True
-        if error is not None:
-            raise error
-        return 0
+        """Wake the consumers of every ring."""
+        return wake_rings(self.rings, &self.is_wake_due)
 
     cdef int deliver(
         self, uint16_t node_id, const uint8_t* payload, Py_ssize_t size, uint32_t start, uint32_t count

@@ -15,6 +15,7 @@ from libc.string cimport memcmp
 from fastcoord.nats.sequence_header cimport HEADER_ABSENT, HEADER_PRESENT, SequenceHeader
 from fastcoord.receiving.receiver cimport Receiver
 from fastcoord.receiving.ring cimport Ring
+from fastcoord.receiving.rings cimport wake_rings
 from fastcoord.streaming.delivery cimport Delivery, read_delivery
 from fastcoord.streaming.runs cimport Judgement, Runs
 from fastcoord.wire.primitives cimport Reader, read_u16, reader_init
@@ -358,21 +359,9 @@ cdef class Feed:
         return 0
 
     cdef int wake(self) except -1:
-        """Wake the consumers of the rings. After the last one, raise the first exception."""
-        error = None
-        self.is_wake_due = False
-        for ring in self.receiver.rings if self.ring is None else (self.ring,):
-            if (<Ring>ring).is_wake_due:
-                try:
-                    (<Ring>ring).wake()
-                except BaseException as raised:
-                    if error is None:
-                        error = raised
-                    if (<Ring>ring).is_wake_due:
-                        self.is_wake_due = True
-        if error is not None:
-            raise error
-        return 0
+        """Wake the consumers of the rings."""
+        rings = self.receiver.rings if self.ring is None else (self.ring,)
+        return wake_rings(rings, &self.is_wake_due)
 
     def notify(self, notice):
         """Put a notice into the rings, behind everything that was delivered before."""
