@@ -12,6 +12,18 @@ from fastcoord.errors import ConfigError, ConfigProblem
 ADDRESS = 'address = "nats1:4222"'
 DATA = Path(__file__).parents[2] / "data" / "config"
 
+LOGIN_TOML = """
+[store."nats"]
+type = "nats"
+address = "127.0.0.1:4222"
+user = "node"
+password = "hunter2"
+
+[cluster]
+coordinator = "nats"
+"""
+"""A configuration with a password; ``address`` is on line 4."""
+
 
 def toml(store: str = "", cluster: str = "", address: str = ADDRESS) -> str:
     """Return a configuration whose store begins at line 1; ``store`` is inserted at line 4."""
