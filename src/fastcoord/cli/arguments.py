@@ -21,7 +21,6 @@ __all__ = [
     "Command",
     "NodeId",
     "SentenceParser",
-    "add_file",
     "add_node_id",
     "build_parser",
     "command_module",
@@ -234,16 +233,6 @@ def command_module(name: str) -> Command:
     :return: the module.
     """
     return cast("Command", importlib.import_module(f"fastcoord.cli.{name}"))
-
-
-def add_file(parser: argparse.ArgumentParser) -> None:
-    """Add the argument that names the configuration."""
-    parser.add_argument(
-        "file",
-        metavar="FILE|URL",
-        help="the configuration, TOML or JSON; or nats://user:password@host:4222, completed with"
-        " environment variables FASTCOORD_…",
-    )
 
 
 def add_node_id(parser: argparse.ArgumentParser) -> None:

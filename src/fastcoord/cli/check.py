@@ -7,9 +7,10 @@ import sys
 from typing import TYPE_CHECKING
 
 import fastcoord
-from fastcoord.cli.arguments import NodeId, add_file, add_node_id
+from fastcoord.cli.arguments import NodeId, add_node_id
 from fastcoord.cli.running import run_until_interrupted
-from fastcoord.config import as_builtins, describe, doubtful_settings, load_with_sources
+from fastcoord.cli.settings import add_file, load_settings
+from fastcoord.config import as_builtins, describe, doubtful_settings
 from fastcoord.errors import ConnectError, PermissionDenied, RequestTimeout, StreamError
 from fastcoord.nats.probe import Finding, probe
 
@@ -26,8 +27,8 @@ JOINING = "cluster"
 """The heading of the findings that are not about one address."""
 
 DESCRIPTION = """\
-Print every setting in effect with its source: file and line, or default. If the file has problems,
-print all of them instead. Secrets are never shown.
+Print every setting in effect with its source: file and line, environment variable, or default. If
+there are problems, print all of them instead. Secrets are never shown.
 
 With --connect, try every server address: DNS, TCP, TLS, authentication, each right that a node
 needs, and whether own messages come back. If a server grants all rights, join the cluster with a
@@ -61,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     :return: the exit status.
     :raises ConfigError: with all problems of the file.
     """
-    config, sources = load_with_sources(arguments.file)
+    config, sources = load_settings(arguments.file)
     if arguments.json:
         lines = [json.dumps(each) for each in as_builtins(config, sources)]
     else:

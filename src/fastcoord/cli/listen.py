@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 import fastcoord
-from fastcoord.cli.arguments import NodeId, add_file, add_node_id, event_kind, number
+from fastcoord.cli.arguments import NodeId, add_node_id, event_kind, number
 from fastcoord.cli.event_text import event_text, payload_comment
 from fastcoord.cli.joining import join
 from fastcoord.cli.observer import Observer
 from fastcoord.cli.raw import RawSink
 from fastcoord.cli.running import WrongUsage, run_until_interrupted
-from fastcoord.config import load_with_sources
+from fastcoord.cli.settings import add_file, load
 from fastcoord.events import Missed, Notice
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise WrongUsage(
             "--raw neither joins the cluster nor filters kinds: it takes only --node and --json"
         )
-    config = load_with_sources(arguments.file)[0]
+    config = load(arguments.file)
     as_json = arguments.json or not sys.stdout.isatty()
     writer = Writer(as_json, arguments.node)
     if arguments.raw:

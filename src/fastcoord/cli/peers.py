@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgspec
 
-from fastcoord.cli.arguments import NodeId, add_file, add_node_id, duration, number
+from fastcoord.cli.arguments import NodeId, add_node_id, duration, number
 from fastcoord.cli.joining import join
 from fastcoord.cli.running import CommandFailed, WrongUsage, run_until_interrupted
+from fastcoord.cli.settings import add_file, load
 from fastcoord.cli.tables import LiveTable, Table, has_rich_terminal, plain_lines
-from fastcoord.config import load_with_sources
 from fastcoord.errors import ConnectionLost, RequestTimeout
 from fastcoord.events import PeerDown
 from fastcoord.stats import Peer
@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.watch and arguments.wait is not None:
         raise WrongUsage("--watch prints the nodes at once: leave out --wait")
-    config = load_with_sources(arguments.file)[0]
+    config = load(arguments.file)
     node_id: NodeId = arguments.node_id
     wait: float = 2 * config.cluster.heartbeat if arguments.wait is None else arguments.wait
     show: Show = _print_json if arguments.json else _print_table

@@ -12,11 +12,12 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 import fastcoord
-from fastcoord.cli.arguments import NodeId, add_file, add_node_id
+from fastcoord.cli.arguments import NodeId, add_node_id
 from fastcoord.cli.event_words import KINDS_BY_NAME, parse_event
 from fastcoord.cli.joining import join
 from fastcoord.cli.running import CommandFailed, WrongUsage, ask_for_input, run_until_interrupted
-from fastcoord.config import is_url, load_with_sources
+from fastcoord.cli.settings import add_file, load
+from fastcoord.config import is_url
 from fastcoord.errors import PeersUnconfirmed
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ and registry objects may be given by name. Bytes are base64 (also 0102), hex:…
 example: fastcoord publish node.toml StateChange account_id=7 change_id=42 types=Email,Mailbox
          fastcoord publish node.toml CacheInvalidate items=Domain:5,AccessToken:7
          fastcoord publish node.toml --peers < events.jsonl
+         FASTCOORD_SERVERS=nats1,nats2 fastcoord publish ReloadBlockedIps
 """
 
 BYTES_PER_READ = 65536
@@ -84,20 +86,24 @@ def run(arguments: argparse.Namespace) -> int:
     :raises CommandFailed: a line of standard input is not an event.
     """
     event = None
-    is_event = arguments.file in KINDS_BY_NAME or "=" in "".join(arguments.event[:1])
-    if is_event and not is_url(arguments.file) and not os.path.exists(arguments.file):
-        raise WrongUsage(
-            f"{arguments.file!r} stands in place of the configuration: give FILE or URL first,"
-            " then the event"
-        )
-    if arguments.event not in ([], ["-"]):
+    file, words = _split_words(arguments.file, arguments.event)
+    if words not in ([], ["-"]):
         try:
-            event = parse_event(arguments.event)
+            event = parse_event(words)
         except (TypeError, ValueError) as error:
             raise WrongUsage(str(error)) from None
-    config = load_with_sources(arguments.file)[0]
+    config = load(file)
     publishing = _publish(config, arguments.node_id, event, arguments.peers, arguments.json)
     return run_until_interrupted(publishing)
+
+
+def _split_words(file: str | None, words: list[str]) -> tuple[str | None, list[str]]:
+    """Separate the configuration, which may be missing, from the words of the event."""
+    if file is None or is_url(file) or os.path.exists(file):
+        return file, words
+    if file == "-" or file in KINDS_BY_NAME or "=" in "".join(words[:1]):
+        return None, [file, *words]
+    return file, words
 
 
 async def _publish(

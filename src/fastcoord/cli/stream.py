@@ -7,10 +7,11 @@ import json
 from typing import TYPE_CHECKING
 
 from fastcoord.cli.administrator import Administrator
-from fastcoord.cli.arguments import SentenceParser, add_file, duration, size
+from fastcoord.cli.arguments import SentenceParser, duration, size
 from fastcoord.cli.running import CommandFailed, WrongUsage, run_until_interrupted
+from fastcoord.cli.settings import add_file, load
 from fastcoord.cli.stream_text import as_builtins, print_stream
-from fastcoord.config import load_with_sources
+from fastcoord.config import is_url
 from fastcoord.errors import StreamError
 from fastcoord.streaming.settings import (
     DEFAULT_MAX_AGE,
@@ -123,8 +124,10 @@ def run(arguments: argparse.Namespace) -> int:
     :return: the exit status.
     :raises StreamError: JetStream refuses the request.
     """
-    config = load_with_sources(arguments.file)[0]
+    config = load(arguments.file)
     if config.cluster.stream is None:
+        if arguments.file is None or is_url(arguments.file):
+            raise CommandFailed("no stream is named: set FASTCOORD_STREAM to its name")
         raise CommandFailed(
             f'{arguments.file}: cluster.stream is not set; name the stream, as in stream = "AGORA"'
         )

@@ -37,7 +37,7 @@ import sys
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from fastcoord.config._address import hide_userinfo
-from fastcoord.config._arguments import Settings, is_url, read_arguments
+from fastcoord.config._arguments import Settings, has_settings, is_url, read_arguments
 from fastcoord.config._credentials import Credentials, check_credentials, split_credentials
 from fastcoord.config._describe import as_builtins, describe, doubtful_settings
 from fastcoord.config._json import read_json
@@ -83,6 +83,7 @@ __all__ = [
     "default_subject",
     "describe",
     "doubtful_settings",
+    "has_settings",
     "is_url",
     "load_config",
     "load_with_sources",
@@ -138,18 +139,20 @@ def make_config(
     return read_arguments(url, arguments, os.environ)
 
 
-def load_with_sources(path: str | os.PathLike[str]) -> tuple[Config, dict[str, str]]:
+def load_with_sources(path: str | os.PathLike[str] | None) -> tuple[Config, dict[str, str]]:
     """Load a configuration file, and find where each of its settings is given.
 
     :param path: the file; relative paths in it are relative to its folder. A URL of servers is
-        completed with environment variables instead.
+        completed with environment variables instead. ``None`` reads the variables only.
     :return: the configuration, and the file and line of each given setting by its full TOML key.
     :raises ConfigError: with all problems of the file.
     """
-    name = os.fsdecode(path)
     sources: dict[str, str] = {}
+    if path is None:
+        return read_arguments(None, None, os.environ, sources), sources
+    name = os.fsdecode(path)
     if is_url(path):
-        return read_arguments(name, {}, os.environ, sources), sources
+        return read_arguments(name, None, os.environ, sources), sources
     return _read(_text_of(name), name, _folder_of(name), sources), sources
 
 

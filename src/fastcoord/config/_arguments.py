@@ -23,7 +23,14 @@ from fastcoord.config._url import Servers, split_servers
 from fastcoord.config._values import nearest
 from fastcoord.errors import ConfigProblem
 
-__all__ = ["ARGUMENTS", "VARIABLES", "Settings", "is_url", "read_arguments"]
+__all__ = [
+    "ARGUMENTS",
+    "VARIABLES",
+    "Settings",
+    "has_settings",
+    "is_url",
+    "read_arguments",
+]
 
 Duration = str | datetime.timedelta
 PathName = str | os.PathLike[str]
@@ -85,6 +92,12 @@ def is_url(config: object) -> bool:
     return isinstance(config, str) and "://" in config and "\n" not in config
 
 
+def has_settings(environment: Mapping[str, str]) -> bool:
+    """Return whether a variable is a setting, or looks like a mistyped one."""
+    document = Sources()
+    return bool(_from_environment(document, environment) or document.problems)
+
+
 class Sources(Document):
     """Collect the problems of arguments and environment variables, each named by its source."""
 
@@ -108,7 +121,7 @@ def spell(path: Path) -> str:
 
 def read_arguments(
     url: str | None,
-    arguments: Mapping[str, Any],
+    arguments: Mapping[str, Any] | None,
     environment: Mapping[str, str],
     sources: dict[str, str] | None = None,
 ) -> Config:
@@ -118,7 +131,8 @@ def read_arguments(
     give replaces the other way of the environment.
 
     :param url: ``nats://user:password@host1,host2:4222``, or ``None``.
-    :param arguments: the arguments by name; ``None`` means the same as a missing one.
+    :param arguments: the arguments by name; ``None`` means the same as a missing one. A command
+        has none: then errors about a missing setting name its variable.
     :param environment: the environment variables. Empty ones are ignored.
     :param sources: receives the source of each given setting, by its full TOML key.
     :return: the configuration.
@@ -126,7 +140,7 @@ def read_arguments(
     :raises ConfigError: with every problem.
     """
     document = Sources()
-    given = _from_arguments(document, arguments)
+    given = _from_arguments(document, arguments or {})
     if url is not None:
         if "address" in given:
             document.problem(given["address"].path, "the URL names servers as well; leave one out")
@@ -143,14 +157,19 @@ def read_arguments(
         of_environment.pop("credentials", None)
     given = of_environment | given
     if "address" not in given:
-        document.problem(
-            (ARGUMENT, "servers"),
-            "missing; pass the path of a file, a URL such as nats://host:4222, or servers, or set"
-            f" {PREFIX}SERVERS",
-        )
+        if arguments is None:
+            path, what = _variable_of("address"), "give FILE or URL, or set it"
+        else:
+            path = _path_of("address")
+            what = (
+                "pass the path of a file, a URL such as nats://host:4222, or servers, or set"
+                f" {PREFIX}SERVERS"
+            )
+        document.problem(path, f"missing; {what}")
         raise document.error()
+    path_of = _variable_of if arguments is None else _path_of
     store, cluster = (
-        Section({key: given[key] for key in table if key in given}, _path_of)
+        Section({key: given[key] for key in table if key in given}, path_of)
         for table in (STORE, CLUSTER)
     )
     return build(document, STORE_ID, store, cluster, "stalwart-0.15", sources)
@@ -158,6 +177,10 @@ def read_arguments(
 
 def _path_of(key: str) -> Path:
     return (ARGUMENT, argument_name(key))
+
+
+def _variable_of(key: str) -> Path:
+    return (VARIABLE, PREFIX + argument_name(key).upper())
 
 
 def _from_arguments(document: Document, arguments: Mapping[str, Any]) -> dict[str, Given]:
