@@ -192,11 +192,6 @@ class Connection(MessageWriter, ConnectionTraffic):
         return self._limit.value
 
     @property
-    def server_max_payload(self) -> int:
-        """The same size for users without a limit of their own, whose messages may arrive."""
-        return self._limit.of_server
-
-    @property
     def is_up(self) -> bool:
         """Whether the connection is open and was not lost."""
         return self._is_up and not self._is_done

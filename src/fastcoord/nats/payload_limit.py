@@ -21,7 +21,7 @@ class PayloadLimit:
 
     :param server: the server; it stores the limits for the next connection.
     :ivar value: the limit in bytes, headers included.
-    :ivar of_server: the limit of users without one of their own. Peers may send such messages.
+    :ivar of_server: the limit of users without one of their own.
     """
 
     def __init__(self, server: Server) -> None:

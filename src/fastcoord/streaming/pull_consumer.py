@@ -14,6 +14,7 @@ import msgspec
 
 from fastcoord.errors import ConnectionLost, PermissionDenied, RequestTimeout, StreamError
 from fastcoord.nats.rights import Right
+from fastcoord.streaming.demand import Demand
 from fastcoord.streaming.feed import Feed
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ __all__ = ["ConsumerOwner", "PullConsumer"]
 
 BLOCKED_PAUSE = 0.005
 """Seconds until a full ring is checked again."""
-UNREAD_DEMAND = 1024
-"""The most messages that are requested at once while no ring is fed."""
 EXPIRY = 30.0
 """Seconds after which the server ends a request that it could not complete."""
 INACTIVE_LIMIT = 30.0
@@ -41,7 +40,8 @@ NANOSECONDS = 1_000_000_000
 STATUS = re.compile(rb"NATS/1\.0 +(\d{3}) *([^\r\n]*)")
 PENDING = re.compile(rb"\r\nNats-Pending-Messages: *(\d{1,18})\r\n", re.IGNORECASE)
 LAST_DELIVERY = re.compile(rb"\r\nNats-Last-Consumer: *(\d{1,18})\r\n", re.IGNORECASE)
-RENEWABLE = (b"Message Size Exceeds MaxBytes", b"Batch Completed")
+TOO_LARGE = b"Message Size Exceeds MaxBytes"
+RENEWABLE = (TOO_LARGE, b"Batch Completed")
 """The descriptions of status 409 that end a request and not the consumer."""
 
 logger = logging.getLogger("fastcoord")
@@ -113,6 +113,7 @@ class PullConsumer:
         self._name = ""
         self._reply = self._api = ""
         self._blocked: asyncio.TimerHandle | None = None
+        self._requests = Demand(source)
         self._opened_at: float | None = None
         """When the present consumer was made."""
 
@@ -195,6 +196,7 @@ class PullConsumer:
         }
         connection.receive(self._reply, sid)
         feed.begin(sid, self._loop.time())
+        self._requests.begin()
         self.registered(sid)
         body = {"stream_name": self._source.stream, "config": settings, "action": "create"}
         made = await jetstream.call(
@@ -304,21 +306,18 @@ class PullConsumer:
         self._blocked = None
         if not feed.sid or connection is None or not self.is_open:
             return
-        messages, size = feed.free()
         is_read = self._owner.is_read(self)
-        most = min(messages, self._source.max_demand)
-        wanted = (most if is_read else min(most, UNREAD_DEMAND)) - feed.demand
-        if wanted > 0 and wanted >= feed.demand:
-            largest = connection.server_max_payload + 4096
+        request = self._requests.next(feed, is_read=is_read)
+        if request is not None:
             body = {
-                "batch": wanted,
-                "max_bytes": max(largest, min(self._source.max_demand_bytes, size // 2)),
+                "batch": request.messages,
+                "max_bytes": request.max_bytes,
                 "expires": int(max(EXPIRY, 4 * self._source.heartbeat) * NANOSECONDS),
                 "idle_heartbeat": int(self._source.heartbeat * NANOSECONDS),
             }
             if not feed.demand:
                 feed.last_at = self._loop.time()
-            feed.demanded(wanted)
+            feed.demanded(request.messages)
             connection.publish_raw(
                 self._request_subject().encode(),
                 msgspec.json.encode(body),
@@ -355,6 +354,8 @@ class PullConsumer:
         pending = PENDING.search(block)
         if code in (404, 408) or (code == 409 and description in RENEWABLE):
             feed.demanded(-int(pending[1]) if pending is not None else -feed.demand)
+            if description == TOO_LARGE:
+                self._requests.refused(feed.number)
             self._demand()
             return
         text = description.decode("ascii", "replace") or "nobody answers requests for messages"

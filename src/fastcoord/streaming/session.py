@@ -80,7 +80,8 @@ class StreamSession:
         # Messages may be under way when a subscription begins, so its empty ring must hold them.
         capacity = config.nats.capacity
         self.max_demand = min(MAX_DEMAND, capacity.subscription)
-        self.max_demand_bytes = min(MAX_DEMAND_BYTES, capacity.subscription_bytes // 4)
+        self.ring_bytes = capacity.subscription_bytes
+        self.max_demand_bytes = min(MAX_DEMAND_BYTES, self.ring_bytes // 4)
         self.jetstream: JetStream | None = None
         self.connection: Connection | None = None
         self._receiver = receiver

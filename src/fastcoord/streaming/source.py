@@ -24,6 +24,9 @@ class StreamSource(Protocol):
     max_demand_bytes: int
     """The most bytes of one request; every ring has space for several times as many."""
 
+    ring_bytes: int
+    """The bytes of payload that every ring holds."""
+
     async def wait_connected(self) -> None:
         """Wait until the node is connected."""
 
