@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from fastcoord.cli.abandoned_streams import PREFIX, remove_abandoned, run_metadata
 from fastcoord.cli.administrator import Administrator
 from fastcoord.errors import FastcoordError
+from fastcoord.nats.stream_info import StreamInfo
 from fastcoord.streaming.settings import stream_settings
 
 if TYPE_CHECKING:
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["note_unused_stream", "stream_maker", "temporary_stream"]
 
 MAX_BYTES = 256 * 1024 * 1024
-MAX_AGE = 3600.0
+LEAST_AGE = 120.0
+MOST_AGE = 3600.0
+"""Seconds for which the stream keeps an event: the longest duration of the run, between these."""
 
 
 def stream_maker(is_wanted: bool) -> StreamMaker | None:
@@ -46,24 +50,33 @@ def note_unused_stream(config: Config, is_wanted: bool) -> None:
 
 
 @asynccontextmanager
-async def temporary_stream(config: Config, subject: str) -> AsyncIterator[str]:
+async def temporary_stream(config: Config, subject: str, longest: float) -> AsyncIterator[str]:
     """Make a stream for the subject of one run, and delete it afterwards.
 
-    :param config: the configuration of the server.
+    If the run is killed, the server soon removes the events, and a later run deletes the stream.
+
+    :param config: the configuration of the nodes.
     :param subject: the subject of the run.
+    :param longest: the longest duration of the run in seconds.
     :return: a context that gives the name of the stream.
     :raises StreamError: JetStream refuses the stream.
     """
-    name = f"FASTCOORD_BENCH_{secrets.token_hex(6)}"
+    name = f"{PREFIX}{secrets.token_hex(6)}"
     replace = msgspec.structs.replace
     cluster = replace(
         config.cluster, subject=subject, presence_subject=f"{subject}.fastcoord", stream=name
     )
     own = replace(config, cluster=cluster)
+    max_age = max(config.cluster.max_age, min(MOST_AGE, max(LEAST_AGE, longest)))
+    settings = stream_settings(own, max_age=max_age, max_bytes=MAX_BYTES)
+    given = {key: each for key, each in msgspec.to_builtins(settings).items() if each is not None}
     try:
         async with Administrator(own) as admin:
-            await admin.jetstream.create_stream(
-                stream_settings(own, max_age=MAX_AGE, max_bytes=MAX_BYTES)
+            # A missing right to list streams is no reason to refuse a run.
+            with contextlib.suppress(FastcoordError):
+                await remove_abandoned(admin.jetstream)
+            await admin.jetstream.call(
+                f"STREAM.CREATE.{name}", {**given, "metadata": run_metadata(longest)}, StreamInfo
             )
         yield name
     finally:

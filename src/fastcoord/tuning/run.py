@@ -17,7 +17,7 @@ import msgspec
 from fastcoord.server.temporary import TemporaryDirectory
 from fastcoord.tuning import histograms
 from fastcoord.tuning.job import Job
-from fastcoord.tuning.load import Load, NotMeasured, settings_of
+from fastcoord.tuning.load import Load, NotMeasured, apply_settings, settings_of
 from fastcoord.tuning.missing_rights import missing_rights_text
 from fastcoord.tuning.processes import WorkerProcess
 from fastcoord.tuning.proxy import OutageProxy
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fastcoord.config import Config
     from fastcoord.tuning.target import Target
 
-    StreamMaker = Callable[[Config, str], AbstractAsyncContextManager[str]]
+    StreamMaker = Callable[[Config, str, float], AbstractAsyncContextManager[str]]
 
 __all__ = ["Run", "RunState", "sampling_stride"]
 
@@ -71,8 +71,8 @@ class Run:
     :param settings: settings other than those of the configuration.
     :param target: the server.
     :param on_progress: called several times a second.
-    :param make_stream: makes the stream for a subject, and deletes it at the end; ``None`` on plain
-        NATS.
+    :param make_stream: makes the stream for a configuration, a subject and the longest duration of
+        the run in seconds, and deletes it at the end; ``None`` on plain NATS.
     """
 
     def __init__(
@@ -114,7 +114,9 @@ class Run:
             subject = f"{self._target.subject_prefix}.{secrets.token_hex(6)}"
             stream = None
             if self._make_stream is not None:
-                making = self._make_stream(self._target.config, subject)
+                config = apply_settings(self._target.config, self._settings)
+                longest = 2 * self._limit + CONNECT_TIMEOUT
+                making = self._make_stream(config, subject, longest)
                 stream = await stack.enter_async_context(making)
             self._make_processes(folder, proxy, subject, stream)
             stack.push_async_callback(self._end)
@@ -200,10 +202,8 @@ class Run:
         for process in everything:
             process.go(self._start)
         cutting = asyncio.create_task(self._cut(proxy)) if proxy else None
-        load = self.load
         try:
-            limit = (load.warm_up + load.seconds) * 1.5 + load.longest_incident + CONNECT_TIMEOUT
-            await self._wait([each.done for each in self._publishers], limit)
+            await self._wait([each.done for each in self._publishers], self._limit)
         finally:
             if cutting is not None:
                 cutting.cancel()
@@ -222,14 +222,20 @@ class Run:
             process.sent(total)
             if is_early:
                 process.stop()
-        await self._finish(self._subscribers, limit)
+        await self._finish(self._subscribers, self._limit)
         problems = self._problems()
-        if proxy and not is_early and proxy.accepted < load.publishers:
+        if proxy and not is_early and proxy.accepted < self.load.publishers:
             problems.append(
                 "the outage was none: publishers connected to another server of the cluster; use a"
                 " single server, for example the bundled one"
             )
         return problems
+
+    @property
+    def _limit(self) -> float:
+        """Seconds that publishers, and then subscribers, may need."""
+        load = self.load
+        return (load.warm_up + load.seconds) * 1.5 + load.longest_incident + CONNECT_TIMEOUT
 
     async def _finish(self, processes: list[WorkerProcess], timeout: float) -> None:
         done = [asyncio.create_task(each.done.wait()) for each in processes]
