@@ -42,6 +42,19 @@ def test_completion_script_is_bash(bash_script: str) -> None:
         (["stream", "create", "--rep"], {"--replicas"}),
         (["decode", "--protocol", "stal"], {"stalwart-0.15", "stalwart-0.16", "stalwart-1.0"}),
         (["listen", "no"], {"node.toml"}),
+        (["publish", "n"], {"node.toml"}),
+        (["publish", "Queue"], {"QueueRefresh"}),
+        (["publish", "node.toml", "RegistryIn"], {"RegistryInsert"}),
+        (["publish", "node.toml", "StateChange", ""], {"account_id=", "change_id=", "types="}),
+        (["publish", "StateChange", "account_id", "=", "7", ""], {"change_id=", "types="}),
+        (["publish", "node.toml", "--peers", "EmailPush", "e"], {"email_id="}),
+        (["publish", "node.toml", "QueueRefresh", ""], set()),
+        (["publish", "node.toml", "StateChange", "types", "=", "Mail"], {"Mailbox"}),
+        (["publish", "node.toml", "StateChange", "types", "=", "Email,Q"], {"Email,Quota"}),
+        (["publish", "node.toml", "StateChange", "types=Mail"], {"types=Mailbox"}),
+        (["publish", "node.toml", "MtaQueueStatus", "is_running", "="], {"true", "false"}),
+        (["listen", "node.toml", "--kind", "StateC"], {"StateChange"}),
+        (["listen", "node.toml", "--kind", "QueueRefresh,StateC"], {"QueueRefresh,StateChange"}),
     ],
 )
 def test_bash_completes_words(
@@ -50,19 +63,20 @@ def test_bash_completes_words(
     (tmp_path / "node.toml").touch()
     ask = (
         f"\nCOMP_WORDS=(fastcoord {' '.join(words[:-1])} '{words[-1]}')\nCOMP_CWORD={len(words)}\n"
-        'complete -p fastcoord > registered\n_shtab_fastcoord\nprintf "%s\\n" "${COMPREPLY[@]}"\n'
+        'complete -p fastcoord > registered\n_fastcoord\nprintf "%s\\n" "${COMPREPLY[@]}"\n'
     )
     asked = subprocess.run(
         ["bash"], input=bash_script + ask, cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert set(asked.stdout.split()) == expected
-    assert "_shtab_fastcoord fastcoord" in (tmp_path / "registered").read_text()
+    assert "-F _fastcoord fastcoord" in (tmp_path / "registered").read_text()
     assert asked.stderr == ""
 
 
 def test_completion_names_its_package(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.delitem(sys.modules, "fastcoord.cli.completion", raising=False)
     monkeypatch.setitem(sys.modules, "shtab", None)
     assert main(["--print-completion", "bash"]) == 2
     assert "pip install 'fastcoord[cli]'" in capsys.readouterr().err

@@ -184,18 +184,16 @@ class PrintCompletion(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         try:
-            import shtab
+            from fastcoord.cli.completion import completion_script
         except ImportError:
             parser.error("--print-completion needs shtab: pip install 'fastcoord[cli]'")
         assert isinstance(parser, SentenceParser)
+        commands = []
         for name, command in parser.commands.items():
             if command.description is None:
                 command_module(name).configure(command)
-            for each in (command, *command.commands.values()):
-                for action in each._actions:
-                    if action.dest == "file":
-                        action.complete = shtab.FILE  # type: ignore[attr-defined]
-        print(shtab.complete(parser, shell=values))
+            commands += [command, *command.commands.values()]
+        print(completion_script(parser, commands, values))
         parser.exit()
 
 
