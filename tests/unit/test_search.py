@@ -1,5 +1,6 @@
 """The search of ``fastcoord tune`` on a model of a bus, and the file of its runs."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 
 from fastcoord.tuning.advice import Advice, Finding
 from fastcoord.tuning.job import PublisherResult
-from fastcoord.tuning.load import Load, default_settings
+from fastcoord.tuning.load import Load, NotMeasured, default_settings
 from fastcoord.tuning.measured import Measured
+from fastcoord.tuning.report.content import report_data
 from fastcoord.tuning.result import Latency, Result
 from fastcoord.tuning.search import Search, Stopped
 from fastcoord.tuning.sizing import memory_bound, rounded_up, size_up
@@ -43,6 +45,8 @@ class Model:
         """After so many runs, the time of ``search`` is used up."""
         self.search: Search | None = None
         self.bytes_of_message = MESSAGE_BYTES
+        self.invalid: set[int] = set()
+        """Runs with these messages of a subscription, or bytes of a batch, are not valid."""
 
     async def measure(self, load: Load, settings: dict[str, Any]) -> Result:
         if len(self.tried) >= self.stop_after:
@@ -61,10 +65,14 @@ class Model:
         if self.best is not None:
             ratio = settings["capacity.batch-bytes"] / self.best
             p99 = 4.0 * max(ratio, 1 / ratio) ** 2
-        return result(load, settings, self.needed - held if load.stall else 0, held, p99)
+        found = result(load, settings, self.needed - held if load.stall else 0, held, p99)
+        if self.invalid.isdisjoint({messages, settings["capacity.batch-bytes"]}):
+            return found
+        return msgspec.structs.replace(found, valid=False, problems=[LATE])
 
 
 MESSAGE_BYTES = 10
+LATE = "the publishers could not keep up"
 
 
 def result(
@@ -184,6 +192,80 @@ async def test_ended_search_claims_no_need(runs: int, key: str, needed: str, mar
     assert found.is_close is not is_ended
     assert margin_text(found) == margin
     assert advice.defaults_suffice
+
+
+@pytest.mark.parametrize("needed", [1, 700, 65_000, 200_000])
+@pytest.mark.parametrize(
+    "is_measured", [lambda n: n % 3, lambda n: n % 5, lambda n: n > 300, lambda n: n != 65_536]
+)
+async def test_bracket_has_measured_values(needed: int, is_measured: Callable[[int], bool]) -> None:
+    present = 65_536
+    tried: dict[int, bool | None] = {}
+
+    async def suffices(value: int) -> bool | None:
+        tried[value] = value >= needed if is_measured(value) else None
+        return tried[value]
+
+    found = await find_bracket(
+        suffices,
+        lambda: True,
+        present=present,
+        is_present_good=present >= needed if is_measured(present) else None,
+        start=needed - needed // 3,
+    )
+    assert found.good == present or tried[found.good] is True
+    assert found.failing in (0, present) or tried[found.failing] is False
+    assert found.failing < needed <= found.good
+    assert len(tried) < 20
+
+
+async def test_value_not_measured_is_skipped() -> None:
+    model = Model(500)
+    model.invalid = {65_536 * 2, 1 << 16}
+    search = search_on(model, present=default_settings() | {"capacity.subscription": 65_535})
+    found = finding(advice := await search.run(), "capacity.batch-bytes")
+    assert (found.recommended, found.not_measured) == (16_384, {65_536: LATE})
+    assert found.reason == f"no clear difference with 4,096; 65,536 was not measured: {LATE}"
+    assert advice.is_confirmed
+    (skipped,) = (each for each in search.runs if each.problem)
+    assert (skipped.varied, skipped.is_good) == ("capacity.batch-bytes = 65,536", False)
+
+
+async def test_present_value_not_measured_is_skipped() -> None:
+    model = Model(90_000)
+    model.invalid = {65_536}
+    found = finding(await search_on(model).run(), "capacity.subscription")
+    assert found.minimum in model.tried
+    assert found.not_measured == {65_536: LATE}
+    assert found.failing == 0
+    assert "needs at most" in found.reason
+    assert found.recommended == 140_000
+
+
+@pytest.mark.parametrize("invalid", [{140_000}, {65_536, 91_000, 182_000}])
+async def test_recommendation_is_never_unmeasured(invalid: set[int]) -> None:
+    model = Model(90_000)
+    model.invalid = invalid
+    with pytest.raises(NotMeasured, match=LATE):
+        await search_on(model).run()
+
+
+async def test_report_names_skipped_runs() -> None:
+    model = Model(500)
+    model.invalid = {65_536}
+    search = search_on(model, present=default_settings() | {"capacity.subscription": 65_535})
+    advice = await search.run()
+    machine = dict.fromkeys(("cores", "processor", "system", "load_before", "python"), "")
+    state = TuningState(
+        started_at="", machine=machine | {"versions": {}}, server="", workload=workload(stall=3.0),
+        present=default_settings(), sizing=search.sizing, advice=advice,
+        runs=[run for run in search.runs if run.varied != "confirm"],
+    )  # fmt: skip
+    data = report_data(state)
+    verdicts = [run["verdict"] for run in data["runs"]]
+    assert verdicts.count(f"not measured: {LATE}") == 1
+    charts = {chart["id"]: chart["x"] for chart in data["charts"]}
+    assert charts["capacity.batch-bytes:speed"] == [4096, 16_384]
 
 
 async def test_search_without_failing_value_ends() -> None:

@@ -111,7 +111,7 @@ class TuningRun:
                 self._keep(self._state())
                 if self._is_unkept:
                     raise
-                count = len(self._all_runs())
+                count = sum(each.problem is None for each in self._all_runs())
                 raise NotMeasured(
                     f"{error}; {count} finished runs are kept, and --resume uses them"
                 ) from None
@@ -226,7 +226,7 @@ class TuningRun:
                 f"{self._file} is of another load, another server, other settings, another machine"
                 " or other versions: repeat the options of that search, or start without --resume"
             )
-        return state.runs
+        return [each for each in state.runs if each.problem is None]
 
     def _keep(self, state: TuningState) -> None:
         """Write the state; without it the search goes on, but cannot be resumed."""

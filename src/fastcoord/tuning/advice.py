@@ -35,6 +35,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     :ivar failing: the largest value with which a measured run failed, or ``None``.
     :ivar is_close: whether ``minimum`` is close to the need; otherwise the search ended before a
         closer value was tried, and the need may be far below ``minimum``.
+    :ivar not_measured: the values whose runs were not valid, with the reason.
     :ivar matters: whether the load needs another value than the present one.
     :ivar reason: one sentence.
     """
@@ -45,6 +46,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     minimum: Any = None
     failing: Any = None
     is_close: bool = True
+    not_measured: dict[int, str] = msgspec.field(default_factory=dict)
     matters: bool
     reason: str
 

@@ -34,6 +34,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
     :ivar varied: the setting that the run tried, or an empty text.
     :ivar is_good: whether nothing was missed or discarded and publishers did not wait.
+    :ivar problem: why the run is not valid; the search then skips this point.
     """
 
     purpose: Purpose
@@ -41,6 +42,12 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, Any]
     is_good: bool
     result: Result
+    problem: str | None = None
+
+    @property
+    def suffices(self) -> bool | None:
+        """Whether the settings are good; ``None`` if this was not measured."""
+        return None if self.problem else self.is_good
 
 
 class Plan(NamedTuple):

@@ -6,6 +6,9 @@ present value, then one that is likely to suffice, and narrows the interval betw
 fails and one that succeeds. The other
 capacities are tried at a smaller and a larger value. They matter only if a run is clearly better;
 then values around it are tried as well.
+
+A value whose run is not valid, even the second time, is skipped. The search ends without an answer
+if this happens to several values in succession, or to the recommendation.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ from fastcoord.tuning.sizing import (
 )
 from fastcoord.tuning.sweep import sweep
 from fastcoord.tuning.threshold import NoneSuffices, find_bracket
+from fastcoord.tuning.wording import skipped_text
 from fastcoord.tuning.workload import SHORTEST_RUN
 
 if TYPE_CHECKING:
@@ -57,6 +61,9 @@ __all__ = ["SWEPT", "Search", "Stopped"]
 SWEPT = ("capacity.read-buffer", "capacity.batch-bytes")
 SMALLEST_READ_BUFFER = 1024
 LARGEST_READ_BUFFER = 1 << 26
+ATTEMPTS = 2
+MOST_INVALID = 3
+"""The search ends when so many values in succession were not measured."""
 
 
 class Stopped(Exception):
@@ -104,7 +111,8 @@ class Search:
         self._seconds = seconds
         self._store = store
         self._kept = kept
-        self._finished = {run_key(each): each for each in finished or []}
+        # A run that was not valid is repeated.
+        self._finished = {run_key(each): each for each in finished or [] if not each.problem}
         self._findings: dict[str, Finding] = {}
         self._needs: dict[str, int] = {}
         self._smallest: dict[str, int] = {}
@@ -119,7 +127,7 @@ class Search:
         """Search.
 
         :return: the recommendation.
-        :raises NotMeasured: a run is not valid, even the second time.
+        :raises NotMeasured: the recommendation, or several values in succession, were not measured.
         :raises Stopped: the search was interrupted.
         """
         for plan in PLANS:
@@ -147,11 +155,18 @@ class Search:
             self._keep(key, "the stream keeps what a stalled consumer has not read")
             return
         what = f"{plan.what} of {getattr(self._workload, plan.purpose):g} s"
-        is_good = await self._is_present_good(plan)
+        not_measured: dict[int, str] = {}
+        present_run = await self._run_of_present(plan)
+        if present_run is not None and present_run.problem is not None:
+            not_measured[present] = present_run.problem
+        is_good = True if present_run is None else present_run.suffices
         start = self._start_of(plan, is_good)
 
-        async def suffices(value: int) -> bool:
-            return (await self._try(plan.purpose, key, value)).is_good
+        async def suffices(value: int) -> bool | None:
+            run = await self._try(plan.purpose, key, value)
+            if run.problem is not None:
+                not_measured[value] = run.problem
+            return run.suffices
 
         try:
             failing, minimum, is_close = await find_bracket(
@@ -173,7 +188,7 @@ class Search:
         is_longer = plan.purpose == "outage" and self.sizing.needs.client > wanted
         if is_longer:
             wanted = self.sizing.needs.client
-        matters = not is_good or wanted > present
+        matters = is_good is False or wanted > present
         recommended = rounded_up(wanted) if matters else present
         reason = f"{what} needs {need:,}"
         if is_measured and not is_close:
@@ -186,6 +201,7 @@ class Search:
             reason += f"; {MARGIN:g} times as much is recommended"
         if not is_measured:
             reason += " (computed: no time was left)"
+        reason += skipped_text(not_measured)
         self._needs[key] = need
         self._smallest[key] = max(SMALLEST[key], rounded_up(wanted))
         self._findings[key] = Finding(
@@ -195,26 +211,30 @@ class Search:
             minimum=minimum if is_measured else None,
             failing=failing,
             is_close=is_close or not is_measured,
+            not_measured=not_measured,
             matters=matters,
             reason=reason,
         )
         self._settings[key] = recommended
 
-    async def _is_present_good(self, plan: Plan) -> bool:
-        """Return whether the present value succeeds, by a run unless one has shown it already."""
+    async def _run_of_present(self, plan: Plan) -> Measured | None:
+        """Return the run with the present value, which may have taken place already.
+
+        :return: ``None`` if the value suffices by arithmetic, and no time is left.
+        """
         settings = {**self._settings, plan.key: self._present[plan.key]}
         for run in self.runs:
             if run.purpose == plan.purpose and run.settings == settings:
-                return run.is_good
+                return run
         present = self._present[plan.key]
         is_computed = plan.key == "capacity.subscription-bytes" and not self._has_time()
         if is_computed and self._start_of(plan, True) * MARGIN <= present:
-            return True
-        return (await self._try(plan.purpose, plan.key, present)).is_good
+            return None
+        return await self._try(plan.purpose, plan.key, present)
 
-    def _start_of(self, plan: Plan, is_present_good: bool) -> int:
+    def _start_of(self, plan: Plan, is_present_good: bool | None) -> int:
         """Return the value at which the search starts: measured, if it can be, or computed."""
-        stalls = [each.result for each in self.runs if each.purpose == "stall"]
+        stalls = [e.result for e in self.runs if e.purpose == "stall" and e.problem is None]
         if plan.key == "capacity.subscription-bytes":
             size = max(each.bytes_per_message for each in stalls)
             return math.ceil(self._needs["capacity.subscription"] * size)
@@ -226,24 +246,30 @@ class Search:
     # ------------------------------------------------------------------------ other bounds
 
     async def _sweep(self) -> None:
-        base = await self._try("steady", "", None)
+        base = await self._needed("steady", "")
         for key in SWEPT:
             if key in self._kept:
                 self._keep(key, "not to be varied")
                 continue
             present, begin = self._present[key], self._settings[key]
             measure = functools.partial(self._try, "steady", key)
-            best, others = await sweep(measure, self._has_time, begin, base, self._range_of(key))
+            best, others, not_measured = await sweep(
+                measure, self._has_time, begin, base, self._range_of(key)
+            )
             tried = " and ".join(f"{value:,}" for value in others)
             reason = f"no clear difference with {tried}" if tried else "not tried: no time was left"
+            if not_measured and not tried:
+                reason = "no other value could be measured"
             if best != begin:
                 reason = f"{best:,} was clearly better than {begin:,}"
             if begin != present:
                 reason = f"{TOO_LARGE_EVENT}; {reason}"
+            reason += skipped_text(not_measured)
             self._findings[key] = Finding(
                 key=key,
                 present=present,
                 recommended=best,
+                not_measured=not_measured,
                 matters=best != present,
                 reason=reason,
             )
@@ -297,7 +323,7 @@ class Search:
         purposes += [plan.purpose for plan in PLANS if getattr(self._workload, plan.purpose)]
         purposes = list(dict.fromkeys(purposes))
         for purpose in purposes:
-            run = await self._try(purpose, "confirm", None)
+            run = await self._needed(purpose, "confirm")
             if not run.is_good:
                 problems.append(f"in the {purpose} run, {failure(run.result)}")
             for each in judge(run.result, objectives) if purpose == "steady" else []:
@@ -315,9 +341,18 @@ class Search:
         return time.monotonic() < self.ends_at
 
     async def _try(
-        self, purpose: Purpose, varied: str, value: int | None, repeat: int = 0
+        self,
+        purpose: Purpose,
+        varied: str,
+        value: int | None,
+        repeat: int = 0,
+        attempts: int = ATTEMPTS,
     ) -> Measured:
-        """Measure one point, or return it from the interrupted search."""
+        """Measure one point, or return it from the interrupted search.
+
+        :param attempts: how often the run takes place at most until it is valid.
+        :raises NotMeasured: the points before were not measured either.
+        """
         settings = dict(self._settings)
         if value is not None:
             settings[varied] = value
@@ -331,29 +366,43 @@ class Search:
         known = self._finished.get((purpose, name, tuple(sorted(settings.items()))))
         if known is None:
             self._on_step(f"{purpose} run, {name}")
-            known = await self._measured(purpose, name, settings)
+            known = await self._measured(purpose, name, settings, attempts)
         self.runs.append(known)
+        last = self.runs[-MOST_INVALID:]
+        if len(last) == MOST_INVALID and all(each.problem for each in last):
+            raise NotMeasured(f"{purpose} run, {name}: {known.problem}")
         return known
 
-    async def _measured(self, purpose: Purpose, name: str, settings: dict[str, Any]) -> Measured:
+    async def _needed(self, purpose: Purpose, name: str) -> Measured:
+        """Measure the point that the search chose.
+
+        :raises NotMeasured: its run is not valid.
+        """
+        run = await self._try(purpose, name, None, attempts=ATTEMPTS + 1)
+        if run.problem is not None:
+            raise NotMeasured(f"{purpose} run, {run.varied}: {run.problem}")
+        return run
+
+    async def _measured(
+        self, purpose: Purpose, name: str, settings: dict[str, Any], attempts: int
+    ) -> Measured:
         workload = self._workload
         load = {
             "steady": workload.steady,
             "stall": workload.with_stall,
             "outage": workload.with_outage,
         }[purpose](self._seconds)
-        for _ in range(2):
+        for _ in range(attempts):
             result = await self._measure(load, settings)
             if result.interrupted:
                 raise Stopped
             if result.valid:
                 break
-        else:
-            raise NotMeasured(f"{purpose} run, {name}: {'; '.join(result.problems)}")
         return Measured(
             purpose=purpose,
             varied=name,
             settings=settings,
-            is_good=failure(result) is None,
+            is_good=result.valid and failure(result) is None,
             result=result,
+            problem=None if result.valid else "; ".join(result.problems),
         )

@@ -24,7 +24,9 @@ class Swept(NamedTuple):
     best: int
     """The present value if no other one is clearly better."""
     others: list[int]
-    """The other values that were tried."""
+    """The other values that were measured."""
+    not_measured: dict[int, str]
+    """Values whose runs were not valid, with the reason."""
 
 
 class _Sweep:
@@ -43,6 +45,7 @@ class _Sweep:
         self._smallest, self._largest = limits
         self.present = present
         self.tried = {present: base}
+        self.not_measured: dict[int, str] = {}
 
     @property
     def cheapest(self) -> int:
@@ -51,8 +54,13 @@ class _Sweep:
     async def try_multiples(self, value: int, factors: Sequence[float]) -> None:
         for factor in factors:
             multiple = min(self._largest, max(self._smallest, int(value * factor)))
-            if multiple not in self.tried and self._has_time():
-                self.tried[multiple] = await self._measure(multiple, 0)
+            if multiple in self.tried or multiple in self.not_measured or not self._has_time():
+                continue
+            run = await self._measure(multiple, 0)
+            if run.problem is None:
+                self.tried[multiple] = run
+            else:
+                self.not_measured[multiple] = run.problem
 
     async def is_better_again(self, best: int) -> bool:
         """Repeat the present and the best value in turn, because single runs differ.
@@ -64,6 +72,8 @@ class _Sweep:
             if repeat:
                 before.append(await self._measure(self.present, repeat))
                 after.append(await self._measure(best, repeat))
+                if before[-1].problem or after[-1].problem:
+                    return False
             least = min(before, key=lambda run: cost(run.result))
             most = max(after, key=lambda run: cost(run.result))
             if not is_clearly_better(most.result, least.result):
@@ -96,4 +106,5 @@ async def sweep(
         closest = runs.cheapest
         if is_clearly_better(runs.tried[closest].result, runs.tried[best].result):
             best = closest
-    return Swept(best, [value for value in runs.tried if value != present])
+    others = [value for value in runs.tried if value != present]
+    return Swept(best, others, runs.not_measured)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    Try = Callable[[int], Awaitable[bool | None]]
+
 __all__ = ["Bracket", "NoneSuffices", "find_bracket"]
 
 CLOSE_ENOUGH = 1.15
@@ -22,7 +24,7 @@ MOST_DOUBLINGS = 4
 class NoneSuffices(Exception):
     """Even a value that is many times larger than the start does not suffice.
 
-    :ivar value: the largest value that was tried.
+    :ivar value: the largest value that failed; 0 if none could be measured.
     """
 
     def __init__(self, value: int) -> None:
@@ -42,60 +44,63 @@ class Bracket(NamedTuple):
 
 
 async def find_bracket(
-    suffices: Callable[[int], Awaitable[bool]],
+    suffices: Try,
     has_time: Callable[[], bool],
     *,
     present: int,
-    is_present_good: bool,
+    is_present_good: bool | None,
     start: int,
 ) -> Bracket:
     """Find a value that suffices and one that fails, then halve the interval between them.
 
-    :param suffices: tries a value.
+    :param suffices: tries a value. A value that could not be measured is skipped; neither end of
+        the interval is such a value.
     :param has_time: whether smaller values may still be tried. A value that suffices is always
         sought.
     :param present: a value that has been tried.
-    :param is_present_good: whether it suffices.
+    :param is_present_good: whether it suffices; ``None`` if it could not be measured.
     :param start: the value that is likely to suffice.
     :raises NoneSuffices: no value suffices.
     """
     if is_present_good:
         failing, good = await _find_failing(suffices, has_time, min(start, present), present)
     else:
-        failing, good = await _find_good(suffices, present, start)
+        failing, good = await _find_good(suffices, 0 if is_present_good is None else present, start)
     is_far = is_present_good and good * FAR_BELOW <= present
     factor = CLOSE_ENOUGH_FAR_BELOW if is_far else CLOSE_ENOUGH
 
-    def is_close() -> bool:
+    def is_close(low: int) -> bool:
         # Between 1 and 3, for example, the next value to try would be 1 again.
-        return good <= max(failing * factor, failing + 1) or middle() in (failing, good)
+        return good <= max(low * factor, low + 1) or middle(low) in (low, good)
 
-    def middle() -> int:
-        return int((max(1, failing) * good) ** 0.5)
+    def middle(low: int) -> int:
+        return int((max(1, low) * good) ** 0.5)
 
-    while failing and not is_close() and has_time():
-        value = middle()
-        if await suffices(value):
+    low = failing  # or a value above it that could not be measured
+    while failing and not is_close(low) and has_time():
+        value = middle(low)
+        is_good = await suffices(value)
+        if is_good:
             good = value
         else:
-            failing = value
-    return Bracket(failing, good, is_close())
+            low = value
+            failing = value if is_good is False else failing
+    return Bracket(failing, good, is_close(failing))
 
 
-async def _find_good(
-    suffices: Callable[[int], Awaitable[bool]], failing: int, start: int
-) -> tuple[int, int]:
+async def _find_good(suffices: Try, failing: int, start: int) -> tuple[int, int]:
     """Double a value until it suffices."""
     value = max(start, failing + 1)
     for _ in range(MOST_DOUBLINGS):
-        if await suffices(value):
+        is_good = await suffices(value)
+        if is_good:
             return failing, value
-        failing, value = value, value * 2
+        failing, value = value if is_good is False else failing, value * 2
     raise NoneSuffices(failing)
 
 
 async def _find_failing(
-    suffices: Callable[[int], Awaitable[bool]],
+    suffices: Try,
     has_time: Callable[[], bool],
     start: int,
     good: int,
@@ -105,29 +110,33 @@ async def _find_failing(
     If the first value fails already, multiply it until it suffices: the need is hardly larger, and
     the value that is known to suffice may be thousands of times larger.
     """
-    value, factor = start, 2
+    value, factor, has_sufficed = start, 2, False
     while has_time():
-        if not await suffices(value):
-            return (
-                (value, good) if value != start else await _raise(suffices, has_time, start, good)
-            )
+        is_good = await suffices(value)
+        if is_good is False:
+            if has_sufficed:
+                return value, good
+            return await _raise(suffices, has_time, value, good)
+        if is_good:
+            good, has_sufficed = value, True
         if value == 1:
-            return 0, 1
-        good, value, factor = value, max(1, value // factor), factor * factor
+            break
+        value, factor = max(1, value // factor), factor * factor
     return 0, good
 
 
 async def _raise(
-    suffices: Callable[[int], Awaitable[bool]],
+    suffices: Try,
     has_time: Callable[[], bool],
     failing: int,
     good: int,
 ) -> tuple[int, int]:
     """Multiply a value that failed by 2, then by 4, 16 and so on, until it suffices."""
-    factor = 2
-    while failing * factor < good and has_time():
-        value = failing * factor
-        if await suffices(value):
+    value, factor = failing * 2, 2
+    while value < good and has_time():
+        is_good = await suffices(value)
+        if is_good:
             return failing, value
-        failing, factor = value, factor * factor
+        failing, factor = value if is_good is False else failing, factor * factor
+        value *= factor
     return failing, good

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from fastcoord.tuning.load import default_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fastcoord.tuning.advice import Advice, Finding
     from fastcoord.tuning.load import Load
     from fastcoord.tuning.workload import Workload
 
-__all__ = ["SMALLEST_SUFFICIENT", "margin_text", "verdict_text", "workload_text"]
+__all__ = ["SMALLEST_SUFFICIENT", "margin_text", "skipped_text", "verdict_text", "workload_text"]
 
 SMALLEST_SUFFICIENT = "smallest that sufficed"
 """The name of the column of ``Finding.minimum``."""
@@ -63,6 +65,11 @@ def verdict_text(advice: Advice) -> str:
     are_defaults = all(each.present == defaults[each.key] for each in advice.findings)
     what = "The defaults suffice" if are_defaults else "The present settings suffice"
     return f"{what}. There is nothing to change."
+
+
+def skipped_text(not_measured: Mapping[int, str]) -> str:
+    """Name the values that a search has skipped, to be appended to a sentence."""
+    return "".join(f"; {value:,} was not measured: {why}" for value, why in not_measured.items())
 
 
 def margin_text(finding: Finding) -> str:

@@ -86,7 +86,7 @@ def _charts(finding: Finding, runs: list[Measured]) -> list[dict[str, Any]]:
         is_varied = run.varied.startswith(f"{key} = ")
         is_base = purpose == "steady" and run.varied == "present settings"
         is_confirmation = run.purpose == purpose and run.varied == "confirm"
-        if is_varied or is_base or is_confirmation:
+        if (is_varied or is_base or is_confirmation) and run.problem is None:
             points[run.settings[key]] = run
     if len(points) < 2:
         return []
@@ -128,7 +128,7 @@ def _incidents(runs: list[Measured]) -> list[dict[str, Any]]:
             "missed": run.result.missed,
             "high_water": run.result.high_water_messages,
             "max": metrics(run.result).get("max"),
-            "is_good": run.is_good,
+            "verdict": _verdict(run),
         }
         for run in runs
         if run.purpose != "steady"
@@ -155,11 +155,17 @@ def _row(number: int, run: Measured) -> dict[str, Any]:
         "number": number,
         "purpose": run.purpose,
         "varied": run.varied,
-        "verdict": "good" if run.is_good else "fails",
+        "verdict": _verdict(run),
         "sent": result.sent,
         "discarded": result.discarded,
         "high_water": result.high_water_messages,
     }
+
+
+def _verdict(run: Measured) -> str:
+    if run.problem is not None:
+        return f"not measured: {run.problem}"
+    return "good" if run.is_good else "fails"
 
 
 def _machine(state: TuningState, advice: Advice) -> list[tuple[str, str]]:

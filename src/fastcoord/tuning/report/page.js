@@ -226,6 +226,7 @@
 
   // -------------------------------------------------------------------------- tables
 
+  const TONES = { good: "good", fails: "bad" }; // other values were not measured
   element("no-incidents").hidden = data.incidents.length > 0;
   element("incidents").hidden = data.incidents.length === 0;
   for (const each of data.incidents) {
@@ -236,7 +237,7 @@
     cell(row, each.missed, true);
     cell(row, each.high_water, true);
     cell(row, each.max, true);
-    cell(row, each.is_good ? "good" : "fails", false, each.is_good ? "good" : "bad");
+    cell(row, each.verdict, false, TONES[each.verdict]);
   }
 
   const table = element("runs");
@@ -247,8 +248,7 @@
     for (const run of runs) {
       const row = table.tBodies[0].insertRow();
       for (const [key] of data.columns) {
-        const tone = key === "verdict" ? (run[key] === "good" ? "good" : "bad") : "";
-        cell(row, run[key], isNumber(key), tone);
+        cell(row, run[key], isNumber(key), key === "verdict" && TONES[run[key]]);
       }
     }
   };
