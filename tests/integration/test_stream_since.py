@@ -109,6 +109,23 @@ async def test_replay_waits_for_slow_program(jetstream_server: LocalServer) -> N
             assert events.stats().missed == 0
 
 
+async def test_purge_that_a_replay_finds_is_reported(jetstream_server: LocalServer) -> None:
+    async with (
+        stream_crowd(jetstream_server, size=2) as crowd,
+        administrator([jetstream_server]) as jetstream,
+        crowd.nodes[1].subscribe() as live,
+    ):
+        node = crowd.nodes[1]
+        await publish_each(crowd, 1)
+        assert await take(live, 1) == [0]
+        await jetstream.purge_stream(STREAM, seq=10)
+        async with node.subscribe(since=0):
+            await until(lambda: node.stats().stream.sequence == 9)
+            await is_live(crowd)
+        assert node.stats().stream.lag == 0
+        assert await live.__anext__() == Missed(None, None, "retention", 8)
+
+
 async def test_dropped_history_is_reported(jetstream_server: LocalServer) -> None:
     async with (
         stream_crowd(jetstream_server, size=2) as crowd,

@@ -118,3 +118,26 @@ def test_start_time_behind_end_is_the_end() -> None:
     place.reach_end(info(1, 9))
     assert (feed.sequence, feed.is_unplaced) == (9, False)
     assert place.compare(info(1, 10)) == behind(9)
+
+
+def test_dropped_messages_are_reported_without_another() -> None:
+    feed, owner = make_feed(3)
+    place = Place(feed)
+    place.compare(info(1, 5))
+    place.observe(info(9, 8))
+    place.tick()
+    assert (feed.sequence, owner.missing) == (3, [])
+    feed.sequence = 4  # a message that was sent before the purge
+    for _ in range(4):
+        place.tick()
+    assert (feed.sequence, owner.missing) == (8, [4])
+
+
+def test_end_of_another_stream_drops_nothing() -> None:
+    feed, owner = make_feed(3)
+    place = Place(feed)
+    place.compare(info(1, 5))
+    place.observe(info(9, 8, "B"))
+    for _ in range(3):
+        place.tick()
+    assert (feed.sequence, owner.missing) == (3, [])

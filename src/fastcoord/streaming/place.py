@@ -34,6 +34,30 @@ class Place:
         self.created = ""
         """When the stream was made that the feed has read."""
         self._rolled_back = 0
+        self._dropped_up_to = 0
+        """The last sequence that the stream has dropped, as far as is known."""
+        self._waits_at: int | None = None
+        """The sequence of the feed at the last tick, if the stream has dropped what follows it."""
+
+    def observe(self, info: StreamInfo) -> None:
+        """Note what another consumer has found out about the stream."""
+        if self.created == info.created:
+            self._dropped_up_to = max(1, info.state.first_seq) - 1
+
+    def tick(self) -> None:
+        """Report messages that the stream has dropped and that have not arrived for one tick.
+
+        A consumer reports a gap only with the next message. Call this periodically, while the
+        consumer has requested messages.
+        """
+        feed, dropped = self._feed, self._dropped_up_to
+        if feed.sequence >= dropped:
+            self._waits_at = None
+        elif self._waits_at != feed.sequence:
+            # The messages may have been sent before they were dropped.
+            self._waits_at = feed.sequence
+        else:
+            feed.skip_to(dropped, dropped - feed.sequence)
 
     def compare(self, info: StreamInfo) -> dict[str, Any]:
         """Report what the stream has dropped behind the place, and return where to begin.
@@ -85,4 +109,5 @@ class Place:
     def _note(self, info: StreamInfo) -> None:
         self._rolled_back = 0
         self.created = info.created
+        self._dropped_up_to = 0
         self._is_known = True

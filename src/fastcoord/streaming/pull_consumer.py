@@ -336,6 +336,8 @@ class PullConsumer:
         if self.is_open and feed.sid and feed.demand:
             if silent > HEARTBEATS_UNTIL_LOST * self._source.heartbeat:
                 self.interrupt(f"the consumer has sent nothing for {silent:.1f} s")
+            else:
+                self.place.tick()
         elif self.is_open and feed.sid and self._blocked is None:
             self._demand()
 

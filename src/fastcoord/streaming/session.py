@@ -223,6 +223,7 @@ class StreamSession:
 
     def observe(self, info: StreamInfo) -> None:
         self._end_seen = info.state.last_seq
+        self._live.place.observe(info)
         if self._created != info.created:
             if self._created:
                 self._old_sequence = self._sender.acknowledgements.sequence
