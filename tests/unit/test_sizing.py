@@ -11,13 +11,23 @@ from typing import Any
 import pytest
 import tomli
 
+import fastcoord
 from fastcoord.cli import main
 from fastcoord.cli.arguments import build_parser
 from fastcoord.cli.tune_text import advice_lines, needs_lines
 from fastcoord.config import parse_config
+from fastcoord.config._model import HIGHEST_NODE_ID
 from fastcoord.tuning.advice import arithmetic_advice, toml_block
+from fastcoord.tuning.event_data import event_sizes
 from fastcoord.tuning.load import Load, default_settings
-from fastcoord.tuning.sizing import memory_bound, memory_text, needs, rounded_up, size_up
+from fastcoord.tuning.sizing import (
+    MESSAGE_BYTES,
+    memory_bound,
+    memory_text,
+    needs,
+    rounded_up,
+    size_up,
+)
 from fastcoord.tuning.workload import Workload
 
 PAGE = Path(__file__).parents[2] / "docs" / "sizing.md"
@@ -64,6 +74,25 @@ def test_many_nodes_share_processes() -> None:
     many = workload(load={"rate": 800.0, "publishers": 40}, stall=1.0, outage=1.0)
     assert (many.with_stall().publishers, many.with_stall().rate) == (8, 800.0)
     assert (many.with_outage().publishers, many.with_outage().rate) == (8, 160.0)
+
+
+def test_longest_node_id_is_counted() -> None:
+    bare = fastcoord.encode_batch([], node_id=HIGHEST_NODE_ID, protocol="fastcoord-1")
+    assert len(bare) == MESSAGE_BYTES
+    with pytest.raises(ValueError, match=f"from 0 to {HIGHEST_NODE_ID}"):
+        fastcoord.encode_batch([], node_id=HIGHEST_NODE_ID + 1, protocol="fastcoord-1")
+
+
+@pytest.mark.parametrize(("change_id", "more"), [(3_000_000, 0), (1 << 28, 1), (2**64 - 1, 6)])
+def test_documented_event_size_is_right(change_id: int, more: int) -> None:
+    event = fastcoord.StateChange(1000, change_id, fastcoord.DataType.EMAIL)
+    size = len(fastcoord.encode_batch([event], node_id=0, protocol="fastcoord-1")) - 1
+    typical = event_sizes({"StateChange": 1}, 0, "fastcoord-1")
+    assert size == min(typical) + 1 + more
+    assert 8 <= sum(typical) / len(typical) <= 9
+    for payload in (8, 40, 200, 20_000):
+        sizes = event_sizes({"AppEvent": 1}, payload, "fastcoord-1")
+        assert {each - payload for each in sizes} <= {3, 4, 5, 6}
 
 
 def test_small_load_changes_nothing() -> None:

@@ -41,7 +41,7 @@ MARGIN = 1.5
 """By how much a recommended capacity exceeds the need."""
 
 MESSAGE_BYTES = 3
-"""The bytes of a payload that are not events: the node id."""
+"""The bytes of a payload that are not events: those of the largest node id."""
 
 BUFFERED_BYTES = 75
 """The memory of a buffered message besides its payload."""
