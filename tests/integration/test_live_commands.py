@@ -112,6 +112,26 @@ async def test_watched_peers_are_refreshed(
         await interrupt(peers)
 
 
+async def test_watched_json_has_line_for_each_refresh(
+    tmp_path: Path, config: Path, server: LocalServer
+) -> None:
+    async with (
+        joined(server, 2, cluster={"heartbeat": "1s"}),
+        start("peers", str(config), "--watch", "--json", directory=tmp_path) as peers,
+    ):
+        await until(lambda: '"round_trip": 0.' in peers.out)
+        server.kill()
+        await until(lambda: '"disconnected_since": 1' in peers.out)
+        await interrupt(peers)
+    refreshes = [json.loads(line) for line in peers.out.splitlines()]
+    times = [each["time"] for each in refreshes]
+    assert times == sorted(times)
+    assert refreshes[0]["disconnected_since"] is None
+    assert times[0] < refreshes[-1]["disconnected_since"] <= times[-1] + 0.001
+    (node,) = refreshes[-1]["nodes"]
+    assert (node["node_id"], node["is_up"], node["protocol"]) == (2, None, STALWART)
+
+
 async def test_lost_server_delays_no_exit(shared_server: LocalServer) -> None:
     loop = asyncio.get_running_loop()
     async with Proxy(shared_server.host, shared_server.port) as proxy:

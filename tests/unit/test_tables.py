@@ -7,6 +7,7 @@ import time
 import pytest
 from msgspec import structs
 
+from fastcoord.cli.outputs import print_lines
 from fastcoord.cli.peers import COLUMNS, Row, _ago, _milliseconds, _print_table, _table, _unknown
 from fastcoord.cli.tables import LiveTable, plain_lines
 from fastcoord.stats import Peer
@@ -31,6 +32,16 @@ def drawn(rows: list[Row], width: int) -> list[str]:
     console.print(LiveTable(_table(rows)))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()
+
+
+def test_pipe_gets_one_line_for_each_row(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable in ("COLUMNS", "FORCE_COLOR"):
+        monkeypatch.setenv(variable, "40")
+    _print_table([Row(node_id, PEER, "stalwart-0.15") for node_id in (1, 2)])
+    print_lines(["word " * 40])
+    assert [len(line) > 80 for line in capsys.readouterr().out.splitlines()] == [True] * 4
 
 
 def test_peers_fit_80_columns() -> None:

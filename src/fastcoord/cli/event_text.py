@@ -1,4 +1,4 @@
-"""Events as text, such as ``StateChange account_id=7 change_id=42 types=Email,Mailbox``."""
+"""Events and notices as text: ``StateChange account_id=7 change_id=42 types=Email,Mailbox``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from fastcoord.events import AppEvent, DataType, ObjectType, to_builtins
 
 if TYPE_CHECKING:
     import enum
+    from collections.abc import Mapping
 
-    from fastcoord.events import Event
+    from fastcoord.events import Event, Notice
 
-__all__ = ["DATA_TYPES", "OBJECTS", "event_text", "payload_comment"]
+__all__ = ["DATA_TYPES", "OBJECTS", "event_text", "notice_text", "payload_comment"]
 
 
 def event_text(event: Event) -> str:
@@ -27,9 +28,19 @@ def event_text(event: Event) -> str:
     :return: the text, for example ``StateChange account_id=7 change_id=42 types=Email,Mailbox``.
     """
     plain = to_builtins(event)
-    words = [plain.pop("type")]
-    words += [f"{name}={shlex.quote(_value(name, value))}" for name, value in plain.items()]
-    return " ".join(words)
+    return _words(plain.pop("type"), plain)
+
+
+def notice_text(notice: Notice) -> str:
+    """Write a notice in the form of events, without its node and without fields that are ``None``.
+
+    :param notice: the notice.
+    :return: the text, for example ``Missed events=3 cause=gap``.
+    """
+    fields = msgspec.structs.asdict(notice)
+    fields.pop("node_id", None)
+    given = {name: value for name, value in fields.items() if value is not None}
+    return _words(type(notice).__name__, given)
 
 
 def payload_comment(event: Event) -> str:
@@ -60,6 +71,11 @@ def names_of(kind: type[enum.Enum]) -> dict[str, int]:
 
 DATA_TYPES = {bit: name for name, bit in names_of(DataType).items()}
 OBJECTS = {number: name for name, number in names_of(ObjectType).items()}
+
+
+def _words(kind: str, fields: Mapping[str, Any]) -> str:
+    words = [f"{name}={shlex.quote(_value(name, value))}" for name, value in fields.items()]
+    return " ".join([kind, *words])
 
 
 def _value(name: str, value: Any) -> str:

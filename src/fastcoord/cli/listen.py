@@ -14,7 +14,7 @@ import msgspec
 
 import fastcoord
 from fastcoord.cli.arguments import NodeId, add_node_id, event_kind, number
-from fastcoord.cli.event_text import event_text, payload_comment
+from fastcoord.cli.event_text import event_text, notice_text, payload_comment
 from fastcoord.cli.joining import join
 from fastcoord.cli.observer import Observer
 from fastcoord.cli.raw import RawSink
@@ -35,6 +35,10 @@ DESCRIPTION = """\
 Join the cluster of a configuration as one more node and print the events of the other nodes until
 Ctrl-C. Then print to standard error which nodes are there, and the totals. Stalwart nodes are known
 once they have published something.
+
+A line has the time, the node, the kind and its fields. Notices have the same form: PeerUp,
+PeerDown, Missed, Disconnected, Reconnected, DuplicateNodeId and ProtocolMismatch. With --json, a
+line is an object with received_at (seconds since 1970), node_id, type and the fields.
 
 With --raw, print each message with its sequence header and its bytes. If a message cannot be
 decoded, print the reason. With --raw the command publishes nothing, so that no node notices it.
@@ -106,7 +110,7 @@ async def _listen(
     async with join(config, node_id) as node:
         writer.begin(f"node {node.node_id} listens on {config.cluster.subject}")
         try:
-            async with node.subscribe(kinds=wanted, peers=True) as events:
+            async with node.subscribe(kinds=wanted, peers=True, connection=True) as events:
                 async for arrived in events.batches():
                     writer.item(arrived)
         finally:
@@ -219,17 +223,21 @@ class Writer:
 
     def _line(self, received_at: float, node_id: int | None, what: Event | Notice) -> str:
         if not self._as_json:
-            sender = "all nodes" if node_id is None else f"node {node_id}"
-            text = (
-                repr(what) if isinstance(what, Notice) else event_text(what) + payload_comment(what)
-            )
-            return f"{_clock(received_at)}  {sender}  {text}"
+            sender = f"node {node_id}" if node_id is not None else _without_node(what)
+            if isinstance(what, Notice):
+                return f"{_clock(received_at)}  {sender}  {notice_text(what)}"
+            return f"{_clock(received_at)}  {sender}  {event_text(what)}{payload_comment(what)}"
         line: dict[str, Any] = {"received_at": round(received_at, 6), "node_id": node_id}
         if isinstance(what, Notice):
             line |= {"type": type(what).__name__, **msgspec.structs.asdict(what)}
         else:
             line |= fastcoord.to_builtins(what)
         return json.dumps(line)
+
+
+def _without_node(what: Event | Notice) -> str:
+    """Return what stands in place of the sender: a loss without a node concerns all of them."""
+    return "all nodes" if isinstance(what, Missed) else "this node"
 
 
 def _clock(received_at: float) -> str:

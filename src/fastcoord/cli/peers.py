@@ -7,7 +7,7 @@ import contextlib
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -37,6 +37,9 @@ their protocol are unknown, because they send no heartbeats and do not name a pr
 state is unreadable are fastcoord nodes with another protocol. While the connection is lost, --watch
 prints since when, and the state of each node is unknown.
 
+With --json, each line has a node. With --watch --json, each line has one refresh: its time (seconds
+since 1970), disconnected_since (null while connected) and the list of nodes.
+
 example: fastcoord peers node.toml --wait 10
 """
 
@@ -50,6 +53,8 @@ COLUMNS = ("node", "kind", "state", "received", "missed", "last received", "roun
 
 Show: TypeAlias = "Callable[[list[Row], float | None], None]"
 """Print the rows; the second argument is when the connection was lost, or ``None``."""
+
+NO_PEER = dict.fromkeys(Peer.__struct_fields__)
 
 
 class Row(NamedTuple):
@@ -75,7 +80,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--watch", action="store_true", help="print the nodes every second until Ctrl-C"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object for each node")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="one JSON object a line: a node, or with --watch a refresh",
+    )
 
 
 def _wait(text: str) -> float:
@@ -96,9 +105,10 @@ def run(arguments: argparse.Namespace) -> int:
     config = load(arguments.file)
     node_id: NodeId = arguments.node_id
     wait: float = 2 * config.cluster.heartbeat if arguments.wait is None else arguments.wait
-    show: Show = _print_json if arguments.json else _print_table
     if arguments.watch:
+        show: Show = _print_refresh if arguments.json else _print_table
         return run_until_interrupted(_watch(config, node_id, show))
+    show = _print_nodes if arguments.json else _print_table
     return run_until_interrupted(_list(config, node_id, wait, show))
 
 
@@ -202,10 +212,19 @@ def _unknown(rows: list[Row]) -> list[Row]:
     ]
 
 
-def _print_json(rows: list[Row], lost_at: float | None = None) -> None:
-    for node_id, peer, protocol in rows:
-        known = dict.fromkeys(Peer.__struct_fields__) if peer is None else peer.to_dict()
-        print(json.dumps({**known, "node_id": node_id, "protocol": protocol}), flush=True)
+def _as_builtins(row: Row) -> dict[str, Any]:
+    known = NO_PEER if row.peer is None else row.peer.to_dict()
+    return {**known, "node_id": row.node_id, "protocol": row.protocol}
+
+
+def _print_nodes(rows: list[Row], lost_at: float | None = None) -> None:
+    for row in rows:
+        print(json.dumps(_as_builtins(row)), flush=True)
+
+
+def _print_refresh(rows: list[Row], lost_at: float | None = None) -> None:
+    plain: dict[str, Any] = {"time": round(time.time(), 3), "disconnected_since": lost_at}
+    print(json.dumps({**plain, "nodes": [_as_builtins(row) for row in rows]}), flush=True)
 
 
 def _print_table(rows: list[Row], lost_at: float | None = None) -> None:
