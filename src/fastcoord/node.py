@@ -71,7 +71,8 @@ class Node(Publisher):
 
         :param peers: whether to wait as well until every peer that is up has received these events,
             as far as they were published after it joined. Received means stored for each of its
-            subscriptions. Peers that send no sequence headers, such as Stalwart, are not asked.
+            subscriptions; one with ``since`` must first have replayed them. Peers that send no
+            sequence headers, such as Stalwart, are not asked.
         :return: with ``peers``, the ids of these peers; else ``None``.
         :raises PeersUnconfirmed: a peer did not confirm all events within ``timeout.request``, or
             has missed some of those accepted since the last call with ``peers``.

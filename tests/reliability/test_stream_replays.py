@@ -67,3 +67,22 @@ async def test_replay_receives_notices(jetstream_server: LocalServer) -> None:
             assert [each for each in received if isinstance(each, StateChange)] == [
                 numbered(2, n) for n in range(20)
             ]
+
+
+async def test_flush_waits_for_replay_of_peer(jetstream_server: LocalServer) -> None:
+    async with stream_crowd(jetstream_server, size=2, capacity={"subscription": 8}) as crowd:
+        node, sender = crowd.nodes
+        for _ in range(40):
+            await crowd.publish(sender)
+            await sender.flush()
+        await crowd.caught_up()
+        async with node.subscribe(since=0) as events:
+            await until(lambda: events.stats().buffered)
+            flush = asyncio.create_task(sender.flush(peers=True))
+            arrived: list[int] = []
+            flush.add_done_callback(lambda _: arrived.append(events.stats().arrived))
+            for number in range(40):
+                await sender.ping(1)
+                assert await asyncio.wait_for(anext(events), 20) == numbered(2, number)
+            assert await flush == {1}
+        assert arrived == [40]

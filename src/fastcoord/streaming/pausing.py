@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fastcoord.streaming.pull_consumer import ConsumerOwner, PullConsumer
     from fastcoord.streaming.source import StreamSource
 
-__all__ = ["Pausing"]
+__all__ = ["Pausing", "Received"]
 
 MAX_RUNS = 256
 """Runs of peers for which the end of the stream is known; the oldest is forgotten."""

@@ -12,6 +12,7 @@ from fastcoord.streaming.pull_consumer import PullConsumer
 
 if TYPE_CHECKING:
     from fastcoord.receiving.ring import Ring
+    from fastcoord.streaming.pausing import Received
     from fastcoord.streaming.pull_consumer import ConsumerOwner
     from fastcoord.streaming.source import StreamSource
     from fastcoord.streaming.start import Start
@@ -67,6 +68,23 @@ class Replays:
         self._tasks[consumer] = self._loop.create_task(
             consumer.run(), name=f"fastcoord {name} replay"
         )
+
+    def received_by(self, node_id: int, incarnation: int, live: Received) -> Received | None:
+        """Return how far every ring has received a run, those that still replay included.
+
+        :param live: how far the live feed has received it; the result has the same form.
+        :return: ``None`` if a replay has received no batch of this run yet.
+        """
+        expected, gap_end, began_at = live
+        for consumer in self:
+            ring = consumer.feed.ring
+            if ring is None or ring.is_closed:
+                continue
+            received = consumer.feed.received_by(node_id, incarnation)
+            if received is None:
+                return None
+            expected = min(expected, received[0])
+        return expected, gap_end, began_at
 
     def tick(self) -> None:
         """End the replays whose subscription was closed, and those that have caught up."""

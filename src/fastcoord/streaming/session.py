@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fastcoord.nats.connection import Connection
     from fastcoord.nats.stream_info import StreamInfo
     from fastcoord.receiving.ring import Ring
+    from fastcoord.streaming.pausing import Received
     from fastcoord.streaming.sender import StreamSender
     from fastcoord.streaming.start import Start
     from fastcoord.streaming.stream_receiver import StreamReceiver
@@ -96,7 +97,6 @@ class StreamSession:
         self._live.feed = Feed(receiver, self._live, subject)
         self._live.place = Place(self._live.feed, at_end=True)
         self._pausing = Pausing(self, self, self._live)
-        self.received_by = self._pausing.received_by
         self._replays = Replays(self, self, receiver, self._live, subject)
         self._stuck = StuckRings()
         self._waiting = WaitingRuns(self._live.feed.runs, receiver.peers)
@@ -248,6 +248,13 @@ class StreamSession:
             return True
         # Pace needs to know whether a Stalwart node publishes.
         return bool(self._receiver.rings or self._sender.pace.can_begin)
+
+    def received_by(self, node_id: int, incarnation: int, up_to: int) -> Received | None:
+        """Return how far every ring has received a run; see ``Rules.received_by``."""
+        received = self._pausing.received_by(node_id, incarnation, up_to)
+        if received is None or not up_to:
+            return received
+        return self._replays.received_by(node_id, incarnation, received)
 
     def replay(self, ring: Ring, start: Start) -> None:
         """Feed a ring from an earlier place of the stream until it has caught up.
