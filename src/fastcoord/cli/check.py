@@ -32,7 +32,8 @@ there are problems, print all of them instead. Secrets are never shown.
 
 With --connect, try every server address: DNS, TCP, TLS, authentication, each right that a node
 needs, and whether own messages come back. If a server grants all rights, join the cluster with a
-free node id and leave it again, which proves the stream, if it is set. Other nodes see that.
+free node id and leave it again, which proves the stream, if it is set. Other nodes see that; on
+servers older than 2.11, they also receive the goodbye of a node that does not exist.
 
 example: fastcoord check --connect node.toml
 """

@@ -237,7 +237,9 @@ def connect_error(failures: Sequence[tuple[object, ConnectError]]) -> ConnectErr
     advice = {
         AuthenticationFailed: "check user, password and credentials",
         TlsError: "check tls.enable, tls.ca-file and the server's certificate",
-        PermissionDenied: "check the permissions of this user",
+        # Without the first right, the server does not show which further ones are missing.
+        PermissionDenied: "check the permissions of this user: 'fastcoord check --connect' tries"
+        " each right",
     }.get(kind, "check that the server runs there and that address is right")
     message = f"no NATS server could be joined ({advice}): {'; '.join(reasons)}"
     first = failures[0][1]
