@@ -11,9 +11,9 @@ from support.cluster.nodes import node_toml
 from support.cluster.plain_peer import PlainPeer
 from support.faults.frames import Frame
 from support.faults.proxy import Proxy
-from support.oracles.sequence_header import read_header
+from support.oracles.sequence_header import has_events, read_header
 from support.processes.command import start
-from support.processes.finished import bench
+from support.processes.finished import LATE, bench
 from support.servers.certificates import Certificates
 from support.servers.unusable import unused_address
 
@@ -86,7 +86,7 @@ async def test_only_own_subjects_carry_messages(
         PlainPeer(jetstream_server.url, ">") as peer,
         start("bench", config, *words, directory=tmp_path) as command,
     ):
-        assert await command.wait() == 0, command.err
+        assert await command.wait() == 0 or LATE in command.err, command.err
         await peer.flush()
     subjects = {each.subject for each in peer.messages}
     seen = {each for each in subjects if not each.startswith(("_INBOX.", "$JS."))}
@@ -105,13 +105,21 @@ def test_url_instead_of_file_is_accepted(tmp_path: Path) -> None:
 
 
 async def test_broken_connection_exits_with_3(tmp_path: Path, server: LocalServer) -> None:
-    config = config_file(tmp_path, node_toml(server))
-    words = ("bench", config, "--rate", "200", "--seconds", "2", "--warm-up", "0")
-    async with start(*words, directory=tmp_path) as command:
-        await command.prints("measuring")
-        server.kill()
-        server.start()
-        assert await command.wait() == 3
+    is_broken = False
+
+    def break_once(frame: Frame) -> Frame:
+        nonlocal is_broken
+        if has_events(frame.header) and not is_broken:
+            is_broken = True
+            proxy.cut()
+        return frame
+
+    async with Proxy(server.host, server.port) as proxy:
+        proxy.to_server.filter = break_once
+        config = config_file(tmp_path, node_toml(proxy, cluster={"heartbeat": "500ms"}))
+        words = ("bench", config, "--rate", "200", *SHORT)
+        async with start(*words, directory=tmp_path) as command:
+            assert await command.wait() == 3
     assert "the run is not valid: connections broke 2 times" in command.err
 
 
@@ -155,7 +163,7 @@ async def test_lost_messages_end_run(tmp_path: Path, server: LocalServer) -> Non
         config = config_file(tmp_path, node_toml(proxy))
         words = ("bench", config, "--rate", "400", "--lone", *SHORT, "--json", "-")
         async with start(*words, directory=tmp_path) as command:
-            assert await command.wait() == 0, command.err
+            assert await command.wait() == 0 or LATE in command.err, command.err
     found = json.loads(command.out)
     assert found["missed"] == found["reported"]["gap"] == sum(lost) > 5
 
@@ -178,7 +186,7 @@ async def test_loss_without_number_ends_run(tmp_path: Path, server: LocalServer)
         async with start(*words, directory=tmp_path) as command:
             status = await command.wait()
     # Whether a busy machine delays the publishers is not the matter of this test.
-    assert status == 0 or (status == 3 and "could not keep up" in command.err), command.err
+    assert status == 0 or (status == 3 and LATE in command.err), command.err
     assert re.search(r"missed 1\d\d,", command.out), command.out
     assert "reported as missed: without a number: 1 × gap" in command.out
     assert "note: some events neither arrived nor were reported as missed" in command.out

@@ -44,7 +44,7 @@ def keys_of(event: Any) -> list[int]:
 
 
 def connected(server: LocalServer, node_id: int, subject: str) -> blocking.Node:
-    cluster = {"subject": subject, "heartbeat": "200ms"}
+    cluster = {"subject": subject, "heartbeat": "60s"}
     config = fastcoord.parse_config(node_toml(server, cluster=cluster))
     return blocking.connect(config, node_id=node_id)
 

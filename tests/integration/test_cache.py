@@ -50,7 +50,7 @@ async def two_caches(
 ) -> AsyncIterator[tuple[Database, Any, Any]]:
     """Yield a database, and the caches of two nodes in front of it."""
     database = Database()
-    cluster = {"subject": subject, "heartbeat": "200ms"}
+    cluster = {"subject": subject, "heartbeat": "60s"}
     async with (
         joined(server, 1, cluster=cluster) as one,
         joined(server, 2, cluster=cluster) as two,
@@ -302,7 +302,7 @@ async def test_abandoned_connection_ends_caching(server: LocalServer) -> None:
 
 async def test_duplicate_node_serves_nothing(shared_server: LocalServer) -> None:
     database = Database()
-    cluster = {"subject": "duplicate", "heartbeat": "200ms"}
+    cluster = {"subject": "duplicate", "heartbeat": "60s"}
     async with (
         joined(shared_server, 1, cluster=cluster) as node,
         Cache(node, database.load, keys=keys_of) as cache,

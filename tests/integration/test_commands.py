@@ -347,13 +347,17 @@ async def test_check_ends_if_server_freezes(tmp_path: Path) -> None:
     assert check.err.count("\n") == 1
 
 
-async def test_peers_need_connection(tmp_path: Path) -> None:
+async def test_peers_need_connection(tmp_path: Path, server: LocalServer) -> None:
     config = tmp_path / "node.toml"
-    with LocalServer() as server:
-        config.write_text(node_toml(server, cluster={"heartbeat": "100ms"}))
-        async with start("peers", str(config), "--wait", "3", directory=tmp_path) as peers:
+    config.write_text(node_toml(server, cluster={"heartbeat": "100ms"}))
+    for seconds in ("2", "8", "32"):
+        async with start("peers", str(config), "--wait", seconds, directory=tmp_path) as peers:
             await until(lambda: server.varz()["in_msgs"] > 5, because="heartbeats arrive")
             server.kill()
-            assert await peers.wait() == 1
+            if await peers.wait() == 1:
+                break
+        # A busy machine has delayed the end of the server beyond that of the command.
+        server.start()
+    assert peers.process.returncode == 1
     assert peers.out == ""
     assert peers.err.endswith("it is not known which nodes are there\n")

@@ -18,11 +18,14 @@ from fastcoord.server import LocalServer
 from support.cluster.nodes import joined, node_toml
 from support.cluster.plain_peer import PlainPeer
 from support.faults.proxy import Proxy
+from support.lag import LoopLag
 from support.processes.command import Command, start
 from support.processes.terminal import on_terminal
 from support.wait import until
 
 STALWART = "stalwart-0.15"
+ATTEMPTS = 4
+"""On a busy machine, a round trip may take longer than the second that ``peers`` waits for it."""
 
 
 @pytest.fixture
@@ -42,31 +45,43 @@ async def interrupt(command: Command) -> None:
 
 async def test_peers_lists_every_node(tmp_path: Path, config: Path, server: LocalServer) -> None:
     payload = fastcoord.encode_batch([fastcoord.ReloadSettings()], node_id=5, protocol=STALWART)
-    cluster = {"heartbeat": "1s"}
-    async with (
-        joined(server, 2, cluster=cluster) as node,
-        PlainPeer(server.url) as stalwart,
-        start("peers", str(config), "--wait", "3", "--json", directory=tmp_path) as peers,
-    ):
-        await until(lambda: len(node.peers()) == 1)
-        await node.publish(fastcoord.ReloadSettings(), fastcoord.ReloadSettings())
-        await stalwart.publish(payload)
-        assert await peers.wait() == 0, peers.err
-    first, second = (json.loads(line) for line in peers.out.splitlines())
+
+    async def listed(seconds: str) -> tuple[list[dict[str, Any]], str]:
+        async with (
+            joined(server, 2, cluster={"heartbeat": "1s"}) as node,
+            PlainPeer(server.url) as stalwart,
+            start("peers", str(config), "--wait", seconds, "--json", directory=tmp_path) as peers,
+        ):
+            await until(lambda: len(node.peers()) == 1)
+            await node.publish(fastcoord.ReloadSettings(), fastcoord.ReloadSettings())
+            await stalwart.publish(payload)
+            assert await peers.wait() == 0, peers.err
+        return [json.loads(line) for line in peers.out.splitlines()], peers.err
+
+    for seconds in ("2", "8", "32"):
+        rows, summary = await listed(seconds)
+        # On a busy machine, the events may come too late, and a round trip may take a second.
+        if len(rows) == 2 and rows[0]["received"] and rows[0]["round_trip"]:
+            break
+    first, second = rows
     assert (first["node_id"], first["is_up"], first["received"], first["missed"]) == (2, True, 2, 0)
     assert first["round_trip"] > 0
     assert (second["node_id"], second["is_up"], second["incarnation"]) == (5, None, None)
     assert (second["received"], second["round_trip"]) == (1, None)
     assert (first["protocol"], second["protocol"]) == (STALWART, None)
-    assert "2 nodes on stwt.agora (stalwart-0.15) at 127.0.0.1:" in peers.err
+    assert "2 nodes on stwt.agora (stalwart-0.15) at 127.0.0.1:" in summary
 
 
 async def test_peers_prints_columns(tmp_path: Path, config: Path, server: LocalServer) -> None:
-    async with (
-        joined(server, 2, cluster={"heartbeat": "1s"}),
-        start("peers", str(config), directory=tmp_path) as peers,
-    ):
-        assert await peers.wait() == 0, peers.err
+    for _ in range(ATTEMPTS):
+        async with (
+            joined(server, 2, cluster={"heartbeat": "1s"}),
+            start("peers", str(config), directory=tmp_path) as peers,
+        ):
+            assert await peers.wait() == 0, peers.err
+        assert "1 node on stwt.agora" in peers.err
+        if " ms " in peers.out:
+            break
     header, row = peers.out.splitlines()
     assert re.split("  +", header) == list(COLUMNS)
     cells = r" *2  fastcoord  up +0 +0  \d\.\d s ago +[\d.]+ ms +stalwart-0\.15"
@@ -134,14 +149,15 @@ async def test_watched_json_has_line_for_each_refresh(
 
 async def test_lost_server_delays_no_exit(shared_server: LocalServer) -> None:
     loop = asyncio.get_running_loop()
-    async with Proxy(shared_server.host, shared_server.port) as proxy:
+    async with LoopLag() as lag, Proxy(shared_server.host, shared_server.port) as proxy:
         config = fastcoord.make_config(proxy.url, subject="leaving")
         async with join(config, "auto") as node:
             proxy.refuse()
             proxy.cut()
             await until(lambda: not node.is_connected)
-            ended = loop.time()
-    assert loop.time() - ended < 3  # Node.close waits for 5 s
+            ended, late = loop.time(), lag.seconds
+        # Node.close waits for 5 s.
+        assert loop.time() - ended < 3 + lag.seconds - late
 
 
 # ----------------------------------------------------------------------------------- hanging up

@@ -28,14 +28,25 @@ NODES_ARE_CONNECTED, NODES_ARE_NOT_CONNECTED = (
     for value in (1, 0)
 )
 
+LISTEN_TO_BOTH = """
+fastcoord listen node.toml > listen.log 2>&1 &
+until [ $(grep StateChange listen.log | grep -o '"node_id": [12],' | sort -u | wc -l) = 2 ]
+do sleep 0.1; done
+kill $!; wait $!; cat listen.log
+"""
+EVENT_IS_LOGGED = "until grep -q account_id=8 node1.log; do sleep 0.1; done"
+
 
 def script() -> str:
     """Return the commands of the page; facts replace the time that a reader waits or types."""
     server, check, nodes, watch, metrics, failure, end = BLOCKS
     failure, downs = re.subn(r"\bsleep 3$", NODES_ARE_NOT_CONNECTED, failure, flags=re.M)
     failure, ups = re.subn(r"\bsleep 4$", f"\n{NODES_ARE_CONNECTED}", failure, flags=re.M)
-    watch, listens = re.subn(r"^timeout 5 ", "timeout 3 ", watch, flags=re.M)
-    assert (downs, ups, listens) == (1, 1, 1)
+    watch, listens = re.subn(
+        r"^timeout 5 fastcoord listen node\.toml\n", LISTEN_TO_BOTH, watch, flags=re.M
+    )
+    watch, tails = re.subn(r"^(?=tail )", f"{EVENT_IS_LOGGED}\n", watch, flags=re.M)
+    assert (downs, ups, listens, tails) == (1, 1, 1, 1)
     blocks = (server, SERVER_RUNS, check, nodes, NODES_ARE_CONNECTED, watch, metrics, failure, end)
     return "\n".join(("set -m", *blocks, ""))
 
@@ -64,7 +75,7 @@ async def test_start_page_works(tmp_path: Path) -> None:
         start_new_session=True,
     )
     try:
-        out, _ = await asyncio.wait_for(shell.communicate(), 120)
+        out, _ = await asyncio.wait_for(shell.communicate(), 240)
     finally:
         if shell.returncode is None:
             os.killpg(shell.pid, signal.SIGKILL)

@@ -1,6 +1,5 @@
 """Nodes on a leaf node use a stream of the hub through its JetStream domain."""
 
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,20 +10,15 @@ from fastcoord import StreamError
 from fastcoord.server import LocalServer
 from support.cluster.nodes import joined
 from support.cluster.stream_crowd import PROTOCOL, STREAM, make_stream, numbered
+from support.servers.unusable import unused_address
 from support.wait import until
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @asynccontextmanager
 async def hub_and_leaf(
     store: Path, leaf_config: str = ""
 ) -> AsyncIterator[tuple[LocalServer, LocalServer]]:
-    port = free_port()
+    port = unused_address().name.rpartition(":")[2]
     hub_config = (
         f'jetstream {{ store_dir: "{store}/hub", domain: hub }}\n'
         f'leafnodes {{ host: "127.0.0.1", port: {port} }}\n'

@@ -46,9 +46,9 @@ def test_search_recommends_enough(searched: Path) -> None:
 def test_resumed_search_keeps_runs(searched: Path) -> None:
     kept = json.loads((searched / "kept.json").read_bytes())["runs"]
     runs = state(searched)["runs"]
-    assert len(kept) == 2
     assert [run for run in runs if run in kept] == kept
     assert len(runs) >= 5
+    assert len(runs) > len(kept)
 
 
 def test_missed_objective_exits_with_1(tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastcoord.errors import ServerError
 from fastcoord.server.local import POLL_INTERVAL, LocalServer
+from fastcoord.server.ports import reserve
 from fastcoord.server.settings import Membership
 
 if TYPE_CHECKING:
@@ -192,11 +192,7 @@ class LocalCluster:
                 membership = server.settings.membership
                 assert membership is not None
                 if membership.port is None:
-                    # The kernel gives a bound port to nobody who asks for any port. The server
-                    # can still bind it, because neither socket listens and both may be reused.
-                    reservation = reserved.enter_context(socket.socket(_family(server.host)))
-                    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    reservation.bind((server.host, 0))
+                    reservation = reserved.enter_context(reserve(server.host))
                     membership.port = reservation.getsockname()[1]
             yield
 
@@ -223,7 +219,3 @@ class LocalCluster:
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from dataclasses import replace
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlencode, urlsplit
 
 from fastcoord.errors import ServerError
+from fastcoord.server.ports import reserve
 from fastcoord.server.process import find_server_binary, spawn
 from fastcoord.server.settings import Membership, ServerSettings, ServerTls, bracketed
 from fastcoord.server.temporary import TemporaryDirectory
@@ -98,6 +100,8 @@ class LocalServer:
         self._temporary: TemporaryDirectory | None = None
         self._monitor_port: int | None = None
         self._earlier_log = ""
+        self._reserved: list[socket.socket] = []
+        """Keep the ports of a server that does not run, so that it gets them again."""
 
     def __repr__(self) -> str:
         state = f"pid={self.pid} {self.url}" if self.is_running else "not running"
@@ -249,6 +253,7 @@ class LocalServer:
         if (code := self._process.poll()) is not None:
             raise ServerError(f"nats-server ended with exit code {code}{self._last_log_lines()}")
         if self._read_ports():
+            self._release_ports()
             return True
         if time.monotonic() > deadline:
             raise ServerError(
@@ -281,6 +286,7 @@ class LocalServer:
         if self._owner != os.getpid():
             return  # this process is a fork of the one that started the server
         self._end_process(timeout)
+        self._release_ports()
         if self._temporary is not None:
             self._earlier_log = self.log
             self._temporary.remove()
@@ -292,6 +298,7 @@ class LocalServer:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            self._reserve_ports()
 
     def restart(self) -> None:
         """Start the server again on the same port with the same configuration.
@@ -362,11 +369,26 @@ class LocalServer:
             process.terminate()
             process.send_signal(signal.SIGCONT)  # a frozen process handles no SIGTERM
             process.wait(timeout)
+            self._reserve_ports()
         except subprocess.TimeoutExpired:
             self.kill()
         except BaseException:  # Ctrl-C while waiting
             self.kill()
             raise
+
+    def _reserve_ports(self) -> None:
+        if self._reserved:
+            return
+        membership = self.settings.membership
+        for port in (self.settings.port, membership.port if membership else None):
+            if port is not None:
+                # If another process has taken the port meanwhile, the next start reports it.
+                with contextlib.suppress(OSError):
+                    self._reserved.append(reserve(self.host, port))
+
+    def _release_ports(self) -> None:
+        while self._reserved:
+            self._reserved.pop().close()
 
     # Context managers
 

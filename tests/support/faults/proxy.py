@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Any
 
+from fastcoord.server.ports import reserve
 from support.faults.frames import Frame, FrameParser
 from support.wait import until
 
@@ -116,6 +117,8 @@ class Proxy:
         self._connections: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
         self._listener: asyncio.Server | None = None
         self._port = 0
+        self._reserved = contextlib.ExitStack()
+        """Keeps the port while connections are refused."""
 
     @property
     def host(self) -> str:
@@ -152,12 +155,16 @@ class Proxy:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
+            # uvloop closes the listener later.
+            with contextlib.suppress(OSError):
+                self._reserved.enter_context(reserve(self.host, self._port))
 
     async def accept(self) -> None:
         """Accept new connections again, on the same port."""
         if self._listener is None:
             self._listener = await asyncio.start_server(self._serve, self.host, self._port)
             self._port = self._listener.sockets[0].getsockname()[1]
+            self._reserved.close()
 
     async def __aenter__(self) -> "Proxy":
         await self.accept()
@@ -170,6 +177,7 @@ class Proxy:
         traceback: TracebackType | None,
     ) -> None:
         self.refuse()
+        self._reserved.close()
         self.cut()
         await until(lambda: not self._connections, because="every connection of the proxy ended")
         if self._failure is not None and error is None:

@@ -80,3 +80,9 @@ def read_header(block: bytes) -> SequenceHeader:
         if line.startswith(b"F:"):
             return read_fields(line.removeprefix(b"F:").lstrip(b" \t"))
     return None
+
+
+def has_events(block: bytes) -> bool:
+    """Return whether a header block is that of a message with events."""
+    numbers = read_header(block)
+    return isinstance(numbers, tuple) and numbers[2] > 0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import permutations
 
 from fastcoord.server import LocalServer
 from support.faults.proxy import Proxy
+from support.servers.unusable import unused_address
 from support.wait import until
 
 SIZE = 3
@@ -79,12 +79,7 @@ class PartedCluster:
 @asynccontextmanager
 async def parted_cluster() -> AsyncIterator[PartedCluster]:
     """Run the servers."""
-    ports = []
-    with contextlib.ExitStack() as reserved:
-        for _ in range(SIZE):
-            listener = reserved.enter_context(socket.socket())
-            listener.bind(("127.0.0.1", 0))
-            ports.append(listener.getsockname()[1])
+    ports = [int(unused_address().name.rpartition(":")[2]) for _ in range(SIZE)]
     async with contextlib.AsyncExitStack() as stack:
         proxies = {}
         for source, target in permutations(range(SIZE), 2):

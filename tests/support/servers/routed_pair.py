@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastcoord.server import LocalServer
+from fastcoord.server.ports import reserve
 from support.servers.unusable import unused_address
 from support.wait import until
 
@@ -31,6 +32,8 @@ class Route:
         self._connections: set[asyncio.Task[None]] = set()
         self._is_open = asyncio.Event()
         self._is_open.set()
+        self._reserved = contextlib.ExitStack()
+        """Keeps the port while the route is cut."""
 
     @property
     def url(self) -> str:
@@ -49,6 +52,9 @@ class Route:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
+            # uvloop closes the listener later.
+            with contextlib.suppress(OSError):
+                self._reserved.enter_context(reserve("127.0.0.1", self._port))
         for connection in self._connections:
             connection.cancel()
 
@@ -56,6 +62,7 @@ class Route:
         """Accept connections; a server tries about once a second."""
         self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
         self._port = self._listener.sockets[0].getsockname()[1]
+        self._reserved.close()
 
     async def __aenter__(self) -> Route:
         await self.heal()
@@ -63,6 +70,7 @@ class Route:
 
     async def __aexit__(self, *error: object) -> None:
         self.part()
+        self._reserved.close()
         await until(lambda: not self._connections, because="every connection of the route ended")
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

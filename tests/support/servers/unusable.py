@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 
 import fastcoord
 from fastcoord import ConnectError
+from fastcoord.server.ports import reserve
 from support.cluster.nodes import node_toml
 from support.wait import until
 
@@ -29,10 +29,14 @@ class Address:
 
 
 def unused_address() -> Address:
-    """Return an address that refuses connections."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return Address(probe.getsockname()[1])
+    """Return an address that refuses connections, and on which a server may listen.
+
+    It is reserved until this process ends, so that no other process of the tests gets its port.
+    """
+    reservation = reserve("127.0.0.1")
+    address = Address(reservation.getsockname()[1])
+    reservation.detach()
+    return address
 
 
 @contextlib.asynccontextmanager
