@@ -2,8 +2,9 @@
 
 Run as ``python worker_process.py CONFIG INDEX EVENTS [IDS]``. It prints one line of JSON after each
 step: its node id after the start, and what it has received after each command on standard input.
-``peers N`` waits until N peers are up. ``publish N`` publishes the events and waits for those of N
-other workers. The end of input closes the node. With ``IDS``, ids are drawn among so few.
+``peers N`` waits until N peers are up, and forgets all earlier notices. ``publish N`` publishes the
+events and waits for those of N other workers. The end of input closes the node. With ``IDS``, ids
+are drawn among so few.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ async def main(config: str, index: int, events: int, ids: int | None) -> None:
                 for numbers in received.values()
             )
             report: dict[str, Any] = {"node_id": node.node_id, "counts": counts, "missed": missed}
+            report["up"] = [peer.node_id for peer in node.peers() if peer.is_up]
             report["in_order"] = in_order
             report["duplicate_node_ids"] = node.stats().duplicate_node_ids
             print(json.dumps(report), flush=True)
@@ -65,6 +67,7 @@ async def main(config: str, index: int, events: int, ids: int | None) -> None:
                     lambda up=up: sum(bool(peer.is_up) for peer in node.peers()) == up,
                     timeout=LIMIT,
                 )
+                missed.clear()
             else:
                 await node.publish(*(numbered_event(index, sent + each) for each in range(events)))
                 sent += events
