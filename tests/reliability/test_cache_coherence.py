@@ -131,9 +131,9 @@ async def work_while_killing(server: LocalServer, tmp_path: Path) -> list[dict[s
             await worker.end()
     print(*reports, sep="\n")
     assert [report["violations"] for report in reports] == [[], [], []]
+    # During an absence, which is long on a busy machine, every read is a load.
     for report in reports[:2]:
-        assert report["hits"] > report["loads"] > 0
-    # The last worker was started between the absences, which may be most of its time.
+        assert report["hits"] > report["loads_while_following"] > 0
     assert reports[2]["hits"] > 0
     return reports
 

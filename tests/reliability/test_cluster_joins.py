@@ -25,7 +25,9 @@ from support.wait import until
 
 SUBJECT = "join.test"
 CLUSTER: dict[str, Any] = {"protocol": "fastcoord-1", "heartbeat": "200ms", "subject": SUBJECT}
-SLACK = 5.0
+QUIET: dict[str, Any] = {**CLUSTER, "heartbeat": "1m"}
+"""With this, no node counts as silent during a test."""
+SLACK = 60.0
 """Seconds that a busy machine may be late with a timer."""
 
 
@@ -64,26 +66,34 @@ async def distant_servers() -> AsyncIterator[tuple[LocalServer, LocalServer]]:
             yield near, far
 
 
+@pytest.fixture
+def patient_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nodes wait for the answers of peers, however late a busy machine makes them."""
+    monkeypatch.setattr("fastcoord.presence.introduction.JOIN_LIMIT", 60.0)
+
+
 def remote_subjects(server: LocalServer) -> set[str]:
     """Return the subjects on which clients of other servers have subscribed."""
     routes = server.monitor("routez", subs=1)["routes"]
     return {subject for route in routes for subject in route.get("subscriptions_list", [])}
 
 
+@pytest.mark.usefixtures("patient_join")
 @pytest.mark.parametrize("loop", LOOPS)
 def test_events_after_join_are_received(loop: str) -> None:
     async def join_again_and_again() -> None:
         async with (
             distant_servers() as (near, far),
-            joined(near, 1, cluster=CLUSTER) as peer,
+            joined(near, 1, cluster=QUIET) as peer,
         ):
-            async with joined(far, 3, cluster=CLUSTER) as node:
+            await until(lambda: f"{SUBJECT}.fastcoord" in remote_subjects(far))
+            async with joined(far, 3, cluster=QUIET) as node:
                 # The far server knows the subscriptions of the peer.
                 await until(lambda: node.peers())
             for _ in range(3):
                 # The near server has dropped the subscription of the node before.
                 await until(lambda: SUBJECT not in remote_subjects(near))
-                async with joined(far, 2, cluster=CLUSTER) as node:
+                async with joined(far, 2, cluster=QUIET) as node:
                     events = node.subscribe()
                     peer.publish_nowait(AppEvent(1, b"at once"))
                     assert await collect(events, 1) == [AppEvent(1, b"at once")]
@@ -145,7 +155,13 @@ async def test_events_behind_leaf_node_are_reported() -> None:
 
 
 @pytest.mark.parametrize("late_answer", [False, True])
-async def test_only_peers_without_proof_are_reported(late_answer: bool) -> None:
+async def test_only_peers_without_proof_are_reported(
+    late_answer: bool, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not late_answer:
+        request.getfixturevalue("patient_join")
+        # Both peers answer within this time.
+        monkeypatch.setattr("fastcoord.presence.introduction.QUIET_TIME", 1.0)
     cluster = {**CLUSTER, "heartbeat": "60s"}
     async with (
         routed_pair() as pair,
@@ -226,9 +242,9 @@ async def test_slow_connect_reports_no_past(server: LocalServer) -> None:
     ):
         await peer.publish(*[AppEvent(1, b"past")] * 100)
         await peer.flush()
-        took = 0.0
+        took, is_late = 0.0, False
         # The addresses are tried in random order.
-        while took < 1:
+        while took < 1 or is_late:
             started = time.monotonic()
             async with joined(
                 [silent, server], 2, cluster=CLUSTER, timeout={"connection": "1s"}
@@ -238,6 +254,8 @@ async def test_slow_connect_reports_no_past(server: LocalServer) -> None:
                 await until(lambda: node.peers())
                 await peer.publish(AppEvent(1, b"present"))
                 item = await events.__anext__()
-                assert item == AppEvent(1, b"present")
-                assert not isinstance(item, Missed)
-                assert node.stats().missed == {}
+                # On a busy machine, the peer may count as silent.
+                is_late = time.monotonic() - started - took > 0.3
+                if not is_late:
+                    assert item == AppEvent(1, b"present")
+                    assert node.stats().missed == {}

@@ -73,6 +73,7 @@ class Worker:
         self.database = database
         self.random = random.Random(seed)
         self.reads = 0
+        self.loads_while_following = 0
         self.at_least = dict.fromkeys(range(KEYS), 0)
         self.is_disconnected = False
         self.has_stream = node.config.cluster.stream is not None
@@ -83,6 +84,7 @@ class Worker:
         self.cache: Cache[int, Row] = Cache(node, self.load, keys=lambda e: [e.account_id])
 
     async def load(self, key: int) -> Row:
+        self.loads_while_following += self.cache.stats().is_following
         row = Row(self.database.version(key))
         # The time that a database far away needs to answer.
         await asyncio.sleep(self.random.uniform(0, 0.004))
@@ -136,6 +138,7 @@ class Worker:
             "reads": self.reads,
             "hits": stats.hits,
             "loads": stats.loads,
+            "loads_while_following": self.loads_while_following,
             "joined": stats.joined,
             "overtaken": stats.overtaken,
             "drops": stats.drops,
