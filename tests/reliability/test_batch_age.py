@@ -54,9 +54,7 @@ async def test_burst_after_quiet_survives_outage(server: LocalServer, clock: Clo
         assert [each for each in drain(events) if isinstance(each, StateChange)] == sent
 
 
-async def test_burst_after_quiet_survives_stalled_socket(
-    server: LocalServer, clock: Clock
-) -> None:
+async def test_burst_after_quiet_survives_stalled_socket(server: LocalServer, clock: Clock) -> None:
     async with (
         Proxy(server.host, server.port) as proxy,
         accounted(proxy, 1, cluster=CLUSTER) as sender,
@@ -114,7 +112,7 @@ async def test_hold_ends_before_events_expire(server: LocalServer) -> None:
             sent += 10
             await server.start_async()
             # On a busy machine, the events may expire before the node has reconnected.
-            await until(lambda: receiver.stats().received + sender.stats().discarded == sent)
+            await until(lambda: receiver.stats().received + sender.stats().discarded == sent)  # noqa: B023
         received = [each for each in drain(events) if isinstance(each, AppEvent)]
         assert received == [AppEvent(each, b"") for each in range(10)]
         assert not absent.is_connected

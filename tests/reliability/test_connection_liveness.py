@@ -46,7 +46,9 @@ def test_dead_output_is_noticed_while_input_arrives(fault: str, loop: str) -> No
                 await until(lambda: node.stats().received >= 10)
                 getattr(proxy.to_server, fault)()
                 started = time.monotonic()
-                await until(lambda: node.stats().connection == "suspected")
+                while node.stats().connection == "connected":  # noqa: ASYNC110 - for a moment
+                    await asyncio.sleep(0)
+                assert node.stats().connection == "suspected"
                 received = node.stats().received
                 await until(lambda: node.stats().connection not in ("connected", "suspected"))
                 assert time.monotonic() - started <= 3 * HEARTBEAT + SLACK
@@ -118,21 +120,44 @@ async def slow_reader_keeps_connection(server: LocalServer) -> None:
 
 
 async def test_slow_output_keeps_connection(server: LocalServer) -> None:
+    heartbeat, is_kept = HEARTBEAT, False
+    while not is_kept:
+        took, longest, reconnects = await send_slowly(server, heartbeat)
+        assert reconnects == 0 or longest > heartbeat
+        is_kept = reconnects == 0 and took > 3 * heartbeat
+        # On a busy machine the output may stand still for more than a short heartbeat.
+        heartbeat = max(HEARTBEAT, 4 * longest)
+
+
+async def send_slowly(server: LocalServer, heartbeat: float) -> tuple[float, float, int]:
+    """Send over a slow connection.
+
+    :return: how many seconds it took, the longest time in which it sent what the buffers hold, and
+        how often the node has reconnected.
+    """
+    sent_at: list[float] = []
+
     async def slowly(frame: Frame) -> Frame:
         await asyncio.sleep(HEARTBEAT / 100)
+        sent_at.append(time.monotonic())
         return frame
 
     async with Proxy(server.host, server.port) as proxy:
         # Bytes that wait in the proxy's own buffer look delivered to the node.
         assert proxy._listener is not None
         proxy._listener.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        cluster = {"protocol": "fastcoord-1", **CLUSTER}
-        async with joined(proxy, 1, cluster=cluster) as node:
+        cluster = {"protocol": "fastcoord-1", "heartbeat": f"{heartbeat * 1000:.0f}ms"}
+        async with joined(proxy, 1, cluster=cluster, timeout={"request": "1m"}) as node:
             proxy.to_server.filter = slowly
             started = time.monotonic()
             # More than the buffers between the node and the proxy hold.
             await node.publish(*[AppEvent(1, bytes(15_000))] * 600)
             await node.flush()
-            assert time.monotonic() - started > 3 * HEARTBEAT, "the PING was not late"
+            took = time.monotonic() - started
             stats = node.stats()
-            assert (stats.reconnects, stats.confirmed) == (0, 600)
+            assert stats.confirmed == 600
+            # The proxy reads from its socket again after up to ten messages.
+            longest = max(
+                after - before for before, after in zip(sent_at, sent_at[10:], strict=False)
+            )
+            return took, longest, stats.reconnects

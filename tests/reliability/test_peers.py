@@ -21,7 +21,7 @@ CLUSTER = {"protocol": "fastcoord-1", "heartbeat": "200ms"}
 
 
 async def test_peers_lists_other_nodes(server: LocalServer) -> None:
-    async with crowd(server) as nodes:
+    async with crowd(server, cluster={"heartbeat": "10s"}) as nodes:
         before = time.time()
         await nodes.ledger.publish(nodes.nodes[1], 7)
         await nodes.even()
@@ -45,7 +45,7 @@ def test_ping_stores_round_trip(server: LocalServer, loop: str) -> None:
 
 
 async def ping_stores_round_trip(server: LocalServer) -> None:
-    async with crowd(server) as nodes:
+    async with crowd(server, cluster={"heartbeat": "10s"}) as nodes:
         first = nodes.nodes[0]
         seconds = await first.ping(2)
         assert seconds > 0

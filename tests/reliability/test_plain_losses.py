@@ -65,13 +65,13 @@ async def reported_after(proxy: Proxy, node: Node, events: Any, witness: Node) -
 async def test_sender_within_absence_is_reported(server: LocalServer, sender: str) -> None:
     async with (
         Proxy(server.host, server.port) as proxy,
-        joined(server, 1, cluster=CLUSTER) as witness,
-        accounted(proxy, 2, cluster=CLUSTER) as receiver,
+        joined(server, 1, cluster=LONG) as witness,
+        accounted(proxy, 2, cluster=LONG) as receiver,
         contextlib.AsyncExitStack() as stack,
     ):
         events = receiver.subscribe()
         if sender == "known":
-            node = await stack.enter_async_context(joined(server, 3, cluster=CLUSTER))
+            node = await stack.enter_async_context(joined(server, 3, cluster=LONG))
             await until(lambda: len(receiver.peers()) == 2)
         await cut_off(proxy, receiver)
         lost = [AppEvent(3, b"lost")] * 10
@@ -82,7 +82,7 @@ async def test_sender_within_absence_is_reported(server: LocalServer, sender: st
                 )
         else:
             if sender == "unknown":
-                node = await stack.enter_async_context(joined(server, 3, cluster=CLUSTER))
+                node = await stack.enter_async_context(joined(server, 3, cluster=LONG))
             await node.publish(*lost)
             await node.flush()
             assert await node.close() == 0
@@ -97,8 +97,8 @@ async def test_stray_message_adds_no_report(server: LocalServer) -> None:
     async with (
         Proxy(server.host, server.port) as proxy,
         PlainPeer(server.url, SUBJECT) as stray,
-        joined(server, 1, cluster=CLUSTER) as witness,
-        accounted(proxy, 2, cluster=CLUSTER) as receiver,
+        joined(server, 1, cluster=LONG) as witness,
+        accounted(proxy, 2, cluster=LONG) as receiver,
     ):
         events = receiver.subscribe()
         await stray.publish(fastcoord.encode_batch([END], node_id=7, protocol="fastcoord-1"))

@@ -103,7 +103,8 @@ async def test_two_subjects_are_enough() -> None:
     user = {"user": "a", "password": "b", "permissions": {"publish": granted, "subscribe": granted}}
     login = {"user": "a", "password": "b"}
     with LocalServer(extra_config=f"authorization {{ users: {json.dumps([user])} }}") as server:
-        async with crowd(server, 3, cluster={"subject": SUBJECT}, **login) as nodes:
+        cluster = {"subject": SUBJECT, "heartbeat": "10s"}
+        async with crowd(server, 3, cluster=cluster, **login) as nodes:
             first = nodes.nodes[0]
             await nodes.ledger.publish(first, 10)
             assert await first.flush(peers=True) == {2, 3}
@@ -112,7 +113,7 @@ async def test_two_subjects_are_enough() -> None:
 
 
 async def test_presence_may_use_events_subject(server: LocalServer) -> None:
-    cluster = {"subject": SUBJECT, "presence_subject": SUBJECT}
+    cluster = {"subject": SUBJECT, "presence_subject": SUBJECT, "heartbeat": "2s"}
     async with crowd(server, 3, cluster=cluster) as nodes:
         async with nodes.load():
             await nodes.progress()
