@@ -57,6 +57,14 @@ def test_other_forms_are_written(tmp_path: Path) -> None:
     assert corrected == pytest.approx(float(figures["max"]), rel=0.01)
 
 
+def test_unwritable_result_costs_no_other(tmp_path: Path) -> None:
+    file = tmp_path / "result.csv"
+    done = bench("--rate", "100", *SHORT, "--json", "/dev/full", "--csv", str(file))
+    assert done.returncode == 2
+    assert "/dev/full cannot be written: No space left on device" in done.stderr
+    assert len(file.read_text().splitlines()) == 2
+
+
 def test_json_on_output_is_alone() -> None:
     pytest.importorskip("uvloop")
     mix = "StateChange=3,CacheInvalidate=1,AppEvent"

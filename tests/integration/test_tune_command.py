@@ -32,6 +32,7 @@ pytest.importorskip("hdrh", reason="the extra bench is not installed")
         (["a.toml", "--rate", "5", "b.toml"], "one configuration is enough"),
         (["--rate", "5", "--state", "/dev/zero"], "/dev/zero is no regular file"),
         (["--rate", "5", "--seconds", "0"], "--seconds must be above zero"),
+        (["--rate", "5", "--report", "-"], "--report needs a file"),
         (["--rate", "5", "--report", "nowhere/a.html"], "there is no directory nowhere"),
     ],
 )
@@ -136,6 +137,7 @@ async def test_killed_server_keeps_runs(tmp_path: Path, server: LocalServer) -> 
     [
         ((), "a diary", "was not written by fastcoord tune: "),
         (("--resume",), "a diary", "was not written by fastcoord tune: "),
+        (("--resume",), '{"format": "fastcoord-tune-1",', "is damaged, or was written by another"),
         (("--report", "own.txt"), "a diary", "own.txt is needed twice"),
     ],
 )

@@ -90,9 +90,12 @@ def test_documented_event_size_is_right(change_id: int, more: int) -> None:
     typical = event_sizes({"StateChange": 1}, 0, "fastcoord-1")
     assert size == min(typical) + 1 + more
     assert 8 <= sum(typical) / len(typical) <= 9
-    for payload in (8, 40, 200, 20_000):
+    for payload in (8, 40, 200, 20_000, 60_000_000):
         sizes = event_sizes({"AppEvent": 1}, payload, "fastcoord-1")
-        assert {each - payload for each in sizes} <= {3, 4, 5, 6}
+        assert {each - payload for each in sizes} <= {3, 4, 5, 6, 7}
+        event = fastcoord.AppEvent(500, bytes(payload))
+        bare = fastcoord.encode_batch([event], node_id=0, protocol="fastcoord-1")
+        assert len(bare) - 1 == max(sizes)
 
 
 def test_small_load_changes_nothing() -> None:

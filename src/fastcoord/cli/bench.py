@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -259,14 +260,20 @@ def _finish(arguments: argparse.Namespace, result: Result, ending: EndingSignals
     outcomes = judge(result, arguments.objective)
     lines = [*result_lines(result), *outcome_lines(outcomes)]
     print_lines(lines, sys.stderr if to_output else sys.stdout)
-    for name, text in forms.items():
-        where = getattr(arguments, name)
-        if where:
-            write_output(where, text())
+    outputs = {getattr(arguments, name): text for name, text in forms.items()}
     if arguments.hgrm not in (None, "-") and result.corrected and result.uncorrected:
         file = Path(arguments.hgrm)
         beside = file.with_name(f"{file.stem}.uncorrected{file.suffix}")
-        write_output(str(beside), hgrm(result.uncorrected))
+        outputs[str(beside)] = functools.partial(hgrm, result.uncorrected)
+    failures = []
+    for where, text in outputs.items():
+        try:
+            if where is not None:
+                write_output(where, text())
+        except WrongUsage as error:
+            failures.append(str(error))  # the other files are written all the same
+    if failures:
+        raise WrongUsage("; ".join(failures))
     if result.interrupted:
         return ending.status
     for problem in result.problems:

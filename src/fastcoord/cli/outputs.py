@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import sys
 import textwrap
@@ -63,7 +64,7 @@ def check_outputs(*files: str | None, source: str | None = None) -> None:
 
 
 def write_output(file: str, text: str) -> None:
-    """Write a result.
+    """Write a result. If that fails, for example on a full disk, an older file stays as it was.
 
     :param file: the name, or ``-`` for standard output.
     :raises WrongUsage: the file cannot be written.
@@ -71,7 +72,25 @@ def write_output(file: str, text: str) -> None:
     if file == "-":
         sys.stdout.write(text)
         return
+    target = Path(file).resolve()
     try:
-        Path(file).write_text(text, encoding="utf-8")
+        # A device cannot be replaced, nor a file in a folder that permits no new one.
+        is_special = target.exists() and not target.is_file()
+        if is_special or not os.access(target.parent, os.W_OK):
+            target.write_text(text, encoding="utf-8")
+        else:
+            _replace(target, text)
     except OSError as error:
         raise WrongUsage(f"{file} cannot be written: {error.strerror}") from None
+
+
+def _replace(target: Path, text: str) -> None:
+    temporary = target.with_name(f"{target.name}.{secrets.token_hex(6)}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        if target.exists():
+            shutil.copymode(target, temporary)
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -142,6 +142,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise WrongUsage("--report shows measured runs: leave out --arithmetic")
     if arguments.arithmetic and arguments.objective:
         raise WrongUsage("--objective is reached by measured runs: leave out --arithmetic")
+    if arguments.report == "-":
+        raise WrongUsage("--report needs a file: standard output has the recommendation")
     if len(arguments.file) > 1:
         raise WrongUsage("one configuration is enough")
     if not arguments.seconds:
@@ -265,7 +267,11 @@ def _search(arguments: argparse.Namespace, file: str | None, ending: EndingSigna
     else:
         print_lines(advice_lines(workload, state.advice))
     if arguments.report:
-        write_output(arguments.report, report_html(state))
+        try:
+            write_output(arguments.report, report_html(state))
+        except WrongUsage as error:
+            way = f"{arguments.state} has the finished runs, and --resume uses them"
+            raise WrongUsage(f"{error}; {way}") from None
         print(f"fastcoord: the report is in {arguments.report}", file=sys.stderr)
     return MISSED_OBJECTIVE if state.advice.problems else 0
 

@@ -116,6 +116,7 @@ CARRIERS: dict[str, tuple[str, Callable[[Any], int]]] = {
 
 NUMBERED_KINDS = tuple(CARRIERS)
 
+SMALLEST_PAYLOAD = 8
 TEMPLATES = 512
 """How many different events are drawn; each is used again and again with other numbers."""
 
@@ -173,9 +174,21 @@ def event_sizes(mix: dict[str, int], payload_bytes: int, protocol: str, seed: in
     :param payload_bytes: the size of the payload of ``AppEvent``.
     :param protocol: the protocol, which must have all kinds.
     """
-    events = NumberedEvents(mix, payload_bytes, seed)
-    made = (events.make((1 << 21) + number) for number in range(TEMPLATES))
-    return [len(fastcoord.encode_batch([e], node_id=300, protocol=protocol)) - 2 for e in made]
+    events = NumberedEvents(mix, SMALLEST_PAYLOAD, seed)
+    sizes = []
+    for number in range(TEMPLATES):
+        event = events.make((1 << 21) + number)
+        size = len(fastcoord.encode_batch([event], node_id=300, protocol=protocol)) - 2
+        if isinstance(event, fastcoord.AppEvent):  # payloads of megabytes would take minutes
+            size += payload_bytes - SMALLEST_PAYLOAD
+            size += len_bytes(payload_bytes) - len_bytes(SMALLEST_PAYLOAD)
+        sizes.append(size)
+    return sizes
+
+
+def len_bytes(length: int) -> int:
+    """Return how many bytes the length of a payload takes on the wire."""
+    return max(1, -(-length.bit_length() // 7))
 
 
 def unsupported(mix: dict[str, int], protocol: str) -> list[str]:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["FORMAT", "TuningState", "read_state", "reserved", "write_state"]
 
 FORMAT = "fastcoord-tune-1"
+FORMAT_WITHIN = 100
+"""The format is within the first bytes of a file."""
+
 TOKEN_BYTES = 6
 
 
@@ -50,10 +53,14 @@ def read_state(file: str) -> TuningState:
     :raises ValueError: the file has another content.
     :raises OSError: the file cannot be read.
     """
+    text = Path(file).read_bytes()
     try:
-        state = msgspec.json.decode(Path(file).read_bytes(), type=TuningState)
+        state = msgspec.json.decode(text, type=TuningState)
     except msgspec.DecodeError as error:
-        raise ValueError(f"{file} was not written by fastcoord tune: {error}") from None
+        what = "was not written by fastcoord tune"
+        if b'"fastcoord-tune-' in text[:FORMAT_WITHIN]:
+            what = "is damaged, or was written by another version of fastcoord tune"
+        raise ValueError(f"{file} {what}: {error}") from None
     if state.format != FORMAT:
         raise ValueError(f"{file} has the format {state.format!r}, not {FORMAT!r}")
     return state
