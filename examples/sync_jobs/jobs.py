@@ -8,7 +8,9 @@ after Ctrl-C in ``work``.
 """
 
 import sys
+import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from fastcoord import AppEvent, Missed, PeerDown, RequestTimeout, blocking
@@ -26,11 +28,21 @@ def run_job(node: blocking.Node, job: int) -> None:
 
 
 def work(node: blocking.Node, jobs: int) -> None:
+    is_stopped = threading.Event()
+
+    def run(share: Iterable[int]) -> None:
+        for job in share:
+            if is_stopped.is_set():
+                return
+            run_job(node, job)
+
+    # One call for each thread: Ctrl-C while a pool is given many calls may leave a lock of it held.
     pool = ThreadPoolExecutor(THREADS)
     try:
-        list(pool.map(lambda job: run_job(node, job), range(jobs)))
+        list(pool.map(run, [range(first, jobs, THREADS) for first in range(THREADS)]))
     finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C, no further job begins
+        is_stopped.set()  # after Ctrl-C, no further job begins
+        pool.shutdown()
     node.flush()  # the server has all results
     print(f"{node.stats().confirmed} results confirmed", flush=True)
 

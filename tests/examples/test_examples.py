@@ -282,7 +282,12 @@ async def test_interrupted_jobs_are_reported(server: LocalServer) -> None:
             peer.subscribe(kinds=[AppEvent]) as events,
             example("sync_jobs/jobs.py", "work", 1, 100_000, server=server) as worker,
         ):
-            await anext(aiter(events))
+            # All threads work: none is being started.
+            working = set()
+            while len(working) < 4:
+                event = await anext(events)
+                if isinstance(event, AppEvent):
+                    working.add(int(event.payload) % 4)
             assert await worker.end(signal.SIGINT) != 0
         assert await watcher.line("worker 1") == "worker 1 has ended"
         found = re.match(r"(\d+) of 100000 jobs done", await watcher.line())
