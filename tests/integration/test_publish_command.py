@@ -52,7 +52,8 @@ async def test_published_event_is_received(
         assert list(batch) == [fastcoord.StateChange(7, 42, 9)]
         assert batch.node_id >= 16_384
     assert command.out == ""
-    assert command.err == f"fastcoord: 127.0.0.1:{server.port} has confirmed 1 event\n"
+    where = "stwt.agora (stalwart-0.15)"
+    assert command.err == f"fastcoord: 127.0.0.1:{server.port} has confirmed 1 event on {where}\n"
 
 
 async def test_peers_confirm_events(tmp_path: Path, config: Path, server: LocalServer) -> None:
@@ -127,7 +128,7 @@ def test_first_wrong_line_ends_publishing(config: Path, line: str, reason: str) 
         config, text=f'{{"type": "ReloadSettings"}}\n{line}\n{{"type": "ReloadSettings"}}'
     )
     assert done.returncode == 1
-    assert "has confirmed 1 event\n" in done.stderr
+    assert "has confirmed 1 event on " in done.stderr
     assert f"fastcoord: standard input, {reason}" in done.stderr
     assert "Traceback" not in done.stderr
 

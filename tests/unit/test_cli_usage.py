@@ -12,6 +12,8 @@ from fastcoord.cli.arguments import COMMANDS, SentenceParser, build_parser
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
+        (["help", "check"], ["FILE", "--connect"]),
+        (["help"], list(COMMANDS)),
         (["--help"], [*COMMANDS, "Exit status", "example: fastcoord check"]),
         (["demo", "--help"], ["--seconds", "--nodes", "--keep", "--server BINARY", "--plain"]),
         (["check", "--help"], ["FILE", "--connect", "Secrets are never shown"]),
@@ -57,6 +59,8 @@ def test_version_is_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
         (["chekc", "a.toml"], "did you mean check?"),
         (["stream", "chek", "a.toml"], "did you mean check?"),
         (["stream", "crate", "a.toml"], "did you mean create?"),
+        (["stream", "create", "a", "--max-age", "0s"], "'0s' is not a duration such as 250ms"),
+        (["init", "--node-id", "x"], "whole number from 0 to 65,535, or auto for a free one"),
         (["stream"], "the following arguments are required: ACTION"),
         (["init", "Stalwart"], "did you mean stalwart?"),
         (["decode", "--protocol", "stalwart", "00"], "invalid choice: 'stalwart'"),

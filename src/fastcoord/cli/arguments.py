@@ -53,6 +53,8 @@ DESCRIPTION = (
 NodeId = int | Literal["auto"]
 
 EPILOGUE = """\
+`fastcoord COMMAND --help` describes a command.
+
 Exit status: 0 success, 1 failure, 2 wrong usage, 130 after Ctrl-C, 143 after SIGTERM, 129 if the
 terminal was closed.
 
@@ -115,7 +117,9 @@ class SentenceParser(argparse.ArgumentParser):
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
-        given = sys.argv[1:] if args is None else args
+        given = list(sys.argv[1:] if args is None else args)
+        if given[:1] == ["help"]:
+            given = [*given[1:], "--help"]
         if not given and self.commands:
             self.print_help(sys.stderr)
             self.exit(2)
@@ -252,7 +256,12 @@ def node_id(text: str) -> NodeId:
 
     :param text: a whole number, or ``auto`` for a free id.
     """
-    return "auto" if text == "auto" else int(number(int, 0, 65535)(text))
+    if text == "auto":
+        return "auto"
+    try:
+        return int(number(int, 0, 65535)(text))
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}, or auto for a free one") from None
 
 
 def number(
@@ -294,8 +303,12 @@ def duration(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} was given; write a unit, as in {text}s")
     try:
         return read_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} was given; {error}") from None
+    except ValueError:
+        # The error of the settings also allows a number without a unit.
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a duration such as 250ms, 5s, 1m, 2h or 1d, above zero and at most"
+            " 365 days"
+        ) from None
 
 
 def size(text: str) -> int:

@@ -108,7 +108,8 @@ async def _listen(
 ) -> int:
     wanted = None if kinds is None else [getattr(fastcoord, name) for name in kinds]
     async with join(config, node_id) as node:
-        writer.begin(f"node {node.node_id} listens on {config.cluster.subject}")
+        where = f"{config.cluster.subject} ({config.cluster.protocol})"
+        writer.begin(f"node {node.node_id} listens on {where}")
         try:
             async with node.subscribe(kinds=wanted, peers=True, connection=True) as events:
                 async for arrived in events.batches():

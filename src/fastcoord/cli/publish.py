@@ -137,7 +137,8 @@ async def _publish(
         print(json.dumps(result))
     else:
         count = f"{stats.confirmed} event{'' if stats.confirmed == 1 else 's'}"
-        print(f"fastcoord: {stats.server} has confirmed {count}", file=sys.stderr)
+        where = f"{config.cluster.subject} ({config.cluster.protocol})"
+        print(f"fastcoord: {stats.server} has confirmed {count} on {where}", file=sys.stderr)
         if peers is not None:
             names = ", ".join(map(str, sorted(peers))) or "none"
             print(f"fastcoord: received by the fastcoord nodes: {names}", file=sys.stderr)
