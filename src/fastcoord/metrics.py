@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
@@ -167,15 +167,19 @@ GAUGES: dict[str, tuple[str, Callable[[Reading], float]]] = {
 class NodeCollector(Collector):
     """Read the metrics of nodes at each scrape. Register it with a Prometheus registry.
 
-    A scrape may come from any thread. It then waits until the event loop has read the stats.
+    A scrape may come from any thread. It then waits until the event loop has read the stats. A
+    registry takes one collector, which may have several nodes.
 
     :param nodes: nodes of the running event loop; without a running event loop, nodes of
         ``fastcoord.blocking``.
     :raises WrongLoop: a node belongs to another event loop.
-    :raises ValueError: two nodes have the same node id, which is the label of their metrics.
+    :raises ValueError: there is no node, or two nodes have the same node id, which is the label of
+        their metrics.
     """
 
     def __init__(self, *nodes: Node | blocking.Node) -> None:
+        if not nodes:
+            raise ValueError("NodeCollector needs at least one node")
         self._nodes = nodes
         try:
             self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
@@ -193,11 +197,11 @@ class NodeCollector(Collector):
 
         :raises TimeoutError: the event loop did not answer within 5 s.
         """
-        readings = self._read_from_any_thread()
-        yield from node_metrics(readings)
-        yield from loss_metrics(readings)
-        yield from subscription_metrics(readings)
-        yield from stream_metrics(readings)
+        yield from all_metrics(self._read_from_any_thread())
+
+    def describe(self) -> Iterator[Metric]:
+        """Yield all metric families without values, so that a registry refuses them twice."""
+        yield from all_metrics(())
 
     def _read(self) -> list[Reading]:
         return [
@@ -219,6 +223,14 @@ class NodeCollector(Collector):
             raise TimeoutError(
                 f"the event loop of the nodes did not answer within {READ_TIMEOUT:g} s"
             ) from None
+
+
+def all_metrics(readings: Sequence[Reading]) -> Iterator[Metric]:
+    """Yield all metric families."""
+    yield from node_metrics(readings)
+    yield from loss_metrics(readings)
+    yield from subscription_metrics(readings)
+    yield from stream_metrics(readings)
 
 
 def node_metrics(readings: Iterable[Reading]) -> Iterator[Metric]:

@@ -192,6 +192,20 @@ async def test_nodes_of_collector_have_own_ids(
             NodeCollector(first, second)
 
 
+async def test_registry_takes_one_collector(shared_server: LocalServer, cluster: Cluster) -> None:
+    registry = CollectorRegistry()
+    with pytest.raises(ValueError, match="at least one node"):
+        NodeCollector()
+    async with (
+        joined(shared_server, 1, cluster=cluster) as first,
+        joined(shared_server, 2, cluster=cluster) as second,
+    ):
+        registry.register(NodeCollector(first))
+        # Its families would have a second TYPE line in the same scrape.
+        with pytest.raises(ValueError, match="Duplicated timeseries"):
+            registry.register(NodeCollector(second))
+
+
 async def test_scrape_of_closed_node_works(shared_server: LocalServer, cluster: Cluster) -> None:
     async with joined(shared_server, 1, cluster=cluster) as node, scraping(node) as scraper:
         await node.close()
