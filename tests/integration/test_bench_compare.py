@@ -47,7 +47,7 @@ def test_compare_reports_changes(
     assert compare(capsys, result, slower, "--fail", "p99:30%")[0] == 0
     code, output, _ = compare(capsys, result, slower, "--fail", "p99:10%")
     assert code == 1
-    assert re.search(r"^p99 .*\+20.0 % +worse than allowed", output, re.M)
+    assert re.search(r"^p99 .* ms +\+20.0 % +worse than allowed", output, re.M)
     assert compare(capsys, slower, result, "--fail", "p99:10%")[0] == 0
 
 

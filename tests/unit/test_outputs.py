@@ -24,10 +24,10 @@ def test_full_disk_keeps_older_result(tmp_path: Path) -> None:
 
 
 def test_result_replaces_older_one(tmp_path: Path) -> None:
-    file, link = tmp_path / "result.json", tmp_path / "link.json"
+    file, alias = tmp_path / "result.json", tmp_path / "alias.json"
     file.write_text("older")
     file.chmod(0o640)
-    link.symlink_to(file)
-    write_output(str(link), "newer")
+    alias.symlink_to(file)
+    write_output(str(alias), "newer")
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("newer", 0o640)
-    assert link.is_symlink()
+    assert alias.is_symlink()

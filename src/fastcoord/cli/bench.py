@@ -133,7 +133,7 @@ def configure(parser: SentenceParser) -> None:
         "--fail",
         action="append",
         default=[],
-        metavar="NAME:N%%",
+        metavar="NAME:N%",
         help="with compare: exit with 1 if this figure is more than N%% worse, for example"
         " p99:10%%",
     )

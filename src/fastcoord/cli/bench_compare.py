@@ -10,7 +10,7 @@ import msgspec
 from fastcoord.cli.measuring import INVALID, MISSED_OBJECTIVE
 from fastcoord.cli.running import WrongUsage
 from fastcoord.cli.tables import Table, plain_lines
-from fastcoord.tuning.objectives import Change, compare, parse_limit
+from fastcoord.tuning.objectives import Change, compare, parse_limit, unit_of
 from fastcoord.tuning.result import Result, read_result
 
 if TYPE_CHECKING:
@@ -48,12 +48,14 @@ def compare_files(first: str, second: str, limits: list[str]) -> int:
             each.name,
             f"{each.before:,.3f}",
             f"{each.after:,.3f}",
+            unit_of(each.name),
             _percent(each),
             "worse than allowed" if each.is_failed else "",
         )
         for each in changes
     )
-    print("\n".join(plain_lines(Table("", ("figure", "first", "second", "worse by", ""), rows))))
+    columns = ("figure", "first", "second", "unit", "worse by", "")
+    print("\n".join(plain_lines(Table("", columns, rows))))
     for name, result in ((first, before), (second, after)):
         if not result.valid:
             print(f"fastcoord: {name} is not valid: {_reason(result)}", file=sys.stderr)

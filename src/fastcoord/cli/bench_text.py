@@ -81,13 +81,8 @@ def result_lines(result: Result) -> list[str]:
 def outcome_lines(outcomes: list[Outcome]) -> list[str]:
     """Format measured objectives."""
     return [
-        f"objective {each.objective.text}: {'met' if each.is_met else 'missed'} ("
-        + (
-            "no figure"
-            if each.measured is None
-            else f"{each.measured:,.3f}".rstrip("0").rstrip(".")
-        )
-        + ")"
+        f"objective {each.objective.text}: {'met' if each.is_met else 'missed'}"
+        f" ({each.measured_text})"
         for each in outcomes
     ]
 

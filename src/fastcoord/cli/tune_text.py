@@ -41,6 +41,9 @@ def needs_lines(workload: Workload, sizing: Sizing) -> list[str]:
 def advice_lines(workload: Workload, advice: Advice) -> list[str]:
     """Format a recommendation, the TOML first."""
     lines = [f"For {workload_text(workload)}:", ""]
+    if advice.problems:
+        lines += ["The load cannot be carried within the limits."]
+        lines += [*(f"Not reached: {problem}." for problem in advice.problems), ""]
     lines += [verdict_text(advice), ""]
     if not advice.defaults_suffice:
         lines += [toml_block(advice), ""]
@@ -76,7 +79,6 @@ def advice_lines(workload: Workload, advice: Advice) -> list[str]:
         for each in advice.findings
         if each.key == "capacity.batch-bytes" and each.recommended < each.present
     ]
-    lines += [f"Not reached: {problem}." for problem in advice.problems]
     if advice.is_confirmed is not None and not advice.problems:
         lines.append("Confirmed by runs with these settings.")
     elif advice.is_confirmed is None:

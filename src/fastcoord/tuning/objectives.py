@@ -10,7 +10,16 @@ from fastcoord.tuning.result import PERCENTILES, metrics
 if TYPE_CHECKING:
     from fastcoord.tuning.result import Result
 
-__all__ = ["Change", "Limit", "Objective", "Outcome", "compare", "parse_limit", "parse_objectives"]
+__all__ = [
+    "Change",
+    "Limit",
+    "Objective",
+    "Outcome",
+    "compare",
+    "parse_limit",
+    "parse_objectives",
+    "unit_of",
+]
 
 LATENCIES = (*(f"p{each:g}" for each in PERCENTILES), "mean", "max")
 NAMES = (*LATENCIES, "missed", "duplicated", "out-of-order", "events/s", "messages/s")
@@ -19,6 +28,12 @@ COMPARED = (
     *("publisher-cpu", "subscriber-cpu", "publisher-memory", "subscriber-memory"),
 )
 HIGHER_IS_BETTER = ("events/s", "messages/s")
+
+UNITS = {
+    **dict.fromkeys(LATENCIES, "ms"),
+    **dict.fromkeys(("publisher-cpu", "subscriber-cpu"), "µs an event"),
+    **dict.fromkeys(("publisher-memory", "subscriber-memory"), "MB"),
+}
 
 _OBJECTIVE = re.compile(r"\s*([a-z0-9./-]+)\s*(<=|>=|<|>|=)\s*(\d+(?:\.\d+)?)\s*(us|ms|s|)\s*")
 _LIMIT = re.compile(r"\s*([a-z0-9./-]+)\s*:\s*(\d+(?:\.\d+)?)\s*%?\s*")
@@ -50,6 +65,14 @@ class Outcome(NamedTuple):
     objective: Objective
     measured: float | None
     is_met: bool
+
+    @property
+    def measured_text(self) -> str:
+        """The figure with its unit."""
+        if self.measured is None:
+            return "no figure"
+        number = f"{self.measured:,.3f}".rstrip("0").rstrip(".")
+        return f"{number} {unit_of(self.objective.name)}".rstrip()
 
 
 class Limit(NamedTuple):
@@ -104,6 +127,11 @@ def judge(result: Result, objectives: tuple[Objective, ...]) -> list[Outcome]:
         measured = figures.get(each.name)
         outcomes.append(Outcome(each, measured, measured is not None and each.is_met(measured)))
     return outcomes
+
+
+def unit_of(name: str) -> str:
+    """Return the unit of a figure; empty if it is a number, or its name has the unit."""
+    return UNITS.get(name, "")
 
 
 def parse_limit(text: str) -> Limit:

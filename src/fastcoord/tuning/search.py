@@ -329,7 +329,7 @@ class Search:
             for each in judge(run.result, objectives) if purpose == "steady" else []:
                 if not each.is_met:
                     problems.append(
-                        f"the objective {each.objective.text} is missed: {each.measured:,.2f}"
+                        f"the objective {each.objective.text} is missed: {each.measured_text}"
                         if each.measured is not None
                         else f"the objective {each.objective.text} has no figure"
                     )

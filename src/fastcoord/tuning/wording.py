@@ -58,9 +58,12 @@ def _kinds_text(load: Load) -> str:
 
 def verdict_text(advice: Advice) -> str:
     """Say what is to be done with a recommendation."""
+    where = "into the sections that the configuration has already, instead of lines with the same"
     if not advice.defaults_suffice:
-        where = "Put these lines into the sections that the configuration has already"
-        return f"{where}, instead of lines with the same keys:"
+        start = "These lines come closest; put them" if advice.problems else "Put these lines"
+        return f"{start} {where} keys:"
+    if advice.problems:
+        return "No better settings were found."
     defaults = default_settings()
     are_defaults = all(each.present == defaults[each.key] for each in advice.findings)
     what = "The defaults suffice" if are_defaults else "The present settings suffice"
