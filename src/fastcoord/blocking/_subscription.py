@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from fastcoord._forking import call_in_child
 from fastcoord.errors import NodeClosed, RequestTimeout
-from fastcoord.receiving.thread_iterator import Bell, ThreadIterator
+from fastcoord.receiving.thread_iterator import Bell, ThreadIterator, ThreadTurns
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -52,25 +52,43 @@ class Subscription(Generic[T_co]):
         self._thread = thread
         self._node = node  # a program may refer to the subscription only
         self._timeout = timeout
-        self._make_locks()
+        self._turns = ThreadTurns(threading.Lock(), _new_bell())
+        self._buffered = ThreadIterator(consumer, self._turns, None)
         call_in_child(self)
-
-    def _make_locks(self) -> None:
-        self._lock = threading.Lock()
-        """Held by the thread that takes from the cursor or waits for its ring."""
-        bell_lock = threading.Lock()
-        bell_lock.acquire()
-        self._bell = Bell(bell_lock)
 
     def forked(self) -> None:
         """End the subscription in a forked child: a thread of the parent may hold the lock."""
-        self._make_locks()
+        self._turns.renew(threading.Lock(), _new_bell())
         self._consumer.end(NodeClosed("forked: connect again in this process"))
 
     def __iter__(self) -> Iterator[T_co | Notice]:
         self._consumer.check_open()
-        iterator: Iterator[Any] = ThreadIterator(self._consumer, self._take_event)
-        return iterator
+        return self._items(self._timeout)
+
+    def _items(self, timeout: float | None, *, batches: bool = False) -> Iterator[Any]:
+        """Return an iterator. It keeps the subscription.
+
+        :param timeout: how many seconds each step may wait.
+        """
+
+        def begin_wait() -> Callable[[], float]:
+            return self._begin_wait(timeout)
+
+        return ThreadIterator(self._consumer, self._turns, begin_wait, batches=batches)
+
+    def _begin_wait(self, timeout: float | None) -> Callable[[], float]:
+        """Return a function that returns the timeout for ``Lock.acquire``; see ThreadIterator."""
+        if timeout is None:
+            return _without_limit
+        limit = time.monotonic() + timeout
+
+        def seconds_left() -> float:
+            seconds = limit - time.monotonic()
+            if seconds <= 0:
+                raise RequestTimeout(f"no event arrived within {timeout:g} s")
+            return min(seconds, threading.TIMEOUT_MAX)
+
+        return seconds_left
 
     def batches(self, timeout: float | None = None) -> Iterator[Batch | Notice]:
         """Iterate over notices and whole batches, each with the events of one message.
@@ -84,7 +102,7 @@ class Subscription(Generic[T_co]):
         :raises ConnectionLost: while iterating, if reconnecting was given up.
         """
         self._consumer.check_open()
-        return _Batches(self, self._timeout if timeout is None else timeout)
+        return self._items(self._timeout if timeout is None else timeout, batches=True)
 
     def next(self, timeout: float | None = None) -> T_co | Notice:
         """Wait for the next event or notice.
@@ -97,54 +115,20 @@ class Subscription(Generic[T_co]):
         :raises ConnectionLost: the connection is lost, and reconnecting was given up.
         """
         self._consumer.check_open()
-        try:
-            item: T_co | Notice = self._take(
-                self._consumer.take_event, self._timeout if timeout is None else timeout
-            )
-        except StopIteration:
-            self._consumer.check_open()
-            raise NodeClosed("the node is closed, and no event is buffered") from None
-        return item
+        # Do not call `next()`: a signal handler could raise behind the call, and lose the item.
+        for item in self._items(self._timeout if timeout is None else timeout):
+            return item  # type: ignore[no-any-return]
+        self._consumer.check_open()
+        raise NodeClosed("the node is closed, and no event is buffered")
 
     def take_nowait(self) -> T_co | Notice | None:
         """Take the next buffered event or notice without waiting.
 
         :return: ``None`` if nothing is buffered, or while another thread waits for an item.
         """
-        if not self._lock.acquire(blocking=False):
-            return None
-        try:
-            item: Any = self._consumer.take_event()
-        finally:
-            self._lock.release()
-        return item  # type: ignore[no-any-return]
-
-    def _take_event(self) -> Any:
-        return self._take(self._consumer.take_event, self._timeout)
-
-    def _take(self, take: Callable[[], Any], timeout: float | None) -> Any:
-        """Take the next item; wait while nothing is buffered.
-
-        :raises StopIteration: the subscription has ended.
-        """
-        consumer, ring = self._consumer, self._consumer.ring
-        limit = None if timeout is None else time.monotonic() + timeout
-        if not self._lock.acquire(timeout=_seconds_until(limit)):
-            raise _nothing_arrived(timeout)
-        try:
-            while True:
-                item = take()
-                if item is not None:
-                    return item
-                if ring.is_closed:
-                    if consumer.failure is not None:
-                        raise consumer.failure.with_traceback(None)
-                    raise StopIteration
-                ring.wait(self._bell)
-                if not self._bell.wait(_seconds_until(limit)):
-                    raise _nothing_arrived(timeout)
-        finally:
-            self._lock.release()
+        for item in self._buffered:
+            return item  # type: ignore[return-value]
+        return None
 
     @property
     def sender(self) -> int | None:
@@ -181,7 +165,7 @@ class Subscription(Generic[T_co]):
 
     def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
         # `__init__` may have failed before it set the attributes.
-        if getattr(self, "_bell", None) is None or self._consumer.ring.is_closed:
+        if getattr(self, "_buffered", None) is None or self._consumer.ring.is_closed:
             return
         # The garbage collector calls this in any thread.
         self._thread.submit(self._consumer.close)
@@ -197,28 +181,14 @@ class Subscription(Generic[T_co]):
         return self._thread.call(self._consumer.stats)
 
 
-class _Batches(Iterator["Batch | Notice"]):
-    """Iterate over the batches of a subscription."""
-
-    def __init__(self, subscription: Subscription[Any], timeout: float | None) -> None:
-        self._subscription = subscription
-        self._timeout = timeout
-
-    def __next__(self) -> Batch | Notice:
-        subscription = self._subscription
-        item: Batch | Notice = subscription._take(subscription._consumer.take_batch, self._timeout)
-        return item
+def _new_bell() -> Bell:
+    lock = threading.Lock()
+    lock.acquire()
+    return Bell(lock)
 
 
-def _seconds_until(limit: float | None) -> float:
-    """Return the timeout for ``Lock.acquire``; -1 stands for no limit."""
-    if limit is None:
-        return -1
-    return min(max(0.0, limit - time.monotonic()), threading.TIMEOUT_MAX)
-
-
-def _nothing_arrived(timeout: float | None) -> RequestTimeout:
-    return RequestTimeout(f"no event arrived within {timeout:g} s")
+def _without_limit() -> float:
+    return -1
 
 
 Subscription.__module__ = "fastcoord.blocking"

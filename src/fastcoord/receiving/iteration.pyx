@@ -122,6 +122,14 @@ cdef class Iteration:
                 return value
             self.until_pause = EVENTS_PER_ITERATION
 
+    def buffered_events(self):
+        """Iterate over the events and notices that are buffered, without waiting.
+
+        A signal handler cannot raise an exception between taking an item in a step of a ``for``
+        loop and the body of the loop; behind a call of ``take_event`` it can, and loses the item.
+        """
+        return BufferedEvents(self)
+
     def __aiter__(self):
         return Steps(self, False)
 
@@ -160,6 +168,25 @@ cdef class Iteration:
         self.waiter = waiter
         self.ring.wait(waiter)
         return waiter
+
+
+@cython.final
+cdef class BufferedEvents:
+    """Iterate over the events and notices that are buffered, without waiting."""
+
+    cdef Iteration iteration
+
+    def __cinit__(self, Iteration iteration not None):
+        self.iteration = iteration
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        item = self.iteration.take_event()
+        if item is None:
+            raise StopIteration
+        return item
 
 
 @cython.final

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic
 
@@ -40,6 +40,7 @@ class Subscription(Generic[T_co]):
 
     def __init__(self, consumer: Consumer) -> None:
         self._consumer = consumer
+        self._buffered: Iterator[Any] = consumer.buffered_events()
 
     def __aiter__(self) -> AsyncIterator[T_co | Notice]:
         self._consumer.check_open()
@@ -67,8 +68,9 @@ class Subscription(Generic[T_co]):
 
         :return: ``None`` if nothing is buffered.
         """
-        item: Any = self._consumer.take_event()
-        return item  # type: ignore[no-any-return]
+        for item in self._buffered:
+            return item  # type: ignore[no-any-return]
+        return None
 
     @property
     def sender(self) -> int | None:

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,10 @@ def say(**values: Any) -> None:
 
 
 def interrupt_when_waiting(*names: str) -> threading.Thread:
-    """Send SIGINT to this process when its main thread waits for a lock below these functions."""
+    """Send SIGINT to this process when its main thread is below these functions.
+
+    It must wait for a lock there, or be in a compiled iterator.
+    """
     main = threading.main_thread().ident
     assert main is not None
 
@@ -57,7 +60,7 @@ def interrupt_when_waiting(*names: str) -> threading.Thread:
             while frame is not None:
                 functions.add(frame.f_code.co_name)
                 frame = frame.f_back  # type: ignore[assignment]
-            waits = innermost.endswith(("threading.py", "_subscription.py"))
+            waits = innermost.endswith(("threading.py", "_subscription.py", "blocking_process.py"))
             if waits and functions.issuperset(names):
                 os.kill(os.getpid(), signal.SIGINT)
                 return
@@ -82,11 +85,16 @@ def interrupted(call: Callable[[], object], *names: str) -> str:
 
 def interrupt_reading(config: str) -> None:
     """Interrupt ``next``, ``for`` and ``batches``; then read on."""
+
+    def read_first(iterator: Iterator[object]) -> object:
+        return next(iterator)
+
     with blocking.connect(config, node_id=1) as node, node.subscribe() as events:
+        each, batches = iter(events), events.batches()
         found = [
-            interrupted(events.next, "next", "_take"),
-            interrupted(lambda: next(iter(events)), "_take_event"),
-            interrupted(lambda: next(events.batches()), "__next__", "_take"),
+            interrupted(events.next, "next"),
+            interrupted(lambda: read_first(each), "read_first"),
+            interrupted(lambda: read_first(batches), "read_first"),
         ]
         with blocking.connect(config, node_id=3) as other:
             other.publish(EmailPush(1, 2, 3))
