@@ -9,23 +9,9 @@
                 ...
 """
 
-# ruff: noqa: E402  the handler of Ctrl-C is set before all other imports
+from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # Python has loaded it already
-import sys as _sys
-
-# In the `fastcoord` command, Ctrl-C waits until its handler is set: before, it would print a
-# traceback. `-m` may run another program, which gets the signal after less than a millisecond.
-# `from __future__ import annotations` would import a module before.
-_mask = None
-if (getattr(_sys, "argv", None) or [""])[0].endswith(("fastcoord", "-m")):
-    _mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGINT,))
-
-from fastcoord import _early_interrupt  # noqa: F401
-
-if _mask is not None:
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, _mask)
-del _mask, _signal, _sys
+from fastcoord import _early_interrupt  # noqa: F401  before all other imports
 
 # isort: split
 import importlib as _importlib

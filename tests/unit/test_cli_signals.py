@@ -86,48 +86,6 @@ def test_early_interrupt_knows_command(program: str, line: str, expected: bool) 
     assert is_command(program, line.split()) is expected
 
 
-INTERRUPTING = """
-import os, signal, sys
-
-def interrupt(event, arguments):
-    # The first import of the package itself.
-    if event == "import" and "fastcoord" in sys.modules:
-        os.kill(os.getpid(), signal.SIGINT)
-
-sys.addaudithook(interrupt)
-"""
-
-
-@pytest.mark.parametrize("script", [(SCRIPT,), ("-m", "fastcoord")], ids=["script", "module"])
-def test_interrupt_waits_for_its_handler(tmp_path: Path, script: tuple[str, ...]) -> None:
-    (tmp_path / "sitecustomize.py").write_text(INTERRUPTING)
-    done = subprocess.run(
-        [sys.executable, *script, "decode", "00"],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
-
-
-def test_interrupt_ends_other_programs_at_once(tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(INTERRUPTING)
-    program = "import fastcoord"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGINT
-    assert done.stderr.rstrip().endswith("KeyboardInterrupt")
-    assert "from fastcoord import _early_interrupt" in done.stderr
-
-
 @pytest.mark.parametrize("module", ["_early_interrupt", "_codec", "cli.arguments", "config"])
 @pytest.mark.parametrize("script", [(SCRIPT,), ("-m", "fastcoord")], ids=["script", "module"])
 def test_interrupted_import_prints_nothing(module: str, script: tuple[str, ...]) -> None:
