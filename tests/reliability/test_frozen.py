@@ -42,7 +42,7 @@ async def disconnected(*nodes: Node, heartbeat: float, record_property: Any) -> 
 async def test_frozen_server_loses_nothing(
     server: LocalServer, end: str, record_property: Any
 ) -> None:
-    async with crowd(server, cluster=LONG_CLUSTER, timeout=TIMEOUT) as nodes:
+    async with crowd(server, cluster=LONG_CLUSTER) as nodes:
         for node in nodes.nodes:
             await nodes.ledger.publish(node, 100)
         await nodes.even()
@@ -64,7 +64,7 @@ async def test_frozen_server_loses_nothing(
 
 @pytest.mark.slow
 async def test_repeated_freezes_are_accounted(server: LocalServer) -> None:
-    async with crowd(server, cluster=CLUSTER, timeout=TIMEOUT) as nodes:
+    async with crowd(server, cluster=CLUSTER) as nodes:
         async with nodes.load():
             for _ in range(repeats(2, long=20)):
                 await nodes.progress(100)
@@ -123,9 +123,11 @@ async def test_one_way_loss_is_noticed(server: LocalServer) -> None:
 async def test_short_freeze_keeps_connection(server: LocalServer) -> None:
     async with crowd(server, cluster=LONG_CLUSTER) as nodes:
         for _ in range(2):
+            began_at = time.monotonic()
             server.freeze()
             await asyncio.sleep(LONG_HEARTBEAT / 4)  # the length of the freeze
             server.thaw()
+            was_short = time.monotonic() - began_at < LONG_HEARTBEAT
             thawed_at = time.time()
             await nodes.ledger.publish(nodes.nodes[0], 10)
             await until(
@@ -135,9 +137,11 @@ async def test_short_freeze_keeps_connection(server: LocalServer) -> None:
                     for peer in node.peers()
                 )
             )
-        await nodes.even()
-        assert nodes.ledger.missed() == {}
-        assert [node.stats().reconnects for node in nodes.nodes] == [0, 0, 0]
+            await nodes.even()
+            if not was_short:
+                break  # the machine is busy
+            assert nodes.ledger.missed() == {}
+            assert [node.stats().reconnects for node in nodes.nodes] == [0, 0, 0]
 
 
 async def test_paused_process_recovers(server: LocalServer, tmp_path: Path) -> None:
@@ -181,7 +185,7 @@ async def test_held_flush_sends_few_pings(server: LocalServer) -> None:
     async with (
         Proxy(server.host, server.port) as near,
         Proxy(server.host, server.port) as far,
-        crowd([near, far], count=2, cluster=LONG_CLUSTER) as nodes,
+        crowd([near, far], 2, cluster={"heartbeat": "10s"}, timeout={"request": "1m"}) as nodes,
     ):
         pings = 0
 
@@ -203,7 +207,7 @@ async def test_held_flush_sends_few_pings(server: LocalServer) -> None:
         await asyncio.wait([flushing], timeout=LONG_HEARTBEAT)
         assert not flushing.done(), "the flush was not held"
         # Two in each heartbeat detect a silent server.
-        assert pings <= 4 + 4 * (time.monotonic() - started) / LONG_HEARTBEAT
+        assert pings <= 4 + 4 * (time.monotonic() - started) / 10
         await far.accept()
         await flushing
         await nodes.even()

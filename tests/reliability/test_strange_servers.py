@@ -19,7 +19,7 @@ import pytest
 import fastcoord
 from fastcoord import EmailPush, Missed
 from fastcoord.server import LocalServer
-from support.cluster.nodes import node_toml
+from support.cluster.nodes import joined
 from support.faults.proxy import Proxy
 from support.loops import LOOPS, runner
 from support.wait import until
@@ -109,11 +109,7 @@ async def survives(server: LocalServer, place: int, fault: Callable[[Proxy], Non
     cluster = {"protocol": "fastcoord-1", "heartbeat": "300ms", "subject": f"strange.{place}"}
     async with Proxy(server.host, server.port) as proxy, contextlib.AsyncExitStack() as stack:
         sender, receiver = [
-            await stack.enter_async_context(
-                fastcoord.connect(
-                    fastcoord.parse_config(node_toml(each, cluster=cluster)), node_id=node_id
-                )
-            )
+            await stack.enter_async_context(joined(each, node_id, cluster=cluster))
             for node_id, each in ((1, proxy), (2, server))
         ]
         events = receiver.subscribe()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import fastcoord
 from fastcoord import AppEvent, ConnectionLost
 from fastcoord._session import Session
 from fastcoord.nats.connection import Connection
@@ -14,13 +15,15 @@ from fastcoord.nats.supervisor import MAX_DEFECTS
 from fastcoord.server import LocalCluster, LocalServer
 from support.cluster.accounting import accounted
 from support.cluster.crowd import crowd
-from support.cluster.nodes import joined
+from support.cluster.nodes import joined, node_toml, patiently_connected
 from support.faults.proxy import Proxy
 from support.servers.bare_server import BareServer
 from support.servers.scripted import ScriptedServer
 from support.wait import until
 
 CLUSTER = {"protocol": "fastcoord-1", "heartbeat": "200ms"}
+QUIET = {"protocol": "fastcoord-1", "heartbeat": "10s"}
+"""With this, a node does not lose its connection because the machine is busy."""
 PATIENT = {"heartbeat": "2s"}
 """With this, a node waits long enough for the others to reconnect on a busy machine too."""
 SLACK = 10.0
@@ -33,7 +36,7 @@ SLACK = 10.0
 async def test_reconnect_resets_attempts(server: LocalServer) -> None:
     async with (
         Proxy(server.host, server.port) as proxy,
-        joined(proxy, 1, cluster=CLUSTER, max_reconnects=2) as node,
+        joined(proxy, 1, cluster=QUIET, max_reconnects=2) as node,
     ):
         for times in range(1, 5):
             proxy.cut()
@@ -83,7 +86,7 @@ async def test_lost_connection_ends_waiting_calls(server: LocalServer) -> None:
 async def test_server_error_causes_reconnect(reason: str) -> None:
     async with (
         BareServer() as script,
-        accounted(script, 1, cluster=CLUSTER) as node,
+        accounted(script, 1, cluster=QUIET) as node,
     ):
         await until(lambda: len(script.connects) == 1)
         script.send(f"-ERR '{reason}'")
@@ -195,7 +198,7 @@ async def test_last_server_is_used_to_its_end(
     async with (
         LocalServer() as server,
         LocalServer() as unused,
-        joined([server, *([unused] if limit else [])], 1, cluster=CLUSTER, **limit) as node,
+        joined([server, *([unused] if limit else [])], 1, cluster=QUIET, **limit) as node,
     ):
         (used,) = [each for each in (server, unused) if str(each.port) in node.stats().server]
         used.lame_duck()
@@ -203,6 +206,7 @@ async def test_last_server_is_used_to_its_end(
         await node.publish(AppEvent(1, b"still here"))
         await node.flush()
         assert node.stats().reconnects == 0
+        await node.close()
         used.kill()  # it would end only after its lame-duck duration
 
 
@@ -225,7 +229,7 @@ async def test_defects_count_between_connections(
     monkeypatch.setattr("fastcoord.nats.backoff.STABLE_AFTER", 0.0)
     async with (
         Proxy(server.host, server.port) as proxy,
-        joined(proxy, 1, cluster=CLUSTER) as node,
+        joined(proxy, 1, cluster=QUIET) as node,
     ):
         for times in range(1, MAX_DEFECTS + 2):
             fails = True
@@ -263,13 +267,13 @@ async def test_backoff_grows_with_jitter() -> None:
 
 
 async def test_mute_server_times_out() -> None:
-    async with (
-        BareServer() as script,
-        joined(script, 1, cluster=CLUSTER, timeout={"connection": "300ms"}) as node,
-    ):
+    async with BareServer() as script:
+        text = node_toml(script, cluster=CLUSTER, timeout={"connection": "300ms"})
+        node = await patiently_connected(fastcoord.parse_config(text), node_id=1)
         script.manner = "mute"
         script.attempts.clear()
         await script.drop()
         await until(lambda: len(script.attempts) >= 3)
         script.manner = "serve"
         await until(lambda: node.is_connected)
+        await node.close()

@@ -12,7 +12,7 @@ import fastcoord
 from fastcoord import Node
 from support.cluster.accounting import assert_accounts
 from support.cluster.ledger import Ledger, Record
-from support.cluster.nodes import Reachable, node_toml
+from support.cluster.nodes import Reachable, node_toml, patiently_connected
 from support.wait import POLL_INTERVAL, until
 
 HEARTBEAT = 0.2
@@ -132,8 +132,8 @@ async def crowd(
             where = servers[index] if isinstance(servers, Sequence) else servers
             text = node_toml(where, cluster=keys, **settings)
             config = fastcoord.parse_config(text)
-            node = await stack.enter_async_context(fastcoord.connect(config, node_id=index + 1))
-            members.add(node)
+            node = await patiently_connected(config, node_id=index + 1)
+            members.add(await stack.enter_async_context(node))
         await members.acquainted()
         yield members
         assert_accounts(*members.nodes)

@@ -1,7 +1,8 @@
 """Configurations for test servers, and nodes that connect to them."""
 
+import contextlib
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
@@ -47,12 +48,27 @@ async def joined(
     """Connect a node to the given servers.
 
     :param node_id: the node's id.
-    :param settings: those of :func:`node_toml`.
+    :param settings: those of :func:`node_toml`. Without a ``timeout``, a busy machine may need
+        longer than the default one.
     :return: the node; it is closed at the end.
     """
     config = fastcoord.parse_config(node_toml(servers, **settings))
-    async with fastcoord.connect(config, node_id=node_id) as node:
+    if "timeout" in settings:
+        connecting: Awaitable[fastcoord.Node] = fastcoord.connect(config, node_id=node_id)
+    else:
+        connecting = patiently_connected(config, node_id=node_id)
+    async with await connecting as node:
         yield node
+
+
+async def patiently_connected(config: fastcoord.Config, **options: Any) -> fastcoord.Node:
+    """Connect a node, and try again if a busy machine needs longer than ``timeout.connection``.
+
+    :param options: those of :func:`fastcoord.connect`.
+    """
+    while True:
+        with contextlib.suppress(fastcoord.ConnectTimeout):
+            return await fastcoord.connect(config, **options)
 
 
 def _lines(table: Mapping[str, Any], prefix: str = "") -> list[str]:
