@@ -26,7 +26,7 @@ from interrupts.scenario import scenario
 
 KINDS: dict[str, type[BaseException]] = {"memory": MemoryError, "keyboard": KeyboardInterrupt}
 LOOPS = ("asyncio", "uvloop")
-LIMIT = 60
+LIMIT = 120
 """Seconds for one run of the scenario."""
 
 Failures = dict[tuple[str, str, Point], BaseException]

@@ -92,7 +92,7 @@ async def test_killed_stream_reads_nothing_stale(
     cluster = {"heartbeat": "200ms", "subject": "cached", "stream": "CACHED"}
     (tmp_path / "node.toml").write_text(node_toml(stream_server, cluster=cluster))
     async with PlainPeer(stream_server.url) as peer:
-        await peer.client.jetstream().add_stream(
+        await peer.client.jetstream(timeout=60).add_stream(
             name="CACHED", subjects=["cached"], duplicate_window=120
         )
     reports = await work_while_killing(stream_server, tmp_path)

@@ -19,7 +19,7 @@ CLUSTER = {"subject": SUBJECT, "stream": "CACHED", "heartbeat": "10s"}
 async def test_absence_drops_only_named_keys() -> None:
     with LocalServer(jetstream=True) as server:
         async with PlainPeer(server.url) as peer:
-            await peer.client.jetstream().add_stream(
+            await peer.client.jetstream(timeout=60).add_stream(
                 name="CACHED", subjects=[SUBJECT], duplicate_window=120
             )
         rows: dict[int, Any] = dict.fromkeys(range(10), "old")
@@ -59,7 +59,7 @@ async def test_absence_drops_only_named_keys() -> None:
 async def test_lost_consumer_stops_serving() -> None:
     with LocalServer(jetstream=True) as server:
         async with PlainPeer(server.url) as peer:
-            jetstream = peer.client.jetstream()
+            jetstream = peer.client.jetstream(timeout=60)
             await jetstream.add_stream(name="CACHED", subjects=[SUBJECT], duplicate_window=120)
             rows = {7: "old"}
 
@@ -88,7 +88,7 @@ async def test_lost_consumer_stops_serving() -> None:
 async def test_slow_subscription_stops_serving() -> None:
     with LocalServer(jetstream=True) as server:
         async with PlainPeer(server.url) as peer:
-            await peer.client.jetstream().add_stream(
+            await peer.client.jetstream(timeout=60).add_stream(
                 name="CACHED", subjects=[SUBJECT], duplicate_window=120
             )
         rows = {7: "old"}

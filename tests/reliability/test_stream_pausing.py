@@ -29,7 +29,7 @@ async def two_nodes(server: LocalServer, protocol: str = PROTOCOL) -> AsyncItera
         "cluster": {"stream": STREAM, "protocol": protocol, "heartbeat": "200ms"},
         "capacity": {"batch_bytes": 64},
         "no_echo": False,
-        "timeout": {"request": "5s"},
+        "timeout": {"request": "1m"},
     }
     async with joined(server, 1, **options) as first, joined(server, 2, **options) as second:
         yield [first, second]
@@ -86,7 +86,7 @@ async def test_subscription_after_pause_misses_nothing(jetstream_server: LocalSe
                 expected = numbered(1, 1_000_000)
                 await publisher.publish(expected)
                 await publisher.flush()
-                while await asyncio.wait_for(anext(events), 10) != expected:
+                while await asyncio.wait_for(anext(events), 60) != expected:
                     pass
                 assert not any(other.stats().missed.values())
 
@@ -107,7 +107,7 @@ async def test_subscription_after_pause_follows_new_stream(jetstream_server: Loc
             for event in expected:
                 await other.publish(event)
                 await other.flush()
-            assert [await asyncio.wait_for(anext(events), 10) for _ in expected] == expected
+            assert [await asyncio.wait_for(anext(events), 60) for _ in expected] == expected
 
 
 async def test_own_events_of_the_past_are_not_delivered(jetstream_server: LocalServer) -> None:
@@ -117,7 +117,7 @@ async def test_own_events_of_the_past_are_not_delivered(jetstream_server: LocalS
         async with publisher.subscribe() as events:
             expected = numbered(1, BURST)
             await publisher.publish(expected)
-            assert await asyncio.wait_for(anext(events), 10) == expected
+            assert await asyncio.wait_for(anext(events), 60) == expected
 
 
 async def test_node_without_subscription_confirms(jetstream_server: LocalServer) -> None:

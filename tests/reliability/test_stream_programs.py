@@ -74,7 +74,7 @@ async def test_peers_confirm_what_the_stream_has(jetstream_server: LocalServer) 
 
 
 async def test_peers_confirm_no_events(jetstream_server: LocalServer) -> None:
-    async with stream_crowd(jetstream_server, timeout={"request": "2s"}) as crowd:
+    async with stream_crowd(jetstream_server, timeout={"request": "20s"}) as crowd:
         sender = crowd.nodes[0]
         await until(lambda: sum(peer.is_up is True for peer in sender.peers()) == 2)
         assert await sender.flush(peers=True) == frozenset({2, 3})
@@ -83,16 +83,21 @@ async def test_peers_confirm_no_events(jetstream_server: LocalServer) -> None:
 async def test_absent_peer_is_not_confirmed(jetstream_server: LocalServer) -> None:
     async with Proxy(jetstream_server.host, jetstream_server.port) as proxy:
         at = [[jetstream_server], [proxy], [jetstream_server]]
-        options = {"at": at, "timeout": {"request": "1s"}, "cluster": {"heartbeat": "2s"}}
+        options = {"at": at, "timeout": {"request": "1s"}, "cluster": {"heartbeat": "10s"}}
         async with stream_crowd(jetstream_server, **options) as crowd:
             sender = crowd.nodes[0]
             await until(lambda: sum(peer.is_up is True for peer in sender.peers()) == 2)
             proxy.refuse()
             proxy.cut()
-            await crowd.publish(sender, 10)
-            with pytest.raises(PeersUnconfirmed) as caught:
-                await sender.flush(peers=True)
-            assert caught.value.missing == frozenset({2})
+
+            async def is_absent_one_missing() -> bool:
+                await crowd.publish(sender, 10)
+                with pytest.raises(PeersUnconfirmed) as caught:
+                    await sender.flush(peers=True)
+                # On a busy machine, others may be late as well.
+                return caught.value.missing == {2}
+
+            await until(is_absent_one_missing)
             await proxy.accept()
             await until(lambda: crowd.nodes[1].is_connected)
             await crowd.check()

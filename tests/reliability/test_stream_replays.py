@@ -35,7 +35,7 @@ async def test_replay_since_time_repeats_nothing(jetstream_server: LocalServer) 
         received = []
         async with crowd.nodes[0].subscribe(since=3600.0) as events:
             while len(received) < 300:
-                event = await asyncio.wait_for(anext(events), 20)
+                event = await asyncio.wait_for(anext(events), 60)
                 assert isinstance(event, StateChange)
                 received.append(event.change_id)
                 if len(received) == 100:
@@ -61,7 +61,7 @@ async def test_replay_receives_notices(jetstream_server: LocalServer) -> None:
                 assert node.stats().stream.replays == 1
                 received: list[object] = []
                 while len(received) < 22:
-                    received.append(await asyncio.wait_for(anext(events), 20))
+                    received.append(await asyncio.wait_for(anext(events), 60))
             notices = [each for each in received if not isinstance(each, StateChange)]
             assert [type(each) for each in notices] == [Disconnected, Reconnected]
             assert [each for each in received if isinstance(each, StateChange)] == [
@@ -83,6 +83,6 @@ async def test_flush_waits_for_replay_of_peer(jetstream_server: LocalServer) -> 
             flush.add_done_callback(lambda _: arrived.append(events.stats().arrived))
             for number in range(40):
                 await sender.ping(1)
-                assert await asyncio.wait_for(anext(events), 20) == numbered(2, number)
+                assert await asyncio.wait_for(anext(events), 60) == numbered(2, number)
             assert await flush == {1}
         assert arrived == [40]

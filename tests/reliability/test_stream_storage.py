@@ -9,7 +9,7 @@ import fastcoord
 from fastcoord.cli.administrator import Administrator
 from fastcoord.server import LocalServer
 from fastcoord.streaming.settings import stream_settings
-from support.cluster.nodes import node_toml
+from support.cluster.nodes import node_toml, patiently_connected
 from support.cluster.plain_peer import PlainPeer
 from support.wait import until
 
@@ -24,14 +24,15 @@ async def test_full_storage_is_reported(tmp_path: Path, caplog: pytest.LogCaptur
         )
         async with Administrator(config) as admin:
             await admin.jetstream.create_stream(stream_settings(config, max_bytes=-1))
-        async with fastcoord.connect(config) as node:
+        async with await patiently_connected(config) as node:
+            await fill(node)
             with pytest.raises(fastcoord.RequestTimeout, match=r"\(error 10023\): the storage of"):
-                await fill(node)
+                await node.flush()
             assert "the stream S: JetStream: insufficient resources" in str(node.health())
             stats = node.stats()
             assert (stats.waiting, stats.discarded) == (1, 0)
             async with PlainPeer(server.url) as peer:
-                await free(peer.client.jetstream())
+                await free(peer.client.jetstream(timeout=60))
             await until(lambda: node.stats().waiting == 0)
             assert node.health()
             assert node.stats().confirmed == node.stats().accepted
@@ -39,9 +40,16 @@ async def test_full_storage_is_reported(tmp_path: Path, caplog: pytest.LogCaptur
 
 
 async def fill(node: fastcoord.Node) -> None:
-    for _ in range(200):
+    """Publish until the server refuses an event."""
+
+    def trouble() -> str | None:
+        stream = node.stats().stream
+        assert stream is not None
+        return stream.trouble
+
+    while not trouble():
         await node.publish(EVENT)
-        await node.flush()
+        await until(lambda: not node.stats().waiting or trouble())
 
 
 async def free(jetstream: JetStreamContext) -> None:

@@ -8,6 +8,9 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+TIMEOUT = 60
+"""Seconds; long, because a busy machine may need some of them."""
+
 
 @dataclass(frozen=True)
 class PlainMessage:
@@ -37,6 +40,7 @@ class PlainPeer:
         self.messages: list[PlainMessage] = []
         self._url = url
         self._options = {"no_echo": True, "allow_reconnect": False, "drain_timeout": 5, **options}
+        self._options = {"connect_timeout": TIMEOUT, **self._options}
         self._client: Client | None = None
 
     @property
@@ -57,8 +61,8 @@ class PlainPeer:
     async def flush(self) -> None:
         """Wait until the server has received all data sent before."""
         # The client sends the PING of its first flush before the pending data.
-        await self.client.flush()
-        await self.client.flush()
+        await self.client.flush(TIMEOUT)
+        await self.client.flush(TIMEOUT)
 
     async def __aenter__(self) -> "PlainPeer":
         self._client = await nats.connect(self._url, **self._options)

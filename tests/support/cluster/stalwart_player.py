@@ -18,6 +18,9 @@ import fastcoord
 
 SCRIPT = Path(__file__).parents[1] / "processes" / "stalwart_process.py"
 
+TIMEOUT = 60
+"""Seconds; long, because a busy machine may need some of them."""
+
 WORK = 0.001
 WORK_PER_EVENT = 15e-6
 """Seconds that Stalwart 0.15 works on a message before it subscribes again."""
@@ -61,6 +64,7 @@ class StalwartPlayer:
         self._url = url
         self._options = {"no_echo": True, "reconnect_time_wait": 0.1, **options}
         self._options = {"max_reconnect_attempts": -1, **self._options}
+        self._options = {"connect_timeout": TIMEOUT, **self._options}
         self._client = Client()
         self._reading: asyncio.Task[None] | None = None
         self._waits = asyncio.Event()
@@ -74,8 +78,8 @@ class StalwartPlayer:
     async def flush(self) -> None:
         """Wait until the server has received all data sent before."""
         # The client sends the PING of its first flush before the pending data.
-        await self._client.flush()
-        await self._client.flush()
+        await self._client.flush(TIMEOUT)
+        await self._client.flush(TIMEOUT)
 
     async def subscribed(self) -> None:
         """Wait until the player has worked off its last message and is subscribed again."""

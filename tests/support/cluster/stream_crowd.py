@@ -20,7 +20,7 @@ from nats.js.errors import APIError, ServiceUnavailableError
 
 import fastcoord
 from fastcoord import Event, Missed, Node, Notice, StateChange
-from support.cluster.nodes import Reachable, node_toml
+from support.cluster.nodes import Reachable, node_toml, patiently_connected
 from support.cluster.stalwart_player import StalwartPlayer
 from support.wait import until
 
@@ -79,7 +79,7 @@ async def read_stream(servers: Sequence[Reachable]) -> list[Numbered]:
         consumer = await jetstream.pull_subscribe(SUBJECT, stream=STREAM, config=config)
         while True:
             try:
-                batch = await consumer.fetch(500, timeout=10)
+                batch = await consumer.fetch(500, timeout=60)
             except ServiceUnavailableError:
                 # The leader of the new consumer is not known yet.
                 await asyncio.sleep(0.1)
@@ -300,7 +300,7 @@ async def stream_crowd(
         for number in range(size):
             own = each if at is None else at[number]
             config = fastcoord.parse_config(node_toml(own, cluster=keys, **settings))
-            crowd.add(await fastcoord.connect(config, node_id=number + 1))
+            crowd.add(await patiently_connected(config, node_id=number + 1))
         yield crowd
     finally:
         await crowd.close()

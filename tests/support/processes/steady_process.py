@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import fastcoord
 from support.cluster.accounting import assert_sums
 from support.cluster.ledger import Record, numbered_event
+from support.cluster.nodes import patiently_connected
 from support.loops import runner
 
 
@@ -111,7 +112,7 @@ def write(report: dict[str, Any]) -> None:
 
 
 async def live(config: str, node_id: int, run: int, burst: int, pause: float) -> None:
-    async with fastcoord.connect(config, node_id=node_id) as node:
+    async with await patiently_connected(fastcoord.load_config(config), node_id=node_id) as node:
         steady = SteadyNode(node, run, burst, pause)
         following = asyncio.create_task(steady.follow(node.subscribe(peers=True)))
         write(steady.report())

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import fastcoord
 from fastcoord.presence import own_id
 from support.cluster.ledger import numbered_event
+from support.cluster.nodes import patiently_connected
 from support.processes.workers import LIMIT
 from support.wait import until
 
@@ -33,7 +34,7 @@ async def main(config: str, index: int, events: int, ids: int | None) -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    async with fastcoord.connect(config, node_id="auto") as node:
+    async with await patiently_connected(fastcoord.load_config(config), node_id="auto") as node:
         subscription = node.subscribe()
 
         async def follow() -> None:
