@@ -1,6 +1,7 @@
 """A node is away from its stream for a while, and then catches up."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -51,11 +52,13 @@ async def test_half_open_connection_is_caught_up(jetstream_server: LocalServer) 
 
 async def test_killed_process_resumes(jetstream_server: LocalServer, tmp_path: Path) -> None:
     config = tmp_path / "node.toml"
-    async with stream_crowd(jetstream_server, size=2) as crowd:
+    async with stream_crowd(jetstream_server, size=2) as crowd, AsyncExitStack() as stack:
         cluster = {"stream": STREAM, "heartbeat": "200ms", "protocol": "stalwart-0.16"}
-        config.write_text(node_toml(jetstream_server, cluster=cluster))
+        config.write_text(
+            node_toml(jetstream_server, cluster=cluster, timeout={"connection": "1m"})
+        )
         async with crowd.stalwart(), crowd.load(500.0):
-            process = await ResumingProcess.start(config, 7, since=0)
+            process = await stack.enter_async_context(ResumingProcess.started(config, 7, since=0))
             for _ in range(repeats(2, long=4)):
                 count = len(process.received)
                 await until(lambda count=count: len(process.received) > count + 200)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 SCRIPT = Path(__file__)
@@ -27,10 +29,17 @@ class ResumingProcess:
         self._reading: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, config: Path, node_id: int, *, since: int) -> ResumingProcess:
+    @asynccontextmanager
+    async def started(
+        cls, config: Path, node_id: int, *, since: int
+    ) -> AsyncIterator[ResumingProcess]:
+        """Start the process, and kill it at the end if it still runs."""
         process = cls(config, node_id, since)
         await process.resume()
-        return process
+        try:
+            yield process
+        finally:
+            await process.kill()
 
     async def resume(self) -> None:
         """Start the process behind the last message that it has printed."""
@@ -56,7 +65,8 @@ class ResumingProcess:
         """Kill the process with SIGKILL, and read what it has printed."""
         assert self._process is not None
         assert self._reading is not None
-        self._process.kill()
+        if self._process.returncode is None:
+            self._process.kill()
         await self._reading
         await self._process.wait()
 
