@@ -18,7 +18,7 @@ FAST: Cluster = {"heartbeat": "100ms"}
 
 
 async def test_lost_connection_is_unhealthy(server: LocalServer, cluster: Cluster) -> None:
-    async with joined(server, 1, cluster={**cluster, **FAST}) as node:
+    async with joined(server, 1, cluster=cluster) as node:
         assert node.health()
         assert str(node.health()) == "healthy"
         server.kill()
@@ -42,7 +42,7 @@ async def test_refused_right_is_unhealthy(cluster: Cluster) -> None:
     users = 'authorization {{ users: [{{user: "a", password: "b", permissions: {}}}] }}'
     with LocalServer(extra_config=users.format("{}")) as server:
         async with joined(server, 1, user="a", password="b", cluster={**cluster, **FAST}) as node:
-            assert node.health()
+            await until(node.health)
             server.reload(extra_config=users.format('{publish: {deny: [">"]}}'))
             await until(lambda: "does not permit this user to publish" in str(node.health()))
             server.reload(extra_config=users.format("{}"))
@@ -134,7 +134,7 @@ async def test_names_are_bounded(shared_server: LocalServer, cluster: Cluster) -
 
 
 async def test_unknown_losses_are_counted(server: LocalServer) -> None:
-    async with joined(server, 1, cluster=FAST) as node:
+    async with joined(server, 1) as node:
         async with PlainPeer(server.url) as peer:
             payload = fastcoord.encode_batch(
                 [ReloadSettings()], node_id=9, protocol="stalwart-0.15"

@@ -152,6 +152,8 @@ async def behind_smaller_server(
         ):
             await sender.publish(ReloadPushServers(1))
             await collect(events, 1)
+            # After an outage a sender waits for the peers that it knew before.
+            await until(sender.peers)
             server.kill()
             await until(lambda: not sender.is_connected and not receiver.is_connected)
             await sender.publish_many(published)

@@ -26,7 +26,6 @@ from support.wait import until
 Cluster = dict[str, Any]
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
-FAST: Cluster = {"heartbeat": "100ms"}
 BOUNDED_LABELS = {"node_id", "cause", "state", "subscription", "protocol", "version"}
 
 
@@ -76,7 +75,7 @@ def value(samples: Samples, name: str, **labels: str) -> float:
 
 
 async def test_counters_grow_during_server_kill(server: LocalServer, cluster: Cluster) -> None:
-    settings = {"cluster": {**cluster, **FAST}, "capacity": {"subscription": 4}}
+    settings = {"cluster": cluster, "capacity": {"subscription": 4}}
     async with (
         joined(server, 1, **settings) as receiver,
         joined(server, 2, **settings) as sender,
@@ -350,7 +349,7 @@ async def test_documented_asgi_application_serves(server: LocalServer, cluster: 
     (source,) = re.findall(r"```python\n(from prometheus_client.*?)```", PAGE, re.DOTALL)
     namespace: dict[str, Any] = {}
     exec(source, namespace)
-    async with joined(server, 1, cluster={**cluster, **FAST}) as node:
+    async with joined(server, 1, cluster=cluster) as node:
         app = namespace["monitoring"](node)
 
         async def get(path: str) -> tuple[int, str]:

@@ -207,7 +207,7 @@ async def test_million_drops_log_twice(
     shared_server: LocalServer, cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="fastcoord")
-    lively = {**cluster, "heartbeat": "50ms"}
+    lively = {**cluster, "heartbeat": "100ms"}
     async with (
         accounted(shared_server, 1, cluster=lively) as sender,
         accounted(shared_server, 2, cluster=lively, capacity=FEW) as receiver,

@@ -30,6 +30,8 @@ SHORT: dict[str, Any] = {"timeout": {"connection": "2s"}}
 async def connection_of(server: LocalServer, **settings: Any) -> dict[str, Any]:
     """Connect a node and return what the server reports about its connection."""
     async with joined(server, 1, **settings):
+        # The server may not have noticed yet that an earlier node has left.
+        await until(lambda: server.connz()["num_connections"] == 1)
         (connection,) = server.connz(auth=1)["connections"]
         return dict(connection)
 
@@ -79,6 +81,7 @@ async def test_address_order_is_random() -> None:
 async def test_announced_servers_are_added() -> None:
     with LocalCluster(2) as servers:
         known, announced = servers.servers
+        await until(lambda: len(known.varz()["connect_urls"]) == 2)
         async with accounted(known, 1) as node:
             known.stop()
             await until(lambda: node.stats().reconnects)

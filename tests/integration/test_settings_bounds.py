@@ -59,7 +59,7 @@ async def test_timeout_request_bounds_calls(
         accounted(server, 1, cluster=QUIET, timeout=timeout) as node,
         accounted(server, 2, cluster=QUIET),
     ):
-        assert await node.ping(2) > 0
+        await until(lambda: is_answered(node))
         await freeze(server)
         await node.publish(ReloadBlockedIps())
         started = time.monotonic()
@@ -70,8 +70,15 @@ async def test_timeout_request_bounds_calls(
         assert seconds <= took
         assert node.stats().waiting == 1
         server.thaw()
-        await node.flush()
-        assert node.stats().confirmed == 1
+        await until(lambda: node.stats().confirmed == 1)
+
+
+async def is_answered(node: fastcoord.Node) -> bool:
+    """Ping node 2; a busy machine may need longer than the timeout."""
+    try:
+        return await node.ping(2) > 0
+    except RequestTimeout:
+        return False
 
 
 async def test_ping_of_missing_node_fails(shared_server: LocalServer, cluster: Cluster) -> None:
@@ -83,7 +90,7 @@ async def test_ping_of_missing_node_fails(shared_server: LocalServer, cluster: C
 # ---------------------------------------------------------------------------------- ping-interval
 
 
-@pytest.mark.parametrize(("interval", "expected"), [("50ms", True), ("1h", False)])
+@pytest.mark.parametrize(("interval", "expected"), [("100ms", True), ("1h", False)])
 async def test_ping_interval_sends_pings(
     shared_server: LocalServer, interval: str, expected: bool
 ) -> None:
@@ -105,7 +112,7 @@ async def test_ping_interval_sends_pings(
         else:
             await until(lambda: time.monotonic() > started + 0.3)
         assert node.is_connected
-        most = (time.monotonic() - started) / 0.05 + 2
+        most = (time.monotonic() - started) / 0.1 + 2
         assert (len(pings) <= most) if expected else pings == []
         proxy.to_server.filter = None
 

@@ -89,8 +89,12 @@ async def test_stalwart_page_works(tmp_path: Path) -> None:
         async with stalwart(server) as peer:
             _, out = await shell.run(f"{LISTEN.strip()} | head -n 1")
             assert '"type": "StateChange", "account_id": 7, "change_id": 42, "types": 9' in out
-            code, out = await shell.run(PEERS.replace("--wait 30", "--wait 1"))
-            assert re.search(r"^ +1  Stalwart  unknown +\d+ +0 .* unknown$", out, re.MULTILINE), out
+            row = re.compile(r"^ +1  Stalwart  unknown +\d+ +0 .* unknown$", re.MULTILINE)
+            for seconds in (1, 10, 30):
+                code, out = await shell.run(PEERS.replace("--wait 30", f"--wait {seconds}"))
+                if row.search(out):  # on a busy machine, its next message may come too late
+                    break
+            assert row.search(out), out
             code, out = await shell.run(PUBLISH)
             assert code == 0, out
             await until(lambda: fastcoord.ReloadBlockedIps() in received_by(peer))

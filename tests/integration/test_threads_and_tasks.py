@@ -63,6 +63,8 @@ async def test_cancelled_publish_sends_nothing(server: LocalServer, cluster: Clu
         accounted(server, 2, cluster=cluster) as receiver,
         receiver.subscribe() as events,
     ):
+        # After a disconnect a sender waits for the peers that it received before.
+        await until(lambda: bool(sender.peers()))
         server.kill()
         await until(lambda: not sender.is_connected)
         waiting = await waiting_to_publish(sender, 5)
