@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from nats.aio.msg import Msg
 
 import fastcoord
 from fastcoord.cli.administrator import Administrator
@@ -55,6 +56,25 @@ async def test_server_without_jetstream_is_named(shared_server: LocalServer) -> 
     async with Administrator(config_for(shared_server)) as admin:
         with pytest.raises(fastcoord.StreamError, match="server has no JetStream: enable it with"):
             await admin.jetstream.stream_info("AGORA")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"no JSON", b'{"error": {"description": "\xff"}}', b"[" * 100_000],
+    ids=["text", "no UTF-8", "nested"],
+)
+async def test_unreadable_answer_is_an_error(shared_server: LocalServer, answer: bytes) -> None:
+    async def respond(message: Msg) -> None:
+        await message.respond(answer)
+
+    async with (
+        PlainPeer(shared_server.url) as peer,
+        Administrator(config_for(shared_server)) as admin,
+    ):
+        await peer.client.subscribe("$JS.API.STREAM.INFO.BAD", cb=respond)
+        await peer.flush()
+        with pytest.raises(fastcoord.StreamError, match=r"STREAM.INFO.BAD: unexpected answer"):
+            await admin.jetstream.stream_info("BAD")
 
 
 @pytest.mark.parametrize(

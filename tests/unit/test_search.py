@@ -354,6 +354,12 @@ def test_state_is_written_alone(tmp_path: Path) -> None:
         started_at="", machine={}, server="", workload=workload(), present=present, sizing=sizing,
         runs=[],
     )  # fmt: skip
+    damaged = tmp_path / "damaged.json"
+    write_state(str(damaged), found)
+    damaged.write_bytes(damaged.read_bytes().replace(b"30000.0", b"30001.0"))
+    with pytest.raises(ValueError, match=r"damaged.json is damaged, or was changed by hand"):
+        read_state(str(damaged))
+    damaged.unlink()
     other = tmp_path / "state.json.new"
     other.write_text("of another search")
     write_state(str(file), found)

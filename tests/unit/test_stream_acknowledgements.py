@@ -145,6 +145,7 @@ def test_old_numbers_are_ignored() -> None:
         (b'{"stream":"S","seq":"many"}', b""),
         (b"[1]", b""),
         (b"\xff\xfe", b""),
+        (b'{"error":{"description":"\xff"}}', b""),
         (b'{"stream":"AGORA","seq":5', b""),
         (b'{"stream":"S","seq":1e400}', b""),
         (b'{"stream":"S","seq":%d}' % (1 << 64), b""),

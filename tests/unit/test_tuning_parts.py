@@ -4,8 +4,10 @@ import random
 import re
 import tracemalloc
 from array import array
+from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import msgspec
 import pytest
@@ -28,10 +30,20 @@ from fastcoord.tuning.load import (
 )
 from fastcoord.tuning.missing_rights import missing_rights_text
 from fastcoord.tuning.objectives import parse_limit, parse_objectives
-from fastcoord.tuning.result import Latency
+from fastcoord.tuning.result import Latency, read_result
 from fastcoord.tuning.run import sampling_stride
 from fastcoord.tuning.subscribing import Ledger
 from fastcoord.tuning.summing import summed
+from fastcoord.tuning.tuning_state import read_state
+
+
+@pytest.mark.parametrize("read", [read_result, read_state])
+@pytest.mark.parametrize("text", [b'{"format":"\xff"}', b"[" * 100_000, b"", b"null"])
+def test_unreadable_file_is_named(tmp_path: Path, read: Callable[[str], Any], text: bytes) -> None:
+    file = tmp_path / "before.json"
+    file.write_bytes(text)
+    with pytest.raises(ValueError, match=r"before\.json (is not|was not)"):
+        read(str(file))
 
 
 def test_schedule_is_even() -> None:

@@ -146,7 +146,7 @@ class JetStream:
             failure = msgspec.json.decode(reply, type=ApiAnswer).error
             if failure is None:
                 return msgspec.json.decode(reply, type=answer)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise StreamError(f"{self.api}{operation}: unexpected answer: {error}") from error
         raise refusal(failure, self._connection.redact)
 

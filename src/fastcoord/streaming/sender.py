@@ -351,7 +351,7 @@ def describe_error(answer: bytes, redact: Callable[[str], str]) -> str:
         return "no stream stores the subject, or the stream has no leader"
     try:
         failure = msgspec.json.decode(answer, type=ApiAnswer).error
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         failure = None
     if failure is None:
         return "an acknowledgement cannot be read"

@@ -99,7 +99,7 @@ def read_result(file: str | Path) -> Result:
     """
     try:
         result = msgspec.json.decode(Path(file).read_bytes(), type=Result)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{file} is not a result of fastcoord bench: {error}") from None
     if result.format != FORMAT:
         raise ValueError(f"{file} has the format {result.format!r}, not {FORMAT!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import glob
+import hashlib
 import os
 import secrets
 from pathlib import Path
@@ -34,6 +35,7 @@ class TuningState(msgspec.Struct, frozen=True, kw_only=True):
 
     :ivar present: the capacities before.
     :ivar advice: the recommendation; ``None`` while the search is not finished.
+    :ivar checksum: of everything else, in the file.
     """
 
     format: str = FORMAT
@@ -45,6 +47,7 @@ class TuningState(msgspec.Struct, frozen=True, kw_only=True):
     sizing: Sizing
     runs: list[Measured]
     advice: Advice | None = None
+    checksum: str = ""
 
 
 def read_state(file: str) -> TuningState:
@@ -56,14 +59,16 @@ def read_state(file: str) -> TuningState:
     text = Path(file).read_bytes()
     try:
         state = msgspec.json.decode(text, type=TuningState)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         what = "was not written by fastcoord tune"
         if b'"fastcoord-tune-' in text[:FORMAT_WITHIN]:
             what = "is damaged, or was written by another version of fastcoord tune"
         raise ValueError(f"{file} {what}: {error}") from None
     if state.format != FORMAT:
         raise ValueError(f"{file} has the format {state.format!r}, not {FORMAT!r}")
-    return state
+    if state.checksum != _checksum(text):
+        raise ValueError(f"{file} is damaged, or was changed by hand: its checksum is wrong")
+    return msgspec.structs.replace(state, checksum="")
 
 
 def write_state(file: str, state: TuningState) -> None:
@@ -74,11 +79,19 @@ def write_state(file: str, state: TuningState) -> None:
     target = Path(file)
     temporary = target.with_name(f"{target.name}.{secrets.token_hex(TOKEN_BYTES)}")
     try:
-        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(state), indent=1))
+        checked = msgspec.structs.replace(state, checksum=_checksum(msgspec.json.encode(state)))
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(checked), indent=1))
         os.replace(temporary, target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _checksum(text: bytes) -> str:
+    """Return the checksum of a search in JSON, whatever its own checksum and spaces are."""
+    fields = msgspec.json.decode(text)
+    fields["checksum"] = ""
+    return hashlib.sha256(msgspec.json.encode(fields)).hexdigest()
 
 
 @contextlib.contextmanager
