@@ -62,8 +62,10 @@ lint: build ## run ruff and cython-lint
 	$(BIN)/ruff format --check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint src
 
-types: build ## run mypy --strict, and compare the stubs with the compiled modules
+types: build ## run mypy --strict for each system, and compare the stubs with the compiled modules
 	$(BIN)/mypy
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
+	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32
 	$(BIN)/python -m mypy.stubtest $(STUBBED) --mypy-config-file pyproject.toml \
 	  --allowlist stubtest-allowlist.txt --ignore-unused-allowlist
 

@@ -6,7 +6,7 @@ import asyncio
 import signal
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from fastcoord.cli.running import EndedBySignal
+from fastcoord.cli.running import EndedBySignal, ending_signals, handle_signal, restore_handler
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,7 +30,7 @@ class EndingSignals:
         self._handlers: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> EndingSignals:
-        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for each in ending_signals():
             handler = signal.getsignal(each)
             if handler is not signal.SIG_IGN:
                 self._handlers[each] = handler
@@ -68,13 +68,12 @@ class EndingSignals:
                     task.cancel()
 
             for number in self._handlers:
-                loop.add_signal_handler(number, end, number)
+                handle_signal(loop, number, end)
             try:
                 return await work()
             finally:
                 for number in self._handlers:
-                    loop.remove_signal_handler(number)
-                    signal.signal(number, self._raise)
+                    restore_handler(loop, number, self._raise)
 
         try:
             return asyncio.run(main())

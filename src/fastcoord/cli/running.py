@@ -8,13 +8,16 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
 __all__ = [
     "CommandFailed",
     "EndedBySignal",
     "WrongUsage",
     "ask_for_input",
+    "ending_signals",
+    "handle_signal",
+    "restore_handler",
     "run_until_interrupted",
 ]
 
@@ -47,12 +50,35 @@ def ask_for_input(what: str) -> None:
         print(f"fastcoord: type {what}, then Ctrl-D on a line of its own", file=sys.stderr)
 
 
-def _ending_signals() -> list[signal.Signals]:
-    """Return the signals that end a command. Under ``nohup``, a closed terminal does not."""
+def ending_signals() -> list[signal.Signals]:
+    """Return the signals that end a command. Windows has no SIGHUP."""
     signals = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+    if sys.platform != "win32":
         signals.append(signal.SIGHUP)
     return signals
+
+
+def handle_signal(
+    loop: asyncio.AbstractEventLoop,
+    number: signal.Signals,
+    callback: Callable[[signal.Signals], None],
+) -> None:
+    """Call a function between the callbacks of the event loop when a signal arrives."""
+    if sys.platform == "win32":
+        # The event loops of Windows have no handlers of signals.
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(callback, number))
+    else:
+        loop.add_signal_handler(number, callback, number)
+
+
+def restore_handler(loop: asyncio.AbstractEventLoop, number: signal.Signals, handler: Any) -> None:
+    """Undo ``handle_signal``.
+
+    :param handler: the handler to use from now on, as for ``signal.signal``.
+    """
+    if sys.platform != "win32":
+        loop.remove_signal_handler(number)
+    signal.signal(number, handler)
 
 
 def _is_closing(task: asyncio.Task[Any]) -> bool:
@@ -81,16 +107,17 @@ def run_until_interrupted(main: Coroutine[Any, Any, int]) -> int:
             if number == signal.SIGINT or not is_ending:
                 task.cancel()
 
-        before = {number: signal.getsignal(number) for number in _ending_signals()}
+        before = {number: signal.getsignal(number) for number in ending_signals()}
+        if sys.platform != "win32" and before[signal.SIGHUP] is signal.SIG_IGN:
+            del before[signal.SIGHUP]  # under nohup
         for number in before:
-            loop.add_signal_handler(number, interrupt, number)
+            handle_signal(loop, number, interrupt)
         try:
             return await main
         finally:
             # A signal that arrives while the loop closes would be written to its closed pipe.
             for number, handler in before.items():
-                loop.remove_signal_handler(number)
-                signal.signal(number, handler)
+                restore_handler(loop, number, handler)
 
     try:
         code = asyncio.run(cancellable())

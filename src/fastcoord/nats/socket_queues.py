@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import array
 import asyncio
+import contextlib
+import sys
 
-try:
-    import fcntl
-    import termios
-except ImportError:  # not a POSIX system
+if sys.platform == "win32":
     READ_QUEUE = WRITE_QUEUE = 0
 else:
+    import fcntl
+    import termios
+
     READ_QUEUE = termios.FIONREAD
     WRITE_QUEUE = termios.TIOCOUTQ
 
@@ -29,11 +31,9 @@ def unsent_bytes(transport: asyncio.BaseTransport) -> int:
 
 def queued(transport: asyncio.BaseTransport, request: int) -> int:
     socket = transport.get_extra_info("socket")
-    if not request or socket is None or socket.fileno() < 0:
-        return 0
     count = array.array("i", [0])
-    try:
-        fcntl.ioctl(socket.fileno(), request, count)
-    except OSError:  # this system has no such counter
-        return 0
+    if sys.platform != "win32" and socket is not None and socket.fileno() >= 0:
+        # A system that has no such counter raises an exception.
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(socket.fileno(), request, count)
     return count[0]

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import http.client
 import json
 import os
-import signal
 import socket
 import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlencode, urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from fastcoord.errors import ServerError
+from fastcoord.server import signals
+from fastcoord.server.monitoring import read_page
 from fastcoord.server.ports import reserve
 from fastcoord.server.process import find_server_binary, spawn
 from fastcoord.server.settings import Membership, ServerSettings, ServerTls, bracketed
@@ -172,16 +172,7 @@ class LocalServer:
         :return: the page.
         :raises ServerError: the server does not answer within five seconds.
         """
-        target = urlsplit(self.monitor_url)
-        # urllib would use a proxy from the environment.
-        connection = http.client.HTTPConnection(str(target.hostname), target.port, timeout=5.0)
-        try:
-            connection.request("GET", f"/{path}?{urlencode(query)}")
-            return cast("dict[str, Any]", json.loads(connection.getresponse().read()))
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            raise ServerError(f"{self.monitor_url}/{path} gave no answer: {error}") from error
-        finally:
-            connection.close()
+        return read_page(self.monitor_url, path, query)
 
     def varz(self) -> dict[str, Any]:
         """Read the server's counters and settings, such as ``in_msgs`` and ``max_payload``."""
@@ -311,19 +302,19 @@ class LocalServer:
         self.start()
 
     def freeze(self) -> None:
-        """Suspend the process: its connections stay open, but it reads and answers nothing."""
-        process = self._running()
-        process.send_signal(signal.SIGSTOP)
-        # Wait until all threads have stopped, because one that still runs could answer.
-        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        """Suspend the process: its connections stay open, but it reads and answers nothing.
+
+        On Windows, this, :meth:`thaw`, :meth:`lame_duck` and :meth:`reload` raise ``ServerError``.
+        """
+        signals.freeze(self._running())
 
     def thaw(self) -> None:
         """Resume a frozen server."""
-        self._running().send_signal(signal.SIGCONT)
+        signals.thaw(self._running())
 
     def lame_duck(self) -> None:
         """Make the server enter lame duck mode: it closes its connections gradually and ends."""
-        self._running().send_signal(signal.SIGUSR2)
+        signals.enter_lame_duck(self._running())
 
     def reload(
         self, *, users: Mapping[str, str] | None = None, extra_config: str | None = None
@@ -351,7 +342,7 @@ class LocalServer:
 
     def _reload(self, process: subprocess.Popen[bytes]) -> None:
         seen = len(self.log)
-        process.send_signal(signal.SIGHUP)
+        signals.reload(process)
         deadline = time.monotonic() + self.start_timeout
         while "Reloaded server configuration" not in (news := self.log[seen:]):
             # Other errors, such as a refused publish, may be logged at the same time.
@@ -366,8 +357,7 @@ class LocalServer:
         if process is None or process.poll() is not None:
             return
         try:
-            process.terminate()
-            process.send_signal(signal.SIGCONT)  # a frozen process handles no SIGTERM
+            signals.terminate(process)
             process.wait(timeout)
             self._reserve_ports()
         except subprocess.TimeoutExpired:

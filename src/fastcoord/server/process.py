@@ -67,7 +67,7 @@ def spawn(command: Sequence[str], *, output: Path, inherited: int) -> subprocess
 
     :param command: an absolute path and its arguments.
     :param output: the file to append standard output and standard error to.
-    :param inherited: a descriptor that stays open in the child.
+    :param inherited: a descriptor that stays open in the child; -1 for none.
     :return: the started process; its ``pid`` is the pid of the given program.
     """
     if sys.platform != "linux" or not sys.executable:
@@ -84,7 +84,7 @@ def _start(command: Sequence[str], output: Path, inherited: int) -> subprocess.P
             stdout=stream,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            pass_fds=(inherited,),
+            pass_fds=(inherited,) if inherited >= 0 else (),
         )
 
 
@@ -97,7 +97,8 @@ class _Spawner:
 
     def __init__(self) -> None:
         self._forget_thread()
-        os.register_at_fork(after_in_child=self._forget_thread)
+        if sys.platform != "win32":
+            os.register_at_fork(after_in_child=self._forget_thread)
 
     def _forget_thread(self) -> None:
         self._lock = threading.Lock()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import stat
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from fastcoord.server.file_lock import open_locked, try_lock
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,12 +31,14 @@ class TemporaryDirectory:
     :param prefix: the first part of the name.
 
     :ivar path: the directory.
-    :ivar lock: the descriptor of the locked file.
+    :ivar lock: the descriptor of the locked file; -1 on Windows, where no later process removes the
+        directory.
     """
 
     def __init__(self, prefix: str) -> None:
         _remove_abandoned(Path(tempfile.gettempdir()), prefix)
         self.lock = -1
+        self._is_removed = False
         self.path = Path(tempfile.mkdtemp(prefix=prefix))
         try:
             self._hold()
@@ -44,18 +48,22 @@ class TemporaryDirectory:
 
     def _hold(self) -> None:
         # The file has its name only after it is locked: others never see it without the lock.
+        if sys.platform == "win32":
+            return
         unlocked = self.path / f"{LOCK}.new"
-        self.lock = os.open(unlocked, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.lock = open_locked(unlocked, os.O_CREAT)
         with contextlib.suppress(OSError):  # a file system without locks: nobody removes it later
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try_lock(self.lock)
             unlocked.rename(self.path / LOCK)
 
     def remove(self) -> None:
         """Remove the directory; do nothing if it is removed already."""
-        if self.lock >= 0:
+        if not self._is_removed:
             _remove(self.path)
-            os.close(self.lock)
-            self.lock = -1
+            if self.lock >= 0:
+                os.close(self.lock)
+                self.lock = -1
+            self._is_removed = True
 
     def __enter__(self) -> Path:
         return self.path
@@ -71,16 +79,18 @@ class TemporaryDirectory:
 
 def _remove_abandoned(parent: Path, prefix: str) -> None:
     """Remove the directories of this user whose processes have ended."""
+    if sys.platform == "win32":
+        return
     for path in parent.glob(f"{prefix}*"):
         try:
             found = path.lstat()
             if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
                 continue
-            lock = os.open(path / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            lock = open_locked(path / LOCK, os.O_NOFOLLOW)
         except OSError:  # it has no lock, or another process has just removed it
             continue
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try_lock(lock)
             _remove(path)
         except OSError:  # its process is running
             continue

@@ -206,7 +206,9 @@ def _cores() -> int:
 def _load_average() -> float | None:
     import os
 
+    if sys.platform == "win32":
+        return None
     try:
         return round(os.getloadavg()[0], 2)
-    except (OSError, AttributeError):
+    except OSError:
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import glob
 import hashlib
 import os
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from fastcoord.server.file_lock import open_locked, try_lock
 from fastcoord.tuning.advice import Advice
 from fastcoord.tuning.measured import Measured
 from fastcoord.tuning.sizing import Sizing
@@ -118,11 +118,11 @@ def _locked(file: str) -> int | None:
     """Return the descriptor of the lock, or ``None`` where the folder or its disk permits none."""
     while True:
         try:
-            lock = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = open_locked(Path(f"{file}.lock"), os.O_CREAT)
         except OSError:
             return None
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try_lock(lock)
         except OSError as error:
             os.close(lock)
             if not isinstance(error, BlockingIOError):

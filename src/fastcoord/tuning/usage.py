@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import resource
+import sys
+import time
 from pathlib import Path
+
+if sys.platform == "win32":
+
+    def _largest() -> int:
+        return 0
+else:
+    import resource
+
+    def _largest() -> int:
+        largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return largest if sys.platform == "darwin" else largest * 1024
+
 
 __all__ = ["event_loop", "memory_peak", "processor_seconds", "resident_bytes"]
 
@@ -16,19 +29,18 @@ def event_loop() -> str:
 
 def processor_seconds() -> float:
     """Return the CPU time of this process in seconds."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+    return time.process_time()
 
 
 def resident_bytes() -> int:
-    """Return the resident memory of this process in bytes."""
+    """Return the resident memory of this process in bytes; 0 on Windows."""
     return _status("VmRSS") or memory_peak()
 
 
 def memory_peak() -> int:
-    """Return the largest resident memory that this process ever had, in bytes."""
+    """Return the largest resident memory that this process ever had, in bytes; 0 on Windows."""
     # ru_maxrss of a new process may be that of the process which started it.
-    return _status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return _status("VmHWM") or _largest()
 
 
 def _status(name: str) -> int:
