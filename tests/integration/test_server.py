@@ -204,6 +204,14 @@ async def test_killed_server_refuses_connections(server: LocalServer) -> None:
         await asyncio.open_connection(server.host, server.port)
 
 
+def test_killed_server_keeps_port(server: LocalServer) -> None:
+    server.kill()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind((server.host, server.port))
+    server.start()
+    assert server.varz()["port"] == server.port
+
+
 async def test_thawed_server_continues(server: LocalServer) -> None:
     async with PlainPeer(server.url) as peer:
         server.freeze()
