@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -367,7 +368,8 @@ class LocalServer:
             raise
 
     def _reserve_ports(self) -> None:
-        if self._reserved:
+        # Other systems would refuse a reserved port to the server as well.
+        if self._reserved or sys.platform != "linux":
             return
         membership = self.settings.membership
         for port in (self.settings.port, membership.port if membership else None):

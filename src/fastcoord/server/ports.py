@@ -10,8 +10,8 @@ __all__ = ["reserve"]
 def reserve(host: str, port: int = 0) -> socket.socket:
     """Bind a port without listening on it.
 
-    The kernel gives a bound port to nobody who asks for any port, and refuses connections to it. A
-    server can still bind it, because neither socket listens and both may be reused.
+    The kernel gives a bound port to nobody who asks for any port, and refuses connections to it. On
+    Linux a server can still bind it, because neither socket listens and both may be reused.
 
     :param host: the IP address.
     :param port: the port; 0 chooses a free one.
