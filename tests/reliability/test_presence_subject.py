@@ -112,6 +112,22 @@ async def test_two_subjects_are_enough() -> None:
             await nodes.even()
 
 
+async def test_one_subject_is_enough() -> None:
+    user = {"user": "a", "password": "b", "permissions": {"publish": SUBJECT, "subscribe": SUBJECT}}
+    cluster = {**CLUSTER, "presence_subject": SUBJECT}
+    login = {"user": "a", "password": "b"}
+    with LocalServer(extra_config=f"authorization {{ users: {json.dumps([user])} }}") as server:
+        async with (
+            joined(server, 1, cluster=cluster, **login) as first,
+            joined(server, 2, cluster=cluster, **login) as second,
+        ):
+            await until(lambda: are_acquainted([first, second]))
+            await second.flush()
+            for node in (first, second):
+                stats = node.stats()
+                assert (stats.malformed, stats.missed_unknown, stats.pace) == (0, {}, 0.0)
+
+
 async def test_presence_may_use_events_subject(server: LocalServer) -> None:
     cluster = {"subject": SUBJECT, "presence_subject": SUBJECT, "heartbeat": "2s"}
     async with crowd(server, 3, cluster=cluster) as nodes:

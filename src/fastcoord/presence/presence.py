@@ -127,8 +127,14 @@ class Presence:
             self._introduction.begin(self._take_roster, is_clustered=connection.is_clustered)
 
     def probe(self) -> None:
-        """Test the right to publish events."""
-        self._sender.empty_batches.probe(self._reply.own.decode())
+        """Test the right to publish events.
+
+        On the events' subject, the trace of the test would be a message that no node can decode.
+        If presence uses that subject, hellos and heartbeats test the right.
+        """
+        trace = self._reply.own.decode()
+        if trace != self._events_subject:
+            self._sender.empty_batches.probe(trace)
 
     def reprobe(self) -> bool:
         """Test that right once more if the server has refused the subject of the trace.
