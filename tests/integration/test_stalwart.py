@@ -100,7 +100,7 @@ async def test_node_id_encoding_equals_stalwart(
 
 
 async def test_headers_carry_sequence(shared_server: LocalServer, cluster: dict[str, Any]) -> None:
-    settings = {**cluster, "protocol": "stalwart-0.16", "heartbeat": "50ms"}
+    settings = {**cluster, "protocol": "stalwart-0.16", "heartbeat": "100ms"}
     subject = cluster["subject"]
     async with (
         PlainPeer(shared_server.url, subject) as stalwart,
@@ -124,7 +124,7 @@ async def test_headers_carry_sequence(shared_server: LocalServer, cluster: dict[
             offset += count
         assert offset == 3 * (1 + 7 + 30)
         last = read_fields(presence.messages[-1].header["F"].encode() + b"\r")
-        assert last == (incarnation, offset, 0, 0, 0, 50)
+        assert last == (incarnation, offset, 0, 0, 0, 100)
         names = {name for message in stalwart.messages for name in message.header}
         assert names == {"F"}
 

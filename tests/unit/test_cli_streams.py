@@ -64,17 +64,18 @@ def test_full_disk_prints_one_sentence(tmp_path: Path, words: str) -> None:
 @pytest.mark.parametrize("words", ["check node.toml", "decode 03002a0307", "init --node-id 5"])
 def test_closed_pipe_prints_no_traceback(tmp_path: Path, words: str) -> None:
     (tmp_path / "node.toml").write_text(LOGIN_TOML)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fastcoord", *words.split()],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    error = process.stderr.read()
-    process.stderr.close()
-    assert process.wait(timeout=120) == 1
-    assert error == ""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "fastcoord", *words.split()],
+            cwd=tmp_path,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
