@@ -72,4 +72,4 @@ async def test_interrupt_leaves_clean_terminal(
         await until(lambda: summary in " ".join(terminal.text.split()))
         await until(lambda: terminal.is_clean)
         assert "Traceback" not in terminal.text
-        assert terminal.screen.cursor.x == 0
+        await until(lambda: terminal.screen.cursor.x == 0)

@@ -36,7 +36,7 @@ async def test_watched_peers_redraw_in_place(config: str, server: LocalServer) -
         await until(lambda: terminal.is_clean)
         assert "Traceback" not in terminal.text
         # The next prompt begins on a line of its own.
-        assert terminal.screen.cursor.x == 0
+        await until(lambda: terminal.screen.cursor.x == 0)
 
 
 async def test_watched_peers_follow_resize(config: str, server: LocalServer) -> None:

@@ -1,5 +1,6 @@
 """``fastcoord tune``: wrong usage, unusable servers, and what is kept after an early end."""
 
+import asyncio
 import json
 import shutil
 import signal
@@ -12,6 +13,9 @@ import pytest
 from fastcoord.cli import main
 from fastcoord.server import LocalServer
 from support.cluster.nodes import node_toml
+from support.faults.frames import Frame
+from support.faults.proxy import Proxy
+from support.oracles.sequence_header import has_events
 from support.processes.command import start
 from support.processes.finished import tune
 from support.processes.measured import KEEP, LOAD, QUICK
@@ -157,19 +161,34 @@ def test_other_file_is_not_replaced(
 
 
 async def test_early_interrupt_keeps_earlier_runs(tmp_path: Path, server: LocalServer) -> None:
-    (tmp_path / "node.toml").write_text(node_toml(server))
+    is_held = asyncio.Event()
+
+    async def hold(frame: Frame) -> Frame:
+        """Keep the run of the second search from its end."""
+        if is_held.is_set() and has_events(frame.header):
+            await asyncio.get_running_loop().create_future()
+        return frame
+
     file = tmp_path / "state.json"
     words = ("tune", str(tmp_path / "node.toml"), *LOAD, *QUICK, "--state", str(file))
-    for run, number, seen in (
-        ("run 2,", signal.SIGTERM, "fastcoord: interrupted after 1 runs"),
-        ("run 1,", signal.SIGINT, "which are replaced"),
-    ):
+    async with Proxy(server.host, server.port) as proxy:
+        proxy.to_server.filter = hold
+        (tmp_path / "node.toml").write_text(node_toml(proxy))
         async with start(*words, directory=tmp_path) as command:
-            await command.prints(run)
-            command.process.send_signal(number)
-            assert await command.wait() == 128 + number
-        assert seen in command.err
-        assert len(json.loads(file.read_bytes())["runs"]) == 1
+            await command.prints("run 2,")
+            command.process.send_signal(signal.SIGTERM)
+            assert await command.wait() == 128 + signal.SIGTERM
+        kept = file.read_bytes()
+        runs = len(json.loads(kept)["runs"])
+        assert runs >= 1
+        assert f"fastcoord: interrupted after {runs} runs" in command.err
+        is_held.set()
+        async with start(*words, directory=tmp_path) as command:
+            await command.prints("run 1,")
+            command.process.send_signal(signal.SIGINT)
+            assert await command.wait() == 128 + signal.SIGINT
+        assert "which are replaced" in command.err
+        assert file.read_bytes() == kept
     assert command.err.endswith("fastcoord: interrupted within the first run\n")
     with LocalServer() as other:
         (tmp_path / "node.toml").write_text(node_toml(other))
