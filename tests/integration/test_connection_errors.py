@@ -194,6 +194,7 @@ async def test_several_missing_rights_are_named(cluster: dict[str, Any]) -> None
         for direction in rights:
             assert f'{direction}: {{ allow: ["{subject}"] }}' in text
     assert "'fastcoord check --connect' tries each right" in text
+    assert text.count("let presence use the subject of the events") == 1
 
 
 GREETING = b'INFO {"version": "2.15.1", "max_payload": 1048576, "headers": true%s}\r\n'

@@ -53,6 +53,11 @@ async def test_documented_rights_are_enough(tmp_path: Path, server: LocalServer)
 async def test_observer_reads_only(tmp_path: Path, server: LocalServer) -> None:
     with pytest.raises(fastcoord.PermissionDenied, match="does not permit this user to"):
         await fastcoord.connect(url(server, "observer"))
+    joining = await run_command("listen", url(server, "observer"))
+    assert joining.code == 1
+    assert joining.err.endswith("; --raw needs only the right to subscribe to stwt.agora\n")
+    anonymous = await run_command("check", "--connect", f"nats://127.0.0.1:{server.port}")
+    assert anonymous.err.count("user and password, or credentials") == 1
     async with (
         start("listen", "--raw", url(server, "observer"), directory=tmp_path) as listener,
         fastcoord.connect(url(server, "node"), node_id=1) as node,

@@ -18,8 +18,9 @@ from fastcoord.cli.event_text import event_text, notice_text, payload_comment
 from fastcoord.cli.joining import join
 from fastcoord.cli.observer import Observer
 from fastcoord.cli.raw import RawSink
-from fastcoord.cli.running import WrongUsage, run_until_interrupted
+from fastcoord.cli.running import CommandFailed, WrongUsage, run_until_interrupted
 from fastcoord.cli.settings import add_file, load
+from fastcoord.errors import PermissionDenied
 from fastcoord.events import Missed, Notice
 
 if TYPE_CHECKING:
@@ -97,7 +98,14 @@ def run(arguments: argparse.Namespace) -> int:
     writer = Writer(as_json, arguments.node)
     if arguments.raw:
         return run_until_interrupted(_listen_raw(config, writer))
-    return run_until_interrupted(_listen(config, arguments.node_id, arguments.kind, writer))
+    listening = _listen(config, arguments.node_id, arguments.kind, writer)
+    try:
+        return run_until_interrupted(listening)
+    except PermissionDenied as error:
+        subject = config.cluster.subject
+        raise CommandFailed(
+            f"{error}; --raw needs only the right to subscribe to {subject}"
+        ) from None
 
 
 async def _listen(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from fastcoord.errors import AuthenticationFailed, ConnectError, TlsError
 from fastcoord.nats.connection import EVENTS_SID, Connection
 from fastcoord.nats.failures import printable
+from fastcoord.nats.options import has_login
 from fastcoord.nats.parser import MessageSink
 from fastcoord.nats.rights import Right
 from fastcoord.nats.rights_trial import (
@@ -146,8 +147,9 @@ class ProbedConnection(Connection):
             text = "not used" if anonymous else given
             report(Finding("authentication", "off" if anonymous else "ok", text))
         elif isinstance(error, AuthenticationFailed):
-            hint = "check user and password, or credentials"
-            report(Finding("authentication", "failed", f"{error}: {hint}"))
+            # Without a login, the error says what to set.
+            hint = ": check user and password, or credentials" if has_login(self._config) else ""
+            report(Finding("authentication", "failed", f"{error}{hint}"))
         else:
             report(Finding("connection", "failed", str(error)))
 

@@ -37,21 +37,28 @@ class Right(NamedTuple):
     subject: str
     events_subject: str = ""
 
-    def denied(self) -> PermissionDenied:
-        """Return the exception for a server that refuses this right."""
-        way_out = ""
-        if self.events_subject:
-            way_out = (
-                ", or let presence use the subject of the events: set cluster.presence-subject ="
-                f' "{self.events_subject}" on every node of the cluster'
-            )
-        return PermissionDenied(
+    @property
+    def remedy(self) -> str:
+        """What the server refuses, and what to grant."""
+        return (
             f"the server does not permit this user to {self.direction}"
             f" {'on' if self.direction == 'publish' else 'to'} {self.subject}: grant it with"
-            f' permissions: {{ {self.direction}: {{ allow: ["{self.subject}"] }} }}{way_out}',
-            subject=self.subject,
-            direction=self.direction,
+            f' permissions: {{ {self.direction}: {{ allow: ["{self.subject}"] }} }}'
         )
+
+    @property
+    def way_out(self) -> str:
+        """What makes a right on the presence subject unnecessary; else empty."""
+        if not self.events_subject:
+            return ""
+        return (
+            "or let presence use the subject of the events: set cluster.presence-subject ="
+            f' "{self.events_subject}" on every node of the cluster'
+        )
+
+    def denied(self) -> PermissionDenied:
+        """Return the exception for a server that refuses this right."""
+        return denied([self])
 
 
 def denied(refused: Sequence[Right]) -> PermissionDenied:
@@ -59,10 +66,11 @@ def denied(refused: Sequence[Right]) -> PermissionDenied:
 
     :param refused: at least one right. ``subject`` and ``direction`` are those of the first one.
     """
-    errors = [right.denied() for right in refused]
-    first = errors[0]
+    first = refused[0]
+    remedies = "; ".join(right.remedy for right in refused)
+    ways_out = dict.fromkeys(right.way_out for right in refused if right.way_out)
     return PermissionDenied(
-        "; ".join(map(str, errors)), subject=first.subject, direction=first.direction
+        ", ".join([remedies, *ways_out]), subject=first.subject, direction=first.direction
     )
 
 
