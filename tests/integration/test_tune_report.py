@@ -27,6 +27,7 @@ def test_report_refers_to_nothing(searched: Path) -> None:
     text = (searched / "report.html").read_text()
     links = re.findall(r"(?:src|href)\s*=|@import|url\(", text)
     assert links == []
+    assert text.index('id="verdict"') < text.index('id="problems"') < text.index('id="toml"')
     assert "{{" not in text.partition('id="data"')[0]
 
 

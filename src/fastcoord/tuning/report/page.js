@@ -33,6 +33,7 @@
     verdict.textContent = "The load cannot be carried within the limits:";
     verdict.className = "bad";
     element("problems").hidden = false;
+    element("closest").hidden = !data.toml;
     for (const problem of data.problems) {
       const item = document.createElement("li");
       item.textContent = problem;
