@@ -72,8 +72,11 @@ class OnServer:
 
     @asynccontextmanager
     async def short_lived_node(self, node_id: int, events: int) -> AsyncIterator[None]:
-        self._process = process = self._spare or await self._spawn(node_id)
-        self._spare = await self._spawn(node_id)
+        process, self._spare = self._spare, None
+        if process is None:
+            # While the first one is known as up, the second one has no time to start.
+            process, self._spare = await self._spawn(node_id), await self._spawn(node_id)
+        self._process = process
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(b"%d\n" % events)
