@@ -237,6 +237,14 @@ async def test_rights_are_tried_unnoticed(shared_server: LocalServer, cluster: A
     assert {each.state for each in found} == {"ok", "off"}
 
 
+async def test_check_finds_used_node_id(server: LocalServer) -> None:
+    async with joined(server, 77):
+        for node_id, code in (("77", 1), ("78", 0)):
+            check = await run_command("check", "--connect", server.url, "--node-id", node_id)
+            assert check.code == code, check.err
+            assert ("another running node uses node id 77" in check.err) == bool(code)
+
+
 async def test_check_finds_echo(tmp_path: Path, server: LocalServer) -> None:
     config = tmp_path / "node.toml"
     config.write_text(node_toml(server, no_echo=False))

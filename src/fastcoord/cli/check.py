@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import sys
 from typing import TYPE_CHECKING
@@ -12,12 +14,14 @@ from fastcoord.cli.running import run_until_interrupted
 from fastcoord.cli.settings import add_file, load_settings
 from fastcoord.config import as_builtins, describe, doubtful_settings
 from fastcoord.errors import ConnectError, PermissionDenied, RequestTimeout, StreamError
+from fastcoord.events import DuplicateNodeId
 from fastcoord.nats.probe import Finding, probe
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from fastcoord import Node
     from fastcoord.config import Config
     from fastcoord.errors import FastcoordError
 
@@ -25,6 +29,9 @@ __all__ = ["configure", "run"]
 
 JOINING = "cluster"
 """The heading of the findings that are not about one address."""
+
+ANSWER_TIME = 0.5
+"""Seconds that a node with the same id has to answer."""
 
 DESCRIPTION = """\
 Print every setting in effect with its source: file and line, environment variable, or default. If
@@ -114,13 +121,31 @@ async def _join(config: Config, node_id: NodeId, report: Callable[[Finding], Non
         async with fastcoord.connect(config, node_id=node_id) as node:
             await node.flush()
             joined_as = node.node_id
+            is_used = node_id != "auto" and await _is_duplicate(node)
     except (ConnectError, RequestTimeout, StreamError) as error:
         report(Finding("stream" if _is_of_stream(error) else "join", "failed", str(error)))
         return
     if config.cluster.stream is not None:
         report(Finding("stream", "ok", f"{config.cluster.stream} stores the events"))
+    if is_used:
+        text = f"another running node uses node id {joined_as}: choose another --node-id"
+        report(Finding("join", "failed", text, joined_as))
+        return
     subject = config.cluster.subject
     report(Finding("join", "ok", f"as node {joined_as}, on {subject}", joined_as))
+
+
+async def _is_duplicate(node: Node) -> bool:
+    """Return whether another fastcoord node answers that it has the same id."""
+    async with node.subscribe(kinds=[DuplicateNodeId]) as notices:
+
+        async def wait() -> None:
+            while node.node_id not in node.stats().duplicate_node_ids:
+                await anext(aiter(notices))
+
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(wait(), ANSWER_TIME)
+    return node.node_id in node.stats().duplicate_node_ids
 
 
 def _is_of_stream(error: FastcoordError) -> bool:
