@@ -53,17 +53,21 @@ def interrupt_when_waiting(*names: str) -> threading.Thread:
     assert main is not None
 
     def watch() -> None:
+        before = None
         while True:
             frame = sys._current_frames()[main]
             innermost = frame.f_code.co_filename
+            place = (frame.f_code, frame.f_lasti)
             functions = set()
             while frame is not None:
                 functions.add(frame.f_code.co_name)
                 frame = frame.f_back  # type: ignore[assignment]
             waits = innermost.endswith(("threading.py", "_subscription.py", "blocking_process.py"))
-            if waits and functions.issuperset(names):
+            # An exception between two instructions of ``threading`` may leave a lock held.
+            if waits and functions.issuperset(names) and place == before:
                 os.kill(os.getpid(), signal.SIGINT)
                 return
+            before = place
             time.sleep(0.01)
 
     thread = threading.Thread(target=watch)
