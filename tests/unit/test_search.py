@@ -229,6 +229,12 @@ async def test_value_not_measured_is_skipped() -> None:
     assert advice.is_confirmed
     (skipped,) = (each for each in search.runs if each.problem)
     assert (skipped.varied, skipped.is_good) == ("capacity.batch-bytes = 65,536", False)
+    calm = Model(500)
+    resumed = search_on(
+        calm, search.runs, present=default_settings() | {"capacity.subscription": 65_535}
+    )
+    assert finding(await resumed.run(), "capacity.batch-bytes").not_measured == {}
+    assert calm.batches == [65_536]
 
 
 async def test_present_value_not_measured_is_skipped() -> None:
