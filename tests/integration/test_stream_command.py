@@ -191,9 +191,11 @@ async def test_unset_stream_is_reported(tmp_path: Path, shared_server: LocalServ
     ("words", "expected"),
     [
         (("--replicas", "9"), "choose from"),
-        (("--max-age", "2x"), "'2x' was given; allowed is a duration"),
+        (("--max-age", "2x"), "'2x' is not a duration such as"),
         (("--max-bytes", "x"), "'x' was given; allowed is a size"),
         (("--max-age", "1m", "--duplicate-window", "2m"), "cannot be longer than --max-age"),
+        (("--max-age", "59s"), "--max-age cannot be shorter than cluster.max-age (60 s), for"),
+        (("--duplicate-window", "5s"), "--duplicate-window cannot be shorter than cluster.max-age"),
         (("--storag", "file"), "no argument '--storag' here, did you mean --storage?"),
     ],
 )

@@ -139,6 +139,13 @@ async def _create(config: Config, arguments: argparse.Namespace) -> int:
     window: float | None = arguments.duplicate_window
     if window is not None and window > arguments.max_age:
         raise WrongUsage("--duplicate-window cannot be longer than --max-age")
+    shortest = config.cluster.max_age
+    for name, seconds in (("max-age", arguments.max_age), ("duplicate-window", window)):
+        if seconds is not None and seconds < shortest:
+            raise WrongUsage(
+                f"--{name} cannot be shorter than cluster.max-age ({shortest:g} s), for which nodes"
+                " keep events and send them again"
+            )
 
     def wanted(replicas: int) -> StreamSettings:
         return stream_settings(
