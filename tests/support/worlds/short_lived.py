@@ -13,9 +13,10 @@ from fastcoord import AppEvent
 
 
 async def main(url: str, node_id: str, settings: str) -> None:
+    connect = fastcoord.connect  # imports most of the package
     print("started", flush=True)
     events = await asyncio.to_thread(sys.stdin.readline)
-    async with fastcoord.connect(url, node_id=int(node_id), **json.loads(settings)) as node:
+    async with connect(url, node_id=int(node_id), **json.loads(settings)) as node:
         for _ in range(int(events)):
             await node.publish(AppEvent(1, b"short"))
             await node.flush()
