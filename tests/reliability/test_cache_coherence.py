@@ -23,6 +23,8 @@ from support.wait import until
 
 SCRIPT = Path(__file__).parents[1] / "support" / "processes" / "caching_process.py"
 LIMIT = 120.0
+PATIENT = {"connection": "30s"}
+"""The time in which a worker connects on a busy machine too."""
 
 
 class Worker:
@@ -78,7 +80,9 @@ def stream_server() -> Iterator[LocalServer]:
 async def test_killed_cluster_reads_nothing_stale(
     server: LocalServer, tmp_path: Path, record_property: Any
 ) -> None:
-    (tmp_path / "node.toml").write_text(node_toml(server, cluster={"heartbeat": "200ms"}))
+    (tmp_path / "node.toml").write_text(
+        node_toml(server, cluster={"heartbeat": "200ms"}, timeout=PATIENT)
+    )
     reports = await work_while_killing(server, tmp_path)
     record_property("reports", reports)
     for report in reports:
@@ -90,7 +94,7 @@ async def test_killed_stream_reads_nothing_stale(
     stream_server: LocalServer, tmp_path: Path, record_property: Any
 ) -> None:
     cluster = {"heartbeat": "200ms", "subject": "cached", "stream": "CACHED"}
-    (tmp_path / "node.toml").write_text(node_toml(stream_server, cluster=cluster))
+    (tmp_path / "node.toml").write_text(node_toml(stream_server, cluster=cluster, timeout=PATIENT))
     async with PlainPeer(stream_server.url) as peer:
         await peer.client.jetstream(timeout=60).add_stream(
             name="CACHED", subjects=["cached"], duplicate_window=120
