@@ -194,7 +194,7 @@ def test_worked_example_is_right() -> None:
         [sys.executable, "-m", "fastcoord", *command, "--json"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=True,
     )
     found = json.loads(done.stdout)
