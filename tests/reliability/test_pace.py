@@ -151,9 +151,11 @@ async def test_delayed_messages_keep_their_distance(mode: str) -> None:
                 await asyncio.sleep(0.03)
             proxy.to_server.resume()
             await node.flush()
-            await until(lambda: len(stalwart.payloads) == 3)
+            # On a busy machine, a node may send an unconfirmed message again.
+            await until(lambda: len(dict.fromkeys(stalwart.payloads)) == 3)
             batches = [
-                fastcoord.decode_batch(each, protocol=PROTOCOL) for each in stalwart.payloads
+                fastcoord.decode_batch(each, protocol=PROTOCOL)
+                for each in dict.fromkeys(stalwart.payloads)
             ]
             assert [len(batch) for batch in batches] == [1, 1, 9]
 
