@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import secrets
 import shutil
+import stat
 import sys
 import textwrap
 from pathlib import Path
@@ -16,6 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ["check_outputs", "print_lines", "write_output"]
+
+DESCRIPTOR = re.compile(r"/dev/(stdout|stderr)|/(?:dev|proc/self)/fd/(\d+)")
+
+IRREPLACEABLE = frozenset({errno.EACCES, errno.EBUSY, errno.ENAMETOOLONG, errno.EPERM, errno.EROFS})
+"""Errors of files that can only be overwritten: the folder permits no new file or has a sticky bit,
+the file is mounted into a container, or the temporary file's name is too long."""
 
 
 def print_lines(lines: Iterable[str], file: TextIO | None = None) -> None:
@@ -47,20 +56,34 @@ def check_outputs(*files: str | None, source: str | None = None) -> None:
     """
     if files.count("-") > 1:
         raise WrongUsage("only one result can be written to standard output")
-    used = {Path(source).resolve()} if source is not None else set()
+    used = {os.path.realpath(source)} if source is not None else set()
     for file in files:
         if file is None or file == "-":
             continue
-        if Path(file).resolve() in used:
+        if os.path.realpath(file) in used:
             raise WrongUsage(f"{file} is needed twice: choose another file")
-        used.add(Path(file).resolve())
-        folder = Path(file).parent
-        if Path(file).is_dir():
-            raise WrongUsage(f"{file} cannot be written: it is a directory")
+        used.add(os.path.realpath(file))
+        problem = _problem(file)
+        if problem is not None:
+            raise WrongUsage(f"{file} cannot be written: {problem}")
+
+
+def _problem(file: str) -> str | None:
+    """Return why a file cannot be written, or ``None``."""
+    descriptor = _descriptor(file)
+    try:
+        mode = os.stat(Path(file) if descriptor is None else descriptor).st_mode
+        is_directory, is_writable = stat.S_ISDIR(mode), os.access(file, os.W_OK)
+    except FileNotFoundError:
+        folder = Path(os.path.realpath(file) if os.path.islink(file) else file).parent
         if not folder.is_dir():
-            raise WrongUsage(f"{file} cannot be written: there is no directory {folder}")
-        if not os.access(file if Path(file).exists() else folder, os.W_OK):
-            raise WrongUsage(f"{file} cannot be written: permission denied")
+            return f"there is no directory {folder}"
+        is_directory, is_writable = False, os.access(folder, os.W_OK)
+    except OSError as error:
+        return str(error.strerror)
+    if is_directory:
+        return "it is a directory"
+    return None if is_writable else "permission denied"
 
 
 def write_output(file: str, text: str) -> None:
@@ -72,16 +95,40 @@ def write_output(file: str, text: str) -> None:
     if file == "-":
         sys.stdout.write(text)
         return
-    target = Path(file).resolve()
     try:
-        # A device cannot be replaced, nor a file in a folder that permits no new one.
-        is_special = target.exists() and not target.is_file()
-        if is_special or not os.access(target.parent, os.W_OK):
-            target.write_text(text, encoding="utf-8")
+        descriptor = _descriptor(file)
+        if descriptor is not None:
+            _write_to_descriptor(descriptor, text)
+        elif os.path.exists(file) and not os.path.isfile(file):
+            Path(file).write_text(text, encoding="utf-8")  # a device cannot be replaced
         else:
-            _replace(target, text)
+            _replace_or_write(Path(os.path.realpath(file)), text)
     except OSError as error:
         raise WrongUsage(f"{file} cannot be written: {error.strerror}") from None
+
+
+def _descriptor(file: str) -> int | None:
+    """Return the descriptor that a name such as ``/dev/stdout`` or ``/dev/fd/63`` means."""
+    found = DESCRIPTOR.fullmatch(file)
+    if found is None or os.name != "posix":
+        return None
+    return {"stdout": 1, "stderr": 2}[found[1]] if found[1] else int(found[2])
+
+
+def _write_to_descriptor(descriptor: int, text: str) -> None:
+    # To open a file once more would overwrite what this process has printed to it.
+    sys.stdout.flush()
+    with os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as output:
+        output.write(text)
+
+
+def _replace_or_write(target: Path, text: str) -> None:
+    try:
+        _replace(target, text)
+    except OSError as error:
+        if error.errno not in IRREPLACEABLE:
+            raise
+        target.write_text(text, encoding="utf-8")
 
 
 def _replace(target: Path, text: str) -> None:
