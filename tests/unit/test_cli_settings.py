@@ -1,5 +1,7 @@
 """The configuration of commands from environment variables."""
 
+from pathlib import Path
+
 import pytest
 
 from fastcoord.cli import main
@@ -69,3 +71,32 @@ def test_unnamed_stream_names_variable(
     assert capsys.readouterr().err == (
         "fastcoord: no stream is named: set FASTCOORD_STREAM to its name\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ("ReloadSettings", "127.0.0.1:1: Connection refused"),
+        ("StateChange account_id=7 change_id=1 types=1", "127.0.0.1:1: Connection refused"),
+        ("ReloadSettings ReloadSettings", 'ReloadSettings: store."nats".address: missing'),
+        ("ReloadSettings -", 'ReloadSettings: store."nats".address: missing'),
+        ("./ReloadSettings -", './ReloadSettings: store."nats".address: missing'),
+    ],
+)
+def test_event_precedes_file(
+    words: str,
+    problem: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("ReloadSettings", "StateChange"):
+        Path(name).write_text('store."nats".type = "nats"\ncluster.coordinator = "nats"\n')
+    assert main(["publish", *words.split()]) == 1
+    assert problem in capsys.readouterr().err
+
+
+def test_empty_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", ""]) == 1
+    assert "an empty text was given" in capsys.readouterr().err

@@ -33,7 +33,7 @@ __all__ = ["configure", "run"]
 DESCRIPTION = """\
 Publish one event, or one for each JSON line of standard input, and return when the server has
 confirmed all of them, with --peers when every fastcoord node has them. The lines have the form that
-`fastcoord listen --json` prints.
+`fastcoord listen --json` prints. A file with the name of an event is given as ./StateChange.
 
 Values are numbers, texts, true or false. The items of a list are separated by commas. Data types
 and registry objects may be given by name. Bytes are base64 (also 0102), hex:… or text:….
@@ -98,10 +98,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _split_words(file: str | None, words: list[str]) -> tuple[str | None, list[str]]:
-    """Separate the configuration, which may be missing, from the words of the event."""
+    """Separate the configuration, which may be missing, from the words of the event.
+
+    The name of an event means the event, even if there is such a file, unless an event follows it.
+    """
+    if file in KINDS_BY_NAME:
+        has_event = words[:1] == ["-"] or not KINDS_BY_NAME.keys().isdisjoint(words[:1])
+        return (file, words) if has_event and os.path.isfile(file) else (None, [file, *words])
     if file is None or is_url(file) or os.path.exists(file):
         return file, words
-    if file == "-" or file in KINDS_BY_NAME or "=" in "".join(words[:1]):
+    if file == "-" or "=" in "".join(words[:1]):
         return None, [file, *words]
     return file, words
 

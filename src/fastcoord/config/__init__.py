@@ -190,6 +190,8 @@ def _text_of(name: str) -> str:
             f"the path of a file is needed, and {what} was given; use parse_config for text and "
             "make_config for an address",
         )
+    if not name:
+        _refuse("<path>", "the path of a file is needed, and an empty text was given")
     if "\0" in name:
         _refuse(name.replace("\0", "\\0"), "a file's name cannot hold a NUL character")
     try:
