@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from fastcoord import CalendarAlert, Missed
+from fastcoord import CalendarAlert, Missed, encode_batch
 from fastcoord.server import LocalServer
 from support.cluster.nodes import joined
-from support.cluster.stream_crowd import PROTOCOL, STREAM, make_stream
+from support.cluster.stream_crowd import PROTOCOL, STREAM, SUBJECT, administrator, make_stream
 
 CLUSTER = {"stream": STREAM, "protocol": PROTOCOL}
 
@@ -58,3 +58,22 @@ async def test_replay_fits_into_small_ring(jetstream_server: LocalServer) -> Non
             await node.flush()
             received.append(await asyncio.wait_for(anext(events), 10))
         assert received == alerts
+
+
+async def test_request_ends_with_its_last_byte(jetstream_server: LocalServer) -> None:
+    alerts = [alert(number, 5_000) for number in range(3)]
+    payloads = [encode_batch([each], node_id=9, protocol=PROTOCOL) for each in alerts]
+    await make_stream([jetstream_server])
+    async with administrator([jetstream_server]) as jetstream:
+        for payload in payloads:
+            await jetstream.publish(SUBJECT, payload)
+    # The first message of the consumer has this reply subject: its name has 12 digits, a time 19.
+    reply = f"$JS.ACK.{STREAM}.fastcoord-{'0' * 12}.1.1.1.{'0' * 19}.2"
+    first = len(SUBJECT) + len(reply) + len(payloads[0])
+    settings: dict[str, Any] = {"subscription_bytes": 4 * first, "batch_bytes": 4096}
+    cluster = {**CLUSTER, "heartbeat": "5s"}
+    async with (
+        joined(jetstream_server, 2, cluster=cluster, capacity=settings) as node,
+        node.subscribe(since=0) as events,
+    ):
+        assert [await asyncio.wait_for(anext(events), 5) for _ in alerts] == alerts

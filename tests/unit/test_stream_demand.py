@@ -15,7 +15,7 @@ class Rings:
     """Rings with some free space, and the demand of their feed."""
 
     def __init__(self) -> None:
-        self.number = self.demand = 0
+        self.number = self.demand = self.demand_bytes = 0
         self.space = (1 << 30, RING)
         self.requests = Demand(SOURCE)
 
@@ -53,6 +53,13 @@ def test_more_is_requested_at_half() -> None:
     assert rings.next() is None
     rings.demand = 50
     assert rings.next() == Request(50, 250)
+
+
+def test_open_requests_keep_their_bytes() -> None:
+    rings = Rings()
+    rings.demand, rings.demand_bytes = 10, 600
+    assert rings.next((1000, 800)) == Request(90, 200)
+    assert rings.next((1000, 790)) is None
 
 
 def test_message_beyond_limit_is_requested_alone() -> None:

@@ -256,13 +256,50 @@ def test_other_protocol_is_not_decoded() -> None:
 
 def test_low_demand_is_reported() -> None:
     reading = Reading()
-    reading.feed.demanded(4)
+    reading.feed.demanded(4, 1 << 20)
     reading.feed.low_demand = 2
     reading.store(0)
     assert reading.owner.calls == []
     reading.store(1)
     assert reading.owner.calls == [("low",)]
     assert reading.feed.demand == 2
+
+
+def test_late_report_ends_no_later_request() -> None:
+    reading = Reading()
+    reading.feed.demanded(1, 1000)
+    reading.store(0)
+    reading.feed.demanded(9, 1000)
+    reading.store(1)
+    used = 1000 - reading.feed.demand_bytes
+    # The server reports what the first request has left.
+    reading.feed.demanded(0, used - 1000)
+    assert (reading.feed.demand, reading.feed.demand_bytes) == (8, 1000 - used)
+
+
+def test_report_of_unused_bytes_ends_requests() -> None:
+    reading = Reading()
+    reading.feed.demanded(2, 1000)
+    reading.store(0)
+    reading.feed.demanded(0, -reading.feed.demand_bytes)
+    assert reading.feed.demand == 0
+
+
+def test_used_bytes_end_requests() -> None:
+    """The server counts the subject, the reply subject, the header and the payload."""
+    reading = Reading()
+    reading.feed.demanded(9, 1 << 20)
+    reading.store(0)
+    size = (1 << 20) - reading.feed.demand_bytes
+    payload = encode_batch([StateChange(PEER, 0, types=1)], node_id=PEER, protocol=PROTOCOL)
+    assert size > len(SUBJECT) + len(b"$JS.ACK.AGORA.c.1.1.1.0.0") + len(payload)
+    reading.feed.demanded(-8, size - (1 << 20))
+    reading.feed.demanded(9, 2 * size)
+    reading.feed.low_demand = 2
+    reading.store(1)
+    assert (reading.feed.demand, reading.owner.calls) == (8, [])
+    reading.store(2)
+    assert (reading.feed.demand, reading.owner.calls) == (0, [("low",)])
 
 
 @pytest.mark.parametrize(

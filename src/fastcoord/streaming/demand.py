@@ -63,9 +63,10 @@ class Demand:
             return self._made(1, size) if size >= 2 * self._refused_bytes else None
         most = min(messages, source.max_demand)
         wanted = (most if is_read else min(most, UNREAD_DEMAND)) - demand
-        if wanted <= 0 or wanted < demand:
+        unclaimed = size - feed.demand_bytes
+        if wanted <= 0 or wanted < demand or (demand and unclaimed < size // 4):
             return None
-        return self._made(wanted, max(1, min(source.max_demand_bytes, size // 2)))
+        return self._made(wanted, max(1, min(source.max_demand_bytes, size // 2, unclaimed)))
 
     def _made(self, messages: int, max_bytes: int) -> Request:
         self._max_bytes = max_bytes

@@ -21,6 +21,8 @@ cdef class Feed:
     cdef readonly uint64_t number      # of the last delivery of the present consumer
     cdef readonly uint64_t pending     # messages of the stream behind the last one
     cdef readonly int64_t demand       # messages that were requested and have not arrived
+    cdef readonly int64_t demand_bytes # that the server may still send for these requests
+    cdef int64_t unused_bytes          # of the last request, which the server reports next
     cdef public int64_t low_demand     # `demand` at which the owner is called
     cdef public double last_at       # when the consumer last sent something
     cdef readonly uint64_t received
@@ -57,3 +59,4 @@ cdef class Feed:
         self, uint16_t node_id, const uint8_t* payload, Py_ssize_t size, uint32_t start, uint32_t count
     ) except -1
     cdef int wake(self) except -1
+    cdef void end_demand(self) noexcept

@@ -44,6 +44,8 @@ cdef class Feed:
     :ivar number: the number of the last delivery of the present consumer.
     :ivar pending: how many messages of the stream were behind the last one when it was sent.
     :ivar demand: how many messages were requested and have not arrived.
+    :ivar demand_bytes: how many bytes these may have. The server counts subject, reply subject,
+        header and payload.
     :ivar has_advanced: whether messages were passed over while there was no ring.
     :ivar low_demand: at this demand or less, ``low`` of the owner is called.
     """
@@ -66,19 +68,40 @@ cdef class Feed:
         """
         self.sid = sid
         self.number = 0
-        self.demand = 0
+        self.demand = self.demand_bytes = self.unused_bytes = 0
         self.low_demand = -1
         self.last_at = now
 
     def stop(self):
         """Ignore the present consumer from now on."""
         self.sid = 0
-        self.demand = 0
+        self.demand = self.demand_bytes = 0
         self.low_demand = -1
 
-    def demanded(self, int64_t messages):
-        """Note that this many messages were requested; a negative number takes requests back."""
+    def demanded(self, int64_t messages, int64_t size):
+        """Note that this many messages were requested; negative numbers take requests back.
+
+        :param size: the most bytes that they may have together; 0 is no limit.
+        """
+        if messages == 0 and size and size == -self.unused_bytes:
+            self.unused_bytes = 0
+            return
         self.demand = max(0, self.demand + messages)
+        self.demand_bytes += size
+        if messages <= 0:
+            self.end_demand()
+
+    cdef void end_demand(self) noexcept:
+        """Forget the requests if the server has ended all of them.
+
+        A message that uses up the bytes of a request ends the request, and the server does not
+        report this. If the messages are used up first, it reports the rest of the bytes.
+        """
+        if self.demand == 0:
+            self.unused_bytes = self.demand_bytes
+            self.demand_bytes = 0
+        elif self.demand_bytes == 0:
+            self.demand = 0
 
     def skip_to(self, uint64_t sequence, messages):
         """Continue behind a later message of the stream, because the messages before it are gone.
@@ -190,6 +213,8 @@ cdef class Feed:
         self.pending = delivery.pending
         if self.demand > 0:
             self.demand -= 1
+            self.demand_bytes -= subject_size + reply_size + header.block_size + size
+            self.end_demand()
         if self.live is not None and self.sequence == self.live.sequence:
             self.stop()
             self.owner.caught_up(self)

@@ -39,6 +39,7 @@ LONGEST_WAIT = 4.0
 NANOSECONDS = 1_000_000_000
 STATUS = re.compile(rb"NATS/1\.0 +(\d{3}) *([^\r\n]*)")
 PENDING = re.compile(rb"\r\nNats-Pending-Messages: *(\d{1,18})\r\n", re.IGNORECASE)
+PENDING_BYTES = re.compile(rb"\r\nNats-Pending-Bytes: *(\d{1,18})\r\n", re.IGNORECASE)
 LAST_DELIVERY = re.compile(rb"\r\nNats-Last-Consumer: *(\d{1,18})\r\n", re.IGNORECASE)
 TOO_LARGE = b"Message Size Exceeds MaxBytes"
 RENEWABLE = (TOO_LARGE, b"Batch Completed")
@@ -317,7 +318,7 @@ class PullConsumer:
             }
             if not feed.demand:
                 feed.last_at = self._loop.time()
-            feed.demanded(request.messages)
+            feed.demanded(request.messages, request.max_bytes)
             connection.publish_raw(
                 self._request_subject().encode(),
                 msgspec.json.encode(body),
@@ -355,7 +356,11 @@ class PullConsumer:
             return
         pending = PENDING.search(block)
         if code in (404, 408) or (code == 409 and description in RENEWABLE):
-            feed.demanded(-int(pending[1]) if pending is not None else -feed.demand)
+            size = PENDING_BYTES.search(block)
+            feed.demanded(
+                -int(pending[1]) if pending is not None else -feed.demand,
+                -int(size[1]) if size is not None else 0,
+            )
             if description == TOO_LARGE:
                 self._requests.refused(feed.number)
             self._demand()
