@@ -372,6 +372,12 @@ def test_state_is_written_alone(tmp_path: Path) -> None:
     assert read_state(str(file)) == found
     assert other.read_text() == "of another search"
     file.unlink()
+    alias = tmp_path / "alias.json"
+    alias.symlink_to(file)
+    write_state(str(alias), found)
+    assert read_state(str(file)) == found
+    alias.unlink()
+    file.unlink()
     file.mkdir()
     with pytest.raises(OSError, match="directory"):
         write_state(str(file), found)
@@ -384,10 +390,13 @@ def test_state_has_one_search(tmp_path: Path) -> None:
     other = tmp_path / "s.json.0123456789ab"
     for each in (left, other):
         each.touch()
+    alias = str(tmp_path / "alias.json")
+    Path(alias).symlink_to(file)
     with reserved(file):
         assert not left.exists()
-        with pytest.raises(ValueError, match=r"another search uses .*--state"), reserved(file):
+        with pytest.raises(ValueError, match=r"another search uses .*--state"), reserved(alias):
             pass
+    Path(alias).unlink()
     assert list(tmp_path.iterdir()) == [other]
     with reserved(file), reserved(str(tmp_path / "second.json")):
         pass

@@ -76,7 +76,7 @@ def write_state(file: str, state: TuningState) -> None:
 
     :raises OSError: the file cannot be written.
     """
-    target = Path(file)
+    target = Path(os.path.realpath(file))
     temporary = target.with_name(f"{target.name}.{secrets.token_hex(TOKEN_BYTES)}")
     try:
         checked = msgspec.structs.replace(state, checksum=_checksum(msgspec.json.encode(state)))
@@ -101,16 +101,17 @@ def reserved(file: str) -> Iterator[None]:
     :param file: the file; temporary files that a killed search has left beside it are removed.
     :raises ValueError: another search uses the file.
     """
-    lock = _locked(file)
+    target = os.path.realpath(file)
+    lock = _locked(target)
     if lock is None:
         yield
         return
     try:
-        for each in glob.glob(f"{glob.escape(file)}.{'[0-9a-f]' * 2 * TOKEN_BYTES}"):
+        for each in glob.glob(f"{glob.escape(target)}.{'[0-9a-f]' * 2 * TOKEN_BYTES}"):
             Path(each).unlink(missing_ok=True)
         yield
     finally:
-        Path(f"{file}.lock").unlink(missing_ok=True)
+        Path(f"{target}.lock").unlink(missing_ok=True)
         os.close(lock)
 
 
