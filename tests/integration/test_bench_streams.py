@@ -103,6 +103,8 @@ def test_process_of_stream_decides() -> None:
         (found(**ELSEWHERE, last="2026-01-31T11:00:30Z"), True),
         (found(**ELSEWHERE, last="2026-01-31T11:02:00Z"), False),
         (found(**ELSEWHERE | {"fastcoord.seconds": "600"}), False),
+        (found(**ELSEWHERE | {"fastcoord.seconds": "600"}, last="0001-01-01T00:00:00Z"), False),
+        (found(**ELSEWHERE | {"fastcoord.seconds": "-9000"}, last="2026-01-31T11:30:00Z"), False),
         (found(**ELSEWHERE | {"fastcoord.seconds": "long"}), False),
         (found(**ELSEWHERE | {"fastcoord": "other"}), False),
         (found("FASTCOORD_BENCH_0123456789abc", **ELSEWHERE), False),

@@ -116,9 +116,11 @@ def is_abandoned(stream: Found) -> bool:
     if machine and facts.get("fastcoord.machine") == machine:
         return _has_ended(facts.get("fastcoord.process", ""))
     try:
-        longest = float(facts["fastcoord.seconds"])
-        used = stream.state.last_ts if stream.state.last_seq else stream.created
-        idle = _seconds(stream.ts) - _seconds(used)
+        longest = max(0.0, float(facts["fastcoord.seconds"]))
+        used = _seconds(stream.created)
+        if stream.state.last_seq:
+            used = max(used, _seconds(stream.state.last_ts))
+        idle = _seconds(stream.ts) - used
     except (KeyError, ValueError):
         return False
     return idle > longest + IDLE_LIMIT
