@@ -42,6 +42,9 @@ needs, and whether own messages come back. If a server grants all rights, join t
 free node id and leave it again, which proves the stream, if it is set. Other nodes see that; on
 servers older than 2.11, they also receive the goodbye of a node that does not exist.
 
+With --node-id ID, join with this id instead, to see whether it is free. If a running node has it,
+the command fails, and the other nodes get Missed and PeerDown for that node.
+
 example: fastcoord check --connect node.toml
 """
 
