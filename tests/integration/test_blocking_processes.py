@@ -166,13 +166,16 @@ def test_exit_without_server_ends(server: LocalServer, cluster: Cluster, tmp_pat
         assert f"closed with {EVENTS} events" in process.stderr.read()
 
 
-@pytest.mark.parametrize("action", ["fork", "fork_and_unwind", "fork_and_reconnect"])
-def test_fork_does_not_disturb_parent(config: Path, action: str) -> None:
+@pytest.mark.parametrize(
+    ("action", "options"),
+    [("fork", ["-X", "dev"]), ("fork_and_unwind", []), ("fork_and_reconnect", [])],
+)
+def test_fork_does_not_disturb_parent(config: Path, action: str, options: list[str]) -> None:
     with (
         blocking.connect(config, node_id=2) as receiver,
         receiver.subscribe(timeout=TIMEOUT) as events,
     ):
-        status, out, err = run(config, action)
+        status, out, err = run(config, action, *options)
         assert (status, err) == (0, "")
         result = json.loads(out)
         assert set(result["child"].values()) == {

@@ -21,6 +21,9 @@ class Ending(Parts):
         """End the node in a forked child. The parent continues to use its node."""
         self.is_forked = True
         detach_loop(self._loop)
+        # In debug mode, an event loop refuses to cancel tasks from another thread. In this process,
+        # the thread of the loop may not exist.
+        self._loop.set_debug(False)
         self.state.end(NodeClosed("forked: connect again in this process"))
         self._supervisor.abandon()
         self._liveness.stop()
