@@ -21,7 +21,7 @@ cdef class Feed:
     cdef readonly uint64_t number      # of the last delivery of the present consumer
     cdef readonly uint64_t pending     # messages of the stream behind the last one
     cdef readonly int64_t demand       # messages that were requested and have not arrived
-    cdef readonly int64_t demand_bytes # that the server may still send for these requests
+    cdef readonly int64_t demand_bytes  # that the server may still send for these requests
     cdef int64_t unused_bytes          # of the last request, which the server reports next
     cdef public int64_t low_demand     # `demand` at which the owner is called
     cdef public double last_at       # when the consumer last sent something
