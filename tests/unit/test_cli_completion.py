@@ -8,7 +8,7 @@ import pytest
 
 from fastcoord.cli import main
 from fastcoord.cli.arguments import COMMANDS
-from support.processes.command import run
+from support.processes.finished import finished
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "tcsh"])
@@ -23,7 +23,7 @@ def test_completion_knows_each_command(shell: str, capsys: pytest.CaptureFixture
 @pytest.fixture(scope="module")
 def bash_script() -> str:
     pytest.importorskip("shtab")
-    return run("--print-completion", "bash").stdout
+    return finished("--print-completion", "bash").stdout
 
 
 def test_completion_script_is_bash(bash_script: str) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from support.inputs.config_texts import LOGIN_TOML
-from support.processes.command import run
+from support.processes.finished import finished
 
 
 def test_missing_server_prints_one_sentence() -> None:
-    result = run("demo", "--server", "/nonexistent")
+    result = finished("demo", "--server", "/nonexistent")
     assert result.returncode == 1
     assert result.stdout == ""
     assert "'/nonexistent'" in result.stderr

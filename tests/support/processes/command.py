@@ -48,17 +48,6 @@ class Command:
             setattr(self, name, getattr(self, name) + chunk.decode())
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command that ends by itself."""
-    return subprocess.run(
-        [sys.executable, "-m", "fastcoord", *words],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 @contextlib.asynccontextmanager
 async def start(
     *words: str, directory: Path, stdin: int = subprocess.DEVNULL

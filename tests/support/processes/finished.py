@@ -9,6 +9,11 @@ LATE = "could not keep up"
 """What makes a run invalid if other programs of a busy machine delay its publishers."""
 
 
+def is_fine_or_late(status: int | None, errors: str) -> bool:
+    """Return whether a run was valid, or invalid only because its publishers were late."""
+    return status == 0 or (status == 3 and LATE in errors)
+
+
 def finished(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command to its end.
 
