@@ -138,6 +138,20 @@ async def test_signal_leaves_nothing(tmp_path: Path, number: int, phase: str) ->
         assert "interrupted: the figures are those up to then" in command.out
 
 
+async def test_interrupted_run_keeps_older_result(tmp_path: Path) -> None:
+    older, absent = tmp_path / "older.json", tmp_path / "new.csv"
+    older.write_text("{}")
+    words = ("--rate", "500", "--seconds", "60", "--json", str(older), "--csv", str(absent))
+    (tmp_path / "servers").mkdir()
+    async with start("bench", *words, directory=tmp_path / "servers") as command:
+        await command.prints("measuring")
+        command.process.send_signal(signal.SIGINT)
+        assert await command.wait() == 130
+    assert older.read_text() == "{}"
+    assert f"{older} is kept: this run was interrupted" in command.err
+    assert ",False," in absent.read_text(), "the new file says that the run is not valid"
+
+
 async def test_third_interrupt_leaves_nothing(tmp_path: Path) -> None:
     async with start("bench", "--rate", "500", "--seconds", "60", directory=tmp_path) as command:
         await command.prints("measuring")

@@ -16,7 +16,7 @@ from fastcoord.cli.measuring import (
     failure_text,
     measure_until_ended,
 )
-from fastcoord.cli.outputs import check_outputs, print_lines, write_output
+from fastcoord.cli.outputs import check_outputs, keeps_older, print_lines, write_output
 from fastcoord.cli.running import CommandFailed, WrongUsage
 from fastcoord.errors import ConfigError, FastcoordError
 
@@ -268,7 +268,7 @@ def _finish(arguments: argparse.Namespace, result: Result, ending: EndingSignals
     failures = []
     for where, text in outputs.items():
         try:
-            if where is not None:
+            if where is not None and not (result.interrupted and keeps_older(where)):
                 write_output(where, text())
         except WrongUsage as error:
             failures.append(str(error))  # the other files are written all the same

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fastcoord.cli.bench_stream import stream_maker
 from fastcoord.cli.bench_text import load_text, milliseconds
 from fastcoord.cli.measuring import INVALID, MISSED_OBJECTIVE, ProgressLine
-from fastcoord.cli.outputs import print_lines, write_output
+from fastcoord.cli.outputs import keeps_older, print_lines, write_output
 from fastcoord.cli.tables import Table, plain_lines
 from fastcoord.errors import FastcoordError
 from fastcoord.tuning.objectives import judge
@@ -73,7 +73,7 @@ def measure_sweep(
     text = csv_text(*results)
     output = sys.stderr if arguments.csv == "-" else sys.stdout
     print_lines([f"{load_text(load)}; {target.name}", "", *_table(key, results)], output)
-    if arguments.csv:
+    if arguments.csv and not (is_stopped and keeps_older(arguments.csv)):
         write_output(arguments.csv, text)
     if is_stopped:
         return ending.status

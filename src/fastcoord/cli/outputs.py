@@ -18,7 +18,7 @@ from fastcoord.cli.running import WrongUsage
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["check_outputs", "print_lines", "write_output"]
+__all__ = ["check_outputs", "keeps_older", "print_lines", "write_output"]
 
 DESCRIPTOR = re.compile(r"/dev/(stdout|stderr)|/(?:dev|proc/self)/fd/(\d+)")
 
@@ -84,6 +84,20 @@ def _problem(file: str) -> str | None:
     if is_directory:
         return "it is a directory"
     return None if is_writable else "permission denied"
+
+
+def keeps_older(file: str) -> bool:
+    """Return whether a result of an interrupted run must not replace what a file holds, and say so.
+
+    The older result may be the base of a comparison. What was measured now is printed anyway.
+    """
+    if file == "-" or _descriptor(file) is not None:
+        return False
+    path = Path(file)
+    is_kept = path.is_file() and path.stat().st_size > 0
+    if is_kept:
+        print(f"fastcoord: {file} is kept: this run was interrupted", file=sys.stderr)
+    return is_kept
 
 
 def write_output(file: str, text: str) -> None:
