@@ -10,6 +10,7 @@ import asyncio
 import json
 import sys
 from pathlib import Path
+from typing import TextIO
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -35,7 +36,7 @@ class Lag:
         self._begin()
 
 
-async def play(url: str, protocol: str, subject: str) -> None:
+async def play(output: TextIO, url: str, protocol: str, subject: str) -> None:
     async with StalwartPlayer(url, protocol=protocol, subject=subject) as player:
         lag = Lag()
         while line := await asyncio.to_thread(sys.stdin.readline):
@@ -49,8 +50,10 @@ async def play(url: str, protocol: str, subject: str) -> None:
                 "lag": lag.longest,
                 "payloads": [] if payloads is not None else [p.hex() for p in player.payloads],
             }
-            print(json.dumps(report), flush=True)
+            print(json.dumps(report), file=output, flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(play(*sys.argv[1:]))
+    # With PYTHONUNBUFFERED, `print` loses the rest of a long line if a signal interrupts its write.
+    with open(1, "w", encoding="utf-8", closefd=False) as stdout:
+        asyncio.run(play(stdout, *sys.argv[1:]))
