@@ -14,7 +14,6 @@ import pytest
 from fastcoord.server import LocalServer
 from support.cluster.nodes import node_toml
 from support.faults.frames import Frame
-from support.faults.freezing import freeze
 from support.faults.proxy import Proxy
 from support.oracles.sequence_header import has_events
 from support.processes.command import start
@@ -172,7 +171,7 @@ async def test_interrupt_ends_without_server(tmp_path: Path, server: LocalServer
     words = ("bench", str(config), "--rate", "5000", "--lone", "--seconds", "60")
     async with start(*words, directory=tmp_path) as command:
         await command.prints("measuring")
-        await freeze(server)
+        server.freeze()
         command.process.send_signal(signal.SIGINT)
         assert await command.wait() == 130
         server.thaw()

@@ -14,7 +14,6 @@ from fastcoord.publishing.batch_writer import IDLE_SECONDS
 from fastcoord.server import LocalServer
 from support.cluster.nodes import joined, node_toml
 from support.cluster.stream_crowd import PROTOCOL, STREAM, make_stream
-from support.faults.freezing import freeze
 from support.wait import until
 
 
@@ -90,7 +89,7 @@ async def test_burst_leaves_in_one_message(server: LocalServer) -> None:
     async with joined(server, 1) as node:
         await node.publish(ReloadSettings())
         await node.flush()
-        await freeze(server)
+        server.freeze()
         try:
             before = node.stats().sent_batches
             for number in range(20):

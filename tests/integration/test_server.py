@@ -18,7 +18,7 @@ from fastcoord.errors import ServerError, ServerNotFound
 from fastcoord.server import LocalServer, find_server_binary
 from fastcoord.server.process import spawn
 from support.cluster.plain_peer import PlainPeer
-from support.processes.status import exists, state
+from support.processes.status import exists, state, thread_states
 from support.wait import until
 
 SERVER_IN_A_PROCESS = """
@@ -215,8 +215,15 @@ def test_killed_server_keeps_port(server: LocalServer) -> None:
 
 async def test_thawed_server_continues(server: LocalServer) -> None:
     async with PlainPeer(server.url) as peer:
+        for _ in range(20):
+            # All threads have stopped when `freeze` returns: one could still answer.
+            flushing = asyncio.create_task(peer.flush())
+            await asyncio.sleep(0)
+            server.freeze()
+            assert thread_states(server.pid) == {"T"}
+            server.thaw()
+            await flushing
         server.freeze()
-        await until(lambda: state(server.pid) == "T")
         flushing = asyncio.create_task(peer.flush())
         server.thaw()
         await flushing

@@ -15,7 +15,6 @@ from fastcoord.server import LocalServer
 from support.cluster.accounting import accounted, assert_accounts, collect
 from support.cluster.nodes import joined
 from support.faults.frames import Frame
-from support.faults.freezing import freeze
 from support.faults.proxy import Proxy
 from support.servers.unusable import listening, refused
 from support.wait import until
@@ -60,7 +59,7 @@ async def test_timeout_request_bounds_calls(
         accounted(server, 2, cluster=QUIET),
     ):
         await until(lambda: is_answered(node))
-        await freeze(server)
+        server.freeze()
         await node.publish(ReloadBlockedIps())
         started = time.monotonic()
         with pytest.raises(RequestTimeout, match=f"{request_of}: .* {seconds:g} s") as caught:

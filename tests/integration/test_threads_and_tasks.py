@@ -19,7 +19,6 @@ from fastcoord import (
 )
 from fastcoord.server import LocalServer
 from support.cluster.accounting import accounted, collect, drain
-from support.faults.freezing import freeze
 from support.wait import until
 
 Cluster = dict[str, Any]
@@ -136,7 +135,7 @@ async def test_random_cancellation_loses_nothing(
 
 async def test_cancelled_flush_leaves_others(server: LocalServer, cluster: Cluster) -> None:
     async with accounted(server, 1, cluster=cluster) as sender:
-        await freeze(server)
+        server.freeze()
         await sender.publish(ReloadBlockedIps())
         flushes = [asyncio.ensure_future(sender.flush()) for _ in range(4)]
         await iterations()

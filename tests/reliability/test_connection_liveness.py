@@ -13,7 +13,6 @@ from fastcoord.server import LocalServer
 from support.cluster.crowd import Crowd, crowd
 from support.cluster.nodes import joined
 from support.faults.frames import Frame
-from support.faults.freezing import freeze
 from support.faults.proxy import Proxy
 from support.loops import LOOPS, runner
 from support.wait import until
@@ -69,7 +68,7 @@ def test_frozen_server_is_noticed_by_slow_loop(loop: str) -> None:
                 server, 1, cluster={"protocol": "fastcoord-1", "heartbeat": "200ms"}
             ) as node:
                 await until(lambda: node.is_connected)
-                await freeze(server)
+                server.freeze()
                 deadline = time.monotonic() + 60
                 while node.is_connected:
                     assert time.monotonic() < deadline

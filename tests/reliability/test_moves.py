@@ -15,7 +15,6 @@ from support.cluster.crowd import HEARTBEAT, Crowd, crowd
 from support.cluster.ledger import Record, numbered_event
 from support.cluster.nodes import joined
 from support.faults.frames import Frame
-from support.faults.freezing import freeze
 from support.faults.proxy import Proxy
 from support.oracles.sequence_header import read_header
 from support.servers.routed_pair import routed_pair
@@ -118,7 +117,7 @@ async def test_thawed_server_of_moved_sender_keeps_order() -> None:
             await nodes.ledger.publish(sender, 5)
             await nodes.even()
             await gate.accept()
-            await freeze(pair.near)
+            pair.near.freeze()
             sent_to_frozen = count_events(near)
             # The frozen server has these events, and they are sent again through the other one.
             # On a busy machine, the sender may have moved before it has published all of them.
@@ -152,7 +151,7 @@ async def test_thawed_server_of_former_run_is_no_duplicate() -> None:
             await former.publish(numbered_event(2, 0))
             await until(lambda: receiver.stats().received == 1)
             await former.flush()
-            await freeze(pair.near)
+            pair.near.freeze()
             sent_to_frozen = count_events(near)
             for number in range(1, 101, 5):
                 await former.publish(

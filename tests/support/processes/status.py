@@ -14,3 +14,9 @@ def state(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
     except OSError:
         return ""
+
+
+def thread_states(pid: int) -> set[str]:
+    """Return the state letters of all threads of a process."""
+    files = Path(f"/proc/{pid}/task").glob("*/stat")
+    return {file.read_text().rpartition(") ")[2][0] for file in files}

@@ -15,7 +15,6 @@ import fastcoord
 from fastcoord import Node
 from fastcoord.server import LocalServer
 from support.faults.frames import Frame
-from support.faults.freezing import freeze
 from support.faults.proxy import Direction, Proxy
 from support.servers.routed_pair import RoutedPair, routed_pair
 from support.worlds.world import SETTINGS, SUBJECT
@@ -168,7 +167,7 @@ class OnServer:
             await proxy.accept()
 
     async def freeze(self) -> None:
-        await freeze(self._server)
+        self._server.freeze()
 
     async def thaw(self) -> None:
         self._server.thaw()
