@@ -33,6 +33,8 @@ async def stream_infos(peer: PlainPeer) -> list[Any]:
 async def test_next_run_deletes_abandoned_stream(
     tmp_path: Path, jetstream_server: LocalServer
 ) -> None:
+    if jetstream_server.varz()["version"].startswith("2.9."):
+        pytest.skip("this server stores no metadata, which says that a stream is of a run")
     config = write_config(tmp_path, jetstream_server)
     async with PlainPeer(jetstream_server.url) as peer:
         async with start("bench", config, "--stream", *LONG, directory=tmp_path) as command:
