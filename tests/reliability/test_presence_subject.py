@@ -17,6 +17,8 @@ from support.cluster.accounting import accounted
 from support.cluster.crowd import crowd
 from support.cluster.nodes import joined, node_toml
 from support.cluster.plain_peer import PlainPeer
+from support.faults.frames import Frame
+from support.faults.proxy import Proxy
 from support.inputs.questions import INCARNATION, who
 from support.scale import repeats
 from support.wait import until
@@ -54,6 +56,27 @@ async def test_idle_nodes_leave_events_subject_alone(server: LocalServer) -> Non
             await until(lambda: all(node.stats().reconnects >= 1 for node in nodes))
             await until(lambda: are_acquainted(nodes))
         assert stalwart.messages == []
+
+
+async def test_delivered_check_of_publish_right_is_ignored(server: LocalServer) -> None:
+    """Servers before 2.11 deliver it, and a node that has sent only that has not joined."""
+
+    def as_old_server(frame: Frame) -> Frame | None:
+        if frame.subject == SUBJECT:
+            return frame.alter(header=frame.header.replace(b"Nats-Trace-", b"Other-"))
+        return None if frame.subject.startswith(PRESENCE) else frame
+
+    async with (
+        Proxy(server.host, server.port) as proxy,
+        PlainPeer(server.url, SUBJECT) as stalwart,
+        joined(server, 2, cluster=CLUSTER) as peer,
+    ):
+        proxy.to_server.filter = as_old_server
+        async with joined(proxy, 1, cluster=CLUSTER):
+            await until(lambda: stalwart.messages)
+            await peer.flush()
+            assert peer.peers() == ()
+            assert not peer.stats().missed_unknown
 
 
 @pytest.mark.parametrize("count", [5, 10, 20, 40])

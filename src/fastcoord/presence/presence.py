@@ -14,7 +14,7 @@ from fastcoord.presence.introduction import Introduction
 from fastcoord.presence.known_peers import KnownPeers
 from fastcoord.presence.missing_presence import MissingPresence
 from fastcoord.presence.progress import JoinOffsets, Progress
-from fastcoord.presence.question_line import read_line, write_line
+from fastcoord.presence.question_line import EVERYBODY, read_line, write_line
 from fastcoord.presence.questions import Answer, Questions
 from fastcoord.presence.reply_subject import REPLY_SID, ReplySubject
 from fastcoord.presence.verifications import Verifications
@@ -134,7 +134,7 @@ class Presence:
         """
         trace = self._reply.own.decode()
         if trace != self._events_subject:
-            self._sender.empty_batches.probe(trace)
+            self._sender.empty_batches.probe(trace, write_line((0, EVERYBODY)))
 
     def reprobe(self) -> bool:
         """Test that right once more if the server has refused the subject of the trace.

@@ -82,17 +82,19 @@ class EmptyBatches:
         """Use the new node id of the batcher."""
         self._payload = self._batcher.empty_payload()
 
-    def probe(self, trace: str) -> None:
+    def probe(self, trace: str, answer: bytes) -> None:
         """Test the right to publish events, without a message to any subscriber.
 
         The server checks the right and publishes a trace of the message instead of the message.
-        Servers older than 2.11 deliver it: it is an empty batch.
+        Servers older than 2.11 deliver it. It is an answer, because a batch would show the peers a
+        node that is up, and this node may fail to join.
 
         :param trace: the subject of the trace, on which the node may publish.
+        :param answer: the fields of an answer that no node expects.
         """
-        # The lines that request the trace follow the line of a question.
-        lines = f"0\r\nNats-Trace-Dest:{trace}\r\nNats-Trace-Only:true"
-        self.send(subject=self._events_subject, question=lines.encode())
+        # The lines that request the trace follow the line of the answer.
+        request = f"\r\nNats-Trace-Dest:{trace}\r\nNats-Trace-Only:true"
+        self.send("answer", subject=self._events_subject, question=answer + request.encode())
 
     def send_word(self, subject: bytes, question: bytes) -> bool:
         """Send an answer that shows the offset behind every event that was ever sent.
