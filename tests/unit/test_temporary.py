@@ -5,6 +5,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -51,6 +53,34 @@ def test_abandoned_directory_is_removed(parent: Path) -> None:
 def test_used_directory_is_kept(parent: Path) -> None:
     with TemporaryDirectory("own-") as first, TemporaryDirectory("own-") as second:
         assert {first, second} == set(parent.iterdir())
+
+
+def test_interrupted_start_leaves_no_directory(parent: Path) -> None:
+    before = sys.gettrace()
+
+    def interrupt_at(number: int) -> Any:
+        def trace(frame: FrameType, event: str, argument: object) -> Any:
+            nonlocal number
+            number -= event == "line"
+            if event == "line" and number == 0:
+                raise KeyboardInterrupt
+            return trace
+
+        return trace
+
+    for number in range(1, 1000):
+        sys.settrace(interrupt_at(number))
+        try:
+            directory = TemporaryDirectory("own-")
+        except KeyboardInterrupt:
+            directory = None
+        finally:
+            sys.settrace(before)
+        if directory is not None:
+            directory.remove()
+            break
+        assert list(parent.iterdir()) == [], number
+    assert 10 < number < 999
 
 
 def test_child_keeps_directory() -> None:

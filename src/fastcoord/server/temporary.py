@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import stat
 import sys
@@ -36,13 +37,18 @@ class TemporaryDirectory:
     """
 
     def __init__(self, prefix: str) -> None:
-        _remove_abandoned(Path(tempfile.gettempdir()), prefix)
+        parent = Path(tempfile.gettempdir())
+        _remove_abandoned(parent, prefix)
         self.lock = -1
         self._is_removed = False
-        self.path = Path(tempfile.mkdtemp(prefix=prefix))
+        # Its name is known before it exists, so that Ctrl-C at any moment leaves no directory.
+        self.path = parent / f"{prefix}{secrets.token_hex(8)}"
         try:
+            self.path.mkdir(0o700)
             self._hold()
-        except BaseException:  # for example Ctrl-C
+        except FileExistsError:  # not the directory of this process
+            raise
+        except BaseException:
             shutil.rmtree(self.path, ignore_errors=True)
             raise
 
