@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,13 +35,17 @@ def batch(*events: fastcoord.Event) -> bytes:
     return fastcoord.encode_batch(events, node_id=5, protocol=PROTOCOL)
 
 
+def decoded(payload: bytes) -> fastcoord.Batch:
+    return fastcoord.decode_batch(payload, protocol=PROTOCOL)
+
+
 def change(number: int) -> StateChange:
     return StateChange(account_id=7, change_id=number, types=1)
 
 
 def numbers(report: dict[str, Any]) -> list[int]:
     """Return the numbers of the events that the player has received, in its order."""
-    batches = [fastcoord.decode_batch(each, protocol=PROTOCOL) for each in report["payloads"]]
+    batches = [decoded(each) for each in report["payloads"]]
     return [event.change_id for batch in batches for event in batch]
 
 
@@ -109,6 +115,24 @@ async def test_first_event_leaves_at_once(server: LocalServer) -> None:
         assert len(stalwart.payloads) == 1
 
 
+async def test_old_server_delivers_check_of_publish_right(server: LocalServer) -> None:
+    """Stalwart nodes receive it, so that the first event must leave them time as well."""
+
+    def as_old_server(frame: Frame) -> Frame:
+        if frame.is_message:
+            return frame.alter(header=frame.header.replace(b"Nats-Trace-", b"Other-"))
+        return replace(frame, raw=re.sub(rb'"version":"[^"]*"', b'"version":"2.10.29"', frame.raw))
+
+    cluster = {"protocol": PROTOCOL, "pace": "1h"}
+    async with Proxy(server.host, server.port) as proxy, PlainPeer(server.url) as stalwart:
+        proxy.to_server.filter = proxy.to_client.filter = as_old_server
+        async with accounted(proxy, 1, cluster=cluster) as node:
+            await until(lambda: stalwart.payloads)
+            await node.publish(change(0))
+            assert await node.close(timeout=0.5) == 1
+            assert [len(decoded(each)) for each in stalwart.payloads] == [0]
+
+
 async def test_next_message_takes_all_that_waits(server: LocalServer) -> None:
     cluster = {"protocol": PROTOCOL, "pace": "300ms"}
 
@@ -121,9 +145,7 @@ async def test_next_message_takes_all_that_waits(server: LocalServer) -> None:
             took = time.monotonic() - started
             await node.flush()
             await stalwart.flush()
-            counts = [
-                len(fastcoord.decode_batch(each, protocol=PROTOCOL)) for each in stalwart.payloads
-            ]
+            counts = [len(decoded(each)) for each in stalwart.payloads]
             assert took > 0.3 or counts == [1, 99]
             return counts == [1, 99]
 
@@ -153,10 +175,7 @@ async def test_delayed_messages_keep_their_distance(mode: str) -> None:
             await node.flush()
             # On a busy machine, a node may send an unconfirmed message again.
             await until(lambda: len(dict.fromkeys(stalwart.payloads)) == 3)
-            batches = [
-                fastcoord.decode_batch(each, protocol=PROTOCOL)
-                for each in dict.fromkeys(stalwart.payloads)
-            ]
+            batches = [decoded(each) for each in dict.fromkeys(stalwart.payloads)]
             assert [len(batch) for batch in batches] == [1, 1, 9]
 
 

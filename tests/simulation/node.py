@@ -55,6 +55,7 @@ class SimulatedConnection(MessageWriter):
 
     is_writable = True
     is_clustered = True
+    delivers_traced = False
     max_payload = 1 << 20
 
     def __init__(self, config: Any, client: Client, clock: Clock) -> None:

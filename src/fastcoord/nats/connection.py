@@ -14,7 +14,7 @@ from fastcoord.nats.failures import (
     server_error,
 )
 from fastcoord.nats.handshake import Handshake
-from fastcoord.nats.info import connect_urls_of, max_payload_of
+from fastcoord.nats.info import connect_urls_of, delivers_traced, max_payload_of
 from fastcoord.nats.message_writer import MessageWriter, Note
 from fastcoord.nats.options import has_login
 from fastcoord.nats.payload_limit import PayloadLimit
@@ -200,6 +200,11 @@ class Connection(MessageWriter, ConnectionTraffic):
     def is_clustered(self) -> bool:
         """Whether the server is a member of a cluster of servers."""
         return self._transport.is_clustered
+
+    @property
+    def delivers_traced(self) -> bool:
+        """Whether the server delivers the test of the right to publish, as before version 2.11."""
+        return delivers_traced(self._transport.info)
 
     def announced(self) -> list[Server]:
         """Return the servers that the cluster has announced on this connection."""

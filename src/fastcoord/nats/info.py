@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from fastcoord.errors import ConnectError, TlsError
 
-__all__ = ["checked_info", "connect_urls_of", "max_payload_of", "read_info"]
+__all__ = ["checked_info", "connect_urls_of", "delivers_traced", "max_payload_of", "read_info"]
 
 INFO = b"INFO "
 
@@ -48,6 +49,15 @@ def max_payload_of(info: dict[str, Any]) -> int | None:
     if isinstance(limit, bool) or not isinstance(limit, int):
         return None
     return min(limit, LARGEST_MAX_PAYLOAD)
+
+
+def delivers_traced(info: dict[str, Any]) -> bool:
+    """Return whether the server delivers a message that requests its trace instead.
+
+    Servers since 2.11 do not. A version that cannot be read counts as a later one.
+    """
+    version = re.match(r"(\d+)\.(\d+)\.", str(info.get("version")))
+    return version is not None and (int(version[1]), int(version[2])) < (2, 11)
 
 
 def connect_urls_of(info: dict[str, Any]) -> list[str] | None:

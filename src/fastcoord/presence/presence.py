@@ -134,7 +134,7 @@ class Presence:
         """
         trace = self._reply.own.decode()
         if trace != self._events_subject:
-            self._sender.empty_batches.probe(trace, write_line((0, EVERYBODY)))
+            self._sender.probe(trace, write_line((0, EVERYBODY)))
 
     def reprobe(self) -> bool:
         """Test that right once more if the server has refused the subject of the trace.

@@ -87,6 +87,13 @@ class Sender(BatchWriter):
         ):
             self.last_sent = self._loop.time()
 
+    def probe(self, trace: str, answer: bytes) -> None:
+        """Test the right to publish events; see ``EmptyBatches.probe``."""
+        self.empty_batches.probe(trace, answer)
+        if self._connection is not None and self._connection.delivers_traced:
+            # Stalwart nodes receive it, too, and must be left time to subscribe again.
+            self.pace.sent(0, self._loop.time())
+
     # -------------------------------------------------------------------------------- age
 
     def discard_expired(self) -> int:
