@@ -1,5 +1,6 @@
 """How the commands write the files with their results."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fastcoord.cli.outputs import check_outputs, write_output
+from fastcoord.cli.outputs import check_outputs, keeps_older, write_output
 from fastcoord.cli.running import WrongUsage
 
 
@@ -39,6 +40,15 @@ def test_long_name_is_written(tmp_path: Path) -> None:
     file = tmp_path / ("x" * 250)  # the name of a temporary file beside it would be too long
     write_output(str(file), "text")
     assert file.read_text() == "text"
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "absent/file", "file/below", "empty", "pipe"])
+def test_interrupted_run_keeps_only_results(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("older")
+    (tmp_path / "empty").touch()
+    os.mkfifo(tmp_path / "pipe")
+    assert not keeps_older(str(tmp_path / name))
+    assert keeps_older(str(tmp_path / "file"))
 
 
 @pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])

@@ -93,8 +93,11 @@ def keeps_older(file: str) -> bool:
     """
     if file == "-" or _descriptor(file) is not None:
         return False
-    path = Path(file)
-    is_kept = path.is_file() and path.stat().st_size > 0
+    try:
+        found = os.stat(file)
+    except OSError:  # there is no such file, or writing it will report the error
+        return False
+    is_kept = stat.S_ISREG(found.st_mode) and found.st_size > 0
     if is_kept:
         print(f"fastcoord: {file} is kept: this run was interrupted", file=sys.stderr)
     return is_kept
