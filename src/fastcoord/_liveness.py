@@ -121,7 +121,8 @@ class Liveness:
         if connection is not None:
             self._presence.tick(now, must_beat=bool(connection.refused))
             if connection.refused:
-                self._presence.probe()
+                if not connection.delivers_traced or _is_publishing_refused(connection):
+                    self._presence.probe()
                 connection.try_refused()
             if self._pong_timeout.tick(connection):
                 connection.abort(
@@ -136,3 +137,10 @@ class Liveness:
             if not self._peers_skipped:
                 self._rules.tick(now)
         self._on_tick(now)
+
+
+def _is_publishing_refused(connection: Connection) -> bool:
+    """Return whether the server refuses events. Only then, an old server delivers no test."""
+    return any(
+        right.direction == "publish" and not right.events_subject for right in connection.refused
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import re
 import time
@@ -14,9 +15,10 @@ import pytest
 
 import fastcoord
 from fastcoord import Node, StateChange
-from fastcoord.publishing.pace import DEFAULT_PACE
+from fastcoord.publishing.pace import DEFAULT_PACE, Pace
 from fastcoord.server import LocalServer
 from support.cluster.accounting import accounted
+from support.cluster.nodes import joined
 from support.cluster.plain_peer import PlainPeer
 from support.cluster.stalwart_player import stalwart_process
 from support.cluster.stream_crowd import STREAM, make_stream
@@ -115,14 +117,14 @@ async def test_first_event_leaves_at_once(server: LocalServer) -> None:
         assert len(stalwart.payloads) == 1
 
 
+def as_old_server(frame: Frame) -> Frame:
+    if frame.is_message:
+        return frame.alter(header=frame.header.replace(b"Nats-Trace-", b"Other-"))
+    return replace(frame, raw=re.sub(rb'"version":"[^"]*"', b'"version":"2.10.29"', frame.raw))
+
+
 async def test_old_server_delivers_check_of_publish_right(server: LocalServer) -> None:
     """Stalwart nodes receive it, so that the first event must leave them time as well."""
-
-    def as_old_server(frame: Frame) -> Frame:
-        if frame.is_message:
-            return frame.alter(header=frame.header.replace(b"Nats-Trace-", b"Other-"))
-        return replace(frame, raw=re.sub(rb'"version":"[^"]*"', b'"version":"2.10.29"', frame.raw))
-
     cluster = {"protocol": PROTOCOL, "pace": "1h"}
     async with Proxy(server.host, server.port) as proxy, PlainPeer(server.url) as stalwart:
         proxy.to_server.filter = proxy.to_client.filter = as_old_server
@@ -131,6 +133,53 @@ async def test_old_server_delivers_check_of_publish_right(server: LocalServer) -
             await node.publish(change(0))
             assert await node.close(timeout=0.5) == 1
             assert [len(decoded(each)) for each in stalwart.payloads] == [0]
+
+
+async def test_delayed_check_of_publish_right_keeps_distance(server: LocalServer) -> None:
+    """The event must not catch up with the check in a slow network."""
+    times: list[float] = []
+
+    async def delayed(frame: Frame) -> Frame:
+        if frame.subject == "stwt.agora":
+            if not times:
+                await asyncio.sleep(0.25)  # longer than the pace
+            times.append(time.monotonic())
+        return as_old_server(frame)
+
+    cluster = {"protocol": PROTOCOL, "pace": "200ms"}
+    async with Proxy(server.host, server.port) as proxy:
+        proxy.to_server.filter, proxy.to_client.filter = delayed, as_old_server
+        async with accounted(proxy, 1, cluster=cluster) as node:
+            await node.publish(change(0))
+            await node.flush()
+    assert times[1] - times[0] >= 0.2
+
+
+def test_empty_message_keeps_time_for_events() -> None:
+    pace = Pace(0.02, PROTOCOL)
+    pace.sent(10_000, 0)
+    ready_at = pace.ready_at
+    pace.sent(0, 0.1)
+    pace.confirmed(0.1)
+    assert pace.ready_at == ready_at > 0.3
+
+
+async def test_refused_presence_keeps_pace() -> None:
+    """A node checks its right to publish again only if the server has refused that right."""
+    login = {"user": "node", "password": "secret"}
+
+    def users(**permissions: Any) -> str:
+        return f"authorization {{ users: {json.dumps([{**login, 'permissions': permissions}])} }}"
+
+    cluster = {"protocol": PROTOCOL, "presence_subject": "presence", "heartbeat": "200ms"}
+    with LocalServer(extra_config=users()) as server:
+        async with Proxy(server.host, server.port) as proxy:
+            proxy.to_server.filter = proxy.to_client.filter = as_old_server
+            async with joined(proxy, 1, cluster={**cluster, "pace": "500ms"}, **login) as node:
+                server.reload(extra_config=users(subscribe={"deny": ["presence"]}))
+                await until(lambda: not node.health())
+                await node.publish(change(0))
+                await node.flush()
 
 
 async def test_next_message_takes_all_that_waits(server: LocalServer) -> None:

@@ -73,6 +73,8 @@ class BatchWriter:
         )
         self.pace = Pace(cluster.pace, protocol)
         self._pace_timer: asyncio.TimerHandle | None = None
+        self._is_probe_unconfirmed = False
+        """Whether the server may still have to deliver the test of the right to publish."""
         self._confirmations = Confirmations(self.batcher, capacity.client)
         self._confirmation_timer: asyncio.TimerHandle | None = None
         self._waiting = WaitingPublishers(state, self.batcher)
@@ -205,7 +207,7 @@ class BatchWriter:
 
         Meanwhile the open batch takes further events.
         """
-        if self.batcher.window:
+        if self.batcher.window or self._is_probe_unconfirmed:
             return True  # `_begin_pace` follows the confirmation
         ready_at = self.pace.ready_at
         if ready_at <= self._loop.time() or self._connection is None:

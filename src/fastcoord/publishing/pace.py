@@ -68,11 +68,12 @@ class Pace:
     def sent(self, events: int, now: float) -> None:
         """Note that a message with this many events was sent."""
         self._distance = self._seconds + events * SECONDS_PER_EVENT
-        self.ready_at = now + self._distance
+        # A message without events must not shorten the time for the events of the last one.
+        self.ready_at = max(self.ready_at, now + self._distance)
 
     def confirmed(self, now: float) -> None:
         """Note that the last message was confirmed.
 
         It may have been delayed on its way, so the next one must not follow earlier than this.
         """
-        self.ready_at = now + self._distance
+        self.ready_at = max(self.ready_at, now + self._distance)

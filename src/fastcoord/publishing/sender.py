@@ -70,14 +70,13 @@ class Sender(BatchWriter):
         self._flush()
         self._waiting.wake()
         connection = self._connection
-        if (
-            connection is not None
-            and connection.oldest_ping is None
-            and self._confirmations.is_pinging
-        ):
-            # The PONG has arrived, but its processing was interrupted.
-            self._confirmations.clear_pings()
-            self.check_alive()
+        if connection is not None and connection.oldest_ping is None:
+            # If a PONG has arrived, its processing was interrupted.
+            if self._is_probe_unconfirmed:
+                self._probe_confirmed(connection)
+            if self._confirmations.is_pinging:
+                self._confirmations.clear_pings()
+                self.check_alive()
         self._confirm_later()
 
     def beat(self, note: Note = None, *, reply: bytes = b"", question: bytes = b"") -> None:
@@ -90,9 +89,18 @@ class Sender(BatchWriter):
     def probe(self, trace: str, answer: bytes) -> None:
         """Test the right to publish events; see ``EmptyBatches.probe``."""
         self.empty_batches.probe(trace, answer)
-        if self._connection is not None and self._connection.delivers_traced:
+        connection = self._connection
+        if connection is not None and connection.delivers_traced:
             # Stalwart nodes receive it, too, and must be left time to subscribe again.
             self.pace.sent(0, self._loop.time())
+            self._is_probe_unconfirmed = True
+            connection.ping(lambda: self._probe_confirmed(connection))
+
+    def _probe_confirmed(self, connection: Connection) -> None:
+        if connection is self._connection:
+            self._is_probe_unconfirmed = False
+            self._begin_pace()
+            self._continue()
 
     # -------------------------------------------------------------------------------- age
 
@@ -206,6 +214,7 @@ class Sender(BatchWriter):
         self._is_refused = False
         self._state.permit()
         self._confirmations.clear_pings()
+        self._is_probe_unconfirmed = False
         self.batcher.rewind()
         # Reset last: while this is set, the caller calls ``disconnected`` again if an exception
         # interrupted it.
