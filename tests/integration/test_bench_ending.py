@@ -141,7 +141,10 @@ async def test_signal_leaves_nothing(tmp_path: Path, number: int, phase: str) ->
 async def test_interrupted_run_keeps_older_result(tmp_path: Path) -> None:
     older, absent = tmp_path / "older.json", tmp_path / "new.csv"
     older.write_text("{}")
+    latency = tmp_path / "latency.hgrm"
+    latency.write_text("older")
     words = ("--rate", "500", "--seconds", "60", "--json", str(older), "--csv", str(absent))
+    words += ("--hgrm", str(latency))
     (tmp_path / "servers").mkdir()
     async with start("bench", *words, directory=tmp_path / "servers") as command:
         await command.prints("measuring")
@@ -149,6 +152,7 @@ async def test_interrupted_run_keeps_older_result(tmp_path: Path) -> None:
         assert await command.wait() == 130
     assert older.read_text() == "{}"
     assert f"{older} is kept: this run was interrupted" in command.err
+    assert not latency.with_suffix(".uncorrected.hgrm").exists(), "the two files are of one run"
     assert ",False," in absent.read_text(), "the new file says that the run is not valid"
 
 

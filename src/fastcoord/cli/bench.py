@@ -265,10 +265,16 @@ def _finish(arguments: argparse.Namespace, result: Result, ending: EndingSignals
         file = Path(arguments.hgrm)
         beside = file.with_name(f"{file.stem}.uncorrected{file.suffix}")
         outputs[str(beside)] = functools.partial(hgrm, result.uncorrected)
+        pair = {arguments.hgrm, str(beside)}
+    else:
+        pair = set()
+    kept = {file for file in outputs if file and result.interrupted and keeps_older(file)}
+    if kept & pair:
+        kept |= pair  # two runs in these files would be plotted as one
     failures = []
     for where, text in outputs.items():
         try:
-            if where is not None and not (result.interrupted and keeps_older(where)):
+            if where is not None and where not in kept:
                 write_output(where, text())
         except WrongUsage as error:
             failures.append(str(error))  # the other files are written all the same
