@@ -110,13 +110,15 @@ class _Spawner:
     def run(self, command: Sequence[str], output: Path, inherited: int) -> subprocess.Popen[bytes]:
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(
+                thread = threading.Thread(
                     target=self._serve, name="fastcoord-server-spawner", daemon=True
                 )
-                self._thread.start()
+                thread.start()
+                # Set last: after Ctrl-C in between, the next start begins another thread.
+                self._thread = thread
         started: Future[subprocess.Popen[bytes]] = Future()
-        self._requests.put((command, output, inherited, started))
         try:
+            self._requests.put((command, output, inherited, started))
             return started.result()
         except BaseException:
             # After Ctrl-C, nothing else refers to the process that is being started.
