@@ -83,6 +83,24 @@ def test_interrupted_start_leaves_no_directory(parent: Path) -> None:
     assert 10 < number < 999
 
 
+def test_interrupted_removal_can_be_repeated(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = TemporaryDirectory("own-")
+    close = os.close
+
+    def close_and_interrupt(descriptor: int) -> None:
+        close(descriptor)
+        if descriptor == directory_lock:
+            raise KeyboardInterrupt
+
+    directory_lock = directory.lock
+    monkeypatch.setattr(os, "close", close_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        directory.remove()
+    monkeypatch.undo()
+    directory.remove()
+    assert not directory.path.exists()
+
+
 def test_child_keeps_directory() -> None:
     first = TemporaryDirectory("own-")
     child = subprocess.Popen(["sleep", "60"], pass_fds=(first.lock,))

@@ -67,8 +67,9 @@ class TemporaryDirectory:
         if not self._is_removed:
             _remove(self.path)
             if self.lock >= 0:
-                os.close(self.lock)
-                self.lock = -1
+                # Ctrl-C between the two must not let the next call close it again.
+                lock, self.lock = self.lock, -1
+                os.close(lock)
             self._is_removed = True
 
     def __enter__(self) -> Path:
