@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -135,20 +136,46 @@ async def test_two_subjects_are_enough() -> None:
             await nodes.even()
 
 
-async def test_one_subject_is_enough() -> None:
-    user = {"user": "a", "password": "b", "permissions": {"publish": SUBJECT, "subscribe": SUBJECT}}
-    cluster = {**CLUSTER, "presence_subject": SUBJECT}
+@contextlib.contextmanager
+def server_with_one_subject() -> Iterator[tuple[LocalServer, dict[str, Any]]]:
+    """Yield a server, and the settings of a user whose rights are those of one subject."""
     login = {"user": "a", "password": "b"}
+    user = {**login, "permissions": {"publish": SUBJECT, "subscribe": SUBJECT}}
     with LocalServer(extra_config=f"authorization {{ users: {json.dumps([user])} }}") as server:
-        async with (
-            joined(server, 1, cluster=cluster, **login) as first,
-            joined(server, 2, cluster=cluster, **login) as second,
-        ):
+        yield server, {"cluster": {**CLUSTER, "presence_subject": SUBJECT}, **login}
+
+
+def assert_nothing_is_missed(node: Node) -> None:
+    stats = node.stats()
+    assert (stats.malformed, stats.missed_unknown, stats.pace) == (0, {}, 0.0)
+
+
+async def test_one_subject_is_enough() -> None:
+    with server_with_one_subject() as (server, settings):
+        async with joined(server, 1, **settings) as first, joined(server, 2, **settings) as second:
             await until(lambda: are_acquainted([first, second]))
             await second.flush()
-            for node in (first, second):
-                stats = node.stats()
-                assert (stats.malformed, stats.missed_unknown, stats.pace) == (0, {}, 0.0)
+            assert_nothing_is_missed(first)
+            assert_nothing_is_missed(second)
+
+
+async def test_lone_node_with_one_subject_misses_nothing() -> None:
+    """The server answers its hello on the events' subject that nobody has received it."""
+    answers = []
+
+    def note(frame: Frame) -> Frame:
+        if frame.header.startswith(b"NATS/1.0 503"):
+            answers.append(frame.subject)
+        return frame
+
+    with server_with_one_subject() as (server, settings):
+        async with Proxy(server.host, server.port) as proxy:
+            proxy.to_client.filter = note
+            async with joined(proxy, 1, **settings) as node:
+                await until(lambda: answers)
+                await node.flush()
+                assert set(answers) == {SUBJECT}
+                assert_nothing_is_missed(node)
 
 
 async def test_presence_may_use_events_subject(server: LocalServer) -> None:

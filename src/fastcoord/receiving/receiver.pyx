@@ -11,6 +11,7 @@ batch is passed to the rules, which are plain Python.
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp
 
 from fastcoord.nats.sequence_header cimport (
     HEADER_ABSENT,
@@ -25,6 +26,11 @@ from fastcoord.wire.scan cimport count_events, skip_event
 from fastcoord.wire.primitives cimport Reader, read_u16, reader_init
 
 from fastcoord.wire.table import PROTOCOLS as _PROTOCOLS
+
+
+cdef bint says_no_responders(const SequenceHeader* header) noexcept:
+    """Return whether a header block is the server's status that nobody has received a question."""
+    return header.block_size >= 12 and memcmp(header.block, b"NATS/1.0 503", 12) == 0
 
 
 cdef class Receiver(Rings):
@@ -138,6 +144,11 @@ cdef class Receiver(Rings):
                 PyBytes_FromStringAndSize(<char*>reply, reply_size),
                 PyBytes_FromStringAndSize(<char*>payload, size),
             )
+            return 0
+        elif size == 0 and says_no_responders(header):
+            # A node without the right to a reply subject gets its answers here.
+            if self.on_question is not None:
+                self.on_question("nobody", 0, 0, 0, 0, 0, b"", b"")
             return 0
         else:
             self.received_batches += 1
