@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from fastcoord.server import LocalServer
+from support.cluster.plain_peer import PlainPeer
 from support.cluster.stream_crowd import (
     STREAM,
     administrator,
@@ -70,6 +71,39 @@ async def test_lost_acknowledgements_store_nothing_twice(jetstream_server: Local
             await crowd.check()
             stored = await read_stream([jetstream_server])
             assert len(stored) == len(set(stored))
+
+
+async def test_id_that_stays_in_process_is_replaced(jetstream_server: LocalServer) -> None:
+    """After a change of the leader, nats-server may refuse an id for the whole duplicate window."""
+    refusal = b'{"error":{"code":409,"err_code":10158,"description":"duplicate message id"}}'
+    stuck: set[bytes] = set()
+    async with (
+        Proxy(jetstream_server.host, jetstream_server.port) as proxy,
+        PlainPeer(jetstream_server.url) as server,
+        stream_crowd(jetstream_server, size=2, at=[[proxy], [jetstream_server]]) as crowd,
+    ):
+
+        async def refuse(frame: Frame) -> Frame | None:
+            if not is_batch(frame):
+                return frame
+            (message_id,) = re.findall(rb"Nats-Msg-Id:(\S+)", frame.header)
+            if len(stuck) < 3 and message_id.count(b".") == 1:
+                stuck.add(message_id)
+            if message_id not in stuck:
+                return frame
+            await server.client.publish(frame.reply, refusal)
+            return None
+
+        sender = crowd.nodes[0]
+        await crowd.publish(sender)
+        await sender.flush()
+        proxy.to_server.filter = refuse
+        for _ in range(5):
+            await crowd.publish(sender, 10)
+            await asyncio.sleep(0.02)
+        await crowd.check()
+        assert len(stuck) == 3
+        assert sender.stats().discarded == 0
 
 
 async def test_acknowledgements_survive_lost_connection(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fastcoord.errors import RequestTimeout
-from fastcoord.nats.jetstream import ApiAnswer, refusal
+from fastcoord.nats.jetstream import ApiAnswer, ApiFailure, refusal
 from fastcoord.nats.stream_frames import MESSAGE_ID_ALLOWANCE
 from fastcoord.publishing.batch_writer import BYTES_PER_WRITE
 from fastcoord.publishing.sender import Sender
@@ -35,6 +35,10 @@ ACKNOWLEDGEMENT_LIMIT = 2.0
 SHORTEST_PAUSE = 0.05
 LONGEST_PAUSE = 4.0
 WATCH_INTERVAL = 0.1
+ID_IN_PROCESS = 10158
+"""The error of a message id that the leader has received and neither stored nor given up."""
+PAUSES_OF_ID = 6
+"""Pauses, some two seconds together, after which such an id is replaced."""
 
 logger = logging.getLogger("fastcoord")
 
@@ -168,13 +172,16 @@ class StreamSender(Sender):
             self._complete_flushes()
         if acknowledgements.error is not None:
             redact = str if self._connection is None else self._connection.redact
+            if self._pauses >= PAUSES_OF_ID and error_code(acknowledgements.error) == ID_IN_PROCESS:
+                # After a change of the leader, a server may keep the id of a message that it never
+                # stores. If it does store it later, receivers drop the second copy.
+                self._replace_ids(self.batcher.first_unsent)
             self._pause(describe_error(acknowledgements.error, redact))
         elif acknowledgements.is_misplaced:
             # Stored again under new ids, these batches stand behind their predecessor.
             if batcher.window:
-                self._attempt += 1
                 last = batcher.window[-1]
-                self._attempt_end = last.offset + last.count
+                self._replace_ids(last.offset + last.count)
             self._go_back()
         self._continue()
         self._waiting.wake()
@@ -189,6 +196,11 @@ class StreamSender(Sender):
             return False
         self.batcher.confirm(confirmed, self._clock())
         return True
+
+    def _replace_ids(self, end: int) -> None:
+        """Send the batches up to an offset under new message ids from now on."""
+        self._attempt += 1
+        self._attempt_end = end
 
     def _go_back(self) -> None:
         """Send all unconfirmed batches again, in their order."""
@@ -349,10 +361,20 @@ def describe_error(answer: bytes, redact: Callable[[str], str]) -> str:
     """
     if not answer:
         return "no stream stores the subject, or the stream has no leader"
-    try:
-        failure = msgspec.json.decode(answer, type=ApiAnswer).error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        failure = None
+    failure = _failure(answer)
     if failure is None:
         return "an acknowledgement cannot be read"
     return str(refusal(failure, redact))
+
+
+def error_code(answer: bytes) -> int:
+    """Return JetStream's code of the error in the body of an acknowledgement; 0 without one."""
+    failure = _failure(answer)
+    return 0 if failure is None else failure.err_code
+
+
+def _failure(answer: bytes) -> ApiFailure | None:
+    try:
+        return msgspec.json.decode(answer, type=ApiAnswer).error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
